@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* clock.h -- the only clock: monotonic seconds, and laps that add up to the whole.
+ *
+ * Between two calls of lap_start/lap everything is charged to one phase, so the phases of a step sum to its
+ * wall time by construction. */
+#ifndef CLOCK_H
+#define CLOCK_H
+typedef enum { PHASE_DATA, PHASE_CORE_FORWARD, PHASE_CORE_BACKWARD, PHASE_HEAD_FORWARD, PHASE_HEAD_BACKWARD,
+               PHASE_CORE_UPDATE, PHASE_HEAD_UPDATE, PHASE_OTHER, PHASES } Phase;
+extern const char *const phase_names[PHASES];       /* "data" "core.forward" ... */
+
+double clock_now(void);                             /* seconds, monotonic */
+typedef struct { double last, sum[PHASES]; } Laps;
+void laps_start(Laps *);                            /* zero all, start now */
+void laps_mark (Laps *, Phase);                     /* the time since the last mark goes to this phase */
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* host.h -- provenance: what machine, what build. Every result carries both. */
+#ifndef HOST_H
+#define HOST_H
+#include "kernels/base.h"
+
+typedef struct Host {                 /* the table `machine` */
+    const char *cpu, *isa, *kernel, *hostname, *governor, *virt;   /* isa: cpu_text */
+    int         cores;
+    long        mem_kb, l1d_kb, l2_kb, l3_kb;
+} Host;
+typedef struct Build {                /* the table `build` */
+    const char *id;                   /* SHA-256 of sources, compiler and flags: equal ids compute equal things */
+    const char *git, *compiler, *flags;
+    int         dirty;
+} Build;
+const Host  *host_read (Arena *);
+const Build *build_read(Arena *);
+const char  *sha256_hex(const void *data, size_t len, char out[65]);
+const char  *sha256_file(const char *path, char out[65]);       /* NULL, or a sentence, until the next call */
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* base.h -- memory, randomness and failure: what every other file stands on.
+ *
+ * The only malloc and the only abort of the program are behind this header. */
+#ifndef BASE_H
+#define BASE_H
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* An arena reserves address space and takes pages on first touch, so `size` is an upper bound that
+ * costs nothing. Everything given out lives until arena_reset below it, or arena_drop. */
+typedef struct { char *mem; size_t used, size; } Arena;
+Arena  arena_new  (size_t size);
+void  *arena_get  (Arena *, size_t bytes);    /* zeroed, 64-byte aligned, never NULL */
+void  *arena_raw  (Arena *, size_t bytes);    /* the same, contents undefined */
+char  *arena_text (Arena *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void   arena_reset(Arena *, size_t used);     /* gives back everything taken since `used` was read */
+void   arena_drop (Arena *);
+
+/* splitmix64 (Steele, Lea, Flood 2014). A stream is named, never shared: rng_at(seed, stream, i) is
+ * the generator of the i-th thing of a stream, so that a resumed run draws what an unbroken one does. */
+typedef struct { uint64_t s; } Rng;
+Rng      rng_at     (uint64_t seed, uint64_t stream, uint64_t i);
+uint64_t rng_u64    (Rng *);
+double   rng_uniform(Rng *);                  /* [0, 1) */
+double   rng_normal (Rng *);                  /* N(0, 1) */
+uint64_t rng_below  (Rng *, uint64_t n);      /* 0 .. n-1, without bias, n >= 1 */
+enum { STREAM_INIT = 1, STREAM_BATCH, STREAM_POSITIONS, STREAM_EVAL, STREAM_SAMPLE, STREAM_SYNTH, STREAM_CHECK,
+       STREAM_SWEEP, STREAM_TREE };
+
+/* A bug in this program: say where, abort. On in every build; keep it out of inner loops. */
+#define CHECK(c) ((c) ? (void)0 : check_failed(#c, __FILE__, __LINE__))
+_Noreturn void check_failed(const char *cond, const char *file, int line);
+
+/* The world is wrong (a file, an argument, the machine): one sentence that names the file, the line
+ * and what was expected; exit 2. */
+_Noreturn void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "kernels/cpu.h"
+#include "kernels/base.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const struct { const char *name; unsigned bit, with; } table[] = {
+    { "sse2", 0, 0 },
+    { "avx2", CPU_AVX2, CPU_AVX2 },
+    { "avx512", CPU_AVX512, CPU_AVX2 | CPU_AVX512 },
+    { "vnni", CPU_VNNI, CPU_AVX2 | CPU_AVX512 | CPU_VNNI },
+    { "popcnt512", CPU_POPCNT512, CPU_AVX2 | CPU_AVX512 | CPU_POPCNT512 },
+    { "vbmi", CPU_VBMI, CPU_AVX2 | CPU_AVX512 | CPU_VBMI },
+    { "neon", CPU_NEON, CPU_NEON },
+    { "dotprod", CPU_DOTPROD, CPU_NEON | CPU_DOTPROD },
+};
+enum { N = sizeof table / sizeof *table };
+
+#if ARCH_X86_64
+static unsigned machine(void)
+{
+    unsigned has = 0;
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) has |= CPU_AVX2;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) has |= CPU_AVX512;
+    if (!(has & CPU_AVX512)) return has;
+    if (__builtin_cpu_supports("avx512vnni")) has |= CPU_VNNI;
+    if (__builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512bitalg")) has |= CPU_POPCNT512;
+    if (__builtin_cpu_supports("avx512vbmi")) has |= CPU_VBMI;
+    return has;
+}
+#else
+#include <sys/auxv.h>
+static unsigned machine(void)
+{
+    const unsigned long hwcap_asimd = 1ul << 1, hwcap_asimddp = 1ul << 20, caps = getauxval(AT_HWCAP);
+    return (caps & hwcap_asimd ? CPU_NEON : 0) | (caps & hwcap_asimddp ? CPU_DOTPROD : 0);
+}
+#endif
+
+unsigned cpu_has(void)
+{
+    const char *s = getenv("EIGHTYSIX_CPU");
+    if (!s || !*s) return machine();
+    unsigned allowed = 0;
+    while (*s) {
+        const size_t len = strcspn(s, ",");
+        int i = 0;
+        while (i < N && (strlen(table[i].name) != len || strncmp(table[i].name, s, len))) i++;
+        if (i == N) die("EIGHTYSIX_CPU: '%.*s' is none of sse2 avx2 avx512 vnni popcnt512 vbmi neon dotprod", (int)len, s);
+        allowed |= table[i].with;
+        s += len + (s[len] == ',');
+    }
+    return machine() & allowed;
+}
+
+const char *cpu_text(unsigned bits, char *out, int size)
+{
+    int used = 0;
+    out[0] = 0;
+    for (int i = 0; i < N; i++)
+        if (table[i].bit & bits && used < size)
+            used += snprintf(out + used, (size_t)(size - used), "%s%s", used ? "," : "", table[i].name);
+    if (!used) snprintf(out, (size_t)size, "sse2");
+    return out;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* cpu.h -- what this CPU and its operating system allow. */
+#ifndef CPU_H
+#define CPU_H
+enum {
+    CPU_AVX2 = 1,        /* with FMA, F16C, BMI */
+    CPU_AVX512 = 2,      /* F, BW, DQ, VL */
+    CPU_VNNI = 4,        /* AVX512_VNNI */
+    CPU_POPCNT512 = 8,   /* AVX512_VPOPCNTDQ and BITALG */
+    CPU_VBMI = 16,       /* AVX512_VBMI */
+    CPU_NEON = 32,
+    CPU_DOTPROD = 64     /* SDOT and UDOT */
+};
+/* The bits of this machine, narrowed by the environment variable EIGHTYSIX_CPU when it is set: a
+ * comma list of sse2 avx2 avx512 vnni popcnt512 vbmi neon dotprod; each names itself and what it
+ * builds on (avx512 implies avx2; sse2 and nothing else leaves 0). */
+unsigned    cpu_has(void);
+const char *cpu_text(unsigned bits, char *out, int size);    /* "avx2,avx512"; "sse2" for 0 on x86-64 */
+#endif

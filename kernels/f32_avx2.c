@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The float operations for avx2: floats of a vector; rows and inputs of a convolution that the registers hold at once. */
+#include "kernels/cpu.h"
+#define F32_TABLE f32_avx2
+#define F32_ISA   "avx2"
+#define F32_CPU   (CPU_AVX2)
+enum { LANES = 8, CONV_T = 4, CONV_I = 8 };
+#include "kernels/f32_body.h"

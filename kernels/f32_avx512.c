@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The float operations for avx512: floats of a vector; rows and inputs of a convolution that the registers hold at once. */
+#include "kernels/cpu.h"
+#define F32_TABLE f32_avx512
+#define F32_ISA   "avx512"
+#define F32_CPU   (CPU_AVX2 | CPU_AVX512)
+enum { LANES = 16, CONV_T = 8, CONV_I = 16 };
+#include "kernels/f32_body.h"

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The float operations for sse2: floats of a vector; rows and inputs of a convolution that the registers hold at once. */
+#include "kernels/cpu.h"
+#define F32_TABLE f32_sse2
+#define F32_ISA   "sse2"
+#define F32_CPU   (0)
+enum { LANES = 4, CONV_T = 4, CONV_I = 4 };
+#include "kernels/f32_body.h"

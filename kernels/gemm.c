@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "kernels/gemm.h"
+#include "kernels/cpu.h"
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- OpenBLAS: cblas_sgemm of libopenblas.so.0 ---- */
+typedef void CblasSgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *A, int lda,
+                        const float *B, int ldb, float beta, float *C, int ldc);
+
+static void openblas_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha, const float *A, int lda,
+                           const float *B, int ldb, float beta, float *C, int ldc)
+{
+    enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
+    ((CblasSgemm *)g->entry)(ROW_MAJOR, ta == 'T' ? TRANS : NO_TRANS, tb == 'T' ? TRANS : NO_TRANS, m, n, k, alpha,
+                             A, lda, B, ldb, beta, C, ldc);
+}
+
+/* dlsym gives a void *; ISO C has no cast from it to a function, POSIX asks for this one. */
+static void (*symbol(void *lib, const char *name))(void)
+{
+    void (*f)(void);
+    void *p = dlsym(lib, name);
+    memcpy(&f, &p, sizeof f);
+    return f;
+}
+
+static const char *openblas_load(Gemm *g)
+{
+    const unsigned cpu = cpu_has();
+    const char *core = cpu & CPU_AVX512 ? "SkylakeX" : cpu & CPU_AVX2 ? "Haswell" : NULL;
+    if (core) setenv("OPENBLAS_CORETYPE", core, 0);
+    void *lib = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+    if (!lib) return "libopenblas.so.0 does not load (Debian: libopenblas0-pthread)";
+    void (*threads)(int) = (void (*)(int))symbol(lib, "openblas_set_num_threads");
+    char *(*name)(void) = (char *(*)(void))symbol(lib, "openblas_get_corename");
+    g->entry = symbol(lib, "cblas_sgemm");
+    g->sgemm = openblas_sgemm;
+    if (!g->entry || !threads || !name) return "libopenblas.so.0 lacks cblas_sgemm, openblas_set_num_threads or openblas_get_corename";
+    threads(1);
+    snprintf(g->core, sizeof g->core, "%s", name());
+    return NULL;
+}
+
+/* ---- oneDNN: dnnl_sgemm of libdnnl.so.2, row-major, 64-bit dimensions ---- */
+typedef int DnnlSgemm(char ta, char tb, int64_t m, int64_t n, int64_t k, float alpha, const float *A, int64_t lda,
+                      const float *B, int64_t ldb, float beta, float *C, int64_t ldc);
+
+static void dnnl_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha, const float *A, int lda,
+                       const float *B, int ldb, float beta, float *C, int ldc)
+{
+    CHECK(((DnnlSgemm *)g->entry)(ta, tb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc) == 0);
+}
+
+static const char *dnnl_load(Gemm *g)
+{
+    static const struct { int bits; const char *name; } isas[] = {
+        { 0x1, "sse41" }, { 0x3, "avx" }, { 0x7, "avx2" }, { 0x407, "avx2_vnni" }, { 0x27, "avx512_core" },
+        { 0x67, "avx512_core_vnni" }, { 0xe7, "avx512_core_bf16" }, { 0x3e7, "avx512_core_bf16_amx" } };
+    const unsigned cpu = cpu_has();
+    if (!(cpu & CPU_AVX512)) setenv("DNNL_MAX_CPU_ISA", cpu & CPU_AVX2 ? "AVX2" : "SSE41", 0);
+    void *lib = dlopen("libdnnl.so.2", RTLD_NOW | RTLD_LOCAL);
+    if (!lib) return "libdnnl.so.2 does not load (Debian: libdnnl2)";
+    int (*isa)(void) = (int (*)(void))symbol(lib, "dnnl_get_effective_cpu_isa");
+    g->entry = symbol(lib, "dnnl_sgemm");
+    g->sgemm = dnnl_sgemm;
+    if (!g->entry || !isa) return "libdnnl.so.2 lacks dnnl_sgemm or dnnl_get_effective_cpu_isa";
+    snprintf(g->core, sizeof g->core, "isa 0x%x", (unsigned)isa());
+    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++)
+        if (isas[i].bits == isa()) snprintf(g->core, sizeof g->core, "%s", isas[i].name);
+    return NULL;
+}
+
+/* ---- portable: plain loops, right everywhere and slow ---- */
+static void portable_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha, const float *A, int lda,
+                           const float *B, int ldb, float beta, float *C, int ldc)
+{
+    (void)g;
+    for (int i = 0; i < m; i++) {
+        float *c = C + (size_t)i * ldc;
+        for (int j = 0; j < n; j++) c[j] = beta == 0 ? 0 : beta * c[j];
+        for (int p = 0; p < k; p++) {
+            const float a = alpha * (ta == 'T' ? A[(size_t)p * lda + i] : A[(size_t)i * lda + p]);
+            if (tb == 'T') for (int j = 0; j < n; j++) c[j] += a * B[(size_t)j * ldb + p];
+            else           for (int j = 0; j < n; j++) c[j] += a * B[(size_t)p * ldb + j];
+        }
+    }
+}
+
+static const char *portable_load(Gemm *g)
+{
+    g->sgemm = portable_sgemm;
+    snprintf(g->core, sizeof g->core, "C loops");
+    return NULL;
+}
+
+const GemmProvider gemm_providers[] = {
+    { "dnnl",     "oneDNN, detects the CPU itself" },
+    { "openblas", "OpenBLAS, told its core type" },
+    { "portable", "plain C loops" },
+    { NULL, NULL }
+};
+static const char *(*const loaders[])(Gemm *) = { dnnl_load, openblas_load, portable_load };
+
+const Gemm *gemm_open(const char *name, int threads, Arena *a, const char **why)
+{
+    const int any = !strcmp(name, "auto");
+    *why = NULL;
+    for (int i = 0; gemm_providers[i].name; i++) {
+        if (!any && strcmp(name, gemm_providers[i].name)) continue;
+        Gemm *g = arena_get(a, sizeof *g);
+        g->name = gemm_providers[i].name;
+        g->threads = threads;
+        *why = loaders[i](g);
+        if (!*why) return g;
+        if (!any) return NULL;
+    }
+    *why = arena_text(a, "gemm=%s: expected auto, dnnl, openblas or portable", name);
+    return NULL;
+}
+
+void gemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha, const float *A, int lda,
+          const float *B, int ldb, float beta, float *C, int ldc)
+{
+    const int parts = g->threads, by_rows = m >= n, whole = by_rows ? m : n, step = 16;
+    if (parts == 1 || (double)m * n * k < 64e3) {
+        gemm1(g, ta, tb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc);
+        return;
+    }
+#pragma omp parallel for num_threads(parts) schedule(static, 1)
+    for (int t = 0; t < parts; t++) {
+        const int blocks = (whole + step - 1) / step;
+        int lo = (int)((long)blocks * t / parts) * step, hi = (int)((long)blocks * (t + 1) / parts) * step;
+        if (hi > whole) hi = whole;
+        if (lo >= hi) continue;
+        if (by_rows)
+            gemm1(g, ta, tb, hi - lo, n, k, alpha, ta == 'T' ? A + lo : A + (size_t)lo * lda, lda, B, ldb, beta,
+                  C + (size_t)lo * ldc, ldc);
+        else
+            gemm1(g, ta, tb, m, hi - lo, k, alpha, A, lda, tb == 'T' ? B + (size_t)lo * ldb : B + lo, ldb, beta, C + lo, ldc);
+    }
+}

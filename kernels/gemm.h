@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* gemm.h -- dense float matrix products behind one header; providers by name.
+ *
+ * A provider is a library loaded at run time (dlopen), so that OpenBLAS can be told its core type before
+ * it looks at the CPU (Debian's 0.3.21 does not know recent ones and falls back to SSE3 code), a missing
+ * one is a sentence and not a link error, and a cross build needs none.
+ * Every product is split over threads by rows or columns of C, never over k: the result does not
+ * depend on timing. */
+#ifndef GEMM_H
+#define GEMM_H
+#include "kernels/base.h"
+
+typedef struct Gemm Gemm;
+typedef void GemmSgemm(const Gemm *, char ta, char tb, int m, int n, int k, float alpha, const float *A, int lda,
+                       const float *B, int ldb, float beta, float *C, int ldc);
+struct Gemm {
+    const char *name;        /* "openblas" "dnnl" "portable" */
+    char        core[64];    /* what the library says it runs: "SkylakeX", "avx512_core", "C loops" */
+    GemmSgemm  *sgemm;       /* on the calling thread */
+    void      (*entry)(void);/* the library's own function */
+    int         threads;     /* used by gemm() */
+};
+
+typedef struct { const char *name, *brief; } GemmProvider;
+extern const GemmProvider gemm_providers[];     /* ended by a NULL name */
+
+/* name: a provider or "auto", the first of gemm_providers that loads. NULL and a sentence in *why when it
+ * cannot run here. Call it before any other library uses OpenBLAS. */
+const Gemm *gemm_open(const char *name, int threads, Arena *, const char **why);
+
+/* C (m,n) = alpha op(A) (m,k) op(B) (k,n) + beta C; row-major; 'T' transposes; ld* in floats.
+ * gemm uses g->threads; gemm1 the calling thread alone, for callers that split the work themselves. */
+void gemm (const Gemm *g, char ta, char tb, int m, int n, int k, float alpha, const float *A, int lda,
+           const float *B, int ldb, float beta, float *C, int ldc);
+static inline void gemm1(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha, const float *A, int lda,
+                         const float *B, int ldb, float beta, float *C, int ldc)
+{
+    g->sgemm(g, ta, tb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc);
+}
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* ternary.h -- Y = X W' with W in {-1,0,+1}: the contract every variant obeys.
+ *
+ *     y[t][r] = sum_c W[r][c] * x[t][c]        x int8, y int32, exact for cols < 2^24
+ *
+ * Integer sums are exact in any order, so a variant is right when memcmp says so. Scales and floats
+ * belong to the caller. Any rows >= 1, any cols >= 1, any n >= 1: padding is the variant's business
+ * and happens inside pack and prepare; nothing outside the stated sizes is read or written.
+ *
+ * The three phases are timed apart: pack once per weight, prepare once per activation (copies, bit
+ * planes, look-up tables), gemm per range of rows. n = 1 is decoding, large n is training; how a
+ * variant splits by n is its own data. A variant file includes only this header, cpu.h and libc. */
+#ifndef TERNARY_H
+#define TERNARY_H
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct TernaryKernel {
+    const char *name, *brief;   /* "i2_avx512": what experiments and the database say */
+    unsigned    cpu;            /* CPU_* bits it executes; 0 runs anywhere */
+    int         act_bits;       /* widest activation it accepts: 8 */
+    int         min_bits;       /* narrowest whose cost it lowers: 8, or 1 for bit-sliced kernels */
+    double      weight_bits;    /* of storage per weight, as packed */
+    int         computes;       /* 0 only for `noop`, which prices everything but the kernel */
+    /* bytes of a packed matrix; w is (rows, cols) row-major */
+    size_t (*packed_size) (int rows, int cols);
+    void   (*pack)        (void *packed, const int8_t *w, int rows, int cols);
+    /* bytes of prepared activations; x is (n, cols) row-major, two's complement of act_bits bits:
+     * -2^(act_bits-1) <= x < 2^(act_bits-1), so {-1, 0} for act_bits = 1 */
+    size_t (*scratch_size)(int n, int cols, int act_bits);
+    void   (*prepare)     (void *scratch, const int8_t *x, int n, int cols, int act_bits);
+    /* y is (n, rows) row-major; rows [r0, r1) of every batch row are written: threads are the caller's,
+     * and so is the choice of r0, r1: multiples of 32, or the end */
+    void   (*gemm)        (int32_t *y, const void *packed, const void *scratch,
+                           int n, int r0, int r1, int rows, int cols, int act_bits);
+} TernaryKernel;
+enum { TERNARY_ROW_STEP = 32 };
+
+extern const TernaryKernel *const ternary_kernels[];  /* NULL-ended; [0] is the reference */
+const TernaryKernel *ternary_find(const char *name);  /* NULL: not in this binary */
+const TernaryKernel *ternary_best(void);              /* the first of its preference that runs here */
+int ternary_runs_here(const TernaryKernel *);
+
+/* The rows of thread t of `threads`: [*r0, *r1), a multiple of TERNARY_ROW_STEP or the end. */
+void ternary_rows(int rows, int t, int threads, int *r0, int *r1);
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The definition: unpacked int8 weights, one multiply per term. Never optimise it. */
+#include "kernels/ternary.h"
+#include <string.h>
+
+static size_t packed_size(int rows, int cols) { return (size_t)rows * (size_t)cols; }
+
+static void pack(void *packed, const int8_t *w, int rows, int cols) { memcpy(packed, w, packed_size(rows, cols)); }
+
+static size_t scratch_size(int n, int cols, int act_bits)
+{
+    (void)act_bits;
+    return (size_t)n * (size_t)cols;
+}
+
+static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
+{
+    memcpy(scratch, x, scratch_size(n, cols, act_bits));
+}
+
+static void gemm(int32_t *y, const void *packed, const void *scratch,
+                 int n, int r0, int r1, int rows, int cols, int act_bits)
+{
+    (void)act_bits;
+    for (int t = 0; t < n; t++)
+        for (int r = r0; r < r1; r++) {
+            const int8_t *w = (const int8_t *)packed + (size_t)r * (size_t)cols;
+            const int8_t *x = (const int8_t *)scratch + (size_t)t * (size_t)cols;
+            int32_t sum = 0;
+            for (int c = 0; c < cols; c++) sum += w[c] * x[c];
+            y[(size_t)t * (size_t)rows + (size_t)r] = sum;
+        }
+}
+
+const TernaryKernel ternary_ref = {
+    "ref", "int8 weights, the definition", .cpu = 0, .act_bits = 8, .min_bits = 8, .weight_bits = 8, .computes = 1,
+    .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
+};

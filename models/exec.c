@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "models/exec.h"
+#include "kernels/cpu.h"
+#include <omp.h>
+#include <string.h>
+
+/* "auto": the best of this CPU; "bits_auto": the best bit-sliced one; else the name */
+static const TernaryKernel *kernel_named(const char *name)
+{
+    static const char *const bits[] = { "bits_avx512", "bits_avx2", "bits_neon", "bits_scalar" };
+    if (!strcmp(name, "auto")) return ternary_best();
+    if (strcmp(name, "bits_auto")) return ternary_find(name);
+    for (size_t i = 0; i < sizeof bits / sizeof *bits; i++) {
+        const TernaryKernel *k = ternary_find(bits[i]);
+        if (k && ternary_runs_here(k)) return k;
+    }
+    return NULL;
+}
+
+const Exec *exec_make(const Spec *spec, Arena *a, const char **why)
+{
+    Exec *e = arena_get(a, sizeof *e);
+    const char *name = spec_str(spec, "kernel");
+    const long threads = spec_int(spec, "threads");
+    char cpu[128];
+    *why = NULL;
+    e->threads = threads > 0 ? (int)threads : omp_get_num_procs();
+    if (e->threads > 64) e->threads = 64;
+    omp_set_num_threads(e->threads);       /* for libraries that ask OpenMP how many they may use */
+    e->f = f32_best();
+    e->kernel = kernel_named(name);
+    if (!e->kernel) {
+        *why = arena_text(a, "kernel=%s is not in this binary; `eightysix list kernels` shows those that are", name);
+        return NULL;
+    }
+    if (!ternary_runs_here(e->kernel)) {
+        *why = arena_text(a, "kernel=%s needs %s, which this CPU (or EIGHTYSIX_CPU) does not have", name,
+                          cpu_text(e->kernel->cpu & ~cpu_has(), cpu, sizeof cpu));
+        return NULL;
+    }
+    e->gemm = gemm_open(spec_str(spec, "gemm"), e->threads, a, why);
+    return e->gemm ? e : NULL;
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* FlashLM v3 (changcheng967, notebook of the first release, February 2026).
+ *
+ *   x = embedding[tok];  `recursions` times the one shared block;  final norm
+ *   block:  x += mixer(norm1(x));  x += glu(norm2(x))
+ *   mixer:  for each dilation j: x = x + sigmoid(conv_gate_j(norm_j(x))) conv_value_j(norm_j(x));  then out_proj(x)
+ *   glu:    down( relu(gate(x))^2 up(x) ),  inner = int(2.67 d)
+ *   norm:   x rsqrt(mean(x^2) + 1e-8) scale
+ * out_proj, gate, up and down are ternary (op_linear); the convolutions are float. 13,555,969 parameters at
+ * d 256, V 50,257, of which 257 belong to a router whose output nothing reads: they are declared, saved and
+ * counted, and never computed with. */
+#include "models/model.h"
+#include <math.h>
+#include <stdio.h>
+
+enum { MAX_DILATIONS = 16 };
+static const double EPS = 1e-8;
+
+typedef struct {
+    int    d, inner, recursions, groups, k, n_dil;
+    long   dil[MAX_DILATIONS];
+    Param *embedding, *norm1, *norm2, *final, *out, *gate, *up, *down;
+    Param *norm[MAX_DILATIONS], *conv_gate[MAX_DILATIONS], *conv_value[MAX_DILATIONS];
+} Flash;
+
+static Param *vector(Params *ps, const char *name, int n, float fill)
+{
+    Param *p = params_add(ps, name, (int[]){ n, 0 }, GROUP_ADAMW_NODECAY, OWNER_CORE);
+    param_fill(p, fill);
+    return p;
+}
+
+/* sigma 0: Kaiming normal for a linear layer, sqrt(1 / fan in) */
+static Param *matrix(Params *ps, const char *name, int rows, int cols, double sigma, uint64_t seed)
+{
+    Param *p = params_add(ps, name, (int[]){ rows, cols, 0 }, GROUP_NORMUON, OWNER_CORE);
+    param_normal(p, seed, (uint64_t)ps->n, sigma > 0 ? sigma : sqrt(1.0 / cols));
+    return p;
+}
+
+static Param *conv(Params *ps, const char *name, const Flash *m, uint64_t seed)
+{
+    const int in = m->d / m->groups;
+    Param *p = params_add(ps, name, (int[]){ m->d, in, m->k, 0 }, GROUP_ADAMW, OWNER_CORE);
+    Rng r = rng_at(seed, STREAM_INIT, (uint64_t)ps->n);
+    const double bound = 1 / sqrt((double)in * m->k);          /* PyTorch's default for a convolution */
+    for (long i = 0; i < p->n; i++) p->v[i] = (float)(bound * (2 * rng_uniform(&r) - 1));
+    return p;
+}
+
+static void make_mixer(Flash *m, Params *ps, uint64_t seed)
+{
+    char name[96];
+    for (int j = 0; j < m->n_dil; j++) {
+        snprintf(name, sizeof name, "block.token_mixer.layers.%d.conv_gate.conv.weight", j);
+        m->conv_gate[j] = conv(ps, name, m, seed);
+        snprintf(name, sizeof name, "block.token_mixer.layers.%d.conv_value.conv.weight", j);
+        m->conv_value[j] = conv(ps, name, m, seed);
+        snprintf(name, sizeof name, "block.token_mixer.norms.%d.scale", j);
+        m->norm[j] = vector(ps, name, m->d, 1);
+    }
+}
+
+static void *make(const Spec *s, const Exec *e, Params *ps, int V, Arena *a)
+{
+    (void)e;
+    Flash *m = arena_get(a, sizeof *m);
+    const uint64_t seed = (uint64_t)spec_int(s, "seed");
+    m->d = (int)spec_int(s, "d");
+    m->inner = spec_int(s, "inner") ? (int)spec_int(s, "inner") : (int)(m->d * 2.67);
+    m->recursions = (int)spec_int(s, "recursions");
+    m->groups = (int)spec_int(s, "conv_groups");
+    m->k = (int)spec_int(s, "conv_kernel");
+    m->n_dil = spec_list(s, "dilations", m->dil, MAX_DILATIONS);
+    if (m->d < 1 || m->groups < 1 || m->d % m->groups || m->d / m->groups > 1024)
+        die("d=%d conv_groups=%d: expected groups that divide d into at most 1024 channels each", m->d, m->groups);
+    if (m->k < 1 || m->k > 16 || m->recursions < 1 || m->inner < 1)
+        die("conv_kernel=%d recursions=%d inner=%d: expected 1..16 taps, at least one recursion, a positive inner", m->k, m->recursions, m->inner);
+    for (int j = 0; j < m->n_dil; j++)
+        if (m->dil[j] < 1 || m->dil[j] > 1 << 20) die("dilations=%s: expected positive numbers", spec_str(s, "dilations"));
+
+    m->embedding = params_add(ps, "embedding.weight", (int[]){ V, m->d, 0 }, GROUP_ADAMW, OWNER_CORE);
+    param_normal(m->embedding, seed, 0, spec_num(s, "init_sigma"));
+    m->norm1 = vector(ps, "block.norm1.scale", m->d, 1);
+    make_mixer(m, ps, seed);
+    m->out = matrix(ps, "block.token_mixer.out_proj.weight", m->d, m->d, 0.01, seed);
+    m->norm2 = vector(ps, "block.norm2.scale", m->d, 1);
+    m->gate = matrix(ps, "block.glu.gate_proj.weight", m->inner, m->d, 0, seed);
+    m->up = matrix(ps, "block.glu.up_proj.weight", m->inner, m->d, 0, seed);
+    m->down = matrix(ps, "block.glu.down_proj.weight", m->d, m->inner, 0.01, seed);
+    matrix(ps, "block.router.linear.weight", 1, m->d, 0, seed)->used = 0;
+    vector(ps, "block.router.linear.bias", 1, 0)->used = 0;
+    m->final = vector(ps, "final_norm.scale", m->d, 1);
+    return m;
+}
+
+static int width(const void *model) { return ((const Flash *)model)->d; }
+
+static long past_rows(const Flash *m)
+{
+    long rows = 0;
+    for (int j = 0; j < m->n_dil; j++) rows += (m->k - 1) * m->dil[j];
+    return rows * m->recursions;
+}
+
+static size_t carry_size(const void *model) { return (size_t)past_rows(model) * (size_t)((const Flash *)model)->d; }
+
+static Var mixer(const Flash *m, Tape *t, Var x, int B, float **past, int rec)
+{
+    char name[64];
+    for (int j = 0; j < m->n_dil; j++) {
+        Var norm = op_rmsnorm(t, x, m->norm[j], EPS);
+        snprintf(name, sizeof name, "rec%d.conv%d", rec, j);
+        x = op_gated_conv(t, x, norm, m->conv_gate[j], m->conv_value[j], B, m->groups, m->k, (int)m->dil[j], *past, name);
+        if (*past) *past += (size_t)(m->k - 1) * (size_t)m->dil[j] * (size_t)m->d;
+    }
+    return op_linear(t, x, m->out, 1);
+}
+
+static Var glu(const Flash *m, Tape *t, Var x)
+{
+    Var gate = op_linear(t, x, m->gate, 1), up = op_linear(t, x, m->up, 1);
+    return op_linear(t, op_relu2_mul(t, gate, up), m->down, 1);
+}
+
+static Var named(Tape *t, int rec, const char *what, Var x)
+{
+    char name[64];
+    snprintf(name, sizeof name, "rec%d.%s", rec, what);
+    tape_name(t, name, x);
+    return x;
+}
+
+static Var forward(void *model, Tape *t, const int *tok, int B, int T, float *carry)
+{
+    const Flash *m = model;
+    CHECK(!carry || (B == 1 && T == 1));
+    Var x = op_embed(t, m->embedding, tok, B * T);
+    tape_name(t, "embed", x);
+    for (int r = 0; r < m->recursions; r++) {
+        Var a = named(t, r, "norm1", op_rmsnorm(t, x, m->norm1, EPS));
+        x = op_add(t, x, named(t, r, "mixer", mixer(m, t, a, B, &carry, r)));
+        Var b = named(t, r, "norm2", op_rmsnorm(t, x, m->norm2, EPS));
+        x = named(t, r, "out", op_add(t, x, named(t, r, "glu", glu(m, t, b))));
+    }
+    x = op_rmsnorm(t, x, m->final, EPS);
+    tape_name(t, "final_hidden", x);
+    return x;
+}
+
+static double flops(const void *model)
+{
+    const Flash *m = model;
+    const double conv = 2.0 * m->n_dil * m->d * (m->d / m->groups) * m->k, linear = (double)m->d * m->d + 3.0 * m->d * m->inner;
+    return 2.0 * m->recursions * (conv + linear);
+}
+
+const ModelDef model_flashlm3 = {
+    "flashlm3", "gated dilated convolutions and a ternary GLU, one shared block", "FlashLM v3, changcheng967, 2026",
+    .make = make, .width = width, .carry_size = carry_size, .forward = forward, .flops = flops,
+};

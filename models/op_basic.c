@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The operations that are not matrix products: look-up, norm, sums, products, non-linearities. */
+#include "models/tape_inner.h"
+#include <string.h>
+
+enum { STEP = 64 };      /* values of a thread's share: whole cache lines */
+
+/* Runs BODY with [lo, hi) of n on every thread. */
+#define SHARED(n, BODY)                                                          \
+    do {                                                                         \
+        const int parts_ = t->exec->threads;                                     \
+        _Pragma("omp parallel for num_threads(parts_) schedule(static, 1)")      \
+        for (int p_ = 0; p_ < parts_; p_++) {                                    \
+            long lo, hi;                                                         \
+            part(n, p_, parts_, STEP, &lo, &hi);                                 \
+            BODY;                                                                \
+        }                                                                        \
+    } while (0)
+
+typedef struct { Var y, a, b; } Operands;
+
+static long size(Var x) { return (long)x.rows * x.cols; }
+
+/* ---- y[i] = table[tok[i]];  dtable[tok[i]] += dy[i] ---- */
+typedef struct { Var y; Param *table; const int *tok; } Embed;
+
+static void embed_back(Tape *t, void *ctx)
+{
+    const Embed *e = ctx;
+    if (e->table->frozen) return;
+    const int d = e->y.cols;
+    const F32 *f = t->exec->f;
+    SHARED(d,                                   /* by columns: every row belongs to every thread, no race, fixed order */
+        for (int i = 0; i < e->y.rows; i++)
+            f->axpy(e->table->g + (size_t)e->tok[i] * d + lo, 1, e->y.g + (size_t)i * d + lo, hi - lo));
+}
+
+Var op_embed(Tape *t, Param *table, const int *tok, int n)
+{
+    const int d = table->cols;
+    Var y = tape_var(t, n, d);
+    for (int i = 0; i < n; i++) {
+        CHECK(tok[i] >= 0 && tok[i] < table->rows);
+        memcpy(y.v + (size_t)i * d, table->v + (size_t)tok[i] * d, sizeof(float) * (size_t)d);
+    }
+    if (t->recording) *(Embed *)tape_note(t, embed_back, sizeof(Embed)) = (Embed){ y, table, tok };
+    return y;
+}
+
+/* ---- RMSNorm ---- */
+typedef struct { Var y, x; Param *gain; float *rstd; } Norm;
+
+static void norm_back(Tape *t, void *ctx)
+{
+    const Norm *o = ctx;
+    const int d = o->x.cols, threads = t->exec->threads;
+    const F32 *f = t->exec->f;
+    const size_t at = t->pass.used;
+    float *dgain = arena_get(&t->pass, sizeof(float) * (size_t)threads * d);
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    for (int p = 0; p < threads; p++) {
+        long lo, hi;
+        part(o->x.rows, p, threads, 1, &lo, &hi);
+        f->rmsnorm_back(o->x.g + (size_t)lo * d, dgain + (size_t)p * d, o->y.g + (size_t)lo * d, o->x.v + (size_t)lo * d,
+                        o->gain->v, o->rstd + lo, (int)(hi - lo), d);
+    }
+    for (int p = 0; p < threads; p++) f->axpy(o->gain->g, 1, dgain + (size_t)p * d, d);
+    arena_reset(&t->pass, at);
+}
+
+Var op_rmsnorm(Tape *t, Var x, Param *gain, double eps)
+{
+    const int d = x.cols, threads = t->exec->threads;
+    CHECK(gain->n == d);
+    Var y = tape_var(t, x.rows, d);
+    float *rstd = arena_raw(&t->pass, sizeof(float) * (size_t)x.rows);
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    for (int p = 0; p < threads; p++) {
+        long lo, hi;
+        part(x.rows, p, threads, 1, &lo, &hi);
+        t->exec->f->rmsnorm(y.v + (size_t)lo * d, rstd + lo, x.v + (size_t)lo * d, gain->v, (int)(hi - lo), d, (float)eps);
+    }
+    if (t->recording) *(Norm *)tape_note(t, norm_back, sizeof(Norm)) = (Norm){ y, x, gain, rstd };
+    return y;
+}
+
+/* ---- y = a + b; y.g is a.g ---- */
+static void add_back(Tape *t, void *ctx)
+{
+    const Operands *o = ctx;
+    SHARED(size(o->y), t->exec->f->axpy(o->b.g + lo, 1, o->y.g + lo, hi - lo));
+}
+
+Var op_add(Tape *t, Var a, Var b)
+{
+    CHECK(a.rows == b.rows && a.cols == b.cols);
+    Var y = { arena_raw(&t->pass, sizeof(float) * (size_t)size(a)), a.g, a.rows, a.cols };
+    SHARED(size(a),
+        memcpy(y.v + lo, a.v + lo, sizeof(float) * (size_t)(hi - lo));
+        t->exec->f->axpy(y.v + lo, 1, b.v + lo, hi - lo));
+    if (t->recording) *(Operands *)tape_note(t, add_back, sizeof(Operands)) = (Operands){ y, a, b };
+    return y;
+}
+
+/* ---- y = a b ---- */
+static void mul_back(Tape *t, void *ctx)
+{
+    const Operands *o = ctx;
+    SHARED(size(o->y), t->exec->f->mul_back(o->a.g + lo, o->b.g + lo, o->y.g + lo, o->a.v + lo, o->b.v + lo, hi - lo));
+}
+
+Var op_mul(Tape *t, Var a, Var b)
+{
+    CHECK(a.rows == b.rows && a.cols == b.cols);
+    Var y = tape_var(t, a.rows, a.cols);
+    SHARED(size(a), t->exec->f->mul(y.v + lo, a.v + lo, b.v + lo, hi - lo));
+    if (t->recording) *(Operands *)tape_note(t, mul_back, sizeof(Operands)) = (Operands){ y, a, b };
+    return y;
+}
+
+/* ---- sigmoid, SiLU ---- */
+static void sigmoid_back(Tape *t, void *ctx)
+{
+    const Operands *o = ctx;
+    SHARED(size(o->y), t->exec->f->sigmoid_back(o->a.g + lo, o->y.g + lo, o->y.v + lo, hi - lo));
+}
+
+Var op_sigmoid(Tape *t, Var x)
+{
+    Var y = tape_var(t, x.rows, x.cols);
+    SHARED(size(x), t->exec->f->sigmoid(y.v + lo, x.v + lo, hi - lo));
+    if (t->recording) *(Operands *)tape_note(t, sigmoid_back, sizeof(Operands)) = (Operands){ .y = y, .a = x };
+    return y;
+}
+
+static void silu_back(Tape *t, void *ctx)
+{
+    const Operands *o = ctx;
+    SHARED(size(o->y), t->exec->f->silu_back(o->a.g + lo, o->y.g + lo, o->a.v + lo, hi - lo));
+}
+
+Var op_silu(Tape *t, Var x)
+{
+    Var y = tape_var(t, x.rows, x.cols);
+    SHARED(size(x), t->exec->f->silu(y.v + lo, x.v + lo, hi - lo));
+    if (t->recording) *(Operands *)tape_note(t, silu_back, sizeof(Operands)) = (Operands){ .y = y, .a = x };
+    return y;
+}
+
+/* ---- relu(g)^2 u ---- */
+static void relu2_back(Tape *t, void *ctx)
+{
+    const Operands *o = ctx;
+    SHARED(size(o->y), t->exec->f->relu2_mul_back(o->a.g + lo, o->b.g + lo, o->y.g + lo, o->a.v + lo, o->b.v + lo, hi - lo));
+}
+
+Var op_relu2_mul(Tape *t, Var g, Var u)
+{
+    CHECK(g.rows == u.rows && g.cols == u.cols);
+    Var y = tape_var(t, g.rows, g.cols);
+    SHARED(size(g), t->exec->f->relu2_mul(y.v + lo, g.v + lo, u.v + lo, hi - lo));
+    if (t->recording) *(Operands *)tape_note(t, relu2_back, sizeof(Operands)) = (Operands){ y, g, u };
+    return y;
+}
+
+/* ---- the gated convolution ---- */
+typedef struct { Var y, x; Param *wg, *wv; Var gate, value; int B, groups, k, dil; const char *name; } Conv;
+
+static float *conv_room(Tape *t, int d, int groups, int k, size_t *each)
+{
+    *each = conv_scratch(d, groups, k);
+    return arena_raw(&t->pass, sizeof(float) * *each * (size_t)t->exec->threads);
+}
+
+static void conv_back(Tape *t, void *ctx)
+{
+    const Conv *c = ctx;
+    const int d = c->x.cols, threads = t->exec->threads, T = c->x.rows / c->B;
+    const F32 *f = t->exec->f;
+    const size_t at = t->pass.used;
+    size_t each;
+    float *room = conv_room(t, d, c->groups, c->k, &each);
+    float *dg = arena_raw(&t->pass, sizeof(float) * (size_t)size(c->x)), *dv = arena_raw(&t->pass, sizeof(float) * (size_t)size(c->x));
+    SHARED(size(c->x), f->gate_back(dg + lo, dv + lo, c->y.g + lo, c->gate.v + lo, c->value.v + lo, hi - lo));
+    if (t->see && c->name) {
+        t->see(t->see_ctx, arena_text(&t->pass, "%s_gate_pre", c->name), 1, dg, size(c->x));
+        t->see(t->see_ctx, arena_text(&t->pass, "%s_value", c->name), 1, dv, size(c->x));
+    }
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    for (int p = 0; p < threads; p++) {
+        long lo, hi;
+        part(c->groups, p, threads, 1, &lo, &hi);
+        f->conv2_back(c->x.g, c->wg->g, c->wv->g, dg, dv, c->x.v, c->wg->v, c->wv->v, room + each * (size_t)p, c->B, T, d,
+                      c->groups, c->k, c->dil, (int)lo, (int)hi);
+    }
+    arena_reset(&t->pass, at);
+}
+
+static void move_past(float *past, const float *x, int rows, int d)
+{
+    if (!rows) return;
+    memmove(past, past + d, sizeof(float) * (size_t)(rows - 1) * d);
+    memcpy(past + (size_t)(rows - 1) * d, x, sizeof(float) * (size_t)d);
+}
+
+Var op_gated_conv(Tape *t, Var r, Var x, Param *wg, Param *wv, int B, int groups, int k, int dil, float *past,
+                  const char *name)
+{
+    const int d = x.cols, threads = t->exec->threads, T = x.rows / B;
+    const F32 *f = t->exec->f;
+    CHECK(x.rows == B * T && d % groups == 0 && wg->n == (long)d * (d / groups) * k && wv->n == wg->n);
+    CHECK(!past || x.rows == 1);
+    const size_t bytes = sizeof(float) * (size_t)size(x);
+    Var y = { arena_raw(&t->pass, bytes), r.g, x.rows, d };
+    Var gate = { arena_raw(&t->pass, bytes), NULL, x.rows, d }, value = { arena_raw(&t->pass, bytes), NULL, x.rows, d };
+    size_t each;
+    float *room = conv_room(t, d, groups, k, &each);
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    for (int p = 0; p < threads; p++) {
+        long lo, hi;
+        part(groups, p, threads, 1, &lo, &hi);
+        f->conv2(gate.v, value.v, x.v, past, wg->v, wv->v, room + each * (size_t)p, B, T, d, groups, k, dil, (int)lo, (int)hi);
+    }
+    SHARED(size(x), f->gate(y.v + lo, r.v + lo, gate.v + lo, value.v + lo, hi - lo));
+    if (past) move_past(past, x.v, (k - 1) * dil, d);
+    if (t->see && name) {
+        t->see(t->see_ctx, arena_text(&t->pass, "%s_gate_pre", name), 0, gate.v, size(x));
+        t->see(t->see_ctx, arena_text(&t->pass, "%s_value", name), 0, value.v, size(x));
+    }
+    if (t->recording)
+        *(Conv *)tape_note(t, conv_back, sizeof(Conv)) = (Conv){ y, x, wg, wv, gate, value, B, groups, k, dil,
+                                                                 name ? arena_text(&t->pass, "%s", name) : NULL };
+    return y;
+}

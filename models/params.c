@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "models/params.h"
+#include <string.h>
+
+enum { MAX_PARAMS = 4096 };
+
+Params *params_new(Arena *a)
+{
+    Params *ps = arena_get(a, sizeof *ps);
+    ps->p = arena_get(a, MAX_PARAMS * sizeof *ps->p);
+    ps->arena = a;
+    return ps;
+}
+
+Param *params_add(Params *ps, const char *name, const int *shape, Group group, Owner owner)
+{
+    CHECK(ps->n < MAX_PARAMS && !params_find(ps, name) && shape[0] > 0);
+    Param *p = arena_get(ps->arena, sizeof *p);
+    p->name = arena_text(ps->arena, "%s", name);
+    p->n = 1;
+    for (int i = 0; shape[i]; i++) {
+        CHECK(i < 4 && shape[i] > 0);
+        p->shape[p->ndim++] = shape[i];
+        p->n *= shape[i];
+    }
+    p->rows = p->ndim == 1 ? 1 : shape[0];
+    p->cols = (int)(p->n / p->rows);
+    p->v = arena_get(ps->arena, sizeof(float) * (size_t)p->n);
+    p->g = arena_get(ps->arena, sizeof(float) * (size_t)p->n);
+    p->group = group;
+    p->owner = owner;
+    p->used = 1;
+    p->version = 1;
+    return ps->p[ps->n++] = p;
+}
+
+Param *params_find(const Params *ps, const char *name)
+{
+    for (int i = 0; i < ps->n; i++)
+        if (!strcmp(ps->p[i]->name, name)) return ps->p[i];
+    return NULL;
+}
+
+long params_count(const Params *ps)
+{
+    long n = 0;
+    for (int i = 0; i < ps->n; i++) n += ps->p[i]->n;
+    return n;
+}
+
+void params_zero_grad(Params *ps)
+{
+    for (int i = 0; i < ps->n; i++) memset(ps->p[i]->g, 0, sizeof(float) * (size_t)ps->p[i]->n);
+}
+
+void param_normal(Param *p, uint64_t seed, uint64_t index, double sigma)
+{
+    Rng r = rng_at(seed, STREAM_INIT, index);
+    for (long i = 0; i < p->n; i++) p->v[i] = (float)(sigma * rng_normal(&r));
+    p->version++;
+}
+
+void param_fill(Param *p, float value)
+{
+    for (long i = 0; i < p->n; i++) p->v[i] = value;
+    p->version++;
+}
+
+void params_swap_ema(Params *ps)
+{
+    for (int i = 0; i < ps->n; i++) {
+        Param *p = ps->p[i];
+        if (!p->ema) continue;
+        float *v = p->v;
+        p->v = p->ema;
+        p->ema = v;
+        p->version++;
+    }
+}
+
+const char *params_load(Params *ps, const TensorFile *file)
+{
+    for (int i = 0; i < ps->n; i++) {
+        Param *p = ps->p[i];
+        const Tensor *t = tensors_find(file, p->name);
+        if (!t) return arena_text(ps->arena, "%s: no tensor '%s'", file->path, p->name);
+        int same = !strcmp(t->dtype, "F32") && t->ndim == p->ndim;
+        for (int k = 0; same && k < p->ndim; k++) same = t->shape[k] == p->shape[k];
+        if (!same) return arena_text(ps->arena, "%s: tensor '%s' has %ld values of %s in %d dimensions, expected %ld of F32 in %d",
+                                     file->path, p->name, t->n, t->dtype, t->ndim, p->n, p->ndim);
+        memcpy(p->v, t->data, sizeof(float) * (size_t)p->n);
+        p->version++;
+    }
+    return NULL;
+}

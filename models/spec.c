@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "models/spec.h"
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const Setting settings[] = {
+#define S(key, type, value, cell, doc) { key, type, value, doc, cell },
+#include "models/settings.def"
+#undef S
+    { NULL, NULL, NULL, NULL, 0 }
+};
+enum { N = sizeof settings / sizeof *settings - 1, MAX_WORD = 4096 };
+
+struct Spec {
+    Arena      *arena;
+    const char *value[N];
+    char        given[N];
+};
+
+static int find(const char *key, size_t len)
+{
+    for (int i = 0; i < N; i++)
+        if (strlen(settings[i].key) == len && !memcmp(settings[i].key, key, len)) return i;
+    return -1;
+}
+
+/* Levenshtein's distance, for the nearest known key */
+static int distance(const char *a, size_t na, const char *b)
+{
+    int row[64];
+    const int nb = (int)strlen(b);
+    for (int j = 0; j <= nb; j++) row[j] = j;
+    for (int i = 1; i <= (int)na; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= nb; j++) {
+            const int up = row[j], change = diagonal + (a[i - 1] != b[j - 1]);
+            int best = up < row[j - 1] ? up + 1 : row[j - 1] + 1;
+            if (change < best) best = change;
+            diagonal = up;
+            row[j] = best;
+        }
+    }
+    return row[nb];
+}
+
+static const char *nearest(const char *key, size_t len)
+{
+    int best = 1 << 30;
+    const char *name = "";
+    for (int i = 0; i < N; i++) {
+        const int d = distance(key, len, settings[i].key);
+        if (d < best) best = d, name = settings[i].key;
+    }
+    return name;
+}
+
+static int in_choice(const char *type, const char *value)
+{
+    const size_t len = strlen(value);
+    for (const char *s = type + strlen("one of "); *s; ) {
+        const size_t n = strcspn(s, "|");
+        if (n == len && !memcmp(s, value, n)) return 1;
+        s += n + (s[n] == '|');
+    }
+    return 0;
+}
+
+static int is_number(const char *s, int integer, const char **end)
+{
+    char *e;
+    errno = 0;
+    if (integer) strtol(s, &e, 10);
+    else if (!isfinite(strtod(s, &e))) return 0;
+    *end = e;
+    return e != s && !errno;
+}
+
+static int valid(const char *type, const char *v)
+{
+    const char *end;
+    if (!strcmp(type, "text")) return 1;
+    if (!strcmp(type, "flag")) return !strcmp(v, "0") || !strcmp(v, "1");
+    if (!strcmp(type, "int")) return is_number(v, 1, &end) && !*end;
+    if (!strcmp(type, "num")) return is_number(v, 0, &end) && !*end;
+    if (!strcmp(type, "list")) {
+        while (is_number(v, 1, &end) && *end == ',') v = end + 1;
+        return end != v && !*end;
+    }
+    return in_choice(type, v);
+}
+
+Spec *spec_new(Arena *a)
+{
+    Spec *s = arena_get(a, sizeof *s);
+    s->arena = a;
+    for (int i = 0; i < N; i++) s->value[i] = settings[i].value;
+    return s;
+}
+
+Spec *spec_copy(const Spec *from, Arena *a)
+{
+    Spec *s = arena_raw(a, sizeof *s);
+    *s = *from;
+    s->arena = a;
+    for (int i = 0; i < N; i++)
+        if (s->given[i]) s->value[i] = arena_text(a, "%s", from->value[i]);
+    return s;
+}
+
+const char *spec_set(Spec *s, const char *word)
+{
+    const char *eq = strchr(word, '=');
+    if (!eq) return arena_text(s->arena, "'%s': expected key=value", word);
+    const size_t len = (size_t)(eq - word);
+    if (strlen(word) > MAX_WORD) return arena_text(s->arena, "'%.40s...': longer than %d bytes", word, MAX_WORD);
+    const int i = find(word, len);
+    if (i < 0) {
+        if (len > 40) return arena_text(s->arena, "unknown setting '%.40s...'; `eightysix list settings` shows them all", word);
+        return arena_text(s->arena, "unknown setting '%.*s'; the nearest is '%s' (`eightysix list settings` shows them all)",
+                          (int)len, word, nearest(word, len));
+    }
+    if (strpbrk(eq + 1, " \t\r\n")) return arena_text(s->arena, "%s: expected no white space in '%s'", settings[i].key, eq + 1);
+    if (!valid(settings[i].type, eq + 1))
+        return arena_text(s->arena, "%s=%s: expected %s (%s)", settings[i].key, eq + 1, settings[i].type, settings[i].doc);
+    s->value[i] = arena_text(s->arena, "%s", eq + 1);
+    s->given[i] = 1;
+    return NULL;
+}
+
+const char *spec_str(const Spec *s, const char *key)
+{
+    const int i = find(key, strlen(key));
+    CHECK(i >= 0);
+    return s->value[i];
+}
+
+long   spec_int(const Spec *s, const char *key) { return strtol(spec_str(s, key), NULL, 10); }
+double spec_num(const Spec *s, const char *key) { return strtod(spec_str(s, key), NULL); }
+int    spec_is (const Spec *s, const char *key, const char *value) { return !strcmp(spec_str(s, key), value); }
+
+int spec_list(const Spec *s, const char *key, long *out, int max)
+{
+    const char *v = spec_str(s, key);
+    int n = 0;
+    while (*v && n < max) {
+        char *end;
+        out[n++] = strtol(v, &end, 10);
+        v = *end ? end + 1 : end;
+    }
+    return n;
+}
+
+int spec_given(const Spec *s, const char *key)
+{
+    const int i = find(key, strlen(key));
+    CHECK(i >= 0);
+    return s->given[i];
+}
+
+const char *spec_text(const Spec *s)
+{
+    size_t size = 1;
+    for (int i = 0; i < N; i++) size += strlen(settings[i].key) + strlen(s->value[i]) + 2;
+    char *out = arena_get(s->arena, size), *p = out;
+    for (int i = 0; i < N; i++)
+        if (settings[i].cell && strcmp(s->value[i], settings[i].value))
+            p += sprintf(p, "%s%s=%s", p > out ? " " : "", settings[i].key, s->value[i]);
+    return out;
+}
+
+const char *spec_budget(const char *text, Budget *b)
+{
+    char *unit;
+    *b = (Budget){ 0 };
+    const double x = strtod(text, &unit);
+    if (unit == text || !(x >= 0) || x > 1e15) return "expected a number with a unit: 60s, 5m, 2h, 2Mtokens or 500steps";
+    const double scale = *unit == 'k' ? 1e3 : *unit == 'M' ? 1e6 : *unit == 'G' ? 1e9 : 1;
+    const char *u = scale > 1 ? unit + 1 : unit;
+    if (!strcmp(u, "tokens")) b->tokens = (long)(x * scale);
+    else if (!strcmp(u, "steps")) b->steps = (long)(x * scale);
+    else if (!strcmp(unit, "s") || !*unit) b->seconds = x;
+    else if (!strcmp(unit, "m") || !strcmp(unit, "min")) b->seconds = 60 * x;
+    else if (!strcmp(unit, "h")) b->seconds = 3600 * x;
+    else return "expected a unit of s, m, h, tokens or steps: 60s, 5m, 2h, 2Mtokens, 500steps";
+    return NULL;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* spec.h -- the settings of one run: key=value words with types, defaults and documentation.
+ *
+ * settings.def is the one list: it declares, checks, documents (`eightysix list settings`) and orders.
+ * The canonical form of a spec is "k=v k=v" in that order, of the settings that differ from their default
+ * and say what is computed; its SHA-256 is the key of a cell. */
+#ifndef SPEC_H
+#define SPEC_H
+#include "kernels/base.h"
+
+typedef struct Spec Spec;
+typedef struct Setting {
+    const char *key, *type;      /* type: "text", "int", "num", "flag" (0/1), "list" (comma list of numbers), "one of a|b|c" */
+    const char *value, *doc;     /* default, one line */
+    int         cell;            /* 1: part of the canonical form; 0: paths and the like */
+} Setting;
+extern const Setting settings[];  /* ended by a NULL key */
+
+Spec       *spec_new (Arena *);                          /* all defaults */
+Spec       *spec_copy(const Spec *, Arena *);
+/* "key=value": NULL, or a sentence (unknown key with the nearest known one, wrong type with what was expected) */
+const char *spec_set (Spec *, const char *word);
+const char *spec_str (const Spec *, const char *key);    /* an unknown key is a bug */
+long        spec_int (const Spec *, const char *key);
+double      spec_num (const Spec *, const char *key);
+int         spec_is  (const Spec *, const char *key, const char *value);
+int         spec_list(const Spec *, const char *key, long *out, int max);   /* how many */
+int         spec_given(const Spec *, const char *key);   /* 1: set by a word, even to its default */
+const char *spec_text(const Spec *);                     /* canonical; lives as long as the spec's arena */
+/* "60s" "5m" "2h", "1000000tokens" or "2Mtokens", "500steps": NULL or a sentence */
+typedef struct { double seconds; long tokens, steps; } Budget;   /* 0: not limited by this */
+const char *spec_budget(const char *text, Budget *);
+#endif

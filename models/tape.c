@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "models/tape_inner.h"
+#include <string.h>
+
+Tape *tape_new(const Exec *e, const Spec *spec, Arena *home, size_t bytes)
+{
+    Tape *t = arena_get(home, sizeof *t);
+    t->exec = e;
+    t->spec = spec;
+    t->home = home;
+    t->pass = arena_new(bytes);
+    t->note = arena_get(home, MAX_NOTES * sizeof *t->note);
+    t->int8 = spec_is(spec, "act", "int8");
+    t->act_bits = (int)spec_int(spec, "act_bits");
+    return t;
+}
+
+void tape_drop(Tape *t) { arena_drop(&t->pass); }
+
+void tape_reset(Tape *t, int recording)
+{
+    arena_reset(&t->pass, 0);
+    t->notes = 0;
+    t->recording = recording;
+}
+
+void tape_backward(Tape *t)
+{
+    CHECK(t->recording);
+    while (t->notes > 0) {
+        Note *n = &t->note[--t->notes];
+        n->back(t, n->ctx);
+    }
+}
+
+void *tape_note(Tape *t, void (*back)(Tape *, void *), size_t size)
+{
+    CHECK(t->notes < MAX_NOTES);
+    void *ctx = arena_get(&t->pass, size);
+    t->note[t->notes++] = (Note){ back, ctx };
+    return ctx;
+}
+
+Var tape_var(Tape *t, int rows, int cols)
+{
+    const size_t bytes = sizeof(float) * (size_t)rows * (size_t)cols;
+    Var y = { arena_raw(&t->pass, bytes), NULL, rows, cols };
+    if (t->recording) y.g = arena_get(&t->pass, bytes);
+    return y;
+}
+
+void tape_watch(Tape *t, TapeSee see, void *ctx)
+{
+    t->see = see;
+    t->see_ctx = ctx;
+}
+
+typedef struct { const char *name; Var x; } Named;
+
+static void named_back(Tape *t, void *ctx)
+{
+    const Named *n = ctx;
+    t->see(t->see_ctx, n->name, 1, n->x.g, (long)n->x.rows * n->x.cols);
+}
+
+void tape_name(Tape *t, const char *name, Var x)
+{
+    if (!t->see) return;
+    name = arena_text(&t->pass, "%s", name);
+    t->see(t->see_ctx, name, 0, x.v, (long)x.rows * x.cols);
+    if (t->recording) *(Named *)tape_note(t, named_back, sizeof(Named)) = (Named){ name, x };
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* tape.h -- the differentiable operations. A model is written with these and nothing else.
+ *
+ * An operation computes its value at once; when the tape records, it also leaves a note of how to send the
+ * gradient back. tape_backward plays the notes in reverse; every gradient accumulates with +=.
+ * Values and notes live in the tape's arena until tape_reset. Shapes: (rows, cols), row-major. */
+#ifndef TAPE_H
+#define TAPE_H
+#include "models/exec.h"
+#include "models/params.h"
+
+typedef struct { float *v, *g; int rows, cols; } Var;      /* g NULL: not recording */
+typedef struct Tape Tape;
+
+Tape *tape_new  (const Exec *, const Spec *, Arena *home, size_t bytes);   /* bytes: bound of one pass */
+void  tape_drop (Tape *);
+void  tape_reset(Tape *, int recording);
+void  tape_backward(Tape *);                    /* the caller has put dLoss/dy into the last Var's g */
+/* For parity: see is shown every named value, and every named gradient when it is complete. */
+typedef void (*TapeSee)(void *ctx, const char *name, int is_gradient, const float *data, long n);
+void  tape_watch(Tape *, TapeSee see, void *ctx);
+void  tape_name (Tape *, const char *name, Var);   /* right after the Var is made; nothing unless watched */
+
+Var op_embed   (Tape *, Param *, const int *tok, int n);           /* rows of the table */
+Var op_rmsnorm (Tape *, Var x, Param *gain, double eps);
+/* y = x W'. W ternary by the settings `quant` (v3: t = mean|W|, q = sign(w) (|w| > t), no scale;
+ * absmean: s = 1/max(mean|W|, 1e-5), clamp(round(W s)) / s; none: W itself) and `act` (f32: a dense product;
+ * int8: rows quantised by absmax, the integer kernel). Straight-through: dX = dY q, dW = dY' (what was multiplied). */
+Var op_linear  (Tape *, Var x, Param *w, int ternary);
+/* The sum a + b. It takes over a's gradient, so every other reader of a must have been recorded before. */
+Var op_add     (Tape *, Var a, Var b);
+Var op_mul     (Tape *, Var a, Var b);
+Var op_sigmoid (Tape *, Var x);
+Var op_silu    (Tape *, Var x);
+Var op_relu2_mul(Tape *, Var g, Var u);          /* relu(g)^2 u */
+/* r + sigmoid(conv(x; wg)) conv(x; wv), causal, dilated, grouped; B sequences. It takes over r's gradient as op_add does.
+ * past: (k-1)*dil rows of x before this one (decoding: one row), moved on by one row; NULL in training.
+ * name: prefix of what is watched (name_gate_pre, name_value), or NULL */
+Var op_gated_conv(Tape *, Var r, Var x, Param *wg, Param *wv, int B, int groups, int k, int dil, float *past,
+                  const char *name);
+#endif
