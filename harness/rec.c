@@ -3,11 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+void rec_flush(Rec *r)
+{
+    if (r->out) fflush(r->out);
+}
+
 void rec_num(Rec *r, const char *name, long step, double value)
 {
     if (!r->out) return;
     fprintf(r->out, "num %s %ld %.17g\n", name, step, value);
-    fflush(r->out);
 }
 
 void rec_text(Rec *r, const char *key, const char *text)
@@ -16,21 +20,18 @@ void rec_text(Rec *r, const char *key, const char *text)
     fprintf(r->out, "text %s ", key);
     for (; *text; text++) fputc(*text == '\n' ? ' ' : *text, r->out);
     fputc('\n', r->out);
-    fflush(r->out);
 }
 
 void rec_span(Rec *r, const char *phase, long step, double seconds)
 {
     if (!r->out) return;
     fprintf(r->out, "span %s %ld %.9f\n", phase, step, seconds);
-    fflush(r->out);
 }
 
 void rec_sample(Rec *r, const char *name, long round, long position, double ns, long iters)
 {
     if (!r->out) return;
     fprintf(r->out, "sample %s %ld %ld %.3f %ld\n", name, round, position, ns, iters);
-    fflush(r->out);
 }
 
 int rec_parse(char *line, RecLine *l)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* rec.h -- what a run says of itself: named numbers, texts, spans and samples, raw, never only aggregates.
  *
- * A run writes records as text lines to a stream, each flushed, so that whatever it said before a crash is kept:
+ * A run writes records as text lines to a stream and flushes it at the end of every step, so that whatever it said
+ * before a crash is kept:
  *   num NAME STEP VALUE      text KEY VALUE...      span PHASE STEP SECONDS      sample NAME ROUND POSITION NS ITERS
  * The sweep reads them from its child and is the only one that knows SQL. New names need no schema change. */
 #ifndef REC_H
@@ -9,6 +10,7 @@
 #include <stdio.h>
 
 typedef struct Rec { FILE *out; } Rec;         /* out NULL: says nothing */
+void rec_flush (Rec *);
 void rec_num   (Rec *, const char *name, long step, double value);       /* NAME without white space */
 void rec_text  (Rec *, const char *key, const char *text);               /* to the end of the line */
 void rec_span  (Rec *, const char *phase, long step, double seconds);

@@ -35,6 +35,25 @@ typedef struct HeadDef {
 extern const HeadDef *const heads[];                    /* NULL-ended */
 const HeadDef *head_find(const char *name);             /* NULL when there is none */
 
-/* For heads without a faster way: sample by one logprob and a walk. lp is scratch (V). */
-int head_sample_full(const HeadDef *, const void *h, int V, float *lp, const float *x, double temperature, Rng *);
+/* ---- what heads share ---- */
+enum { HEAD_DRAW = 1 << 20 };     /* heads draw their i-th parameter with param_normal's index HEAD_DRAW + i */
+enum { HEAD_CHUNK = 2048, HEAD_BYTES = 24 << 20 };
+/* The chunk of a head that keeps `width` floats per position: within HEAD_BYTES, a multiple of 16, 16..HEAD_CHUNK */
+int    head_chunk(int width);
+/* A matrix drawn from N(0, init_sigma); and the V output rows: "embedding.weight" if tied=1, otherwise `own` */
+Param *head_matrix(const Spec *, Params *, const char *name, int rows, int cols, int index);
+Param *head_rows  (const Spec *, Params *, const char *own, int V, int d, int index);
+/* Smoothed cross entropy of one softmax: z (c) are logits, afterwards dLoss/dz. The loss, nats:
+ *   (1 - eps) (-log p_y) + eps mean over c of (-log p),   d/dz_j = p_j - eps/c - (1 - eps) [j = y] */
+double head_xent(const F32 *, float *z, int c, int y, double eps);
+/* The same for n rows of z (n, c), over threads; loss (n) is what each adds. eps < 0: exact, z stays as it is */
+void   head_xent_rows(const Exec *, float *z, int n, int c, const int *y, double eps, double *loss);
+double head_lse   (const F32 *, const float *z, int c);                 /* log sum exp */
+void   head_affine(float *z, long n, float a, float b);                 /* z = a z - b */
+void   head_dots  (const Exec *, float *z, const float *w, const float *x, int rows, int d);  /* z = w x, over threads */
+int    head_pick  (const float *z, int c, double temperature, Rng *);   /* from softmax(z / temperature); 0: the largest */
+/* Counting sort: pos (n) lists positions group after group, in order; those of g are pos[at[g]..at[g+1]); at (groups+1) */
+void   head_group (const int *group, int n, int groups, int *at, int *pos);
+typedef struct { long count; int word; } HeadRank;
+void   head_rank  (HeadRank *, const long *freq, int V);               /* words by falling count, then by id */
 #endif

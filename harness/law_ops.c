@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Every operation of the tape: L = sum r y with random r; along a direction u of all its inputs and parameters,
+ *     (L(x + h u) - L(x - h u)) / 2h  =  <dL/dx, u>
+ * for u = the gradient itself and for random u. Each float table of this CPU, one thread and two. Quantised
+ * products are not differentiable: they are compared with their definition, written out in double. */
+#include "harness/laws.h"
+#include <math.h>
+#include <string.h>
+
+enum { B = 2, T = 37, D = 24, INNER = 19, GROUPS = 3, TAPS = 4, V = 11, MAX_IN = 2, DIRECTIONS = 3, PASS = 64 << 20 };
+typedef struct { Tape *t; Var in[MAX_IN]; Param *p[2]; const int *tok; } Case;
+typedef struct { const char *name; int in, cols; int shape[2][4]; Var (*build)(const Case *); } Op;
+
+static Var embed(const Case *c)   { return op_embed(c->t, c->p[0], c->tok, B * T); }
+static Var rmsnorm(const Case *c) { return op_rmsnorm(c->t, c->in[0], c->p[0], 1e-6); }
+static Var linear(const Case *c)  { return op_linear(c->t, c->in[0], c->p[0], 0); }
+static Var add(const Case *c)     { return op_add(c->t, c->in[0], c->in[1]); }
+static Var mul(const Case *c)     { return op_mul(c->t, c->in[0], c->in[1]); }
+static Var sigmoid(const Case *c) { return op_sigmoid(c->t, c->in[0]); }
+static Var silu(const Case *c)    { return op_silu(c->t, c->in[0]); }
+static Var relu2(const Case *c)   { return op_relu2_mul(c->t, c->in[0], c->in[1]); }
+static Var conv(const Case *c)
+{
+    return op_gated_conv(c->t, c->in[0], c->in[1], c->p[0], c->p[1], B, GROUPS, TAPS, 5, NULL, NULL);
+}
+static Var residual(const Case *c)      /* op_add after another reader of its first operand */
+{
+    Var a = op_sigmoid(c->t, c->in[0]);
+    return op_add(c->t, a, op_mul(c->t, a, c->in[1]));
+}
+
+static const Op ops[] = {
+    { "embed", 0, D, { { V, D }, { 0 } }, embed },
+    { "rmsnorm", 1, D, { { D }, { 0 } }, rmsnorm },
+    { "linear", 1, D, { { INNER, D }, { 0 } }, linear },
+    { "add", 2, D, { { 0 }, { 0 } }, add },
+    { "mul", 2, D, { { 0 }, { 0 } }, mul },
+    { "sigmoid", 1, D, { { 0 }, { 0 } }, sigmoid },
+    { "silu", 1, D, { { 0 }, { 0 } }, silu },
+    { "relu2_mul", 2, INNER, { { 0 }, { 0 } }, relu2 },
+    { "gated_conv", 2, D, { { D, D / GROUPS, TAPS }, { D, D / GROUPS, TAPS } }, conv },
+    { "residual", 2, D, { { 0 }, { 0 } }, residual },
+};
+
+typedef struct { float *v, *g, *u; long n; } Block;      /* one thing to differentiate by */
+typedef struct { Case c; Block block[MAX_IN + 2]; int blocks; float *r; const Op *op; } Bench;
+
+static float *normal(Arena *a, long n, Rng *r)
+{
+    float *x = arena_get(a, sizeof(float) * (size_t)n);
+    for (long i = 0; i < n; i++) x[i] = (float)rng_normal(r);
+    return x;
+}
+
+static void add_block(Bench *b, float *v, float *g, long n, Arena *a)
+{
+    b->block[b->blocks++] = (Block){ v, g, arena_get(a, sizeof(float) * (size_t)n), n };
+}
+
+static void bench_make(Bench *b, const Op *op, Tape *t, Arena *a, Rng *r)
+{
+    Params *ps = params_new(a);
+    *b = (Bench){ .op = op, .c.t = t };
+    for (int i = 0; i < op->in; i++) {
+        const long n = (long)B * T * op->cols;
+        b->c.in[i] = (Var){ normal(a, n, r), arena_get(a, sizeof(float) * (size_t)n), B * T, op->cols };
+        add_block(b, b->c.in[i].v, b->c.in[i].g, n, a);
+    }
+    for (int i = 0; i < 2 && op->shape[i][0]; i++) {
+        b->c.p[i] = params_add(ps, i ? "b" : "a", op->shape[i], GROUP_ADAMW, OWNER_CORE);
+        memcpy(b->c.p[i]->v, normal(a, b->c.p[i]->n, r), sizeof(float) * (size_t)b->c.p[i]->n);
+        add_block(b, b->c.p[i]->v, b->c.p[i]->g, b->c.p[i]->n, a);
+    }
+    int *tok = arena_get(a, sizeof(int) * B * T);
+    for (int i = 0; i < B * T; i++) tok[i] = (int)rng_below(r, V);
+    b->c.tok = tok;
+    b->r = normal(a, (long)B * T * D, r);
+}
+
+static double loss(Bench *b, int recording)
+{
+    tape_reset(b->c.t, recording);
+    Var y = b->op->build(&b->c);
+    double sum = 0;
+    for (long i = 0; i < (long)y.rows * y.cols; i++) sum += (double)y.v[i] * (double)b->r[i];
+    if (recording) {
+        memcpy(y.g, b->r, sizeof(float) * (size_t)y.rows * (size_t)y.cols);
+        tape_backward(b->c.t);
+    }
+    return sum;
+}
+
+static void move(Bench *b, double h)
+{
+    for (int k = 0; k < b->blocks; k++)
+        for (long i = 0; i < b->block[k].n; i++) b->block[k].v[i] += (float)(h * (double)b->block[k].u[i]);
+}
+
+static double along(const Bench *b)
+{
+    double s = 0;
+    for (int k = 0; k < b->blocks; k++)
+        for (long i = 0; i < b->block[k].n; i++) s += (double)b->block[k].g[i] * (double)b->block[k].u[i];
+    return s;
+}
+
+/* u: the gradient (direction 0) or random, of length |x| / sqrt(n) per value; returns |gradient| |u| */
+static double choose(Bench *b, int direction, Rng *r)
+{
+    double gg = 0, uu = 0;
+    for (int k = 0; k < b->blocks; k++)
+        for (long i = 0; i < b->block[k].n; i++) gg += (double)b->block[k].g[i] * (double)b->block[k].g[i];
+    long n = 0;
+    for (int k = 0; k < b->blocks; k++) n += b->block[k].n;
+    const double unit = gg > 0 ? sqrt((double)n / gg) : 0;
+    for (int k = 0; k < b->blocks; k++)
+        for (long i = 0; i < b->block[k].n; i++) {
+            Block *q = &b->block[k];
+            q->u[i] = direction ? (float)rng_normal(r) : (float)(unit * (double)q->g[i]);
+            uu += (double)q->u[i] * (double)q->u[i];
+        }
+    return sqrt(gg * uu);
+}
+
+static const char *differentiate(Bench *b, const char *isa, int threads, uint64_t seed, Rng *r, Arena *a)
+{
+    const double h = 2e-3, tolerance = 2e-3;
+    for (int k = 0; k < b->blocks; k++) memset(b->block[k].g, 0, sizeof(float) * (size_t)b->block[k].n);
+    loss(b, 1);
+    for (int u = 0; u < DIRECTIONS; u++) {
+        const double size = choose(b, u, r), expected = along(b);
+        move(b, h);
+        const double up = loss(b, 0);
+        move(b, -2 * h);
+        const double down = loss(b, 0);
+        move(b, h);
+        const double error = fabs((up - down) / (2 * h) - expected) / size;
+        if (!(error < tolerance))
+            return arena_text(a, "op %s (%s, %d threads): gradient differs from finite differences by %.2e of its length (seed %llu)",
+                              b->op->name, isa, threads, error, (unsigned long long)seed);
+    }
+    return NULL;
+}
+
+/* |a - b| <= 1e-5 max|b| */
+static int close_to(const float *x, const double *ref, long n)
+{
+    double top = 0, worst = 0;
+    for (long i = 0; i < n; i++) {
+        top = fabs(ref[i]) > top ? fabs(ref[i]) : top;
+        worst = fmax(worst, fabs((double)x[i] - ref[i]));
+    }
+    return worst <= 1e-5 * top;
+}
+
+static void product(double *C, const double *A, const double *Bm, int m, int n, int k)     /* C = A B */
+{
+    for (int i = 0; i < m; i++)
+        for (int j = 0; j < n; j++) {
+            double s = 0;
+            for (int p = 0; p < k; p++) s += A[(size_t)i * k + p] * Bm[(size_t)p * n + j];
+            C[(size_t)i * n + j] = s;
+        }
+}
+
+static double *transposed(Arena *a, const double *x, int rows, int cols)
+{
+    double *y = arena_get(a, sizeof(double) * (size_t)rows * (size_t)cols);
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < cols; j++) y[(size_t)j * rows + i] = x[(size_t)i * cols + j];
+    return y;
+}
+
+static double *quantised_weight(Arena *a, const Param *w, int v3)
+{
+    double *q = arena_get(a, sizeof(double) * (size_t)w->n), mean = 0;
+    for (long i = 0; i < w->n; i++) mean += fabs((double)w->v[i]) / (double)w->n;
+    for (long i = 0; i < w->n; i++) {
+        const double x = (double)w->v[i], c = rint(x / mean);
+        q[i] = v3 ? (x > mean) - (x < -mean) : mean * (c < -1 ? -1 : c > 1 ? 1 : c);
+    }
+    return q;
+}
+
+static double *quantised_rows(Arena *a, const float *x, int n, int d, int int8)
+{
+    double *q = arena_get(a, sizeof(double) * (size_t)n * (size_t)d);
+    for (int t = 0; t < n; t++) {
+        double m = 1e-5;
+        for (int i = 0; i < d; i++) m = fmax(m, fabs((double)x[(size_t)t * d + i]));
+        for (int i = 0; i < d; i++) {
+            const double v = (double)x[(size_t)t * d + i];
+            q[(size_t)t * d + i] = int8 ? rint(v * 127 / m) * m / 127 : v;
+        }
+    }
+    return q;
+}
+
+static const char *ternary_linear(const Exec *e, const char *quant, const char *act, uint64_t seed, Arena *a)
+{
+    Rng r = rng_at(seed, STREAM_CHECK, 77);
+    Spec *s = spec_new(a);
+    const int n = B * T, rows = INNER, cols = D;
+    if (spec_set(s, arena_text(a, "quant=%s", quant)) || spec_set(s, arena_text(a, "act=%s", act))) CHECK(0);
+    Tape *t = tape_new(e, s, a, PASS);
+    Params *ps = params_new(a);
+    Param *w = params_add(ps, "w", (int[]){ rows, cols, 0 }, GROUP_NORMUON, OWNER_CORE);
+    param_normal(w, seed, 1, 0.1);
+    Var x = { normal(a, (long)n * cols, &r), arena_get(a, sizeof(float) * (size_t)(n * cols)), n, cols };
+    float *dy = normal(a, (long)n * rows, &r);
+    tape_reset(t, 1);
+    Var y = op_linear(t, x, w, 1);
+    memcpy(y.g, dy, sizeof(float) * (size_t)(n * rows));
+    double *q = quantised_weight(a, w, !strcmp(quant, "v3")), *xq = quantised_rows(a, x.v, n, cols, !strcmp(act, "int8"));
+    double *ref = arena_get(a, sizeof(double) * (size_t)(n * rows)), *dyd = arena_get(a, sizeof(double) * (size_t)(n * rows));
+    double *dx = arena_get(a, sizeof(double) * (size_t)(n * cols)), *dw = arena_get(a, sizeof(double) * (size_t)(rows * cols));
+    for (int i = 0; i < n * rows; i++) dyd[i] = (double)dy[i];
+    product(ref, xq, transposed(a, q, rows, cols), n, rows, cols);
+    const int good = close_to(y.v, ref, (long)n * rows);
+    tape_backward(t);
+    product(dx, dyd, q, n, cols, rows);
+    product(dw, transposed(a, dyd, n, rows), xq, rows, cols, n);
+    const int good_x = close_to(x.g, dx, (long)n * cols), good_w = close_to(w->g, dw, w->n);
+    tape_drop(t);
+    if (good && good_x && good_w) return NULL;
+    return arena_text(a, "op linear quant=%s act=%s kernel=%s: its %s differs from the definition (seed %llu)", quant, act,
+                      e->kernel->name, !good ? "value" : !good_x ? "gradient to x" : "gradient to W", (unsigned long long)seed);
+}
+
+static const char *with_table(const F32 *f, int threads, uint64_t seed, Arena *a)
+{
+    const char *why = NULL;
+    const size_t at = a->used;
+    Spec *s = spec_new(a);
+    if (spec_set(s, arena_text(a, "threads=%d", threads))) CHECK(0);
+    const Exec *made = exec_make(s, a, &why);
+    if (!made) return why;
+    Exec *e = arena_get(a, sizeof *e);
+    *e = *made;
+    e->f = f;
+    Tape *t = tape_new(e, s, a, PASS);
+    for (size_t i = 0; i < sizeof ops / sizeof *ops && !why; i++) {
+        Rng r = rng_at(seed, STREAM_CHECK, i);
+        Bench b;
+        bench_make(&b, &ops[i], t, a, &r);
+        why = differentiate(&b, f->isa, threads, seed, &r, a);
+    }
+    static const char *const quants[] = { "v3", "absmean" }, *const acts[] = { "f32", "int8" };
+    for (int q = 0; q < 4 && !why; q++) why = ternary_linear(e, quants[q / 2], acts[q % 2], seed, a);
+    tape_drop(t);
+    if (!why) arena_reset(a, at);
+    return why;
+}
+
+const char *law_ops(uint64_t seed, Arena *a)
+{
+    const char *why = NULL;
+    for (int i = 0; f32_tables[i] && !why; i++) {
+        if (f32_tables[i]->cpu & ~f32_best()->cpu) continue;
+        for (int threads = 1; threads <= 2 && !why; threads++) why = with_table(f32_tables[i], threads, seed, a);
+    }
+    return why;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* session.h -- the parts of one run, made from its settings, and how they are kept and brought back. */
+#ifndef SESSION_H
+#define SESSION_H
+#include "harness/data.h"
+#include "models/head.h"
+#include "models/model.h"
+#include "models/optim.h"
+
+typedef struct Session {
+    Arena           arena;
+    const Spec     *spec;
+    const Exec     *exec;
+    Corpus         *corpus;
+    Params         *params;
+    const ModelDef *model;
+    const HeadDef  *head;
+    void           *m, *h;        /* the model's and the head's own state */
+    Optim          *optim;        /* NULL: not for training */
+    Tape           *tape;
+    int             d;
+    long            step, tokens, supervised;     /* done so far */
+    double          seconds, flops;
+} Session;
+
+/* Dies with a sentence, or exits with EXIT_SKIP when the settings name what this machine cannot run. */
+Session *session_make(const Spec *, int training);
+void     session_drop(Session *);
+
+/* A checkpoint is one safetensors file: values by name, opt.m/, opt.s/ and ema/ beside them, the settings and clocks as
+ * metadata. Written whole or not at all. NULL or a sentence. */
+const char *checkpoint_save(Session *, const char *path);
+const char *checkpoint_load(Session *, const char *path);
+/* The settings a checkpoint was trained with, set into *spec; NULL or a sentence. */
+const char *checkpoint_spec(const char *path, Spec *, Arena *);
+
+/* Exact mean negative log-likelihood in nats per token over the validation text, windows of `seq`; *n positions. */
+double session_nll(Session *, long *n);
+#endif

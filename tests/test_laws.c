@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Operations and models against their laws, and the law of parity against itself. */
+#include "harness/laws.h"
+#include "tests/test.h"
+#include <string.h>
+#include <sys/stat.h>
+
+static void ops_obey(void **state)
+{
+    (void)state;
+    Arena a = arena_new((size_t)1 << 34);
+    holds(law_ops(test_seed(), &a));
+    arena_drop(&a);
+}
+
+static void models_obey(void **state)
+{
+    (void)state;
+    for (int i = 0; models[i]; i++) {
+        Arena a = arena_new((size_t)1 << 34);
+        holds(law_model(models[i], test_seed(), &a));
+        arena_drop(&a);
+    }
+}
+
+static void parity_with(const char *name)
+{
+    const char *data = test_data("../parity beside it");
+    char dir[4096];
+    struct stat st;
+    snprintf(dir, sizeof dir, "%s/../parity/%s", data ? data : "", name);
+    if (!data || stat(dir, &st)) {
+        if (data) printf("# skipped: no %s\n", dir);
+        skip();
+    }
+    Arena a = arena_new((size_t)1 << 34);
+    holds(law_parity(dir, stdout, &a));
+    arena_drop(&a);
+}
+
+static void parity_v3_full(void **state)   { (void)state; parity_with("v3_full"); }
+static void parity_v3_frac25(void **state) { (void)state; parity_with("v3_frac25"); }
+static void parity_normuon(void **state)   { (void)state; parity_with("normuon_unit"); }
+static void parity_bitlinear(void **state) { (void)state; parity_with("bitlinear_unit"); }
+
+static void put(const char *dir, const char *name, const float *x, size_t n)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(x, 4, n, f), n);
+    fclose(f);
+}
+
+/* A 1x1 NorMuon step by hand: |m| normalised is 1; five steps of x -> 3.4445x - 4.7750x^3 + 2.0315x^5; the update has length 0.2 lr */
+static void parity_sees_a_wrong_value(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/eightysix-parity-XXXXXX", path[4096];
+    assert_non_null(mkdtemp(dir));
+    double x = 1;
+    for (int i = 0; i < 5; i++) x = 3.4445 * x - 4.7750 * x * x * x + 2.0315 * x * x * x * x * x;
+    put(dir, "G", (float[]){ 3 }, 1);
+    put(dir, "W0", (float[]){ 1 }, 1);
+    put(dir, "ns5", (float[]){ (float)x }, 1);
+    snprintf(path, sizeof path, "%s/manifest.json", dir);
+    FILE *f = fopen(path, "w");
+    fputs("{\"meta\":{\"optimizer\":{\"normuon_lr\":0.02}},\"tensors\":["
+          "{\"name\":\"1x1/G\",\"file\":\"G\",\"shape\":[1,1]},{\"name\":\"1x1/W0\",\"file\":\"W0\",\"shape\":[1,1]},"
+          "{\"name\":\"1x1/W1\",\"file\":\"W1\",\"shape\":[1,1]},{\"name\":\"1x1/ns5\",\"file\":\"ns5\",\"shape\":[1,1]}]}", f);
+    fclose(f);
+    for (int wrong = 0; wrong < 2; wrong++) {
+        Arena a = arena_new((size_t)1 << 34);
+        put(dir, "W1", (float[]){ 1 - 0.02f * 0.2f * (x > 0 ? 1 : -1) * (wrong ? 1.01f : 1) }, 1);
+        const char *why = law_parity(dir, NULL, &a);
+        if (!wrong) holds(why);
+        else assert_non_null(why);
+        if (wrong) assert_non_null(strstr(why, "1x1/W1"));
+        arena_drop(&a);
+    }
+    snprintf(path, sizeof path, "rm -r %s", dir);
+    assert_int_equal(system(path), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ops_obey), cmocka_unit_test(models_obey), cmocka_unit_test(parity_v3_full),
+        cmocka_unit_test(parity_v3_frac25), cmocka_unit_test(parity_normuon), cmocka_unit_test(parity_bitlinear),
+        cmocka_unit_test(parity_sees_a_wrong_value) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A run: its losses repeat bit for bit, a killed one continues as if it had not been, its phases add up. */
+#include "harness/clock.h"
+#include "harness/run.h"
+#include "tests/test.h"
+#include <math.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { STEPS = 12, MAX_LOSSES = 64 };
+static const char SAVE[] = "test_run.safetensors";
+static const char *const small[] = { "corpus=synth", "V=97", "train_tokens=20000", "valid_tokens=600", "d=32", "inner=85", "conv_groups=4",
+    "dilations=1,4,8", "batch=2", "accum=2", "seq=24", "schedule=constant", "warmup=4", "threads=2", "fraction=0.5", NULL };
+typedef struct { char loss[MAX_LOSSES][64]; int n; char nll[64]; double worst_gap; } Told;
+
+/* Runs a cell in a child; kills it after `kill_after` losses when that is > 0. Returns the wait status. */
+static int run(Told *t, const char *const *more, int kill_after)
+{
+    int fd[2], status;
+    assert_int_equal(pipe(fd), 0);
+    fflush(NULL);
+    const pid_t pid = fork();
+    if (!pid) {
+        Arena a = arena_new(1 << 24);
+        Spec *s = spec_new(&a);
+        for (int i = 0; small[i]; i++) if (spec_set(s, small[i])) _exit(99);
+        for (int i = 0; more[i]; i++) if (spec_set(s, more[i])) _exit(98);
+        Rec rec = { fdopen(fd[1], "w") };
+        run_cell(s, &rec);
+        _exit(0);
+    }
+    close(fd[1]);
+    FILE *in = fdopen(fd[0], "r");
+    char line[512], name[64], value[64];
+    double sum = 0, x;
+    long step;
+    *t = (Told){ 0 };
+    while (fgets(line, sizeof line, in)) {
+        if (sscanf(line, "span %63s %ld %lf", name, &step, &x) == 3) sum += x;
+        if (sscanf(line, "num %63s %ld %63s", name, &step, value) != 3) continue;
+        if (!strcmp(name, "step_s")) {
+            t->worst_gap = fmax(t->worst_gap, fabs(sum / strtod(value, NULL) - 1));
+            sum = 0;
+        }
+        if (!strcmp(name, "nll")) strcpy(t->nll, value);
+        if (strcmp(name, "loss") || t->n == MAX_LOSSES) continue;
+        strcpy(t->loss[t->n++], value);
+        if (kill_after && t->n == kill_after) kill(pid, SIGKILL);
+    }
+    fclose(in);
+    waitpid(pid, &status, 0);
+    return status;
+}
+
+static void same_seed_same_losses(void **state)
+{
+    (void)state;
+    static const char *const heads_[] = { "head=softmax", "head=tree", "head=adaptive" }, *const acts[] = { "act=f32", "act=int8" };
+    for (int i = 0; i < 6; i++) {
+        Told a, b, c;
+        const char *more[] = { heads_[i / 2], acts[i % 2], "budget=12steps", NULL }, *other[] = { heads_[i / 2], acts[i % 2], "budget=12steps", "seed=2", NULL };
+        assert_int_equal(run(&a, more, 0), 0);
+        assert_int_equal(run(&b, more, 0), 0);
+        assert_int_equal(run(&c, other, 0), 0);
+        assert_int_equal(a.n, STEPS);
+        assert_memory_equal(a.loss, b.loss, sizeof a.loss);
+        assert_string_equal(a.nll, b.nll);
+        assert_string_not_equal(a.loss[0], c.loss[0]);
+        assert_true(a.worst_gap < 0.01);
+    }
+}
+
+static void killed_and_resumed_is_unbroken(void **state)
+{
+    (void)state;
+    char save[64];
+    snprintf(save, sizeof save, "save=%s", SAVE);
+    const char *whole[] = { "head=tree", "budget=12steps", NULL }, *kept[] = { "head=tree", "budget=12steps", save, "save_every=1steps", NULL };
+    Told a, b, c;
+    unlink(SAVE);
+    assert_int_equal(run(&a, whole, 0), 0);
+    const int status = run(&b, kept, 5);
+    assert_true(WIFSIGNALED(status) || b.n == STEPS);
+    assert_int_equal(run(&c, kept, 0), 0);
+    assert_true(c.n < STEPS && c.n > 0);
+    for (int i = 0; i < c.n; i++) assert_string_equal(c.loss[i], a.loss[STEPS - c.n + i]);
+    assert_string_equal(c.nll, a.nll);
+    unlink(SAVE);
+}
+
+static void other_settings_do_not_resume(void **state)
+{
+    (void)state;
+    char save[64];
+    snprintf(save, sizeof save, "save=%s", SAVE);
+    const char *one[] = { "budget=2steps", save, NULL }, *two[] = { "budget=4steps", save, "lr=0.001", NULL }, *longer[] = { "budget=4steps", save, NULL };
+    Told t;
+    unlink(SAVE);
+    assert_int_equal(run(&t, one, 0), 0);
+    const int status = run(&t, two, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 2);
+    assert_int_equal(run(&t, longer, 0), 0);
+    assert_int_equal(t.n, 2);
+    unlink(SAVE);
+}
+
+static void learns(void **state)
+{
+    (void)state;
+    const char *more[] = { "budget=150steps", "lr=0.003", "fraction=1", NULL }, *none[] = { "budget=0steps", NULL };
+    Told trained, fresh;
+    assert_int_equal(run(&trained, more, 0), 0);
+    assert_int_equal(run(&fresh, none, 0), 0);
+    assert_true(strtod(trained.nll, NULL) < strtod(fresh.nll, NULL) - 0.3);
+}
+
+static void noop_records_no_loss(void **state)
+{
+    (void)state;
+    const char *more[] = { "budget=2steps", "act=int8", "kernel=noop", NULL };
+    Told t;
+    assert_int_equal(run(&t, more, 0), 0);
+    assert_int_equal(t.n, 0);
+    assert_string_equal(t.nll, "");
+}
+
+static void unknown_kernel_is_skipped(void **state)
+{
+    (void)state;
+    const char *more[] = { "budget=2steps", "kernel=i2_quantum", NULL };
+    Told t;
+    const int status = run(&t, more, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SKIP);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(same_seed_same_losses), cmocka_unit_test(killed_and_resumed_is_unbroken),
+        cmocka_unit_test(other_settings_do_not_resume), cmocka_unit_test(learns), cmocka_unit_test(noop_records_no_loss),
+        cmocka_unit_test(unknown_kernel_is_skipped) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* safetensors: what is saved is loaded; damaged files are refused with a sentence, never read beyond their end. */
+#include "models/params.h"
+#include "tests/test.h"
+#include <string.h>
+#include <sys/resource.h>
+#include <signal.h>
+#include <unistd.h>
+
+static const char PATH[] = "test_tensors.safetensors";
+static Arena arena;
+static int setup(void **state) { (void)state; arena = arena_new((size_t)1 << 32); return 0; }
+static int drop(void **state)  { (void)state; arena_drop(&arena); unlink(PATH); return 0; }
+
+static float data[6] = { 1, -2, 3, 4, 5, 6 };
+static uint16_t half[3] = { 7, 8, 9 };
+
+static void save(void)
+{
+    const Tensor t[] = { { .name = "a.weight", .dtype = "F32", .n = 6, .ndim = 2, .shape = { 2, 3 }, .data = data },
+                         { .name = "b", .dtype = "U16", .n = 3, .ndim = 1, .shape = { 3 }, .data = half } };
+    holds(tensors_save(PATH, t, 2, (const char *const[]){ "k", "v w", NULL }, &arena));
+}
+
+static void round_trip(void **state)
+{
+    (void)state;
+    const char *why;
+    save();
+    TensorFile *f = tensors_open(PATH, &arena, &why);
+    holds(why);
+    const Tensor *t = tensors_find(f, "a.weight");
+    assert_non_null(t);
+    assert_int_equal(t->ndim, 2);
+    assert_memory_equal(t->data, data, sizeof data);
+    assert_memory_equal(tensors_find(f, "b")->data, half, sizeof half);
+    assert_string_equal(tensors_meta(f, "k"), "v w");
+    assert_null(tensors_meta(f, "absent"));
+    assert_null(tensors_find(f, "absent"));
+    tensors_close(f);
+    assert_int_equal(access("test_tensors.safetensors.part", F_OK), -1);
+}
+
+static void wrong_shapes_are_named(void **state)
+{
+    (void)state;
+    const char *why;
+    save();
+    TensorFile *f = tensors_open(PATH, &arena, &why);
+    Params *ps = params_new(&arena);
+    params_add(ps, "a.weight", (int[]){ 3, 2, 0 }, GROUP_ADAMW, OWNER_CORE);
+    assert_non_null(strstr(params_load(ps, f), "a.weight"));
+    params_add(ps, "missing", (int[]){ 3, 0 }, GROUP_ADAMW, OWNER_CORE);
+    Params *qs = params_new(&arena);
+    params_add(qs, "missing", (int[]){ 3, 0 }, GROUP_ADAMW, OWNER_CORE);
+    assert_non_null(strstr(params_load(qs, f), "no tensor 'missing'"));
+    tensors_close(f);
+}
+
+static void full_disk_is_a_sentence(void **state)
+{
+    (void)state;
+    save();
+    struct rlimit old, small = { 64, 64 };
+    getrlimit(RLIMIT_FSIZE, &old);
+    small.rlim_max = old.rlim_max;
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &small);
+    const Tensor t = { .name = "a", .dtype = "F32", .n = 6, .ndim = 1, .shape = { 6 }, .data = data };
+    const char *why = tensors_save(PATH, &t, 1, NULL, &arena);
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_non_null(why);
+    assert_non_null(strstr(why, "cannot be written"));
+    const char *open_why;
+    TensorFile *f = tensors_open(PATH, &arena, &open_why);     /* the old file is whole */
+    holds(open_why);
+    tensors_close(f);
+}
+
+/* bytes flipped, cut and doubled at random: an object or a sentence */
+static void mutations(void **state)
+{
+    (void)state;
+    Rng r = rng_at(test_seed(), 0, 0);
+    unsigned char file[1024], bad[1024];
+    save();
+    FILE *f = fopen(PATH, "rb");
+    const size_t len = fread(file, 1, sizeof file, f);
+    fclose(f);
+    for (int i = 0; i < 3000; i++) {
+        size_t n = len;
+        memcpy(bad, file, len);
+        for (int k = 0; k < 1 + (int)rng_below(&r, 4); k++) bad[rng_below(&r, len)] = (unsigned char)rng_u64(&r);
+        if (rng_below(&r, 4) == 0) n = rng_below(&r, len);
+        f = fopen(PATH, "wb");
+        fwrite(bad, 1, n, f);
+        fclose(f);
+        const char *why;
+        const size_t at = arena.used;
+        TensorFile *t = tensors_open(PATH, &arena, &why);
+        if (!t) assert_non_null(why);
+        for (int k = 0; t && k < t->n; k++) {                   /* every byte that is offered can be read */
+            unsigned sum = 0;
+            const size_t each = t->t[k].dtype[0] == 'F' && t->t[k].dtype[1] == '3' ? 4 : t->t[k].dtype[0] == 'I' ? 4 : 2;
+            for (size_t b = 0; b < each * (size_t)t->t[k].n; b++) sum += ((const unsigned char *)t->t[k].data)[b];
+            assert_true(sum < 255u * 1024);
+        }
+        if (t) tensors_close(t);
+        arena_reset(&arena, at);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(round_trip), cmocka_unit_test(wrong_shapes_are_named),
+                                        cmocka_unit_test(full_disk_is_a_sentence), cmocka_unit_test(mutations) };
+    return cmocka_run_group_tests(tests, setup, drop);
+}
