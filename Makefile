@@ -53,6 +53,50 @@ $(OUT)/build_id.h: FORCE | $(OUT)/deps.ok
 	   echo "#define BUILD_DIRTY $$(test -z "$$(git status --porcelain 2>/dev/null)" && echo 0 || echo 1)"; } > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
+# ---- tests: everything sanitised, then the NEON kernels under qemu ----
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+test: lint
+	+$(MAKE) --no-print-directory OUT=build/san SAN="$(SANITIZE) -Werror" run-tests
+	+$(MAKE) --no-print-directory run-arm
+run-tests: $(OUT)/eightysix $(TESTS:%.c=$(OUT)/%)
+	@cd $(OUT) && failed=0; for t in $(TESTS:%.c=%); do echo "== $$t"; \
+	  EIGHTYSIX_ROOT="$(CURDIR)" EIGHTYSIX_BINARY="$(CURDIR)/$(OUT)/eightysix" ./$$t || failed=1; done; exit $$failed
+
+ARM_CC  = aarch64-linux-gnu-gcc
+ARM     = $(patsubst %.c,build/arm64/%.o,kernels/base.c kernels/cpu.c kernels/f32.c kernels/f32_neon.c \
+          $(filter-out $(OTHER_ARM64),$(wildcard kernels/ternary*.c)) harness/law_kernel.c tests/arm_kernels.c)
+run-arm:
+	+@$(MAKE) --no-print-directory CC=$(ARM_CC) OUT=build/arm64 SAN=-Werror build/arm64/arm_kernels
+	@for cpu in max cortex-a53; do echo "== arm_kernels on qemu -cpu $$cpu"; qemu-aarch64 -cpu $$cpu build/arm64/arm_kernels || exit 1; done
+build/arm64/arm_kernels: $(ARM)
+	$(CC) $(CFLAGS) -static -o $@ $^ -lm
+
+# The rules that keep the house: includes point downwards, one place for memory, for SQL, for architecture.
+VARIANTS = $(wildcard kernels/ternary_*.c)
+lint:
+	@! grep -nE '"(models|harness|tests)/' kernels/*.[ch]
+	@! grep -nE '"(harness|tests)/' models/*.[ch]
+	@! grep -n '"tests/' harness/*.[ch]
+	@! grep -nE '#include "' $(VARIANTS) | grep -vE '"kernels/(ternary|cpu).h"'
+	@! grep -nE '"models/(head|tape_inner)' models/model_*.c
+	@! grep -nE '"models/(model|tape)' models/head*.c
+	@! grep -nE '^ *# *if' $(VARIANTS) kernels/f32_*.[ch] kernels/f32.c kernels/gemm.c models/*.c
+	@! grep -nE '\b(malloc|calloc|realloc|free)\(' $(filter-out kernels/base.c models/tensors.c,$(wildcard kernels/*.c models/*.c))
+	@! grep -lE '^#include.*sqlite3' $(filter-out harness/db.c,$(wildcard harness/*.[ch] kernels/* models/*))
+	@! grep -nE 'clock_gettime|gettimeofday' $(filter-out harness/clock.c,$(wildcard kernels/*.c models/*.c harness/*.c))
+	@for f in $(VARIANTS); do v=$${f#kernels/ternary_}; grep -q "^V($${v%.c})" kernels/variants.def || \
+	  { echo "$$f: no line in kernels/variants.def"; exit 1; }; done
+	@for f in $(wildcard kernels/*.[ch] models/*.[ch] harness/*.[ch] harness/*.cc tests/*.[ch]) Makefile; do \
+	  head -n 1 $$f | grep -q 'SPDX-License-Identifier: GPL-3.0-or-later' || { echo "$$f: line 1: expected the SPDX line"; exit 1; }; done
+	@echo "lint: the house is in order"
+
+# ---- the main job ----
+sweep: $(OUT)/eightysix
+	$(OUT)/eightysix sweep experiments/quick.yaml
+	$(MAKE) --no-print-directory figures
+figures: $(OUT)/eightysix
+	$(OUT)/eightysix plot time_split
+
 deps:
 	@rm -f $(OUT)/deps.ok; $(MAKE) --no-print-directory $(OUT)/deps.ok
 $(OUT)/deps.ok:
@@ -67,5 +111,5 @@ $(OUT)/deps.ok:
 clean:
 	rm -rf build
 FORCE:
-.PHONY: all deps test run-tests lint sweep figures clean FORCE
+.PHONY: all deps test run-tests run-arm lint sweep figures clean FORCE
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

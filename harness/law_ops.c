@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum { B = 2, T = 37, D = 24, INNER = 19, GROUPS = 3, TAPS = 4, V = 11, MAX_IN = 2, DIRECTIONS = 3, PASS = 64 << 20 };
-typedef struct { Tape *t; Var in[MAX_IN]; Param *p[2]; const int *tok; } Case;
+typedef struct { Tape *t; Var in[MAX_IN]; Grad grad[MAX_IN]; Param *p[2]; const int *tok; } Case;
 typedef struct { const char *name; int in, cols; int shape[2][4]; Var (*build)(const Case *); } Op;
 
 static Var embed(const Case *c)   { return op_embed(c->t, c->p[0], c->tok, B * T); }
@@ -63,8 +63,9 @@ static void bench_make(Bench *b, const Op *op, Tape *t, Arena *a, Rng *r)
     *b = (Bench){ .op = op, .c.t = t };
     for (int i = 0; i < op->in; i++) {
         const long n = (long)B * T * op->cols;
-        b->c.in[i] = (Var){ normal(a, n, r), arena_get(a, sizeof(float) * (size_t)n), B * T, op->cols };
-        add_block(b, b->c.in[i].v, b->c.in[i].g, n, a);
+        b->c.grad[i] = (Grad){ arena_get(a, sizeof(float) * (size_t)n), sizeof(float) * (size_t)n, 1 };
+        b->c.in[i] = (Var){ normal(a, n, r), &b->c.grad[i], B * T, op->cols };
+        add_block(b, b->c.in[i].v, b->c.grad[i].p, n, a);
     }
     for (int i = 0; i < 2 && op->shape[i][0]; i++) {
         b->c.p[i] = params_add(ps, i ? "b" : "a", op->shape[i], GROUP_ADAMW, OWNER_CORE);
@@ -84,7 +85,7 @@ static double loss(Bench *b, int recording)
     double sum = 0;
     for (long i = 0; i < (long)y.rows * y.cols; i++) sum += (double)y.v[i] * (double)b->r[i];
     if (recording) {
-        memcpy(y.g, b->r, sizeof(float) * (size_t)y.rows * (size_t)y.cols);
+        memcpy(tape_grad(b->c.t, y), b->r, sizeof(float) * (size_t)y.rows * (size_t)y.cols);
         tape_backward(b->c.t);
     }
     return sum;
@@ -206,11 +207,12 @@ static const char *ternary_linear(const Exec *e, const char *quant, const char *
     Params *ps = params_new(a);
     Param *w = params_add(ps, "w", (int[]){ rows, cols, 0 }, GROUP_NORMUON, OWNER_CORE);
     param_normal(w, seed, 1, 0.1);
-    Var x = { normal(a, (long)n * cols, &r), arena_get(a, sizeof(float) * (size_t)(n * cols)), n, cols };
+    Grad dx_ = { arena_get(a, sizeof(float) * (size_t)(n * cols)), sizeof(float) * (size_t)(n * cols), 1 };
+    Var x = { normal(a, (long)n * cols, &r), &dx_, n, cols };
     float *dy = normal(a, (long)n * rows, &r);
     tape_reset(t, 1);
     Var y = op_linear(t, x, w, 1);
-    memcpy(y.g, dy, sizeof(float) * (size_t)(n * rows));
+    memcpy(tape_grad(t, y), dy, sizeof(float) * (size_t)(n * rows));
     double *q = quantised_weight(a, w, !strcmp(quant, "v3")), *xq = quantised_rows(a, x.v, n, cols, !strcmp(act, "int8"));
     double *ref = arena_get(a, sizeof(double) * (size_t)(n * rows)), *dyd = arena_get(a, sizeof(double) * (size_t)(n * rows));
     double *dx = arena_get(a, sizeof(double) * (size_t)(n * cols)), *dw = arena_get(a, sizeof(double) * (size_t)(rows * cols));
@@ -220,7 +222,7 @@ static const char *ternary_linear(const Exec *e, const char *quant, const char *
     tape_backward(t);
     product(dx, dyd, q, n, cols, rows);
     product(dw, transposed(a, dyd, n, rows), xq, rows, cols, n);
-    const int good_x = close_to(x.g, dx, (long)n * cols), good_w = close_to(w->g, dw, w->n);
+    const int good_x = close_to(dx_.p, dx, (long)n * cols), good_w = close_to(w->g, dw, w->n);
     tape_drop(t);
     if (good && good_x && good_w) return NULL;
     return arena_text(a, "op linear quant=%s act=%s kernel=%s: its %s differs from the definition (seed %llu)", quant, act,

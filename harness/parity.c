@@ -148,7 +148,8 @@ static void train_step(Parity *p, Parts *a, int step, const int *ids, const int 
         loss += a->def->forward(a->head, x + i * d, y + i, n);
         a->def->backward(a->head, dx + i * d, 1 / (float)n_pos);
     }
-    for (long i = 0; i < n_pos; i++) memcpy(h.g + (pos ? pos[i] : i) * d, dx + i * d, sizeof(float) * (size_t)d);
+    float *dh = tape_grad(a->tape, h);
+    for (long i = 0; i < n_pos; i++) memcpy(dh + (pos ? pos[i] : i) * d, dx + i * d, sizeof(float) * (size_t)d);
     tape_backward(a->tape);
     const float mean = (float)(loss / (double)n_pos);
     compare(p, "loss", arena_text(p->arena, "s%d/loss_total", step), &mean, 1);
@@ -280,15 +281,16 @@ static void bitlinear_unit(Parity *p)
     memcpy(g->v, gain, sizeof(float) * (size_t)g->n);
     Tape *t = tape_new(e, s, p->arena, PASS_BYTES);
     tape_reset(t, 1);
-    Var in = { arena_get(p->arena, sizeof(float) * (size_t)n), arena_get(p->arena, sizeof(float) * (size_t)n), xs[0], xs[1] };
+    Grad dx = { arena_get(p->arena, sizeof(float) * (size_t)n), sizeof(float) * (size_t)n, 1 };
+    Var in = { arena_get(p->arena, sizeof(float) * (size_t)n), &dx, xs[0], xs[1] };
     memcpy(in.v, x, sizeof(float) * (size_t)n);
     Var xn = op_rmsnorm(t, in, g, json_real_value(json_object_get(json_object_get(p->manifest, "meta"), "eps")));
     compare(p, "act", "xn", xn.v, n);
     Var y = op_linear(t, xn, W, 1);
     compare(p, "act", "y", y.v, (long)y.rows * y.cols);
-    memcpy(y.g, dy, sizeof(float) * (size_t)y.rows * (size_t)y.cols);
+    memcpy(tape_grad(t, y), dy, sizeof(float) * (size_t)y.rows * (size_t)y.cols);
     tape_backward(t);
-    compare(p, "grad", "dx", in.g, n);
+    compare(p, "grad", "dx", dx.p, n);
     compare(p, "grad", "dw", W->g, W->n);
     compare(p, "grad", "dnorm", g->g, g->n);
     tape_drop(t);

@@ -91,7 +91,7 @@ static double micro_batch(Trainer *t, const Plan *p, int micro, int supervised)
     tape_reset(s->tape, 1);
     Var h = s->model->forward(s->m, s->tape, t->x, p->B, p->T, NULL);
     laps_mark(&t->laps, PHASE_CORE_FORWARD);
-    if (supervised == n) loss = head_pass(t, h.v, t->y, h.g, n, scale);
+    if (supervised == n) loss = head_pass(t, h.v, t->y, tape_grad(s->tape, h), n, scale);
     else {
         draw_positions(t->pos, n, supervised, seed, s->step, micro);
         for (int i = 0; i < supervised; i++) {
@@ -100,8 +100,9 @@ static double micro_batch(Trainer *t, const Plan *p, int micro, int supervised)
         }
         memset(t->dhidden, 0, sizeof(float) * (size_t)supervised * (size_t)d);
         loss = head_pass(t, t->hidden, t->target, t->dhidden, supervised, scale);
+        float *dh = tape_grad(s->tape, h);
         for (int i = 0; i < supervised; i++)
-            memcpy(h.g + (size_t)t->pos[i] * d, t->dhidden + (size_t)i * d, sizeof(float) * (size_t)d);
+            memcpy(dh + (size_t)t->pos[i] * d, t->dhidden + (size_t)i * d, sizeof(float) * (size_t)d);
     }
     laps_mark(&t->laps, PHASE_HEAD_BACKWARD);
     tape_backward(s->tape);

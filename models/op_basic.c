@@ -27,18 +27,20 @@ typedef struct { Var y; Param *table; const int *tok; } Embed;
 static void embed_back(Tape *t, void *ctx)
 {
     const Embed *e = ctx;
-    if (e->table->frozen) return;
+    if (e->table->frozen) { grad_done(t, e->y); return; }
     const int d = e->y.cols;
     const F32 *f = t->exec->f;
+    const float *dy = tape_grad(t, e->y);
     SHARED(d,                                   /* by columns: every row belongs to every thread, no race, fixed order */
         for (int i = 0; i < e->y.rows; i++)
-            f->axpy(e->table->g + (size_t)e->tok[i] * d + lo, 1, e->y.g + (size_t)i * d + lo, hi - lo));
+            f->axpy(e->table->g + (size_t)e->tok[i] * d + lo, 1, dy + (size_t)i * d + lo, hi - lo));
+    grad_done(t, e->y);
 }
 
 Var op_embed(Tape *t, Param *table, const int *tok, int n)
 {
     const int d = table->cols;
-    Var y = tape_var(t, n, d);
+    Var y = tape_var(t, n, d, NULL);
     for (int i = 0; i < n; i++) {
         CHECK(tok[i] >= 0 && tok[i] < table->rows);
         memcpy(y.v + (size_t)i * d, table->v + (size_t)tok[i] * d, sizeof(float) * (size_t)d);
@@ -55,24 +57,27 @@ static void norm_back(Tape *t, void *ctx)
     const Norm *o = ctx;
     const int d = o->x.cols, threads = t->exec->threads;
     const F32 *f = t->exec->f;
+    const float *dy = tape_grad(t, o->y);
+    float *dx = tape_grad(t, o->x);
     const size_t at = t->pass.used;
     float *dgain = arena_get(&t->pass, sizeof(float) * (size_t)threads * d);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int p = 0; p < threads; p++) {
         long lo, hi;
         part(o->x.rows, p, threads, 1, &lo, &hi);
-        f->rmsnorm_back(o->x.g + (size_t)lo * d, dgain + (size_t)p * d, o->y.g + (size_t)lo * d, o->x.v + (size_t)lo * d,
+        f->rmsnorm_back(dx + (size_t)lo * d, dgain + (size_t)p * d, dy + (size_t)lo * d, o->x.v + (size_t)lo * d,
                         o->gain->v, o->rstd + lo, (int)(hi - lo), d);
     }
     for (int p = 0; p < threads; p++) f->axpy(o->gain->g, 1, dgain + (size_t)p * d, d);
     arena_reset(&t->pass, at);
+    grad_done(t, o->y);
 }
 
 Var op_rmsnorm(Tape *t, Var x, Param *gain, double eps)
 {
     const int d = x.cols, threads = t->exec->threads;
     CHECK(gain->n == d);
-    Var y = tape_var(t, x.rows, d);
+    Var y = tape_var(t, x.rows, d, NULL);
     float *rstd = arena_raw(&t->pass, sizeof(float) * (size_t)x.rows);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int p = 0; p < threads; p++) {
@@ -88,13 +93,18 @@ Var op_rmsnorm(Tape *t, Var x, Param *gain, double eps)
 static void add_back(Tape *t, void *ctx)
 {
     const Operands *o = ctx;
-    SHARED(size(o->y), t->exec->f->axpy(o->b.g + lo, 1, o->y.g + lo, hi - lo));
+    int fresh;
+    const float *dy = tape_grad(t, o->y);
+    float *db = grad_to(t, o->b, &fresh);
+    SHARED(size(o->y),
+        if (fresh) memcpy(db + lo, dy + lo, sizeof(float) * (size_t)(hi - lo));
+        else t->exec->f->axpy(db + lo, 1, dy + lo, hi - lo));
 }
 
 Var op_add(Tape *t, Var a, Var b)
 {
     CHECK(a.rows == b.rows && a.cols == b.cols);
-    Var y = { arena_raw(&t->pass, sizeof(float) * (size_t)size(a)), a.g, a.rows, a.cols };
+    Var y = tape_var(t, a.rows, a.cols, a.g);
     SHARED(size(a),
         memcpy(y.v + lo, a.v + lo, sizeof(float) * (size_t)(hi - lo));
         t->exec->f->axpy(y.v + lo, 1, b.v + lo, hi - lo));
@@ -106,13 +116,16 @@ Var op_add(Tape *t, Var a, Var b)
 static void mul_back(Tape *t, void *ctx)
 {
     const Operands *o = ctx;
-    SHARED(size(o->y), t->exec->f->mul_back(o->a.g + lo, o->b.g + lo, o->y.g + lo, o->a.v + lo, o->b.v + lo, hi - lo));
+    const float *dy = tape_grad(t, o->y);
+    float *da = tape_grad(t, o->a), *db = tape_grad(t, o->b);
+    SHARED(size(o->y), t->exec->f->mul_back(da + lo, db + lo, dy + lo, o->a.v + lo, o->b.v + lo, hi - lo));
+    grad_done(t, o->y);
 }
 
 Var op_mul(Tape *t, Var a, Var b)
 {
     CHECK(a.rows == b.rows && a.cols == b.cols);
-    Var y = tape_var(t, a.rows, a.cols);
+    Var y = tape_var(t, a.rows, a.cols, NULL);
     SHARED(size(a), t->exec->f->mul(y.v + lo, a.v + lo, b.v + lo, hi - lo));
     if (t->recording) *(Operands *)tape_note(t, mul_back, sizeof(Operands)) = (Operands){ y, a, b };
     return y;
@@ -122,12 +135,15 @@ Var op_mul(Tape *t, Var a, Var b)
 static void sigmoid_back(Tape *t, void *ctx)
 {
     const Operands *o = ctx;
-    SHARED(size(o->y), t->exec->f->sigmoid_back(o->a.g + lo, o->y.g + lo, o->y.v + lo, hi - lo));
+    const float *dy = tape_grad(t, o->y);
+    float *da = tape_grad(t, o->a);
+    SHARED(size(o->y), t->exec->f->sigmoid_back(da + lo, dy + lo, o->y.v + lo, hi - lo));
+    grad_done(t, o->y);
 }
 
 Var op_sigmoid(Tape *t, Var x)
 {
-    Var y = tape_var(t, x.rows, x.cols);
+    Var y = tape_var(t, x.rows, x.cols, NULL);
     SHARED(size(x), t->exec->f->sigmoid(y.v + lo, x.v + lo, hi - lo));
     if (t->recording) *(Operands *)tape_note(t, sigmoid_back, sizeof(Operands)) = (Operands){ .y = y, .a = x };
     return y;
@@ -136,12 +152,15 @@ Var op_sigmoid(Tape *t, Var x)
 static void silu_back(Tape *t, void *ctx)
 {
     const Operands *o = ctx;
-    SHARED(size(o->y), t->exec->f->silu_back(o->a.g + lo, o->y.g + lo, o->a.v + lo, hi - lo));
+    const float *dy = tape_grad(t, o->y);
+    float *da = tape_grad(t, o->a);
+    SHARED(size(o->y), t->exec->f->silu_back(da + lo, dy + lo, o->a.v + lo, hi - lo));
+    grad_done(t, o->y);
 }
 
 Var op_silu(Tape *t, Var x)
 {
-    Var y = tape_var(t, x.rows, x.cols);
+    Var y = tape_var(t, x.rows, x.cols, NULL);
     SHARED(size(x), t->exec->f->silu(y.v + lo, x.v + lo, hi - lo));
     if (t->recording) *(Operands *)tape_note(t, silu_back, sizeof(Operands)) = (Operands){ .y = y, .a = x };
     return y;
@@ -151,13 +170,16 @@ Var op_silu(Tape *t, Var x)
 static void relu2_back(Tape *t, void *ctx)
 {
     const Operands *o = ctx;
-    SHARED(size(o->y), t->exec->f->relu2_mul_back(o->a.g + lo, o->b.g + lo, o->y.g + lo, o->a.v + lo, o->b.v + lo, hi - lo));
+    const float *dy = tape_grad(t, o->y);
+    float *da = tape_grad(t, o->a), *db = tape_grad(t, o->b);
+    SHARED(size(o->y), t->exec->f->relu2_mul_back(da + lo, db + lo, dy + lo, o->a.v + lo, o->b.v + lo, hi - lo));
+    grad_done(t, o->y);
 }
 
 Var op_relu2_mul(Tape *t, Var g, Var u)
 {
     CHECK(g.rows == u.rows && g.cols == u.cols);
-    Var y = tape_var(t, g.rows, g.cols);
+    Var y = tape_var(t, g.rows, g.cols, NULL);
     SHARED(size(g), t->exec->f->relu2_mul(y.v + lo, g.v + lo, u.v + lo, hi - lo));
     if (t->recording) *(Operands *)tape_note(t, relu2_back, sizeof(Operands)) = (Operands){ y, g, u };
     return y;
@@ -177,11 +199,13 @@ static void conv_back(Tape *t, void *ctx)
     const Conv *c = ctx;
     const int d = c->x.cols, threads = t->exec->threads, T = c->x.rows / c->B;
     const F32 *f = t->exec->f;
+    const float *dy = tape_grad(t, c->y);
+    float *dx = tape_grad(t, c->x);
     const size_t at = t->pass.used;
     size_t each;
     float *room = conv_room(t, d, c->groups, c->k, &each);
     float *dg = arena_raw(&t->pass, sizeof(float) * (size_t)size(c->x)), *dv = arena_raw(&t->pass, sizeof(float) * (size_t)size(c->x));
-    SHARED(size(c->x), f->gate_back(dg + lo, dv + lo, c->y.g + lo, c->gate.v + lo, c->value.v + lo, hi - lo));
+    SHARED(size(c->x), f->gate_back(dg + lo, dv + lo, dy + lo, c->gate.v + lo, c->value.v + lo, hi - lo));
     if (t->see && c->name) {
         t->see(t->see_ctx, arena_text(&t->pass, "%s_gate_pre", c->name), 1, dg, size(c->x));
         t->see(t->see_ctx, arena_text(&t->pass, "%s_value", c->name), 1, dv, size(c->x));
@@ -190,7 +214,7 @@ static void conv_back(Tape *t, void *ctx)
     for (int p = 0; p < threads; p++) {
         long lo, hi;
         part(c->groups, p, threads, 1, &lo, &hi);
-        f->conv2_back(c->x.g, c->wg->g, c->wv->g, dg, dv, c->x.v, c->wg->v, c->wv->v, room + each * (size_t)p, c->B, T, d,
+        f->conv2_back(dx, c->wg->g, c->wv->g, dg, dv, c->x.v, c->wg->v, c->wv->v, room + each * (size_t)p, c->B, T, d,
                       c->groups, c->k, c->dil, (int)lo, (int)hi);
     }
     arena_reset(&t->pass, at);
@@ -211,7 +235,7 @@ Var op_gated_conv(Tape *t, Var r, Var x, Param *wg, Param *wv, int B, int groups
     CHECK(x.rows == B * T && d % groups == 0 && wg->n == (long)d * (d / groups) * k && wv->n == wg->n);
     CHECK(!past || x.rows == 1);
     const size_t bytes = sizeof(float) * (size_t)size(x);
-    Var y = { arena_raw(&t->pass, bytes), r.g, x.rows, d };
+    Var y = tape_var(t, x.rows, d, r.g);
     Var gate = { arena_raw(&t->pass, bytes), NULL, x.rows, d }, value = { arena_raw(&t->pass, bytes), NULL, x.rows, d };
     size_t each;
     float *room = conv_room(t, d, groups, k, &each);

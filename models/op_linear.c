@@ -59,8 +59,10 @@ static void linear_back(Tape *t, void *ctx)
 {
     const Linear *o = ctx;
     const int n = o->x.rows, rows = o->w->rows, cols = o->w->cols;
+    int fresh;
+    const float *dy = tape_grad(t, o->y), *x = o->x.v;
+    float *dx = grad_to(t, o->x, &fresh);
     const size_t at = t->pass.used;
-    const float *x = o->x.v;
     if (o->x8) {                              /* what was multiplied: the quantised rows */
         float *xq = arena_raw(&t->pass, sizeof(float) * (size_t)n * (size_t)cols);
 #pragma omp parallel for num_threads(t->exec->threads) schedule(static)
@@ -68,9 +70,10 @@ static void linear_back(Tape *t, void *ctx)
             for (int c = 0; c < cols; c++) xq[(size_t)i * cols + c] = o->inv[i] * (float)o->x8[(size_t)i * cols + c];
         x = xq;
     }
-    if (!o->w->frozen) gemm(t->exec->gemm, 'T', 'N', rows, cols, n, 1, o->y.g, rows, x, cols, 1, o->w->g, cols);
-    gemm(t->exec->gemm, 'N', 'N', n, cols, rows, 1, o->y.g, rows, o->q, cols, 1, o->x.g, cols);
+    if (!o->w->frozen) gemm(t->exec->gemm, 'T', 'N', rows, cols, n, 1, dy, rows, x, cols, 1, o->w->g, cols);
+    gemm(t->exec->gemm, 'N', 'N', n, cols, rows, 1, dy, rows, o->q, cols, fresh ? 0 : 1, dx, cols);
     arena_reset(&t->pass, at);
+    grad_done(t, o->y);
 }
 
 /* y (n, rows) = inv[i] scale (x8 codes'). Many rows: every thread takes its share of them with the whole weight;
@@ -113,7 +116,7 @@ Var op_linear(Tape *t, Var x, Param *w, int ternary)
     const int n = x.rows, rows = w->rows, cols = w->cols, threads = t->exec->threads;
     CHECK(x.cols == cols);
     const Ternary *c = ternary && !spec_is(t->spec, "quant", "none") ? ternary_of(t, w) : NULL;
-    Linear o = { tape_var(t, n, rows), x, w, c ? c->q : w->v, NULL, NULL };
+    Linear o = { tape_var(t, n, rows, NULL), x, w, c ? c->q : w->v, NULL, NULL };
     if (c && t->int8) {
         o.x8 = arena_raw(&t->pass, (size_t)n * (size_t)cols);
         o.inv = arena_raw(&t->pass, sizeof(float) * (size_t)n);

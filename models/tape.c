@@ -20,7 +20,7 @@ void tape_drop(Tape *t) { arena_drop(&t->pass); }
 void tape_reset(Tape *t, int recording)
 {
     arena_reset(&t->pass, 0);
-    t->notes = 0;
+    t->notes = t->spares = 0;
     t->recording = recording;
 }
 
@@ -41,12 +41,42 @@ void *tape_note(Tape *t, void (*back)(Tape *, void *), size_t size)
     return ctx;
 }
 
-Var tape_var(Tape *t, int rows, int cols)
+Var tape_var(Tape *t, int rows, int cols, Grad *with_grad)
 {
     const size_t bytes = sizeof(float) * (size_t)rows * (size_t)cols;
-    Var y = { arena_raw(&t->pass, bytes), NULL, rows, cols };
-    if (t->recording) y.g = arena_get(&t->pass, bytes);
+    Var y = { arena_raw(&t->pass, bytes), with_grad, rows, cols };
+    if (t->recording && !y.g) {
+        y.g = arena_get(&t->pass, sizeof *y.g);
+        y.g->bytes = bytes;
+    }
     return y;
+}
+
+float *grad_to(Tape *t, Var x, int *fresh)
+{
+    Grad *g = x.g;
+    *fresh = !g->p;
+    for (int i = 0; i < t->spares && !g->p; i++) {
+        if (t->spare[i].bytes != g->bytes) continue;
+        g->p = t->spare[i].p;
+        t->spare[i] = t->spare[--t->spares];
+    }
+    if (!g->p) g->p = arena_raw(&t->pass, g->bytes);
+    return g->p;
+}
+
+float *tape_grad(Tape *t, Var x)
+{
+    int fresh;
+    float *g = grad_to(t, x, &fresh);
+    return fresh ? memset(g, 0, x.g->bytes) : g;
+}
+
+void grad_done(Tape *t, Var x)
+{
+    if (x.g->kept || !x.g->p) return;
+    if (t->spares < MAX_SPARE) t->spare[t->spares++] = *x.g;
+    x.g->p = NULL;
 }
 
 void tape_watch(Tape *t, TapeSee see, void *ctx)
@@ -60,7 +90,7 @@ typedef struct { const char *name; Var x; } Named;
 static void named_back(Tape *t, void *ctx)
 {
     const Named *n = ctx;
-    t->see(t->see_ctx, n->name, 1, n->x.g, (long)n->x.rows * n->x.cols);
+    t->see(t->see_ctx, n->name, 1, tape_grad(t, n->x), (long)n->x.rows * n->x.cols);
 }
 
 void tape_name(Tape *t, const char *name, Var x)

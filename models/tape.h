@@ -9,13 +9,17 @@
 #include "models/exec.h"
 #include "models/params.h"
 
-typedef struct { float *v, *g; int rows, cols; } Var;      /* g NULL: not recording */
+/* A gradient takes its memory when it is first written on the way back and gives it up once it has been sent on, so
+ * that a pass needs room for a few gradients at a time and not for all: half the memory of a training step. */
+typedef struct Grad { float *p; size_t bytes; int kept; } Grad;   /* kept: somebody else's memory, never given up */
+typedef struct { float *v; Grad *g; int rows, cols; } Var;        /* g NULL: not recording */
 typedef struct Tape Tape;
 
 Tape *tape_new  (const Exec *, const Spec *, Arena *home, size_t bytes);   /* bytes: bound of one pass */
 void  tape_drop (Tape *);
 void  tape_reset(Tape *, int recording);
-void  tape_backward(Tape *);                    /* the caller has put dLoss/dy into the last Var's g */
+void  tape_backward(Tape *);                    /* the caller has put dLoss/dy into tape_grad of the last Var */
+float *tape_grad(Tape *, Var);                  /* (rows, cols); zero when nothing has been written yet */
 /* For parity: see is shown every named value, and every named gradient when it is complete. */
 typedef void (*TapeSee)(void *ctx, const char *name, int is_gradient, const float *data, long n);
 void  tape_watch(Tape *, TapeSee see, void *ctx);

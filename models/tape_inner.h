@@ -4,7 +4,7 @@
 #define TAPE_INNER_H
 #include "models/tape.h"
 
-enum { MAX_NOTES = 4096 };
+enum { MAX_NOTES = 4096, MAX_SPARE = 64 };
 typedef struct { void (*back)(Tape *, void *ctx); void *ctx; } Note;
 
 struct Tape {
@@ -13,14 +13,19 @@ struct Tape {
     Arena      *home, pass;       /* home: caches that outlive a pass */
     Note       *note;
     int         notes, recording, int8, act_bits;
+    Grad        spare[MAX_SPARE];  /* memory of gradients that have been sent on */
+    int         spares;
     TapeSee     see;
     void       *see_ctx;
 };
 
 /* A note to play on the way back, with room for its operands. */
 void *tape_note(Tape *, void (*back)(Tape *, void *ctx), size_t size);
-/* A new value, not initialised; its gradient, when recording, is zero. */
-Var   tape_var (Tape *, int rows, int cols);
+/* A new value, not initialised, with a gradient when recording; with_grad NULL: its own. */
+Var   tape_var (Tape *, int rows, int cols, Grad *with_grad);
+/* The gradient to write to: *fresh says that nothing is there yet, not even zeros. */
+float *grad_to (Tape *, Var, int *fresh);
+void  grad_done(Tape *, Var);            /* it has been sent on: its memory may serve another */
 
 /* Part t of `parts` of n things: [*lo, *hi), in multiples of `step` but for the end. */
 static inline void part(long n, int t, int parts, long step, long *lo, long *hi)
