@@ -60,7 +60,7 @@ test: lint
 	+$(MAKE) --no-print-directory run-arm
 run-tests: $(OUT)/eightysix $(TESTS:%.c=$(OUT)/%)
 	@cd $(OUT) && failed=0; for t in $(TESTS:%.c=%); do echo "== $$t"; \
-	  EIGHTYSIX_ROOT="$(CURDIR)" EIGHTYSIX_BINARY="$(CURDIR)/$(OUT)/eightysix" ./$$t || failed=1; done; exit $$failed
+	  OMP_WAIT_POLICY=passive EIGHTYSIX_ROOT="$(CURDIR)" EIGHTYSIX_BINARY="$(CURDIR)/$(OUT)/eightysix" ./$$t || failed=1; done; exit $$failed
 
 ARM_CC  = aarch64-linux-gnu-gcc
 ARM     = $(patsubst %.c,build/arm64/%.o,kernels/base.c kernels/cpu.c kernels/f32.c kernels/f32_neon.c \

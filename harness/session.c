@@ -52,7 +52,7 @@ void session_drop(Session *s)
 
 double session_nll(Session *s, long *n)
 {
-    enum { AT_ONCE = 2048 };
+    enum { AT_ONCE = 512 };        /* tokens: what a pass keeps in memory */
     const int T = (int)spec_int(s->spec, "seq");
     const long windows = (s->corpus->n_valid - 1) / T;
     const int B = AT_ONCE / T > 0 ? AT_ONCE / T : 1;

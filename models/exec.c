@@ -26,7 +26,7 @@ const Exec *exec_make(const Spec *spec, Arena *a, const char **why)
     *why = NULL;
     e->threads = threads > 0 ? (int)threads : omp_get_num_procs();
     if (e->threads > 64) e->threads = 64;
-    omp_set_num_threads(e->threads);       /* for libraries that ask OpenMP how many they may use */
+    omp_set_num_threads(1);       /* for libraries that would start threads of their own: the work is split above them */
     e->f = f32_best();
     e->kernel = kernel_named(name);
     if (!e->kernel) {

@@ -37,7 +37,7 @@ const HeadDef *head_find(const char *name);             /* NULL when there is no
 
 /* ---- what heads share ---- */
 enum { HEAD_DRAW = 1 << 20 };     /* heads draw their i-th parameter with param_normal's index HEAD_DRAW + i */
-enum { HEAD_CHUNK = 2048, HEAD_BYTES = 24 << 20 };
+enum { HEAD_CHUNK = 2048, HEAD_BYTES = 25 << 20 };
 /* The chunk of a head that keeps `width` floats per position: within HEAD_BYTES, a multiple of 16, 16..HEAD_CHUNK */
 int    head_chunk(int width);
 /* A matrix drawn from N(0, init_sigma); and the V output rows: "embedding.weight" if tied=1, otherwise `own` */

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "models/head.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define H(name) extern const HeadDef head_##name;
+#include "models/heads.def"
+#undef H
+#define H(name) &head_##name,
+const HeadDef *const heads[] = {
+#include "models/heads.def"
+    NULL
+};
+#undef H
+
+const HeadDef *head_find(const char *name)
+{
+    for (const HeadDef *const *h = heads; *h; h++)
+        if (!strcmp((*h)->name, name)) return *h;
+    return NULL;
+}
+
+int head_chunk(int width)
+{
+    const long n = HEAD_BYTES / (long)sizeof(float) / width / 16 * 16;
+    return n < 16 ? 16 : n > HEAD_CHUNK ? HEAD_CHUNK : (int)n;
+}
+
+Param *head_matrix(const Spec *s, Params *ps, const char *name, int rows, int cols, int index)
+{
+    Param *p = params_add(ps, name, (int[]){ rows, cols, 0 }, GROUP_ADAMW, OWNER_HEAD);
+    param_normal(p, (uint64_t)spec_int(s, "seed"), (uint64_t)(HEAD_DRAW + index), spec_num(s, "init_sigma"));
+    return p;
+}
+
+Param *head_rows(const Spec *s, Params *ps, const char *own, int V, int d, int index)
+{
+    if (!spec_int(s, "tied")) return head_matrix(s, ps, own, V, d, index);
+    Param *p = params_find(ps, "embedding.weight");
+    CHECK(p && p->rows == V && p->cols == d);
+    p->owner = OWNER_HEAD;
+    return p;
+}
+
+enum { BLOCK = 4096 };      /* of a sum kept in float before it is added in double */
+
+static double sum_of(const F32 *f, const float *z, int c)
+{
+    double sum = 0;
+    for (int i = 0; i < c; i += BLOCK) sum += (double)f->sum(z + i, c - i < BLOCK ? c - i : BLOCK);
+    return sum;
+}
+
+double head_lse(const F32 *f, const float *z, int c)
+{
+    const float max = f->max(z, c);
+    double sum = 0;
+    for (int i = 0; i < c; i += BLOCK) sum += (double)f->sumexp(z + i, c - i < BLOCK ? c - i : BLOCK, max);
+    return (double)max + log(sum);
+}
+
+void head_affine(float *z, long n, float a, float b)
+{
+#pragma omp simd
+    for (long i = 0; i < n; i++) z[i] = a * z[i] - b;
+}
+
+double head_xent(const F32 *f, float *z, int c, int y, double eps)
+{
+    const float zy = z[y], max = f->max(z, c);
+    const double total = eps > 0 ? sum_of(f, z, c) : 0;
+    f->exp(z, z, c, max);
+    const double sum = sum_of(f, z, c), lse = (double)max + log(sum);
+    head_affine(z, c, (float)(1 / sum), (float)(eps / c));
+    z[y] -= (float)(1 - eps);
+    return (1 - eps) * (lse - (double)zy) + eps * (lse - total / c);
+}
+
+void head_xent_rows(const Exec *e, float *z, int n, int c, const int *y, double eps, double *loss)
+{
+#pragma omp parallel for num_threads(e->threads) schedule(static)
+    for (int i = 0; i < n; i++) {
+        float *zi = z + (size_t)i * c;
+        loss[i] += eps < 0 ? head_lse(e->f, zi, c) - (double)zi[y[i]] : head_xent(e->f, zi, c, y[i], eps);
+    }
+}
+
+void head_dots(const Exec *e, float *z, const float *w, const float *x, int rows, int d)
+{
+#pragma omp parallel for num_threads(e->threads) schedule(static) if((long)rows * d > 1 << 16)
+    for (int r = 0; r < rows; r++) z[r] = e->f->dot(w + (size_t)r * d, x, d);
+}
+
+int head_pick(const float *z, int c, double temperature, Rng *rng)
+{
+    int best = 0;
+    for (int i = 1; i < c; i++)
+        if (z[i] > z[best]) best = i;
+    if (temperature <= 0) return best;
+    const double scale = 1 / temperature, max = (double)z[best];
+    double sum = 0;
+    for (int i = 0; i < c; i++) sum += exp(((double)z[i] - max) * scale);
+    double u = rng_uniform(rng) * sum;
+    for (int i = 0; i < c; i++)
+        if ((u -= exp(((double)z[i] - max) * scale)) < 0) return i;
+    return best;      /* u was the last rounding error of sum */
+}
+
+void head_group(const int *group, int n, int groups, int *at, int *pos)
+{
+    memset(at, 0, sizeof *at * (size_t)(groups + 1));
+    for (int i = 0; i < n; i++) at[group[i] + 1]++;
+    for (int g = 0; g < groups; g++) at[g + 1] += at[g];
+    for (int i = 0; i < n; i++) pos[at[group[i]]++] = i;
+    for (int g = groups; g > 0; g--) at[g] = at[g - 1];      /* every at[g] has moved to the end of its group */
+    at[0] = 0;
+}
+
+static int by_count(const void *a, const void *b)
+{
+    const HeadRank *p = a, *q = b;
+    return p->count != q->count ? (p->count < q->count) - (p->count > q->count) : (p->word > q->word) - (p->word < q->word);
+}
+
+void head_rank(HeadRank *r, const long *freq, int V)
+{
+    for (int v = 0; v < V; v++) r[v] = (HeadRank){ freq[v], v };
+    qsort(r, (size_t)V, sizeof *r, by_count);
+}

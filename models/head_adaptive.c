@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Adaptive softmax (Grave, Joulin, Cisse, Grangier, Jegou 2017, arXiv 1609.04309). Words are ranked by count:
+ *
+ *   rank   0 ........ J ............ cut_2 ................... V
+ *          short list | tail 1       | tail 2 ...               K tails
+ *
+ *   log p(v) = log softmax(S x)[v]                                             v in the short list; S (J + K, d)
+ *            = log softmax(S x)[J + i - 1] + log softmax(O_i P_i x)[v]         v in tail i; P_i (d_i, d), O_i (k_i, d_i)
+ *
+ * with d_i = max(8, d / 4^i). cutoffs=2000,10000 gives J = 2000 and two tails; cutoffs=auto takes the cheapest of
+ * cutoffs.c. Label smoothing applies at each softmax with the same eps; a z-loss is not added. Nothing is tied. */
+#include "models/cutoffs.h"
+#include "models/head.h"
+#include <math.h>
+#include <string.h>
+
+typedef struct { Param *proj, *out; int first, k, d; } Tail;      /* (d_i, d), (k_i, d_i); ranks [first, first + k) */
+
+typedef struct {                 /* what one block of positions needs */
+    const float *x;
+    int     n;
+    float  *zs;                  /* (n, J + K) logits of the short list, then gradients */
+    int    *group, *short_y;     /* (n) 0 or the tail of y; its row in S */
+    int    *at, *pos;            /* positions grouped by tail, see head_group */
+    int    *tail_y;              /* (n), grouped: rank of y in its tail */
+    float  *xs, *p, *z;          /* grouped: x (n, d), P_i x (n, d_1), tail logits (n_i, k_i) tail after tail */
+    float  *dxs, *dp;            /* (n, d), (n, d_1) */
+    double *loss, *tail_loss;    /* (n); (n), grouped */
+} Block;
+
+typedef struct {
+    const Exec *exec;
+    Param  *top;                 /* S */
+    int     V, d, J, K, chunk;
+    Tail    tail[MOST_TAILS];
+    double  eps;
+    double *mass;                /* (V+1) share of the training tokens of ranks below */
+    int    *word, *rank;         /* (V) of a rank; of a word */
+    Block  *train, *eval;        /* nll has its own, so that it may come between forward and backward */
+    float  *lp, *z1, *p1;        /* one position: (V), (J + K), (d_1) */
+} Adaptive;
+
+/* ---- making ---- */
+
+static Block *block_new(const Adaptive *h, int widest, Arena *a)
+{
+    Block *b = arena_raw(a, sizeof *b);
+    const size_t n = (size_t)h->chunk, d = (size_t)h->d, d1 = (size_t)h->tail[0].d;
+    *b = (Block){
+        .zs = arena_raw(a, sizeof(float) * n * (size_t)(h->J + h->K)), .group = arena_raw(a, sizeof(int) * n),
+        .short_y = arena_raw(a, sizeof(int) * n), .at = arena_raw(a, sizeof(int) * (size_t)(h->K + 2)),
+        .pos = arena_raw(a, sizeof(int) * n), .tail_y = arena_raw(a, sizeof(int) * n),
+        .xs = arena_raw(a, sizeof(float) * n * d), .p = arena_raw(a, sizeof(float) * n * d1),
+        .z = arena_raw(a, sizeof(float) * n * (size_t)widest), .dxs = arena_raw(a, sizeof(float) * n * d),
+        .dp = arena_raw(a, sizeof(float) * n * d1), .loss = arena_raw(a, sizeof(double) * n),
+        .tail_loss = arena_raw(a, sizeof(double) * n),
+    };
+    return b;
+}
+
+static void rank_words(Adaptive *h, const long *freq, Arena *a)
+{
+    const size_t mark = a->used;
+    HeadRank *r = arena_raw(a, sizeof *r * (size_t)h->V);
+    double total = 0, sum = 0;
+    head_rank(r, freq, h->V);
+    for (int v = 0; v < h->V; v++) total += (double)freq[v] + 1;
+    for (int i = 0; i < h->V; i++) {
+        h->word[i] = r[i].word;
+        h->rank[r[i].word] = i;
+        h->mass[i] = sum / total;
+        sum += (double)r[i].count + 1;
+    }
+    h->mass[h->V] = 1;
+    arena_reset(a, mark);
+}
+
+static void add_tail(Adaptive *h, const Spec *s, Params *ps, int i, int first, int end)
+{
+    char name[64];
+    const int narrow = h->d >> (2 * (i + 1)), d = narrow > 8 ? narrow : 8;
+    Tail *t = &h->tail[i];
+    *t = (Tail){ .first = first, .k = end - first, .d = d };
+    snprintf(name, sizeof name, "head.tail%d.proj.weight", i + 1);
+    t->proj = head_matrix(s, ps, name, d, h->d, 2 * i + 1);
+    snprintf(name, sizeof name, "head.tail%d.out.weight", i + 1);
+    t->out = head_matrix(s, ps, name, t->k, d, 2 * i + 2);
+}
+
+static void *make(const Spec *s, const Exec *e, Params *ps, const long *freq, int V, int d, Arena *a)
+{
+    Adaptive *h = arena_get(a, sizeof *h);
+    const size_t words = (size_t)V;
+    int cut[MOST_TAILS + 1], widest = 0;
+    *h = (Adaptive){ .exec = e, .V = V, .d = d, .eps = spec_num(s, "smoothing") };
+    h->word = arena_raw(a, sizeof(int) * words);
+    h->rank = arena_raw(a, sizeof(int) * words);
+    h->mass = arena_raw(a, sizeof(double) * (words + 1));
+    rank_words(h, freq, a);
+    h->K = cutoffs_find(cut, spec_str(s, "cutoffs"), h->mass, V, d);
+    h->J = cut[0];
+    h->top = head_matrix(s, ps, "head.short.weight", h->J + h->K, d, 0);
+    for (int i = 0; i < h->K; i++) {
+        add_tail(h, s, ps, i, cut[i], cut[i + 1]);
+        if (h->tail[i].k > widest) widest = h->tail[i].k;
+    }
+    h->chunk = head_chunk(h->J + h->K + widest);
+    h->train = block_new(h, widest, a);
+    h->eval = block_new(h, widest, a);
+    h->lp = arena_raw(a, sizeof(float) * words);
+    h->z1 = arena_raw(a, sizeof(float) * (size_t)(h->J + h->K > widest ? h->J + h->K : widest));
+    h->p1 = arena_raw(a, sizeof(float) * (size_t)h->tail[0].d);
+    return h;
+}
+
+static int chunk(const void *h) { return ((const Adaptive *)h)->chunk; }
+
+/* ---- one block ---- */
+
+static void plan(const Adaptive *h, Block *b, const float *x, const int *y, int n)
+{
+    b->x = x, b->n = n;
+    for (int i = 0; i < n; i++) {
+        CHECK(y[i] >= 0 && y[i] < h->V);
+        const int r = h->rank[y[i]];
+        int g = 0;
+        while (g < h->K && r >= h->tail[g].first) g++;
+        b->group[i] = g;
+        b->short_y[i] = g ? h->J + g - 1 : r;
+        b->loss[i] = b->tail_loss[i] = 0;
+    }
+    head_group(b->group, n, h->K + 1, b->at, b->pos);
+    for (int i = b->at[1]; i < n; i++) {
+        const int p = b->pos[i];
+        b->tail_y[i] = h->rank[y[p]] - h->tail[b->group[p] - 1].first;
+        memcpy(b->xs + (size_t)i * h->d, x + (size_t)p * h->d, sizeof(float) * (size_t)h->d);
+    }
+}
+
+/* eps < 0: exact losses and nothing else */
+static double see_block(const Adaptive *h, Block *b, const float *x, const int *y, int n, double eps)
+{
+    const Gemm *g = h->exec->gemm;
+    const int top = h->J + h->K, d = h->d;
+    plan(h, b, x, y, n);
+    gemm(g, 'N', 'T', n, top, d, 1, x, d, h->top->v, d, 0, b->zs, top);
+    head_xent_rows(h->exec, b->zs, n, top, b->short_y, eps, b->loss);
+    float *z = b->z;
+    for (int i = 0; i < h->K; i++) {
+        const Tail *t = &h->tail[i];
+        const int first = b->at[i + 1], m = b->at[i + 2] - first;
+        if (!m) continue;
+        float *p = b->p + (size_t)first * h->tail[0].d;
+        gemm(g, 'N', 'T', m, t->d, d, 1, b->xs + (size_t)first * d, d, t->proj->v, d, 0, p, t->d);
+        gemm(g, 'N', 'T', m, t->k, t->d, 1, p, t->d, t->out->v, t->d, 0, z, t->k);
+        head_xent_rows(h->exec, z, m, t->k, b->tail_y + first, eps, b->tail_loss + first);
+        z += (size_t)m * t->k;
+    }
+    double sum = 0;
+    for (int i = b->at[1]; i < n; i++) b->loss[b->pos[i]] += b->tail_loss[i];
+    for (int i = 0; i < n; i++) sum += b->loss[i];
+    return sum;
+}
+
+static double forward(void *head, const float *x, const int *y, int n)
+{
+    Adaptive *h = head;
+    CHECK(n >= 1 && n <= h->chunk);
+    return see_block(h, h->train, x, y, n, h->eps);
+}
+
+/* w (rows, cols) gets dW += scale dY' X, dY (n, rows), X (n, cols) */
+static void weight_back(const Gemm *g, Param *w, float scale, const float *dy, const float *x, int n)
+{
+    if (!w->frozen) gemm(g, 'T', 'N', w->rows, w->cols, n, scale, dy, w->rows, x, w->cols, 1, w->g, w->cols);
+}
+
+static void backward(void *head, float *dx, float scale)
+{
+    Adaptive *h = head;
+    const Block *b = h->train;
+    const Gemm *g = h->exec->gemm;
+    const int top = h->J + h->K, d = h->d;
+    gemm(g, 'N', 'N', b->n, d, top, scale, b->zs, top, h->top->v, d, 1, dx, d);
+    weight_back(g, h->top, scale, b->zs, b->x, b->n);
+    const float *z = b->z;
+    for (int i = 0; i < h->K; i++) {
+        const Tail *t = &h->tail[i];
+        const int first = b->at[i + 1], m = b->at[i + 2] - first;
+        if (!m) continue;
+        float *xs = b->xs + (size_t)first * d, *dxs = b->dxs + (size_t)first * d;
+        gemm(g, 'N', 'N', m, t->d, t->k, scale, z, t->k, t->out->v, t->d, 0, b->dp, t->d);
+        gemm(g, 'N', 'N', m, d, t->d, 1, b->dp, t->d, t->proj->v, d, 0, dxs, d);
+        weight_back(g, t->out, scale, z, b->p + (size_t)first * h->tail[0].d, m);
+        weight_back(g, t->proj, 1, b->dp, xs, m);
+        z += (size_t)m * t->k;
+    }
+    for (int i = b->at[1]; i < b->n; i++) h->exec->f->axpy(dx + (size_t)b->pos[i] * d, 1, b->dxs + (size_t)i * d, d);
+}
+
+static double nll(const void *head, const float *x, const int *y, int n, float *out)
+{
+    const Adaptive *h = head;
+    double sum = 0;
+    for (int at = 0; at < n; at += h->chunk) {
+        const int m = n - at < h->chunk ? n - at : h->chunk;
+        sum += see_block(h, h->eval, x + (size_t)at * h->d, y + at, m, -1);
+        if (out) for (int i = 0; i < m; i++) out[at + i] = (float)h->eval->loss[i];
+    }
+    return sum;
+}
+
+/* ---- one position ---- */
+
+/* z = log softmax(w x) */
+static void level(const Adaptive *h, float *z, const Param *w, const float *x)
+{
+    head_dots(h->exec, z, w->v, x, w->rows, w->cols);
+    head_affine(z, w->rows, 1, (float)head_lse(h->exec->f, z, w->rows));
+}
+
+static void tail_level(const Adaptive *h, float *z, const Tail *t, const float *x)
+{
+    head_dots(h->exec, h->p1, t->proj->v, x, t->d, h->d);
+    level(h, z, t->out, h->p1);
+}
+
+static void logprob(const void *head, const float *x, float *lp)
+{
+    const Adaptive *h = head;
+    float *z = h->z1, of_tail[MOST_TAILS];
+    level(h, z, h->top, x);
+    memcpy(of_tail, z + h->J, sizeof(float) * (size_t)h->K);
+    for (int r = 0; r < h->J; r++) lp[h->word[r]] = z[r];
+    for (int i = 0; i < h->K; i++) {
+        const Tail *t = &h->tail[i];
+        tail_level(h, z, t, x);
+        for (int k = 0; k < t->k; k++) lp[h->word[t->first + k]] = of_tail[i] + z[k];
+    }
+}
+
+/* Short list, then a tail; other temperatures than 1 do not factor and take the full way. */
+static int sample(const void *head, const float *x, double temperature, Rng *rng)
+{
+    const Adaptive *h = head;
+    if (temperature != 1) {
+        logprob(h, x, h->lp);
+        return head_pick(h->lp, h->V, temperature, rng);
+    }
+    level(h, h->z1, h->top, x);
+    const int r = head_pick(h->z1, h->J + h->K, 1, rng);
+    if (r < h->J) return h->word[r];
+    const Tail *t = &h->tail[r - h->J];
+    tail_level(h, h->z1, t, x);
+    return h->word[t->first + head_pick(h->z1, t->k, 1, rng)];
+}
+
+/* Expected over the training counts. Per chunk every weight is read twice, its gradient read and written; every logit
+ * is written, read and rewritten as a gradient, and read by two products. */
+static Cost cost(const void *head, int n)
+{
+    const Adaptive *h = head;
+    const double top = h->J + h->K, d = h->d, chunks = ceil((double)n / h->chunk);
+    double products = top * d, logits = top, weights = top * d;
+    for (int i = 0; i < h->K; i++) {
+        const Tail *t = &h->tail[i];
+        const double share = h->mass[t->first + t->k] - h->mass[t->first], w = (double)t->d * (d + t->k);
+        products += share * w;
+        logits += share * t->k;
+        weights += w;
+    }
+    return (Cost){ 6.0 * n * products, sizeof(float) * (4 * chunks * weights + 5.0 * n * logits) };
+}
+
+const HeadDef head_adaptive = {
+    "adaptive", "a short list and projected tails", "Grave et al. 2017, arXiv 1609.04309", 1,
+    .make = make, .chunk = chunk, .forward = forward, .backward = backward, .nll = nll, .logprob = logprob,
+    .sample = sample, .cost = cost,
+};
