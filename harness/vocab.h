@@ -11,7 +11,8 @@ typedef struct Vocab Vocab;
 Vocab *vocab_gpt2 (const char *dir, Arena *, const char **why);
 Vocab *vocab_words(const char *list, Arena *, const char **why);
 Vocab *vocab_bytes(Arena *);
-/* words of a text: white-space separated, a line end is <eos>; the `most` most frequent (ties: first seen first), <unk> for the rest */
+/* words of a text: white-space separated, a line end is <eos>; the `most` >= 2 most frequent (ties: first seen first), <unk>
+ * and <eos> always among them, <unk> for the rest */
 Vocab *vocab_words_build(const char *text, size_t len, long most, Arena *);
 const char *vocab_save(const Vocab *, const char *path);           /* words only: NULL or a sentence */
 
@@ -19,8 +20,13 @@ int         vocab_size(const Vocab *);                             /* V <= 65536
 const char *vocab_name(const Vocab *);                             /* "gpt2" "words" "bytes" */
 const char *vocab_hash(const Vocab *);                             /* SHA-256, hex, of what defines it */
 /* Appends the ids of text to out (capacity max), returns how many it needs: more than max means out was too small and
- * nothing beyond max was written. gpt2: <|endoftext|> in the text is the special token 50256. Any bytes are accepted. */
+ * nothing beyond max was written. gpt2: <|endoftext|> in the text is the special token 50256. Any bytes are accepted,
+ * valid UTF-8 or not; gpt2 and bytes give them back as they were, words makes white space regular (words.c).
+ * One caller at a time for one Vocab: gpt2 keeps a cache of pieces. */
 long        vocab_encode(Vocab *, const char *text, size_t len, uint16_t *out, long max);
+/* The largest i < len so that text before and after byte i encode to the same ids apart as together, whatever follows
+ * text: before a blank that follows no blank. 0 when there is none. */
+size_t      vocab_cut(const char *text, size_t len);
 /* The bytes of one id: *len of them, not ended by a zero. An id out of range is a bug. */
 const char *vocab_bytes_of(const Vocab *, int id, size_t *len);
 #endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The command `tokenize`, run in child processes: filters and their faults, token files of a corpus, downloads from
+ * file:// (curl is needed). */
+#include "harness/data_parts.h"
+#include "harness/host.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static Arena arena;
+static uint64_t seed = 1;
+static char tmp[] = "/tmp/eightysix-tokenize-XXXXXX";
+
+static const char *in_tmp(const char *name) { return arena_text(&arena, "%s/%s", tmp, name); }
+
+static const char *write_file(const char *name, const void *text, size_t len)
+{
+    const char *path = in_tmp(name);
+    unlink(path);                        /* rewriting in place would wait for the disk */
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, len, f), len);
+    assert_int_equal(fclose(f), 0);
+    return path;
+}
+
+static char *read_file(const char *path, size_t *len)
+{
+    char *s = arena_raw(&arena, 1 << 20);
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    *len = fread(s, 1, (1 << 20) - 1, f);
+    s[*len] = 0;
+    fclose(f);
+    return s;
+}
+
+static void says(const char *why, const char *sentence)
+{
+    if (!why || !strstr(why, sentence)) fail_msg("'%s' does not say '%s'", why ? why : "(nothing)", sentence);
+}
+
+static char *some_text(size_t n)
+{
+    Rng r = rng_at(seed, STREAM_CHECK, 7);
+    static const char *const word[] = { "alpha", " beta", " gamma", " delta\n", "\n", " \xc3\xa9psilon", " 42", ".", "  " };
+    char *s = arena_raw(&arena, n + 16);
+    for (size_t i = 0; i < n; ) {
+        const char *w = word[rng_below(&r, 9)];
+        memcpy(s + i, w, strlen(w));
+        i += strlen(w);
+    }
+    return s;
+}
+
+/* NAME/train.txt and valid.txt under tmp, with the cache in tmp/cache. */
+static void make_corpus(const char *name, size_t n)
+{
+    const char *s = some_text(n);
+    mkdir(in_tmp(name), 0777);
+    write_file(arena_text(&arena, "%s/train.txt", name), s, n);
+    write_file(arena_text(&arena, "%s/valid.txt", name), s, n / 10);
+}
+
+/* tokenize WORDS < in > out 2> err in a child; its exit code */
+static int command(const char *words, const char *in)
+{
+    char *argv[16] = { "tokenize" }, *copy = arena_text(&arena, "%s", words);
+    int argc = 1, status;
+    for (char *w = strtok(copy, " "); w; w = strtok(NULL, " ")) argv[argc++] = w;
+    const char *out = in_tmp("out"), *err = in_tmp("err");
+    fflush(NULL);
+    const pid_t pid = fork();
+    if (!pid) {
+        if (!freopen(in, "rb", stdin) || !freopen(out, "wb", stdout) || !freopen(err, "wb", stderr)) _exit(99);
+        const int code = tokenize_main(argc, argv);
+        fflush(NULL);
+        _exit(code);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void err_says(const char *sentence)
+{
+    size_t n;
+    says(read_file(in_tmp("err"), &n), sentence);
+}
+
+static void test_filters(void **state)
+{
+    (void)state;
+    char *s = some_text(2500000), right[65], hash[65];
+    for (size_t i = 0; i < 2500000; i += 1001) s[i] = (char)i;     /* stray bytes */
+    const char *in = write_file("in", s, 2500000), *ids = in_tmp("ids");
+    sha256_hex(s, 2500000, right);
+    for (int bin = 0; bin < 2; bin++) {
+        assert_int_equal(command(bin ? "encode vocab=bytes --bin" : "encode vocab=bytes", in), 0);
+        assert_int_equal(rename(in_tmp("out"), ids), 0);
+        assert_int_equal(command(bin ? "decode vocab=bytes --bin" : "decode vocab=bytes", ids), 0);
+        assert_null(sha256_file(in_tmp("out"), hash));
+        assert_string_equal(hash, right);
+    }
+}
+
+static void test_filter_faults(void **state)
+{
+    (void)state;
+    static const struct { const char *ids, *sentence; } bad[] = {
+        { "1\n2\nx\n", "line 3 is 'x', expected an id from 0 to 256" }, { "1\n257\n", "line 2 is '257'" },
+        { "-1\n", "line 1 is '-1'" }, { "7 8\n", "line 1 is '7 8'" }, { "1\n\n2\n", "line 2 is ''" },
+        { "99999999999999999999\n", "line 1 is" }
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(command("decode vocab=bytes", write_file("in", bad[i].ids, strlen(bad[i].ids))), 2);
+        err_says(bad[i].sentence);
+    }
+    assert_int_equal(command("decode vocab=bytes --bin", write_file("in", "\1\0\2", 3)), 2);
+    err_says("id 2 is cut in half");
+    assert_int_equal(command("decode vocab=bytes --bin", write_file("in", "\1\0\1\1", 4)), 2);
+    err_says("id 2 is 257, expected less than 257");
+    assert_int_equal(command("encode vocab=klingon", in_tmp("in")), 2);
+    err_says("expected gpt2, bytes or words");
+    assert_int_equal(command("encode vocab=words", in_tmp("in")), 2);
+    err_says("expected list=FILE");
+    assert_int_equal(command("encode vocab=gpt2", in_tmp("in")), 2);
+    err_says("no GPT-2 vocabulary");
+    assert_int_equal(command("frobnicate", in_tmp("in")), 2);
+    assert_int_equal(command("", in_tmp("in")), 2);
+    static const char *const helps[] = { "--help", "encode --help", "decode --help", "corpus --help", "fetch --help" };
+    for (int i = 0; i < 5; i++) assert_int_equal(command(helps[i], in_tmp("in")), 0);
+}
+
+static void test_corpus_command(void **state)
+{
+    (void)state;
+    size_t n;
+    make_corpus("small", 50000);
+    write_file("in", "", 0);
+    assert_int_equal(command("corpus small vocab=bytes", in_tmp("in")), 0);
+    const char *out = read_file(in_tmp("out"), &n);
+    says(out, "vocab bytes  V 257");
+    says(out, "train  tokens 50000  bytes 50000");
+    says(out, "valid  tokens 5000  bytes 5000");
+    assert_int_equal(command("corpus nowhere", in_tmp("in")), 2);
+    err_says("no corpus 'nowhere'");
+}
+
+static void test_fetch(void **state)
+{
+    (void)state;
+    const char *text = "once upon a time\n", *from = write_file("from", text, strlen(text)), *zero = arena_text(&arena, "%064d", 0);
+    char hash[65];
+    size_t n;
+    sha256_hex(text, strlen(text), hash);
+    const char *words = arena_text(&arena, "fetch tinystories file=tinystories/valid.txt url=file://%s sha256=", from);
+    write_file("in", "", 0);
+    assert_int_equal(command(arena_text(&arena, "%s%s", words, zero), in_tmp("in")), 2);
+    err_says(hash);
+    err_says(zero);
+    assert_int_not_equal(access(in_tmp("tinystories/valid.txt"), F_OK), 0);
+    assert_int_not_equal(access(in_tmp("tinystories/valid.txt.part"), F_OK), 0);
+    write_file("tinystories/valid.txt.part", text, 4);   /* resumes */
+    assert_int_equal(command(arena_text(&arena, "%s%s", words, hash), in_tmp("in")), 0);
+    assert_string_equal(read_file(in_tmp("tinystories/valid.txt"), &n), text);
+    assert_int_equal(command(arena_text(&arena, "%s%s", words, hash), in_tmp("in")), 0);      /* it is there */
+    assert_int_equal(command(arena_text(&arena, "%s%s", words, zero), in_tmp("in")), 2);
+    err_says("move it away first");
+    assert_int_equal(command("fetch tinystories", in_tmp("in")), 2);
+    err_says("no SHA-256 is known here");
+    assert_int_equal(command("fetch atlantis", in_tmp("in")), 2);
+    err_says("no recipe 'atlantis'");
+    assert_int_equal(command("fetch text8 sha256=12", in_tmp("in")), 2);
+    err_says("expected 64 digits");
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    if (getenv("EIGHTYSIX_SEED")) seed = strtoull(getenv("EIGHTYSIX_SEED"), NULL, 10);
+    print_message("seed %llu (EIGHTYSIX_SEED)\n", (unsigned long long)seed);
+    arena = arena_new((size_t)2 << 30);
+    if (!mkdtemp(tmp)) return -1;
+    setenv("EIGHTYSIX_DATA", tmp, 1);
+    setenv("EIGHTYSIX_CACHE", in_tmp("cache"), 1);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    const int left = system(arena_text(&arena, "rm -r %s", tmp));
+    arena_drop(&arena);
+    return left;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_filters), cmocka_unit_test(test_filter_faults), cmocka_unit_test(test_corpus_command),
+        cmocka_unit_test(test_fetch),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
