@@ -43,6 +43,8 @@ $(OUT)/%.o: %.c | $(OUT)/deps.ok
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(OPT) $(ISA) -c -o $@ $<
 
+$(OUT)/harness/schema.o: harness/schema.sql harness/views.sql
+
 # Provenance: what was built, from which commit. `id` names the arithmetic: equal ids compute equal things.
 $(OUT)/harness/host.o: $(OUT)/build_id.h
 $(OUT)/build_id.h: FORCE | $(OUT)/deps.ok

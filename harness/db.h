@@ -1,13 +1,47 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* db.h -- the records in SQLite; db.c is the only file that includes sqlite3.h. Figures read views only. */
+/* db.h -- the records in SQLite; db.c is the only file that includes sqlite3.h. Figures read views only.
+ *
+ * Opening answers with a sentence; afterwards a refusal of the disk ends the program (die), with everything committed
+ * before it intact. Writes gather in a transaction until db_flush. */
 #ifndef DB_H
 #define DB_H
 #include "harness/host.h"
 #include "harness/rec.h"
 
 typedef struct Db Db;
-/* Opens or creates, migrates to this program's user_version; NULL and a sentence in *why (newer schema, not a database,
- * read-only, disk full). */
-Db *db_open (const char *path, Arena *, const char **why);
+/* Opens or creates for writing, migrates to this program's user_version, marks as 'crash' the runs whose sweeper is gone.
+ * NULL and a sentence in *why (newer schema, not a database, read-only, disk full). */
+Db *db_open     (const char *path, Arena *, const char **why);
+Db *db_open_read(const char *path, Arena *, const char **why);     /* to read views; changes nothing */
 void db_close(Db *);
+const char *db_path (const Db *);
+const char *db_build(const Db *);          /* sha of this program's build */
+
+/* The plan of an experiment under this build and machine: a new row unless the last of its name is the same. */
+long db_experiment(Db *, const char *name, const char *text, const char *overrides);
+void db_plan      (Db *, long experiment, int position, const char *cell, const char *spec, const char *label, long seed);
+void db_label     (Db *, long experiment, int position, const char *factor, const char *level);
+
+/* A run: starts as 'running' (committed at once), ends once. experiment: a name, or NULL. */
+long db_run_start(Db *, const char *experiment, const char *cell, const char *spec);
+void db_config   (Db *, long run, const char *key, const char *value);
+void db_record   (Db *, long run, const RecLine *);
+void db_run_end  (Db *, long run, const char *status, const char *error, double wall_s, long peak_rss_kb);
+void db_flush    (Db *);
+
+/* done: an ok run of this build on this rig; running: by a living process. reason: one sentence. wall_s: of the last ok run of
+ * any build, NAN when there is none. */
+typedef enum { CELL_NEW, CELL_STALE, CELL_DONE, CELL_RUNNING } CellState;
+CellState db_cell_state(Db *, const char *cell, Arena *, const char **reason, double *wall_s);
+
+/* The rows of a view as text (NULL: SQL's NULL), the first call being the names of the columns. experiment NULL: all.
+ * NULL, or a sentence when there is no such view. */
+typedef void DbRow(void *ctx, int columns, const char *const *value);
+const char *db_view(Db *, const char *view, const char *experiment, DbRow *, void *ctx, Arena *);
+int         db_views(Db *, const char **name, int max, Arena *);           /* their names, how many */
+const char *db_last_experiment(Db *, Arena *);                             /* planned last; NULL: none */
+int         db_has_experiment(Db *, const char *name);
+
+extern const char *const db_migrations[];      /* schema.c */
+extern const char *const db_views_sql;
 #endif

@@ -34,32 +34,40 @@ void rec_sample(Rec *r, const char *name, long round, long position, double ns, 
     fprintf(r->out, "sample %s %ld %ld %.3f %ld\n", name, round, position, ns, iters);
 }
 
+/* The whole word is a number: 1 */
+static int whole_long(const char *word, long *x)
+{
+    char *end;
+    *x = strtol(word, &end, 10);
+    return end != word && !*end;
+}
+
+static int whole_double(const char *word, double *x)
+{
+    char *end;
+    *x = strtod(word, &end);
+    return end != word && !*end;
+}
+
 int rec_parse(char *line, RecLine *l)
 {
-    char *save = NULL;
+    char *save = NULL, *word[4];
+    int n = 0;
     line[strcspn(line, "\n")] = 0;
     *l = (RecLine){ 0 };
     const char *kind = strtok_r(line, " ", &save);
-    if (!kind) return 0;
-    l->name = strtok_r(NULL, " ", &save);
-    if (!l->name) return 0;
+    if (!kind || !(l->name = strtok_r(NULL, " ", &save))) return 0;
     if (!strcmp(kind, "text")) {
         l->kind = 't';
         l->text = save ? save : "";
         return 1;
     }
-    char *word[4];
-    int n = 0;
     while (n < 4 && (word[n] = strtok_r(NULL, " ", &save))) n++;
-    if (!strcmp(kind, "sample") && n == 4) {
+    if (n < 2 || strtok_r(NULL, " ", &save) || !whole_long(word[0], &l->step)) return 0;
+    if (!strcmp(kind, "sample")) {
         l->kind = 'p';
-        l->position = strtol(word[1], NULL, 10);
-        l->value = strtod(word[2], NULL);
-        l->iters = strtol(word[3], NULL, 10);
-    } else if ((!strcmp(kind, "num") || !strcmp(kind, "span")) && n == 2) {
-        l->kind = *kind == 'n' ? 'n' : 's';
-        l->value = strtod(word[1], NULL);
-    } else return 0;
-    l->step = strtol(word[0], NULL, 10);
-    return 1;
+        return n == 4 && whole_long(word[1], &l->position) && whole_double(word[2], &l->value) && whole_long(word[3], &l->iters);
+    }
+    l->kind = *kind == 'n' ? 'n' : 's';
+    return n == 2 && (!strcmp(kind, "num") || !strcmp(kind, "span")) && whole_double(word[1], &l->value);
 }

@@ -12,10 +12,14 @@ typedef struct Outcome {
     double      wall_s;
     long        peak_rss_kb, run;
 } Outcome;
-/* Runs `eightysix cell SPEC` as a child, writes its records as they come (one transaction per line group, so that a
- * kill -9 of anyone loses nothing recorded). see (may be NULL) is shown every record. db NULL: nothing is stored. */
+/* Runs `eightysix cell SPEC` as a child, writes its records as they come (one transaction per look, 20 a second, so that a
+ * kill -9 of anyone loses nothing recorded). see (may be NULL) is shown every record. db NULL: nothing is stored.
+ * The environment variable EIGHTYSIX_CELL_PROGRAM names another program than this one. */
 typedef void (*See)(void *ctx, const RecLine *);
 Outcome sweep_cell(Db *, const char *experiment, const Spec *, Limits, See see, void *ctx, Arena *);
+
+/* A view as a CSV file (RFC 4180; path NULL: stdout), experiment NULL: all. NULL, or a sentence. */
+const char *export_csv(Db *, const char *view, const char *experiment, const char *path, Arena *);
 
 int sweep_main (int argc, char **argv);      /* the commands */
 int export_main(int argc, char **argv);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The command `export`: views as CSV (RFC 4180: fields with a comma, quote or line end are quoted, quotes doubled). */
+#include "harness/options.h"
+#include "harness/sweep.h"
+#include <errno.h>
+#include <string.h>
+
+static const char help[] =
+    "usage: eightysix export [VIEW | EXPERIMENT] [--db FILE] [--out DIR] [--experiment NAME]\n\n"
+    "Writes a view as DIR/VIEW.csv, the results of an experiment as DIR/EXPERIMENT.csv, or, with neither, every view.\n\n"
+    "  --db FILE          the records (results/results.db)\n"
+    "  --out DIR          where to (results); - writes one view to stdout\n"
+    "  --experiment NAME  only this experiment's rows\n\n"
+    "exit code: 0 written, 2 bad usage or input\n";
+
+static void write_row(void *ctx, int columns, const char *const *value)
+{
+    FILE *out = ctx;
+    for (int i = 0; i < columns; i++) {
+        const char *v = value[i] ? value[i] : "";
+        const int quote = strpbrk(v, ",\"\r\n") != NULL;
+        if (i) fputc(',', out);
+        if (quote) fputc('"', out);
+        for (; *v; v++) {
+            if (*v == '"') fputc('"', out);
+            fputc(*v, out);
+        }
+        if (quote) fputc('"', out);
+    }
+    fputc('\n', out);
+}
+
+const char *export_csv(Db *db, const char *view, const char *experiment, const char *path, Arena *a)
+{
+    FILE *out = path ? fopen(path, "w") : stdout;
+    if (!out) return arena_text(a, "%s: cannot be written: %s", path, strerror(errno));
+    const char *why = db_view(db, view, experiment, write_row, out, a);
+    const int bad = fflush(out) || ferror(out), error = errno;
+    if (path) fclose(out);
+    return why ? why : bad ? arena_text(a, "%s: cannot be written: %s", path ? path : "stdout", strerror(error)) : NULL;
+}
+
+int export_main(int argc, char **argv)
+{
+    enum { MAX_VIEWS = 64 };
+    const char *db_path = "results/results.db", *dir = "results", *experiment = NULL, *why = NULL, *view[MAX_VIEWS];
+    const Option options[] = { { "--db", &db_path, NULL }, { "--out", &dir, NULL }, { "--experiment", &experiment, NULL },
+                               { NULL, NULL, NULL } };
+    const int words = options_read(argc, argv, options, help), to_stdout = !strcmp(dir, "-");
+    if (words > 1) die("%s: expected one view or experiment; `eightysix export --help`", argv[2]);
+    if (to_stdout && !words) die("--out -: expected the name of one view");
+    Arena a = arena_new((size_t)1 << 28);
+    Db *db = db_open_read(db_path, &a, &why);
+    if (!db) die("%s", why);
+    int n = db_views(db, view, MAX_VIEWS, &a);
+    if (words) {
+        const char *name = argv[1], *source = name;
+        if (db_has_experiment(db, name)) source = "result", experiment = name;
+        const char *path = to_stdout ? NULL : arena_text(&a, "%s/%s.csv", dir, name);
+        why = export_csv(db, source, experiment, path, &a);
+        n = 0;
+    }
+    for (int i = 0; i < n && !why; i++)
+        why = export_csv(db, view[i], experiment, arena_text(&a, "%s/%s.csv", dir, view[i]), &a);
+    db_close(db);
+    if (why) die("%s", why);
+    arena_drop(&a);
+    return 0;
+}

@@ -1,0 +1,159 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- The views: all that figures, tables and exports read. They hold no data and follow the program, not user_version.
+-- Every view has a column `experiment` and shows the last plan of each; one run stands for a cell: the last ok one, else
+-- the last one, of the plan's build and rig.
+
+CREATE VIEW current AS
+SELECT e.id AS plan, e.name AS experiment, e.overrides, e.planned, b.sha AS build, b.git, b.dirty, b.compiler, m.rig, m.cpu,
+       m.isa, m.cores
+FROM experiment e JOIN build b ON b.id = e.build JOIN machine m ON m.id = e.machine
+WHERE e.id = (SELECT max(id) FROM experiment WHERE name = e.name);
+
+CREATE VIEW chosen AS
+SELECT c.experiment, c.plan, p.position, p.label, p.seed, p.cell, c.cpu, c.cores, c.build, c.git, r.id AS run,
+       coalesce(r.status, 'new') AS status, coalesce(r.error, '') AS error, r.wall_s, r.peak_rss_kb
+FROM current c JOIN plan p ON p.experiment = c.plan
+LEFT JOIN run r ON r.id = (
+    SELECT r2.id FROM run r2 JOIN build b ON b.id = r2.build JOIN machine m ON m.id = r2.machine
+    WHERE r2.cell = p.cell AND b.sha = c.build AND m.rig = c.rig
+    ORDER BY r2.status = 'ok' DESC, r2.id DESC LIMIT 1);
+
+-- head and arithmetic as the experiment labels them, else as the settings say
+CREATE VIEW named AS
+SELECT c.*,
+       coalesce((SELECT level FROM label l WHERE l.experiment = c.plan AND l.position = c.position AND factor = 'head'),
+                (SELECT value FROM config WHERE run = c.run AND key = 'head')) AS head,
+       coalesce((SELECT level FROM label l WHERE l.experiment = c.plan AND l.position = c.position AND factor = 'arithmetic'),
+                CASE (SELECT value FROM config WHERE run = c.run AND key = 'act') WHEN 'f32' THEN 'dense f32'
+                ELSE (SELECT value FROM text WHERE run = c.run AND key = 'kernel' ORDER BY rowid DESC LIMIT 1) END) AS arithmetic
+FROM chosen c;
+
+-- mean seconds per step of each phase, the first two steps (cold caches, first touch) left out where there are more
+CREATE VIEW phase AS
+WITH c AS MATERIALIZED (
+    SELECT experiment, position, run, min((SELECT max(step) FROM span WHERE run = chosen.run),
+           2 + coalesce((SELECT max(value) FROM metric WHERE run = chosen.run AND name = 'first_step'), 0)) AS from_step
+    FROM chosen WHERE run IS NOT NULL)
+SELECT c.experiment, c.position, c.run, count(DISTINCT s.step) AS steps,
+       total(s.seconds) FILTER (WHERE phase = 'data')          / count(DISTINCT s.step) AS data,
+       total(s.seconds) FILTER (WHERE phase = 'core.forward')  / count(DISTINCT s.step) AS core_forward,
+       total(s.seconds) FILTER (WHERE phase = 'core.backward') / count(DISTINCT s.step) AS core_backward,
+       total(s.seconds) FILTER (WHERE phase = 'core.update')   / count(DISTINCT s.step) AS core_update,
+       total(s.seconds) FILTER (WHERE phase = 'other')         / count(DISTINCT s.step) AS other,
+       total(s.seconds) FILTER (WHERE phase = 'head.forward')  / count(DISTINCT s.step) AS head_forward,
+       total(s.seconds) FILTER (WHERE phase = 'head.backward') / count(DISTINCT s.step) AS head_backward,
+       total(s.seconds) FILTER (WHERE phase = 'head.update')   / count(DISTINCT s.step) AS head_update,
+       total(s.seconds) / count(DISTINCT s.step) AS step_s
+FROM c JOIN span s ON s.run = c.run AND s.step >= c.from_step
+GROUP BY c.experiment, c.position;
+
+-- the numbers of a run as it said them last
+CREATE VIEW number AS
+SELECT experiment, position, run,
+       max(value) FILTER (WHERE name = 'tokens_per_s') AS tokens_per_s,
+       max(value) FILTER (WHERE name = 'supervised_per_s') AS supervised_per_s,
+       max(value) FILTER (WHERE name = 'nll') AS nll,
+       max(value) FILTER (WHERE name = 'nll_floor') AS nll_floor,
+       max(value) FILTER (WHERE name = 'unigram') AS unigram,
+       max(value) FILTER (WHERE name = 'bits_per_byte') AS bits_per_byte,
+       max(value) FILTER (WHERE name = 'steps') AS steps,
+       max(value) FILTER (WHERE name = 'tokens') AS tokens,
+       max(value) FILTER (WHERE name = 'supervised') AS supervised,
+       max(value) FILTER (WHERE name = 'seconds') AS seconds,
+       max(value) FILTER (WHERE name = 'flops') AS flops,
+       max(value) FILTER (WHERE name = 'params') AS params
+FROM (SELECT c.experiment, c.position, c.run, m.name, m.value, max(m.step)      -- the value of the row with the greatest step
+      FROM chosen c JOIN metric m ON m.run = c.run
+      GROUP BY c.experiment, c.position, m.name)
+GROUP BY experiment, position;
+
+-- one row per cell, whatever became of it. head_share: head.forward + head.backward of the step; v_share: with head.update
+CREATE VIEW result AS
+SELECT n.experiment, n.position, n.label, n.seed, n.head, n.arithmetic, n.status, n.error,
+       x.tokens_per_s, x.supervised_per_s,
+       (p.head_forward + p.head_backward) / p.step_s AS head_share,
+       (p.head_forward + p.head_backward + p.head_update) / p.step_s AS v_share,
+       x.nll, x.nll_floor, x.unigram, x.bits_per_byte, x.steps, x.tokens, x.supervised, x.seconds, x.flops, x.params,
+       p.step_s, n.wall_s, n.peak_rss_kb,
+       (SELECT value FROM text WHERE run = n.run AND key = 'kernel') AS kernel,
+       (SELECT value FROM text WHERE run = n.run AND key = 'gemm') AS gemm,
+       (SELECT value FROM text WHERE run = n.run AND key = 'gemm_core') AS gemm_core,
+       (SELECT value FROM text WHERE run = n.run AND key = 'isa') AS isa,
+       n.cpu, n.cores, n.build, n.git, n.run, n.cell
+FROM named n
+LEFT JOIN number x ON x.experiment = n.experiment AND x.position = n.position
+LEFT JOIN phase p ON p.experiment = n.experiment AND p.position = n.position
+ORDER BY n.experiment, n.position;
+
+-- per ok run: seconds of each phase per step
+CREATE VIEW time_split_run AS
+SELECT r.experiment, r.position, r.label, r.seed, r.head, r.arithmetic, p.data, p.core_forward, p.core_backward, p.core_update,
+       p.other, p.head_forward, p.head_backward, p.head_update, p.step_s, p.steps, r.head_share, r.v_share, r.tokens_per_s,
+       r.supervised_per_s, r.nll, r.nll_floor, r.kernel, r.cpu, r.cores, r.run
+FROM result r JOIN phase p ON p.experiment = r.experiment AND p.position = r.position
+WHERE r.status = 'ok'
+ORDER BY r.experiment, r.position;
+
+-- figure 1: per cell without its seed, shares of the step in percent, means over n runs; block: number of the head, for spacing
+CREATE VIEW time_split AS
+SELECT experiment, head, arithmetic, label,
+       dense_rank() OVER (PARTITION BY experiment ORDER BY first) - 1 AS block,
+       row_number() OVER (PARTITION BY experiment ORDER BY first, min(position)) - 1 AS bar,
+       100 * avg(data / step_s) AS data, 100 * avg(core_forward / step_s) AS core_forward,
+       100 * avg(core_backward / step_s) AS core_backward, 100 * avg(core_update / step_s) AS core_update,
+       100 * avg(other / step_s) AS other, 100 * avg(head_forward / step_s) AS head_forward,
+       100 * avg(head_backward / step_s) AS head_backward, 100 * avg(head_update / step_s) AS head_update,
+       100 * avg(head_share) AS head_share, 100 * avg(v_share) AS v_share, 1000 * avg(step_s) AS step_ms,
+       avg(tokens_per_s) AS tokens_per_s, avg(supervised_per_s) AS supervised_per_s, count(*) AS n, sum(steps) AS steps,
+       max(cpu) AS cpu, max(cores) AS cores
+FROM (SELECT *, min(position) OVER (PARTITION BY experiment, head) AS first FROM time_split_run)
+GROUP BY experiment, label
+ORDER BY experiment, bar;
+
+-- validation loss as it fell: one row per evaluation of an ok run; line numbers the runs, colour the cells without their seed
+CREATE VIEW curve AS
+SELECT n.experiment, n.position, n.label, n.seed, n.head, n.arithmetic,
+       dense_rank() OVER (PARTITION BY n.experiment ORDER BY n.first) AS colour,
+       dense_rank() OVER (PARTITION BY n.experiment ORDER BY n.position) AS line, m.step,
+       coalesce((SELECT max(value) FROM metric WHERE run = n.run AND name = 'eval_seconds' AND step = m.step),
+                (SELECT max(value) FROM metric WHERE run = n.run AND name = 'seconds' AND step = m.step)) AS seconds,
+       coalesce((SELECT max(value) FROM metric WHERE run = n.run AND name = 'eval_tokens' AND step = m.step),
+                (SELECT max(value) FROM metric WHERE run = n.run AND name = 'tokens' AND step = m.step)) AS tokens,
+       m.value AS nll, x.unigram, x.nll_floor,
+       (SELECT value FROM config WHERE run = n.run AND key = 'corpus') AS corpus, n.cpu, n.cores, n.run
+FROM (SELECT *, min(position) OVER (PARTITION BY experiment, label) AS first FROM named WHERE status = 'ok') n
+JOIN metric m ON m.run = n.run AND m.name = 'nll'
+JOIN number x ON x.experiment = n.experiment AND x.position = n.position
+ORDER BY n.experiment, n.position, m.step;
+
+-- a number of an ok run per row, and its median over seeds
+CREATE VIEW measure AS
+SELECT r.experiment, r.position, r.label, r.seed, r.run, j.key AS name, CAST(j.value AS REAL) AS value
+FROM result r, json_each(json_object(
+    'tokens_per_s', tokens_per_s, 'supervised_per_s', supervised_per_s, 'head_share', head_share, 'v_share', v_share,
+    'nll', nll, 'nll_floor', nll_floor, 'bits_per_byte', bits_per_byte, 'step_s', step_s, 'wall_s', wall_s,
+    'peak_rss_kb', peak_rss_kb)) j
+WHERE r.status = 'ok' AND j.value IS NOT NULL;
+
+CREATE VIEW median AS
+SELECT experiment, min(first) AS position, label, name, avg(value) AS value, n
+FROM (SELECT *, row_number() OVER (PARTITION BY experiment, label, name ORDER BY value) AS i,
+             count(*) OVER (PARTITION BY experiment, label, name) AS n,
+             min(position) OVER (PARTITION BY experiment, label) AS first FROM measure)
+WHERE i IN ((n + 1) / 2, (n + 2) / 2)
+GROUP BY experiment, label, name;
+
+-- one row per cell without its seed: medians over the seeds that ended ok
+CREATE VIEW summary AS
+SELECT experiment, label, max(n) AS n,
+       max(value) FILTER (WHERE name = 'tokens_per_s') AS tokens_per_s,
+       max(value) FILTER (WHERE name = 'supervised_per_s') AS supervised_per_s,
+       max(value) FILTER (WHERE name = 'head_share') AS head_share,
+       max(value) FILTER (WHERE name = 'v_share') AS v_share,
+       max(value) FILTER (WHERE name = 'nll') AS nll,
+       max(value) FILTER (WHERE name = 'nll_floor') AS nll_floor,
+       max(value) FILTER (WHERE name = 'bits_per_byte') AS bits_per_byte,
+       max(value) FILTER (WHERE name = 'step_s') AS step_s,
+       max(value) FILTER (WHERE name = 'wall_s') AS wall_s,
+       max(value) FILTER (WHERE name = 'peak_rss_kb') AS peak_rss_kb
+FROM median GROUP BY experiment, label ORDER BY experiment, min(position);

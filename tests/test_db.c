@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The database: what goes in comes out through the views; what is not ours, newer or finished is refused. */
+#include "harness/db.h"
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sqlite3.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+typedef struct { Arena a; char dir[64], path[128]; } Place;
+
+static int set_up(void **state)
+{
+    Place *p = test_malloc(sizeof *p);
+    p->a = arena_new(64 << 20);
+    strcpy(p->dir, "/tmp/eightysix-db-XXXXXX");
+    if (!mkdtemp(p->dir)) return -1;
+    snprintf(p->path, sizeof p->path, "%s/t.db", p->dir);
+    *state = p;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    Place *p = *state;
+    char command[100];
+    snprintf(command, sizeof command, "rm -rf %s", p->dir);
+    const int bad = system(command);
+    arena_drop(&p->a);
+    test_free(p);
+    return bad;
+}
+
+/* runs SQL beside the program, as a person with the sqlite3 shell would; NULL or SQLite's words */
+static const char *by_hand(Place *p, const char *sql)
+{
+    sqlite3 *db;
+    char *error = NULL;
+    assert_int_equal(sqlite3_open(p->path, &db), SQLITE_OK);
+    sqlite3_exec(db, sql, NULL, NULL, &error);
+    const char *copy = error ? arena_text(&p->a, "%s", error) : NULL;
+    sqlite3_free(error);
+    sqlite3_close(db);
+    return copy;
+}
+
+typedef struct { int rows, columns, n; char name[64][32], value[64][128]; } Seen;
+
+static void see_last(void *ctx, int columns, const char *const *value)
+{
+    Seen *s = ctx;
+    s->columns = columns;
+    for (int i = 0; i < columns; i++) snprintf(s->n ? s->value[i] : s->name[i], s->n ? 128 : 32, "%s", value[i] ? value[i] : "NULL");
+    s->n++;
+    s->rows = s->n - 1;
+}
+
+static const char *field(const Seen *s, const char *name)
+{
+    for (int i = 0; i < s->columns; i++)
+        if (!strcmp(s->name[i], name)) return s->value[i];
+    fail_msg("no column %s", name);
+    return "";
+}
+
+static void say(Db *db, long run, const char *line)
+{
+    char text[256];
+    RecLine l;
+    snprintf(text, sizeof text, "%s", line);
+    assert_true(rec_parse(text, &l));
+    db_record(db, run, &l);
+}
+
+static long fill_seeded(Db *db, long seed, const char *nll)
+{
+    char key[32], line[64];
+    snprintf(key, sizeof key, "key%ld", seed);
+    const long e = db_experiment(db, "grid", "question: q\n", "");
+    db_plan(db, e, (int)seed, key, "head=tree", "head=tree", seed);
+    db_label(db, e, (int)seed, "head", "tree");
+    const long run = db_run_start(db, "grid", key, "head=tree");
+    db_config(db, run, "head", "tree");
+    db_config(db, run, "act", "f32");
+    db_config(db, run, "corpus", "synth");
+    for (int step = 0; step < 4; step++)       /* the first two steps are not counted in the split */
+        for (int k = 0; k < 2; k++) {
+            snprintf(line, sizeof line, "span %s %d %s", k ? "head.forward" : "core.forward", step, step < 2 ? "9" : k ? "0.3" : "0.1");
+            say(db, run, line);
+        }
+    snprintf(line, sizeof line, "num nll 4 %s", nll);
+    say(db, run, "num nll 2 9.5");
+    say(db, run, line);
+    say(db, run, "num eval_seconds 2 1.5");
+    say(db, run, "num tokens_per_s 4 1000");
+    say(db, run, "num nll_floor 0 nan");
+    say(db, run, "text kernel ref");
+    say(db, run, "sample k/1 0 2 12.5 100");
+    db_run_end(db, run, "ok", "", 2.5, 4096);
+    return run;
+}
+
+static void test_round_trip(void **state)
+{
+    Place *p = *state;
+    const char *why, *reason;
+    double wall;
+    Db *db = db_open(p->path, &p->a, &why);
+    assert_null(why);
+    assert_int_equal(db_cell_state(db, "key1", &p->a, &reason, &wall), CELL_NEW);
+    assert_true(isnan(wall));
+    fill_seeded(db, 1, "7.25");
+    fill_seeded(db, 2, "7.75");
+    fill_seeded(db, 3, "8.5");
+    assert_int_equal(db_cell_state(db, "key1", &p->a, &reason, &wall), CELL_DONE);
+    assert_true(wall == 2.5);
+    db_close(db);
+    db = db_open_read(p->path, &p->a, &why);
+    assert_null(why);
+    Seen s = { 0 };
+    assert_null(db_view(db, "result", "grid", see_last, &s, &p->a));
+    assert_int_equal(s.rows, 3);
+    assert_string_equal(field(&s, "nll"), "8.5");
+    assert_string_equal(field(&s, "nll_floor"), "NULL");
+    assert_string_equal(field(&s, "head"), "tree");
+    assert_string_equal(field(&s, "arithmetic"), "dense f32");
+    assert_string_equal(field(&s, "kernel"), "ref");
+    assert_float_equal(strtod(field(&s, "head_share"), NULL), 0.75, 1e-12);
+    s = (Seen){ 0 };
+    assert_null(db_view(db, "summary", NULL, see_last, &s, &p->a));
+    assert_int_equal(s.rows, 1);
+    assert_string_equal(field(&s, "nll"), "7.75");
+    assert_string_equal(field(&s, "n"), "3");
+    s = (Seen){ 0 };
+    assert_null(db_view(db, "time_split", "grid", see_last, &s, &p->a));
+    assert_int_equal(s.rows, 1);
+    assert_float_equal(strtod(field(&s, "core_forward"), NULL), 25, 1e-9);
+    assert_string_equal(field(&s, "n"), "3");
+    s = (Seen){ 0 };
+    assert_null(db_view(db, "curve", "grid", see_last, &s, &p->a));
+    assert_int_equal(s.rows, 6);
+    s = (Seen){ 0 };
+    assert_null(db_view(db, "result", "other", see_last, &s, &p->a));
+    assert_int_equal(s.rows, 0);
+    assert_non_null(strstr(db_view(db, "nothing", NULL, see_last, &s, &p->a), "expected one of chosen, current, curve"));
+    const char *view[64];
+    const int n = db_views(db, view, 64, &p->a);
+    assert_true(n >= 10);
+    for (int i = 0; i < n; i++) assert_null(db_view(db, view[i], "grid", see_last, &s, &p->a));
+    db_close(db);
+}
+
+static void test_plans(void **state)
+{
+    Place *p = *state;
+    const char *why;
+    Db *db = db_open(p->path, &p->a, &why);
+    const long first = db_experiment(db, "grid", "a", "");
+    assert_int_equal(db_experiment(db, "grid", "a", ""), first);
+    const long other = db_experiment(db, "grid", "a", "d=64");
+    assert_int_not_equal(other, first);
+    assert_int_not_equal(db_experiment(db, "grid", "a", ""), first);      /* the plan swept last is the last row */
+    db_flush(db);
+    assert_string_equal(db_last_experiment(db, &p->a), "grid");
+    assert_true(db_has_experiment(db, "grid"));
+    assert_false(db_has_experiment(db, "grit"));
+    db_close(db);
+}
+
+static void test_kept(void **state)
+{
+    Place *p = *state;
+    const char *why;
+    Db *db = db_open(p->path, &p->a, &why);
+    fill_seeded(db, 1, "7");
+    db_close(db);
+    assert_string_equal(by_hand(p, "UPDATE run SET error = 'x'"), "a finished run is never changed");
+    assert_string_equal(by_hand(p, "DELETE FROM run"), "a run is never deleted");
+    assert_non_null(strstr(by_hand(p, "PRAGMA foreign_keys = ON; INSERT INTO span VALUES (99, 0, 'data', 1)"), "FOREIGN KEY"));
+    assert_non_null(strstr(by_hand(p, "INSERT INTO span VALUES (1, 'x', 'data', 1)"), "cannot store TEXT"));
+}
+
+static void test_stale(void **state)
+{
+    Place *p = *state;
+    const char *why, *reason;
+    double wall;
+    Db *db = db_open(p->path, &p->a, &why);
+    fill_seeded(db, 1, "7");
+    db_run_end(db, db_run_start(db, NULL, "bad", "d=1"), "fail", "no corpus", 1, 1);
+    assert_int_equal(db_cell_state(db, "bad", &p->a, &reason, &wall), CELL_STALE);
+    assert_string_equal(reason, "no ok run; the last one ended with fail: no corpus");
+    db_run_start(db, NULL, "bad", "d=1");
+    assert_int_equal(db_cell_state(db, "bad", &p->a, &reason, &wall), CELL_RUNNING);
+    db_close(db);
+    assert_null(by_hand(p, "UPDATE build SET sha = 'feedface00'; UPDATE run SET sweeper_start = 1 WHERE status = 'running'"));
+    db = db_open(p->path, &p->a, &why);
+    assert_int_equal(db_cell_state(db, "key1", &p->a, &reason, &wall), CELL_STALE);
+    assert_non_null(strstr(reason, "ok run by build feedface, now "));
+    assert_int_equal(db_cell_state(db, "bad", &p->a, &reason, &wall), CELL_STALE);       /* its sweeper is not this process */
+    assert_non_null(strstr(reason, "crash: the sweep that ran it"));
+    db_close(db);
+}
+
+static const char *refusal(Place *p)
+{
+    const char *why;
+    assert_null(db_open(p->path, &p->a, &why));
+    return why;
+}
+
+static void test_refused(void **state)
+{
+    Place *p = *state;
+    const char *why;
+    assert_null(db_open_read(p->path, &p->a, &why));
+    assert_non_null(strstr(why, "no such database"));
+    assert_null(by_hand(p, "PRAGMA user_version = 99"));
+    assert_non_null(strstr(refusal(p), "schema version 99; this program knows versions up to"));
+    assert_null(by_hand(p, "PRAGMA user_version = 0; CREATE TABLE birds (name TEXT)"));
+    assert_non_null(strstr(refusal(p), "a database of another program"));
+    FILE *f = fopen(p->path, "w");
+    for (int i = 0; i < 100; i++) fputs("certainly not a database, whatever its name may say\n", f);
+    fclose(f);
+    assert_non_null(strstr(refusal(p), "t.db: not an SQLite database"));
+    assert_null(db_open_read(p->path, &p->a, &why));
+    assert_non_null(strstr(why, "not an SQLite database"));
+    strcpy(p->path, "/nonexistent/t.db");
+    assert_non_null(strstr(refusal(p), "/nonexistent/t.db: cannot be opened"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_round_trip, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_plans, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_stale, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down) };
+    return cmocka_run_group_tests_name("db", tests, NULL, NULL);
+}

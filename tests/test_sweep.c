@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Sweeps whose cells misbehave in every way: the cell is a shell script that does what head= says. Each sweep is a process of
+ * its own, so that it can be killed. */
+#include "harness/sweep.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static const char script[] =
+    "#!/bin/sh\n"
+    "for w; do case $w in head=*) mode=${w#head=};; esac; done\n"
+    "echo \"$mode\" >> started\n"
+    "echo \"text kernel fake\" >&3; echo \"num loss 0 9.5\" >&3; echo \"span core.forward 0 0.25\" >&3\n"
+    "case $mode in\n"
+    "  fail)    echo noise >&2; echo \"eightysix: corpus 'x': no such file\" >&2; exit 2;;\n"
+    "  skip)    echo 'eightysix: kernel=i9: needs a CPU of another kind' >&2; exit 77;;\n"
+    "  mute)    exit 3;;\n"
+    "  abort)   echo 'x.c:3: bug: a < b' >&2; kill -ABRT $$;;\n"
+    "  kill9)   kill -KILL $$;;\n"
+    "  slow)    exec sleep 9;;\n"
+    "  deaf)    trap '' TERM; for i in 1 2 3 4 5 6 7 8 9; do sleep 1; done;;\n"
+    "  eater)   exec perl -e '$x = \"x\" x 300_000_000; sleep 9';;\n"
+    "  rubbish) printf 'hello\\001world\\n' >&3; printf 'num nll 1 6.3' >&3;;\n"
+    "  flood)   i=0; while [ $i -lt 20000 ]; do echo \"num loss $i 1.5\"; i=$((i+1)); done >&3;;\n"
+    "  ok*)     printf 'num nll 1 7.25\\nnum tokens_per_s 1 1000\\nnum nll 1 6.' >&3;;\n"
+    "  wait*)   sleep 0.4; echo $mode >> survived; echo 'num nll 1 7.5' >&3;;\n"
+    "esac\n"
+    "echo \"$mode $OMP_NUM_THREADS $OMP_PROC_BIND\" >> ended\n";
+
+typedef struct { Arena a; char dir[64], out[65536]; } Place;
+
+static void write_file(const char *path, const char *text, mode_t mode)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(chmod(path, mode), 0);
+}
+
+static int set_up(void **state)
+{
+    Place *p = test_malloc(sizeof *p);
+    p->a = arena_new(64 << 20);
+    strcpy(p->dir, "/tmp/eightysix-sweep-XXXXXX");
+    if (!mkdtemp(p->dir) || chmod(p->dir, 0755) || chdir(p->dir)) return -1;
+    write_file("cell.sh", script, 0755);
+    setenv("EIGHTYSIX_CELL_PROGRAM", arena_text(&p->a, "%s/cell.sh", p->dir), 1);
+    unsetenv("OMP_NUM_THREADS");
+    unsetenv("OMP_PROC_BIND");
+    *state = p;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    Place *p = *state;
+    const int bad = chdir("/") || system(arena_text(&p->a, "rm -rf %s", p->dir));
+    arena_drop(&p->a);
+    test_free(p);
+    return bad;
+}
+
+static void experiment(Place *p, const char *modes, const char *more)
+{
+    write_file("x.yaml", arena_text(&p->a, "question: what goes wrong?\nfixed: {threads: 2}\nfactors: {head: [%s]}\n"
+                                    "budget: 1s\n%s", modes, more), 0644);
+}
+
+/* what becomes of the process before it sweeps */
+typedef enum { PLAIN, SMALL_FILES, NOBODY } Fate;
+
+static pid_t sweep_start(Fate fate, int (*command)(int, char **), const char *const *words)
+{
+    char *argv[16] = { "sweep" };
+    int argc = 1;
+    while (words[argc - 1]) argv[argc] = (char *)words[argc - 1], argc++;
+    fflush(NULL);
+    const pid_t pid = fork();
+    if (pid) return pid;
+    const int out = open("out", O_CREAT | O_WRONLY | O_TRUNC, 0666);
+    dup2(out, 1), dup2(out, 2);
+    if (fate == SMALL_FILES) {
+        const struct rlimit limit = { 300000, 300000 };
+        signal(SIGXFSZ, SIG_IGN);
+        setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    if (fate == NOBODY && geteuid() == 0) {
+        if (setgid(65534) || setuid(65534)) _exit(99);
+        prctl(PR_SET_DUMPABLE, 1);            /* a leak checker wants to look */
+    }
+    exit(command(argc, argv));
+}
+
+static int sweep_end(Place *p, pid_t pid)
+{
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    FILE *f = fopen("out", "r");
+    const size_t n = fread(p->out, 1, sizeof p->out - 1, f);
+    p->out[n] = 0;
+    fclose(f);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+#define RUN(p, fate, command, ...) sweep_end(p, sweep_start(fate, command, (const char *[]){ __VA_ARGS__, NULL }))
+#define SWEEP(p, ...) RUN(p, PLAIN, sweep_main, "x.yaml", "--db", "r/x.db", __VA_ARGS__)
+
+static void expect_words(const Place *p, const char *words)
+{
+    if (!strstr(p->out, words)) fail_msg("expected '%s' in\n%s", words, p->out);
+}
+
+/* the first value of a query; "" for NULL or no row */
+static const char *one(Place *p, const char *sql)
+{
+    sqlite3 *db;
+    sqlite3_stmt *s;
+    assert_int_equal(sqlite3_open_v2("r/x.db", &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    sqlite3_busy_timeout(db, 5000);
+    if (sqlite3_prepare_v2(db, sql, -1, &s, NULL) != SQLITE_OK) fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+    const char *v = sqlite3_step(s) == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : NULL;
+    v = arena_text(&p->a, "%s", v ? v : "");
+    sqlite3_finalize(s);
+    sqlite3_close(db);
+    return v;
+}
+
+static void expect_run(Place *p, const char *mode, const char *status, const char *error)
+{
+    const char *from = arena_text(&p->a, "FROM run JOIN config c ON c.run = run.id AND c.key = 'head' AND c.value = '%s' "
+                                  "ORDER BY run.id DESC", mode);
+    assert_string_equal(one(p, arena_text(&p->a, "SELECT status %s", from)), status);
+    const char *said = one(p, arena_text(&p->a, "SELECT error %s", from));
+    if (*error ? !strstr(said, error) : *said) fail_msg("%s: expected '%s' in '%s'", mode, error, said);
+    assert_string_equal(one(p, arena_text(&p->a, "SELECT value FROM metric WHERE name = 'loss' AND run = (SELECT run.id %s)", from)),
+                        "9.5");
+}
+
+static int lines_of(const char *path)
+{
+    int n = 0, c;
+    FILE *f = fopen(path, "r");
+    while (f && (c = fgetc(f)) != EOF) n += c == '\n';
+    if (f) fclose(f);
+    return n;
+}
+
+static void wait_for_lines(const char *path, int n)
+{
+    for (int i = 0; lines_of(path) < n; i++) {
+        if (i > 3000) fail_msg("%s never had %d lines", path, n);
+        usleep(10000);
+    }
+}
+
+static void test_ok(void **state)
+{
+    Place *p = *state;
+    experiment(p, "ok", "");
+    assert_int_equal(SWEEP(p, "--seed", "1"), 0);
+    expect_run(p, "ok", "ok", "");
+    assert_string_equal(one(p, "SELECT value FROM metric WHERE name = 'nll' ORDER BY rowid DESC LIMIT 1"), "7.25");  /* no cut line */
+    assert_string_equal(one(p, "SELECT seconds FROM span"), "0.25");
+    assert_string_equal(one(p, "SELECT value FROM config WHERE key = 'threads'"), "2");
+    assert_string_equal(one(p, "SELECT count(*) FROM run WHERE wall_s > 0 AND peak_rss_kb > 0 AND length(uuid) = 32"), "1");
+    FILE *f = fopen("ended", "r");
+    char line[80] = "";
+    assert_non_null(fgets(line, sizeof line, f));
+    fclose(f);
+    assert_string_equal(line, "ok 2 close\n");
+    assert_int_equal(access("r/x.csv", R_OK), 0);
+    expect_words(p, "head=ok     1  ok");
+    expect_words(p, "7.250");
+    expect_words(p, "head %: (head.forward + head.backward) / step");
+}
+
+static void test_faults(void **state)
+{
+    Place *p = *state;
+    experiment(p, "ok, fail, skip, mute, abort, kill9, slow, deaf, eater, rubbish", "limits: {seconds: 1, memory: 150MB}\n");
+    assert_int_equal(SWEEP(p, "--filter", "head=skip"), 0);
+    assert_int_equal(SWEEP(p, "--seed", "3"), 1);
+    expect_run(p, "ok", "ok", "");
+    expect_run(p, "fail", "fail", "corpus 'x': no such file");
+    expect_run(p, "skip", "skip", "kernel=i9: needs a CPU of another kind");
+    expect_run(p, "mute", "fail", "exit code 3");
+    expect_run(p, "abort", "crash", "signal 6 (Aborted): x.c:3: bug: a < b");
+    expect_run(p, "kill9", "crash", "signal 9");
+    expect_run(p, "slow", "timeout", "over its limit of 1 s");
+    expect_run(p, "deaf", "timeout", "over its limit of 1 s");
+    expect_run(p, "eater", "oom", "over its limit of 150 MB");
+    expect_run(p, "rubbish", "fail", "1 of its lines were no records, the first: 'hello?world'");
+    expect_words(p, "head=fail: fail: corpus 'x': no such file");
+    assert_int_equal(access("r/logs/1.log", R_OK), 0);
+    assert_int_equal(SWEEP(p, "--dry-run"), 0);
+    expect_words(p, "done     head=ok  (ok)");
+    expect_words(p, "stale    head=fail  (no ok run; the last one ended with fail: corpus 'x': no such file)");
+    expect_words(p, "0 new, 9 stale, 1 done");
+}
+
+static void test_program_missing(void **state)
+{
+    Place *p = *state;
+    experiment(p, "ok", "");
+    setenv("EIGHTYSIX_CELL_PROGRAM", "/nonexistent/cell", 1);
+    assert_int_equal(SWEEP(p, "--seed", "1"), 1);
+    expect_words(p, "/nonexistent/cell: cannot be run: No such file or directory");
+}
+
+static void test_resume(void **state)
+{
+    Place *p = *state;
+    experiment(p, "ok1, ok2, ok3", "seeds: 2\n");
+    assert_int_equal(SWEEP(p, "--dry-run"), 0);
+    expect_words(p, "new      head=ok1 seed=1  (no run yet)  about 6 s");
+    assert_int_not_equal(access("r", F_OK), 0);                /* a dry run makes nothing */
+    assert_int_equal(SWEEP(p, "--filter", "head=ok2"), 0);
+    assert_int_equal(lines_of("started"), 2);
+    assert_int_equal(SWEEP(p, "--jobs", "3"), 0);
+    expect_words(p, "not to be compared");
+    assert_int_equal(lines_of("started"), 6);
+    assert_int_equal(SWEEP(p, "--resume"), 0);
+    assert_int_equal(lines_of("started"), 6);
+    assert_int_equal(SWEEP(p, "--fresh"), 0);
+    assert_int_equal(lines_of("started"), 12);
+    assert_string_equal(one(p, "SELECT count(*) FROM run WHERE status = 'ok'"), "12");
+    assert_string_equal(one(p, "SELECT count(*) FROM result"), "6");
+    assert_int_equal(RUN(p, PLAIN, export_main, "summary", "--db", "r/x.db", "--out", "-"), 0);
+    expect_words(p, "x,head=ok1,2,1000.0");
+}
+
+static void test_usage(void **state)
+{
+    Place *p = *state;
+    experiment(p, "ok", "");
+    assert_int_equal(RUN(p, PLAIN, sweep_main, "none.yaml"), 2);
+    expect_words(p, "none.yaml: cannot be read");
+    assert_int_equal(SWEEP(p, "--colour"), 2);
+    expect_words(p, "--colour: no such option");
+    assert_int_equal(SWEEP(p, "--filter", "head=x"), 2);
+    expect_words(p, "no such factor and level");
+    assert_int_equal(SWEEP(p, "--jobs", "none"), 2);
+    assert_int_equal(SWEEP(p, "hed=tree"), 2);
+    expect_words(p, "nearest is 'head'");
+    write_file("x.yaml", "question: q\nfactors: {head: [tree]\n", 0644);
+    assert_int_equal(SWEEP(p, "--dry-run"), 2);
+    expect_words(p, "x.yaml:3:1: not YAML");
+    assert_int_equal(lines_of("started"), 0);
+}
+
+/* kill -9 of the sweep in the middle: its child dies, what was said stays, the next sweep finishes the rest */
+static void test_killed(void **state)
+{
+    Place *p = *state;
+    experiment(p, "wait1, wait2, wait3, wait4, wait5", "");
+    const pid_t pid = sweep_start(PLAIN, sweep_main, (const char *[]){ "x.yaml", "--db", "r/x.db", NULL });
+    wait_for_lines("started", 3);
+    usleep(200000);
+    kill(pid, SIGKILL);
+    assert_int_equal(sweep_end(p, pid), 128 + SIGKILL);
+    usleep(700000);
+    assert_int_equal(lines_of("survived"), 2);                 /* the third child died with its parent */
+    assert_string_equal(one(p, "SELECT count(*) FROM run WHERE status = 'ok'"), "2");
+    assert_string_equal(one(p, "SELECT count(*) FROM metric m JOIN run r ON r.id = m.run WHERE status = 'running'"), "1");
+    assert_int_equal(SWEEP(p, "--seed", "1"), 0);
+    assert_int_equal(lines_of("started"), 6);
+    assert_int_equal(lines_of("ended"), 5);
+    assert_string_equal(one(p, "SELECT count(*) FROM run WHERE status = 'ok'"), "5");
+    assert_string_equal(one(p, "SELECT count(DISTINCT cell) FROM run WHERE status = 'ok'"), "5");
+    assert_string_equal(one(p, "SELECT status || ': ' || error FROM run WHERE status <> 'ok'"),
+                        arena_text(&p->a, "crash: the sweep that ran it (process %d) was killed", (int)pid));
+}
+
+static void test_interrupted(void **state)
+{
+    Place *p = *state;
+    experiment(p, "slow, deaf", "");
+    const pid_t pid = sweep_start(PLAIN, sweep_main, (const char *[]){ "x.yaml", "--db", "r/x.db", NULL });
+    wait_for_lines("started", 1);
+    usleep(200000);
+    kill(pid, SIGINT);
+    assert_int_equal(sweep_end(p, pid), 130);
+    assert_int_equal(lines_of("started"), 1);
+    assert_string_equal(one(p, "SELECT status || ': ' || error FROM run"), "crash: interrupted");
+    assert_string_equal(one(p, "SELECT count(*) FROM metric"), "1");
+}
+
+static void test_disk_full(void **state)
+{
+    Place *p = *state;
+    experiment(p, "ok", "");
+    assert_int_equal(SWEEP(p, "--seed", "1"), 0);
+    experiment(p, "ok, flood", "");
+    assert_int_equal(RUN(p, SMALL_FILES, sweep_main, "x.yaml", "--db", "r/x.db"), 2);
+    expect_words(p, "r/x.db: cannot be written: ");
+    expect_words(p, "File too large");
+    assert_string_equal(one(p, "PRAGMA integrity_check"), "ok");
+    assert_string_equal(one(p, "SELECT count(*) FROM run WHERE status = 'ok'"), "1");
+    assert_int_equal(SWEEP(p, "--seed", "1"), 0);
+    assert_string_equal(one(p, "SELECT count(*) FROM metric WHERE value = 1.5 AND run = (SELECT max(id) FROM run)"), "20000");
+}
+
+static void test_database(void **state)
+{
+    Place *p = *state;
+    experiment(p, "ok", "");
+    assert_int_equal(SWEEP(p, "--seed", "1"), 0);
+    assert_int_equal(chmod("r/x.db", 0444) || chmod("r", 0555) || chmod(".", 0777) || unlink("out"), 0);
+    assert_int_equal(RUN(p, NOBODY, sweep_main, "x.yaml", "--db", "r/x.db"), 2);
+    expect_words(p, "r/x.db: read-only; expected a database that can be written");
+    assert_int_equal(RUN(p, NOBODY, export_main, "result", "--db", "r/x.db", "--out", "-"), 0);
+    expect_words(p, "x,0,head=ok,1,ok");
+    assert_int_equal(chmod("r", 0755), 0);
+    write_file("r/y.db", "this is not a database\n", 0644);
+    assert_int_equal(RUN(p, PLAIN, sweep_main, "x.yaml", "--db", "r/y.db"), 2);
+    expect_words(p, "r/y.db: not an SQLite database");
+    assert_int_equal(RUN(p, PLAIN, plot_main, "time_split", "--db", "r/z.db"), 2);
+    expect_words(p, "r/z.db: no such database");
+    assert_int_equal(lines_of("started"), 1);
+}
+
+static int seen_lines;
+static void see(void *ctx, const RecLine *l) { *(int *)ctx += l->kind == 'n'; }
+
+static void test_one_cell(void **state)
+{
+    Place *p = *state;
+    Spec *spec = spec_new(&p->a);
+    assert_null(spec_set(spec, "head=ok"));
+    const Outcome o = sweep_cell(NULL, NULL, spec, (Limits){ 10, 0 }, see, &seen_lines, &p->a);
+    assert_string_equal(o.status, "ok");
+    assert_string_equal(o.error, "");
+    assert_int_equal(seen_lines, 3);
+    assert_true(o.wall_s > 0 && o.wall_s < 10 && o.peak_rss_kb > 0);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+int main(void)
+{
+    const struct CMUnitTest tests[] = { T(test_ok), T(test_faults), T(test_program_missing), T(test_resume), T(test_usage),
+                                        T(test_killed), T(test_interrupted), T(test_disk_full), T(test_database),
+                                        T(test_one_cell) };
+    return cmocka_run_group_tests_name("sweep", tests, NULL, NULL);
+}
