@@ -10,6 +10,9 @@ PACKAGES = gcc g++ libc6-dev libgomp1 libgsl-dev libsqlite3-dev libyaml-dev libj
            liblzma-dev libcmocka-dev libbenchmark-dev libopenblas0-pthread libdnnl2 gnuplot-nox curl ca-certificates \
            gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 
+MAKEFLAGS += -j$(shell nproc) --no-print-directory
+# make V=1 shows the commands
+Q       = $(if $(V),,@)
 CC     ?= cc
 OUT    ?= build
 ARCH   := $(if $(findstring aarch64,$(shell $(CC) -dumpmachine)),ARM64,X86_64)
@@ -36,12 +39,15 @@ $(OUT)/kernels/%_avx512.o:   ISA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -m
 $(OUT)/kernels/%_neon_dot.o: ISA = -march=armv8.2-a+dotprod
 
 $(OUT)/eightysix: $(OUT)/harness/main.o $(OBJ)
-	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
+	@echo "LD $@"
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(OUT)/tests/%: $(OUT)/tests/%.o $(OBJ)
-	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+	@echo "LD $@"
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 $(OUT)/%.o: %.c | $(OUT)/deps.ok
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(OPT) $(ISA) -c -o $@ $<
+	@echo "CC $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(OPT) $(ISA) -c -o $@ $<
 
 $(OUT)/harness/schema.o: harness/schema.sql harness/views.sql
 
@@ -58,8 +64,8 @@ $(OUT)/build_id.h: FORCE | $(OUT)/deps.ok
 # ---- tests: everything sanitised, then the NEON kernels under qemu ----
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 test: lint
-	+$(MAKE) --no-print-directory OUT=build/san SAN="$(SANITIZE) -Werror" run-tests
-	+$(MAKE) --no-print-directory run-arm
+	+@$(MAKE) OUT=build/san SAN="$(SANITIZE) -Werror" run-tests
+	+@$(MAKE) run-arm
 run-tests: $(OUT)/eightysix $(TESTS:%.c=$(OUT)/%)
 	@cd $(OUT) && failed=0; for t in $(TESTS:%.c=%); do echo "== $$t"; \
 	  OMP_WAIT_POLICY=passive EIGHTYSIX_ROOT="$(CURDIR)" EIGHTYSIX_BINARY="$(CURDIR)/$(OUT)/eightysix" ./$$t || failed=1; done; exit $$failed
@@ -68,10 +74,10 @@ ARM_CC  = aarch64-linux-gnu-gcc
 ARM     = $(patsubst %.c,build/arm64/%.o,kernels/base.c kernels/cpu.c kernels/f32.c kernels/f32_neon.c \
           $(filter-out $(OTHER_ARM64),$(wildcard kernels/ternary*.c)) harness/law_kernel.c tests/arm_kernels.c)
 run-arm:
-	+@$(MAKE) --no-print-directory CC=$(ARM_CC) OUT=build/arm64 SAN=-Werror build/arm64/arm_kernels
+	+@$(MAKE) CC=$(ARM_CC) OUT=build/arm64 SAN=-Werror build/arm64/arm_kernels
 	@for cpu in max cortex-a53; do echo "== arm_kernels on qemu -cpu $$cpu"; qemu-aarch64 -cpu $$cpu build/arm64/arm_kernels || exit 1; done
 build/arm64/arm_kernels: $(ARM)
-	$(CC) $(CFLAGS) -static -o $@ $^ -lm
+	$(Q)$(CC) $(CFLAGS) -static -o $@ $^ -lm
 
 # The rules that keep the house: includes point downwards, one place for memory, for SQL, for architecture.
 VARIANTS = $(wildcard kernels/ternary_*.c)
@@ -95,12 +101,12 @@ lint:
 # ---- the main job ----
 sweep: $(OUT)/eightysix
 	$(OUT)/eightysix sweep experiments/quick.yaml
-	$(MAKE) --no-print-directory figures
+	$(MAKE) figures
 figures: $(OUT)/eightysix
 	$(OUT)/eightysix plot time_split
 
 deps:
-	@rm -f $(OUT)/deps.ok; $(MAKE) --no-print-directory $(OUT)/deps.ok
+	@rm -f $(OUT)/deps.ok; $(MAKE) $(OUT)/deps.ok
 $(OUT)/deps.ok:
 	@mkdir -p $(OUT); missing=; for p in $(PACKAGES); do \
 	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \

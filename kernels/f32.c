@@ -20,9 +20,10 @@ const F32 *f32_best(void)
     return best;
 }
 
-/* one group's weights, inputs and outputs both padded to whole vectors of 16, for two filters */
-size_t conv_scratch(int d, int groups, int k)
+/* one group: two filters turned, and x, da, db with their zeros before or behind, rows padded to whole vectors */
+size_t conv_scratch(int T, int d, int groups, int k, int dil)
 {
-    const size_t wide = (size_t)(d / groups + 15) / 16 * 16;
-    return 2 * wide * wide * (size_t)k;
+    const size_t w = (size_t)(d / groups + CONV_PAD - 1) / CONV_PAD * CONV_PAD;
+    const size_t rows = (size_t)T + (size_t)(k - 1) * (size_t)dil + CONV_ROWS;
+    return 2 * w * w * (size_t)k + 3 * rows * w;
 }

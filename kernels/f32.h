@@ -49,11 +49,11 @@ typedef struct F32 {
     /* causal dilated grouped convolution, both filters of a gated mixer at once, groups [g0, g1) of B sequences of T rows:
      *   a[t][o] = sum_i sum_j wa[o][i][j] x[t - (k-1-j) dil][group(o) d/groups + i], the same for b with wb
      * x, a, b: (B*T, d); w: (d, d/groups, k), tap k-1 is the current row. Rows before the first are zero, or `past`
-     * ((k-1)*dil rows of d, oldest first; B = 1). wt is scratch of conv_scratch(d, groups, k) floats, one per thread. */
+     * ((k-1)*dil rows of d, oldest first; B = 1). room is scratch of conv_scratch floats, one per thread. */
     void   (*conv2)(float *a, float *b, const float *x, const float *past, const float *wa, const float *wb,
-                    float *wt, int B, int T, int d, int groups, int k, int dil, int g0, int g1);
+                    float *room, int B, int T, int d, int groups, int k, int dil, int g0, int g1);
     void   (*conv2_back)(float *dx, float *dwa, float *dwb, const float *da, const float *db, const float *x,
-                         const float *wa, const float *wb, float *wt, int B, int T, int d, int groups, int k, int dil,
+                         const float *wa, const float *wb, float *room, int B, int T, int d, int groups, int k, int dil,
                          int g0, int g1);                               /* += */
 
     /* one pass of the optimiser over n values (see optim.h for the formula); g becomes zero; ema may be NULL;
@@ -62,7 +62,9 @@ typedef struct F32 {
                     float b1, float b2, float eps, float decay, float c1, float c2, float ema_keep);
 } F32;
 
-size_t conv_scratch(int d, int groups, int k);
+
+enum { CONV_PAD = 16, CONV_ROWS = 8 };     /* floats a group's rows are padded to; rows of one block at most */
+size_t conv_scratch(int T, int d, int groups, int k, int dil);
 
 extern const F32 *const f32_tables[];      /* NULL-ended, best last */
 const F32 *f32_best(void);                 /* the best this CPU (and EIGHTYSIX_CPU) allows */

@@ -4,5 +4,6 @@
 #define F32_TABLE f32_avx2
 #define F32_ISA   "avx2"
 #define F32_CPU   (CPU_AVX2)
+#define ALL_LANES(x) x, x, x, x, x, x, x, x
 enum { LANES = 8, CONV_T = 4, CONV_I = 8 };
 #include "kernels/f32_body.h"

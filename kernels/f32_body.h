@@ -271,29 +271,46 @@ static void adamw(float *restrict v, float *restrict g, float *restrict m, float
 }
 
 /* ---- the gated convolution ----
- * One group at a time: in = out = c channels, padded to whole vectors. The weights are turned to
- *   wt[filter][j][i][o]   o fastest, whole vectors of outputs per (j, i)
- * so that a row's inputs are broadcast and multiplied with vectors of outputs; CONV_T rows share each load. */
+ * One group of one sequence at a time: its c = d/groups channels are copied out of the rows of d, so that what is read
+ * again and again lies side by side in L1 (rows of d floats, a power of two apart, would fight for a few cache sets):
+ *
+ *   xs   (back + T rows, w floats)   back = (k-1) dil rows of the past, then the sequence; w = c padded to whole vectors
+ *   wt   (k, w, w)                   weights turned so that the outputs are whole vectors
+ *
+ * Tap j of row t is then xs[t + j dil]. A row's inputs are broadcast; CONV_T rows share each load of a weight. */
 typedef float Vec __attribute__((vector_size(sizeof(float) * LANES), aligned(4)));
-enum { PAD = 16, MAX_GROUP = 1024 };
-static const float zeros[MAX_GROUP];
 
 static inline Vec load(const float *p) { return *(const Vec *)p; }
-static inline Vec splat(float x) { return (Vec){ 0 } + x; }
+static inline Vec zero(void) { return (Vec){ 0 }; }
 
-static inline int wide(int c) { return (c + PAD - 1) / PAD * PAD; }
+/* x in every lane: a constructor, which becomes a broadcast from memory; arithmetic would cost the port of the FMA */
+static inline Vec splat(float x) { return (Vec){ ALL_LANES(x) }; }
 
-/* transposed = 0: wt[j][i][o]; 1: wt[j][o][i], for the way back */
-static void turn(float *wt, const float *w, int c, int k, int first, int transposed)
+typedef struct { int T, d, c, w, k, dil, back; } Shape;      /* of a group */
+
+static Shape shape_of(int T, int d, int groups, int k, int dil)
 {
-    const int cw = wide(c);
-    memset(wt, 0, sizeof(float) * (size_t)k * (size_t)cw * (size_t)cw);
-    for (int o = 0; o < c; o++)
-        for (int i = 0; i < c; i++)
-            for (int j = 0; j < k; j++) {
-                const int row = transposed ? o : i, col = transposed ? i : o;
-                wt[((size_t)j * cw + row) * cw + col] = w[((size_t)(first + o) * c + i) * k + j];
+    const int c = d / groups;
+    return (Shape){ T, d, c, (c + CONV_PAD - 1) / CONV_PAD * CONV_PAD, k, dil, (k - 1) * dil };
+}
+
+/* turned = 0: wt[j][i][o]; 1: wt[j][o][i], for the way back */
+static void turn(float *wt, const float *weight, const Shape *s, int first, int turned)
+{
+    memset(wt, 0, sizeof(float) * (size_t)s->k * (size_t)s->w * (size_t)s->w);
+    for (int o = 0; o < s->c; o++)
+        for (int i = 0; i < s->c; i++)
+            for (int j = 0; j < s->k; j++) {
+                const int row = turned ? o : i, col = turned ? i : o;
+                wt[((size_t)j * s->w + row) * s->w + col] = weight[((size_t)(first + o) * s->c + i) * s->k + j];
             }
+}
+
+/* rows of c out of rows of d, padded to w with zeros */
+static void gather(float *to, const float *from, int rows, const Shape *s)
+{
+    for (int t = 0; t < rows; t++, to += s->w, from += s->d)
+        for (int i = 0; i < s->w; i++) to[i] = i < s->c ? from[i] : 0;
 }
 
 static inline void put(float *y, Vec v, int lanes, int add)
@@ -302,132 +319,129 @@ static inline void put(float *y, Vec v, int lanes, int add)
     for (int l = 0; l < lanes; l++) y[l] = add ? y[l] + v[l] : v[l];
 }
 
-/* rows [t, t+m) of one sequence, one vector of outputs of one group */
-static inline void conv_rows(float *a, float *b, const float *const *px, const float *wta, const float *wtb, int m,
-                             int d, int c, int k, int lanes)
+/* CONV_T rows from xs, one vector of outputs of both filters; taps before `from` see nothing but zeros */
+static inline void conv_rows(float *a, float *b, const float *xs, const float *wta, const float *wtb, int from, int rows,
+                             int lanes, const Shape *s)
 {
-    const int cw = wide(c);
     Vec sa[CONV_T], sb[CONV_T];
-    for (int r = 0; r < CONV_T; r++) sa[r] = sb[r] = splat(0);
-    for (int j = 0; j < k; j++) {
-        const float *p[CONV_T];
-        for (int r = 0; r < CONV_T; r++) p[r] = px[j * CONV_T + r];
-        for (int i = 0; i < c; i++) {
-            const Vec va = load(wta + ((size_t)j * cw + i) * cw), vb = load(wtb + ((size_t)j * cw + i) * cw);
+    for (int r = 0; r < CONV_T; r++) sa[r] = sb[r] = zero();
+    for (int j = from; j < s->k; j++) {
+        const float *x = xs + (size_t)j * s->dil * s->w;
+        const float *pa = wta + (size_t)j * s->w * s->w, *pb = wtb + (size_t)j * s->w * s->w;
+        for (int i = 0; i < s->c; i++, pa += s->w, pb += s->w) {
+            const Vec va = load(pa), vb = load(pb);
 #pragma GCC unroll 16
             for (int r = 0; r < CONV_T; r++) {
-                const Vec x = splat(p[r][i]);
-                sa[r] += va * x;
-                sb[r] += vb * x;
+                const Vec v = splat(x[(size_t)r * s->w + i]);
+                sa[r] += va * v;
+                sb[r] += vb * v;
             }
         }
     }
-    for (int r = 0; r < m; r++) {
-        put(a + (size_t)r * d, sa[r], lanes, 0);
-        put(b + (size_t)r * d, sb[r], lanes, 0);
+    for (int r = 0; r < rows; r++) {
+        put(a + (size_t)r * s->d, sa[r], lanes, 0);
+        put(b + (size_t)r * s->d, sb[r], lanes, 0);
     }
 }
-
-enum { MAX_TAPS = 16 };
 
 static void conv2(float *a, float *b, const float *x, const float *past, const float *wa, const float *wb,
-                  float *wt, int B, int T, int d, int groups, int k, int dil, int g0, int g1)
+                  float *room, int B, int T, int d, int groups, int k, int dil, int g0, int g1)
 {
-    const int c = d / groups, cw = wide(c);
-    float *wta = wt, *wtb = wt + (size_t)k * cw * cw;
+    const Shape s = shape_of(T, d, groups, k, dil);
+    const size_t filter = (size_t)k * s.w * s.w;
+    float *wta = room, *wtb = wta + filter, *xs = wtb + filter;
     for (int g = g0; g < g1; g++) {
-        turn(wta, wa, c, k, g * c, 0);
-        turn(wtb, wb, c, k, g * c, 0);
-        for (int s = 0; s < B; s++) {
-            const size_t base = (size_t)s * T * d + (size_t)g * c;
+        const int first = g * s.c;
+        turn(wta, wa, &s, first, 0);
+        turn(wtb, wb, &s, first, 0);
+        if (past) gather(xs, past + first, s.back, &s);
+        else memset(xs, 0, sizeof(float) * (size_t)s.back * s.w);
+        memset(xs + (size_t)(s.back + T) * s.w, 0, sizeof(float) * CONV_T * (size_t)s.w);
+        for (int n = 0; n < B; n++) {
+            const size_t base = (size_t)n * T * d + (size_t)first;
+            gather(xs + (size_t)s.back * s.w, x + base, T, &s);
             for (int t = 0; t < T; t += CONV_T) {
-                const float *px[MAX_TAPS * CONV_T];
-                for (int j = 0; j < k; j++)
-                    for (int r = 0; r < CONV_T; r++) {
-                        const int at = t + r - (k - 1 - j) * dil;
-                        px[j * CONV_T + r] = t + r >= T ? zeros : at >= 0 ? x + base + (size_t)at * d
-                                           : past ? past + (size_t)((k - 1) * dil + at) * d + (size_t)g * c : zeros;
-                    }
-                const int m = T - t < CONV_T ? T - t : CONV_T;
-                for (int o = 0; o < c; o += LANES)
-                    conv_rows(a + base + (size_t)t * d + o, b + base + (size_t)t * d + o, px, wta + o, wtb + o, m, d, c, k,
-                              c - o < LANES ? c - o : LANES);
+                const int rows = T - t < CONV_T ? T - t : CONV_T;
+                int from = 0;
+                while (!past && t + rows - 1 < (k - 1 - from) * dil) from++;
+                for (int o = 0; o < s.c; o += LANES)
+                    conv_rows(a + base + (size_t)t * d + o, b + base + (size_t)t * d + o, xs + (size_t)t * s.w, wta + o,
+                              wtb + o, from, rows, s.c - o < LANES ? s.c - o : LANES, &s);
             }
         }
     }
 }
 
-/* dx of rows [t, t+m): the same sum run forwards in time over both filters */
-static inline void conv_back_rows(float *dx, const float *const *pa, const float *const *pb, const float *wta,
-                                  const float *wtb, int m, int d, int c, int k, int lanes)
+/* dx of CONV_T rows: the same sum run forwards in time, over both filters; das, dbs: the sequence, then back rows of zeros */
+static inline void conv_back_rows(float *dx, const float *das, const float *dbs, const float *wta, const float *wtb,
+                                  int from, int rows, int lanes, const Shape *s)
 {
-    const int cw = wide(c);
-    Vec sum_[CONV_T];
-    for (int r = 0; r < CONV_T; r++) sum_[r] = splat(0);
-    for (int j = 0; j < k; j++) {
-        const float *p[CONV_T], *q[CONV_T];
-        for (int r = 0; r < CONV_T; r++) p[r] = pa[j * CONV_T + r], q[r] = pb[j * CONV_T + r];
-        for (int o = 0; o < c; o++) {
-            const Vec va = load(wta + ((size_t)j * cw + o) * cw), vb = load(wtb + ((size_t)j * cw + o) * cw);
+    Vec sa[CONV_T], sb[CONV_T];
+    for (int r = 0; r < CONV_T; r++) sa[r] = sb[r] = zero();
+    for (int j = from; j < s->k; j++) {
+        const size_t ahead = (size_t)(s->k - 1 - j) * s->dil * s->w;
+        const float *p = das + ahead, *q = dbs + ahead;
+        const float *pa = wta + (size_t)j * s->w * s->w, *pb = wtb + (size_t)j * s->w * s->w;
+        for (int o = 0; o < s->c; o++, pa += s->w, pb += s->w) {
+            const Vec va = load(pa), vb = load(pb);
 #pragma GCC unroll 16
-            for (int r = 0; r < CONV_T; r++) sum_[r] += va * splat(p[r][o]) + vb * splat(q[r][o]);
+            for (int r = 0; r < CONV_T; r++) {
+                sa[r] += va * splat(p[(size_t)r * s->w + o]);
+                sb[r] += vb * splat(q[(size_t)r * s->w + o]);
+            }
         }
     }
-    for (int r = 0; r < m; r++) put(dx + (size_t)r * d, sum_[r], lanes, 1);
+    for (int r = 0; r < rows; r++) put(dx + (size_t)r * s->d, sa[r] + sb[r], lanes, 1);
 }
 
-/* dw[o][i][j] += sum_t da[t][o] x[t - back][i], one vector of o, CONV_I inputs at a time */
-static void conv_back_weights(float *dw, const float *da, const float *x, int T, int d, int c, int k, int j, int back,
-                              int first, int o, int i0)
+/* dw[o][i][j] += sum_t da[t][o] x[t - lag][i], one vector of o, CONV_I inputs at a time, lag = (k-1-j) dil */
+static void conv_back_weights(float *dw, const float *das, const float *xs, int j, int first, int o, int i0, const Shape *s)
 {
     Vec acc[CONV_I];
-    const int inputs = c - i0 < CONV_I ? c - i0 : CONV_I, lanes = c - o < LANES ? c - o : LANES;
-    for (int i = 0; i < CONV_I; i++) acc[i] = splat(0);
-    for (int t = back; t < T; t++) {
-        const float *xt = x + (size_t)(t - back) * d + i0, *at = da + (size_t)t * d + o;
-        Vec v;
-        if (lanes == LANES) v = load(at);
-        else for (int l = 0; l < LANES; l++) v[l] = l < lanes ? at[l] : 0;
-        if (inputs == CONV_I) {
+    const int inputs = s->c - i0 < CONV_I ? s->c - i0 : CONV_I, lanes = s->c - o < LANES ? s->c - o : LANES;
+    const int lag = (s->k - 1 - j) * s->dil;
+    const float *x = xs + (size_t)s->back * s->w + i0, *da = das + (size_t)lag * s->w + o;
+    for (int i = 0; i < CONV_I; i++) acc[i] = zero();
+    for (int t = lag; t < s->T; t++, x += s->w, da += s->w) {
+        const Vec v = load(da);
 #pragma GCC unroll 16
-            for (int i = 0; i < CONV_I; i++) acc[i] += v * splat(xt[i]);
-        } else for (int i = 0; i < inputs; i++) acc[i] += v * splat(xt[i]);
+        for (int i = 0; i < CONV_I; i++) acc[i] += v * splat(x[i]);
     }
     for (int i = 0; i < inputs; i++)
-        for (int l = 0; l < lanes; l++) dw[((size_t)(first + o + l) * c + i0 + i) * k + j] += acc[i][l];
+        for (int l = 0; l < lanes; l++) dw[((size_t)(first + o + l) * s->c + i0 + i) * s->k + j] += acc[i][l];
 }
 
 static void conv2_back(float *dx, float *dwa, float *dwb, const float *da, const float *db, const float *x,
-                       const float *wa, const float *wb, float *wt, int B, int T, int d, int groups, int k, int dil,
+                       const float *wa, const float *wb, float *room, int B, int T, int d, int groups, int k, int dil,
                        int g0, int g1)
 {
-    const int c = d / groups, cw = wide(c);
-    float *wta = wt, *wtb = wt + (size_t)k * cw * cw;
+    const Shape s = shape_of(T, d, groups, k, dil);
+    const size_t filter = (size_t)k * s.w * s.w, rows_room = (size_t)(s.back + T + CONV_T) * s.w;
+    float *wta = room, *wtb = wta + filter, *xs = wtb + filter, *das = xs + rows_room, *dbs = das + rows_room;
+    memset(das + (size_t)T * s.w, 0, sizeof(float) * (size_t)(s.back + CONV_T) * s.w);
+    memset(dbs + (size_t)T * s.w, 0, sizeof(float) * (size_t)(s.back + CONV_T) * s.w);
     for (int g = g0; g < g1; g++) {
-        turn(wta, wa, c, k, g * c, 1);
-        turn(wtb, wb, c, k, g * c, 1);
-        for (int s = 0; s < B; s++) {
-            const size_t base = (size_t)s * T * d + (size_t)g * c;
+        const int first = g * s.c;
+        turn(wta, wa, &s, first, 1);
+        turn(wtb, wb, &s, first, 1);
+        for (int n = 0; n < B; n++) {
+            const size_t base = (size_t)n * T * d + (size_t)first;
+            gather(xs + (size_t)s.back * s.w, x + base, T, &s);
+            gather(das, da + base, T, &s);
+            gather(dbs, db + base, T, &s);
             for (int t = 0; t < T; t += CONV_T) {
-                const float *pa[MAX_TAPS * CONV_T], *pb[MAX_TAPS * CONV_T];
-                for (int j = 0; j < k; j++)
-                    for (int r = 0; r < CONV_T; r++) {
-                        const int at = t + r + (k - 1 - j) * dil;
-                        const size_t off = base + (size_t)at * d;
-                        pa[j * CONV_T + r] = at < T ? da + off : zeros;
-                        pb[j * CONV_T + r] = at < T ? db + off : zeros;
-                    }
-                const int m = T - t < CONV_T ? T - t : CONV_T;
-                for (int i = 0; i < c; i += LANES)
-                    conv_back_rows(dx + base + (size_t)t * d + i, pa, pb, wta + i, wtb + i, m, d, c, k,
-                                   c - i < LANES ? c - i : LANES);
+                const int rows = T - t < CONV_T ? T - t : CONV_T;
+                int from = 0;
+                while (t + (k - 1 - from) * dil >= T) from++;
+                for (int i = 0; i < s.c; i += LANES)
+                    conv_back_rows(dx + base + (size_t)t * d + i, das + (size_t)t * s.w, dbs + (size_t)t * s.w, wta + i,
+                                   wtb + i, from, rows, s.c - i < LANES ? s.c - i : LANES, &s);
             }
             for (int j = 0; j < k; j++)
-                for (int o = 0; o < c; o += LANES)
-                    for (int i = 0; i < c; i += CONV_I) {
-                        const int back = (k - 1 - j) * dil;
-                        conv_back_weights(dwa, da + base, x + base, T, d, c, k, j, back, g * c, o, i);
-                        conv_back_weights(dwb, db + base, x + base, T, d, c, k, j, back, g * c, o, i);
+                for (int o = 0; o < s.c; o += LANES)
+                    for (int i = 0; i < s.c; i += CONV_I) {
+                        conv_back_weights(dwa, das, xs, j, first, o, i, &s);
+                        conv_back_weights(dwb, dbs, xs, j, first, o, i, &s);
                     }
         }
     }

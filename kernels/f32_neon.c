@@ -4,5 +4,6 @@
 #define F32_TABLE f32_neon
 #define F32_ISA   "neon"
 #define F32_CPU   (CPU_NEON)
+#define ALL_LANES(x) x, x, x, x
 enum { LANES = 4, CONV_T = 8, CONV_I = 16 };
 #include "kernels/f32_body.h"

@@ -188,9 +188,9 @@ Var op_relu2_mul(Tape *t, Var g, Var u)
 /* ---- the gated convolution ---- */
 typedef struct { Var y, x; Param *wg, *wv; Var gate, value; int B, groups, k, dil; const char *name; } Conv;
 
-static float *conv_room(Tape *t, int d, int groups, int k, size_t *each)
+static float *conv_room(Tape *t, int T, int d, int groups, int k, int dil, size_t *each)
 {
-    *each = conv_scratch(d, groups, k);
+    *each = conv_scratch(T, d, groups, k, dil);
     return arena_raw(&t->pass, sizeof(float) * *each * (size_t)t->exec->threads);
 }
 
@@ -203,7 +203,7 @@ static void conv_back(Tape *t, void *ctx)
     float *dx = tape_grad(t, c->x);
     const size_t at = t->pass.used;
     size_t each;
-    float *room = conv_room(t, d, c->groups, c->k, &each);
+    float *room = conv_room(t, T, d, c->groups, c->k, c->dil, &each);
     float *dg = arena_raw(&t->pass, sizeof(float) * (size_t)size(c->x)), *dv = arena_raw(&t->pass, sizeof(float) * (size_t)size(c->x));
     SHARED(size(c->x), f->gate_back(dg + lo, dv + lo, dy + lo, c->gate.v + lo, c->value.v + lo, hi - lo));
     if (t->see && c->name) {
@@ -238,7 +238,7 @@ Var op_gated_conv(Tape *t, Var r, Var x, Param *wg, Param *wv, int B, int groups
     Var y = tape_var(t, x.rows, d, r.g);
     Var gate = { arena_raw(&t->pass, bytes), NULL, x.rows, d }, value = { arena_raw(&t->pass, bytes), NULL, x.rows, d };
     size_t each;
-    float *room = conv_room(t, d, groups, k, &each);
+    float *room = conv_room(t, T, d, groups, k, dil, &each);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int p = 0; p < threads; p++) {
         long lo, hi;

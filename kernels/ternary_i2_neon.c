@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Two bits per weight, code = w + 1, for SMLAL (8 by 8 bits added to 16) on any ARMv8:
+ *
+ *     y[t][r] = sum_c code[r][c] * x[t][c]  -  sum_c x[t][c]
+ *
+ *     packed   [block of 16 rows][4 cols][row]    bits 7..6   5..4   3..2   1..0
+ *                                                 col  4g+3   4g+2   4g+1   4g
+ *     scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 4] int8
+ *
+ * A byte lane is a row, an activation is broadcast. Sums stay in 16 bits over a slice of 128 columns:
+ * 128 * 2 * -128 = -2^15 is the largest. A register tile is 16 rows by up to 4 batch rows: 8 accumulators.
+ * Operations: 7 to unpack 64 weights (4 AND, 3 shifts) and 8 SMLAL per batch row. */
+#include "kernels/ternary.h"
+#include "kernels/cpu.h"
+#include <arm_neon.h>
+#include <string.h>
+
+enum { ROWS = 16, GROUP = 4, SLICE = 128 / GROUP, TILE = 4 };
+
+static size_t groups_of(int cols) { return ((size_t)cols + GROUP - 1) / GROUP; }
+static size_t sums_size(int n) { return ((size_t)n + 15) / 16 * 64; }
+
+static size_t packed_size(int rows, int cols) { return ((size_t)rows + ROWS - 1) / ROWS * groups_of(cols) * ROWS; }
+
+static void pack(void *packed, const int8_t *w, int rows, int cols)
+{
+    const size_t groups = groups_of(cols);
+    memset(packed, 0, packed_size(rows, cols));
+    for (size_t r = 0; r < (size_t)rows; r++) {
+        uint8_t *out = (uint8_t *)packed + r / ROWS * groups * ROWS + r % ROWS;
+        for (size_t c = 0; c < (size_t)cols; c++)
+            out[c / GROUP * ROWS] |= (uint8_t)((w[r * (size_t)cols + c] + 1) << (c % GROUP * 2));
+    }
+}
+
+static size_t scratch_size(int n, int cols, int act_bits)
+{
+    (void)act_bits;
+    return sums_size(n) + (size_t)n * groups_of(cols) * GROUP;
+}
+
+static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
+{
+    (void)act_bits;
+    const size_t padded = groups_of(cols) * GROUP;
+    int32_t *sums = scratch;
+    int8_t *out = (int8_t *)scratch + sums_size(n);
+    for (int t = 0; t < n; t++, x += cols, out += padded) {
+        memcpy(out, x, (size_t)cols);
+        memset(out + cols, 0, padded - (size_t)cols);
+        sums[t] = 0;
+        for (int c = 0; c < cols; c++) sums[t] -= x[c];
+    }
+}
+
+/* A tile adds the sums of 16 rows by m batch rows over at most SLICE groups of columns to sums[t][row]. */
+typedef void Tile(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, size_t stride, size_t groups);
+
+static inline void widen(int32_t *sums, int16x8_t acc)
+{
+    vst1q_s32(sums, vaddw_s16(vld1q_s32(sums), vget_low_s16(acc)));
+    vst1q_s32(sums + 4, vaddw_high_s16(vld1q_s32(sums + 4), acc));
+}
+
+#define BEGIN(t)   int16x8_t a##t = vdupq_n_s16(0), b##t = a##t;
+#define STEP(t, j) { const int8x16_t v = vdupq_n_s8(x[(t) * stride + (j)]);                                            \
+                     a##t = vmlal_s8(a##t, vget_low_s8(w##j), vget_low_s8(v));                                         \
+                     b##t = vmlal_high_s8(b##t, w##j, v); }
+#define STEPS(t)   STEP(t, 0) STEP(t, 1) STEP(t, 2) STEP(t, 3)
+#define END(t)     widen(sums[t], a##t), widen(sums[t] + 8, b##t);
+#define TILE_OF(m, EACH)                                                                                               \
+    static void tile##m(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, size_t stride, size_t groups)     \
+    {                                                                                                                  \
+        const uint8x16_t low = vdupq_n_u8(3);                                                                          \
+        EACH(BEGIN)                                                                                                    \
+        for (; groups; groups--, block += ROWS, x += GROUP) {                                                          \
+            const uint8x16_t u = vld1q_u8(block);                                                                      \
+            const int8x16_t w0 = vreinterpretq_s8_u8(vandq_u8(u, low));                                                \
+            const int8x16_t w1 = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(u, 2), low));                                 \
+            const int8x16_t w2 = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(u, 4), low));                                 \
+            const int8x16_t w3 = vreinterpretq_s8_u8(vshrq_n_u8(u, 6));                                                \
+            EACH(STEPS)                                                                                                \
+        }                                                                                                              \
+        EACH(END)                                                                                                      \
+    }
+#define EACH1(M) M(0)
+#define EACH2(M) EACH1(M) M(1)
+#define EACH3(M) EACH2(M) M(2)
+#define EACH4(M) EACH3(M) M(3)
+TILE_OF(1, EACH1)
+TILE_OF(2, EACH2)
+TILE_OF(3, EACH3)
+TILE_OF(4, EACH4)
+static Tile *const tiles[TILE] = { tile1, tile2, tile3, tile4 };
+
+static void gemm(int32_t *y, const void *packed, const void *scratch,
+                 int n, int r0, int r1, int rows, int cols, int act_bits)
+{
+    (void)act_bits;
+    const size_t groups = groups_of(cols), stride = groups * GROUP;
+    const int32_t *bias = scratch;
+    const int8_t *x = (const int8_t *)scratch + sums_size(n);
+    for (int r = r0; r < r1; r += ROWS) {
+        const uint8_t *block = (const uint8_t *)packed + (size_t)(r / ROWS) * groups * ROWS;
+        const int height = r1 - r < ROWS ? r1 - r : ROWS;
+        for (int t = 0; t < n; t += TILE) {
+            int32_t sums[TILE][ROWS];
+            const int m = n - t < TILE ? n - t : TILE;
+            for (int i = 0; i < m; i++)
+                for (int l = 0; l < ROWS; l++) sums[i][l] = bias[t + i];
+            for (size_t g = 0; g < groups; g += SLICE)
+                tiles[m - 1](sums, block + g * ROWS, x + (size_t)t * stride + g * GROUP, stride,
+                             groups - g < SLICE ? groups - g : SLICE);
+            for (int i = 0; i < m; i++)
+                memcpy(y + (size_t)(t + i) * (size_t)rows + r, sums[i], (size_t)height * sizeof **sums);
+        }
+    }
+}
+
+const TernaryKernel ternary_i2_neon = {
+    "i2_neon", "2 bits; SMLAL with 16-bit sums", .cpu = CPU_NEON, .act_bits = 8, .min_bits = 8, .weight_bits = 2,
+    .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
+    .gemm = gemm,
+};

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The free kernel: it stores nothing, computes nothing and writes zeros. A step timed under it prices everything but
+ * the ternary product, which bounds what any kernel can gain (Amdahl). No loss under it means anything.
+ *
+ * 0 operations per weight; the stores of y remain. */
+#include "kernels/ternary.h"
+#include <string.h>
+
+static size_t packed_size(int rows, int cols)
+{
+    (void)rows, (void)cols;
+    return 0;
+}
+
+static void pack(void *packed, const int8_t *w, int rows, int cols) { (void)packed, (void)w, (void)rows, (void)cols; }
+
+static size_t scratch_size(int n, int cols, int act_bits)
+{
+    (void)n, (void)cols, (void)act_bits;
+    return 0;
+}
+
+static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
+{
+    (void)scratch, (void)x, (void)n, (void)cols, (void)act_bits;
+}
+
+static void gemm(int32_t *y, const void *packed, const void *scratch,
+                 int n, int r0, int r1, int rows, int cols, int act_bits)
+{
+    (void)packed, (void)scratch, (void)cols, (void)act_bits;
+    for (int t = 0; t < n; t++) memset(y + (size_t)t * (size_t)rows + r0, 0, (size_t)(r1 - r0) * sizeof *y);
+}
+
+const TernaryKernel ternary_noop = {
+    "noop", "writes zeros: the step if the product were free", .cpu = 0, .act_bits = 8, .min_bits = 8, .weight_bits = 0,
+    .computes = 0, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
+    .gemm = gemm,
+};
