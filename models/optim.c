@@ -93,29 +93,29 @@ static void adamw_dense(Optim *o, Param *p)
     }
 }
 
-/* X = M / |M|_F, transposed when tall, then five times A = X X', X = 3.4445 X + (-4.7750 A + 2.0315 A A) X */
+/* X = M / |M|_F, then five times X = 3.4445 X + (-4.7750 A + 2.0315 A A) X with A = X X'; a tall X takes the products
+ * from the other side (A = X' X, X A), which is the same as transposing it first and needs no copy. */
 void optim_ns5(const Exec *e, float *O, const float *M, int rows, int cols, Arena *a)
 {
-    const int tall = rows > cols, r = tall ? cols : rows, c = tall ? rows : cols;
-    const size_t at = a->used;
+    const int tall = rows > cols, r = tall ? cols : rows;
+    const size_t at = a->used, bytes = sizeof(float) * (size_t)rows * (size_t)cols, square = sizeof(float) * (size_t)r * (size_t)r;
+    float *X = arena_raw(a, bytes), *Y = arena_raw(a, bytes), *A = arena_raw(a, square), *B = arena_raw(a, square);
     const long n = (long)rows * cols;
-    float *X = arena_raw(a, sizeof(float) * (size_t)n), *Y = arena_raw(a, sizeof(float) * (size_t)n);
-    float *A = arena_raw(a, sizeof(float) * (size_t)r * (size_t)r), *B = arena_raw(a, sizeof(float) * (size_t)r * (size_t)r);
-    const float inv = 1.0f / ((float)sqrt(e->f->sumsq(M, n)) + 1e-7f);
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < cols; j++) X[tall ? (size_t)j * rows + i : (size_t)i * cols + j] = inv * M[(size_t)i * cols + j];
+    memcpy(X, M, bytes);
+    e->f->scale(X, 1.0f / ((float)sqrt(e->f->sumsq(M, n)) + 1e-7f), n);
     for (int step = 0; step < 5; step++) {
-        gemm(e->gemm, 'N', 'T', r, r, c, 1, X, c, X, c, 0, A, r);
-        memcpy(B, A, sizeof(float) * (size_t)r * (size_t)r);
+        if (tall) gemm(e->gemm, 'T', 'N', r, r, rows, 1, X, cols, X, cols, 0, A, r);
+        else      gemm(e->gemm, 'N', 'T', r, r, cols, 1, X, cols, X, cols, 0, A, r);
+        memcpy(B, A, square);
         gemm(e->gemm, 'N', 'N', r, r, r, 2.0315f, A, r, A, r, -4.7750f, B, r);
-        memcpy(Y, X, sizeof(float) * (size_t)n);
-        gemm(e->gemm, 'N', 'N', r, c, r, 1, B, r, X, c, 3.4445f, Y, c);
+        memcpy(Y, X, bytes);
+        if (tall) gemm(e->gemm, 'N', 'N', rows, r, r, 1, X, cols, B, r, 3.4445f, Y, cols);
+        else      gemm(e->gemm, 'N', 'N', r, cols, r, 1, B, r, X, cols, 3.4445f, Y, cols);
         float *swap = X;
         X = Y;
         Y = swap;
     }
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < cols; j++) O[(size_t)i * cols + j] = X[tall ? (size_t)j * rows + i : (size_t)i * cols + j];
+    memcpy(O, X, bytes);
     arena_reset(a, at);
 }
 
