@@ -93,6 +93,7 @@ static _Noreturn void become(const ChildPlan *p, pid_t parent, int records, int 
     snprintf(threads, sizeof threads, "%d", p->threads);
     if (p->threads) setenv("OMP_NUM_THREADS", threads, 1);
     if (p->alone) setenv("OMP_PROC_BIND", "close", 0);
+    setenv("GOMP_SPINCOUNT", "20000", 0);      /* some 30 us: beside another job, a barrier that spins for long stands still */
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     execv(p->program, p->argv);
     dprintf(2, "%s: cannot be run: %s\n", p->program, strerror(errno));

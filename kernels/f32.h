@@ -24,6 +24,7 @@ typedef struct F32 {
     void   (*exp)   (float *y, const float *x, long n, float shift);    /* y = exp(x - shift) */
     void   (*axpy)  (float *y, float a, const float *x, long n);        /* y += a x */
     void   (*scale) (float *y, float a, long n);                        /* y *= a */
+    void   (*add)   (float *y, const float *a, const float *b, long n);
     void   (*mul)   (float *y, const float *a, const float *b, long n);
     void   (*mul_back)(float *da, float *db, const float *dy, const float *a, const float *b, long n);   /* += */
     void   (*sigmoid)(float *y, const float *x, long n);
@@ -32,7 +33,7 @@ typedef struct F32 {
     void   (*silu_back)(float *dx, const float *dy, const float *x, long n);                             /* += */
     /* y = relu(g)^2 u; FlashLM v3's GLU */
     void   (*relu2_mul)(float *y, const float *g, const float *u, long n);
-    void   (*relu2_mul_back)(float *dg, float *du, const float *dy, const float *g, const float *u, long n);  /* += */
+    void   (*relu2_mul_back)(float *dg, float *du, const float *dy, const float *g, const float *u, long n, int plus);  /* plus ? += : = */
     /* y = r + sigmoid(g) v */
     void   (*gate)  (float *y, const float *r, const float *g, const float *v, long n);
     void   (*gate_back)(float *dg, float *dv, const float *dy, const float *g, const float *v, long n);  /* = */
@@ -54,7 +55,7 @@ typedef struct F32 {
                     float *room, int B, int T, int d, int groups, int k, int dil, int g0, int g1);
     void   (*conv2_back)(float *dx, float *dwa, float *dwb, const float *da, const float *db, const float *x,
                          const float *wa, const float *wb, float *room, int B, int T, int d, int groups, int k, int dil,
-                         int g0, int g1);                               /* += */
+                         int g0, int g1, int plus);    /* dw +=; plus ? dx += : dx = */
 
     /* one pass of the optimiser over n values (see optim.h for the formula); g becomes zero; ema may be NULL;
      * c1 = 1 - b1^t, c2 = 1 - b2^t */

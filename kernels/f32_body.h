@@ -124,6 +124,12 @@ static void scale(float *y, float a, long n)
     for (long i = 0; i < n; i++) y[i] *= a;
 }
 
+static void add(float *y, const float *a, const float *b, long n)
+{
+#pragma omp simd
+    for (long i = 0; i < n; i++) y[i] = a[i] + b[i];
+}
+
 static void mul(float *y, const float *a, const float *b, long n)
 {
 #pragma omp simd
@@ -175,8 +181,17 @@ static void relu2_mul(float *y, const float *g, const float *u, long n)
     }
 }
 
-static void relu2_mul_back(float *dg, float *du, const float *dy, const float *g, const float *u, long n)
+static void relu2_mul_back(float *dg, float *du, const float *dy, const float *g, const float *u, long n, int plus)
 {
+    if (!plus) {
+#pragma omp simd
+        for (long i = 0; i < n; i++) {
+            const float r = g[i] > 0 ? g[i] : 0;
+            dg[i] = dy[i] * 2.0f * r * u[i];
+            du[i] = dy[i] * r * r;
+        }
+        return;
+    }
 #pragma omp simd
     for (long i = 0; i < n; i++) {
         const float r = g[i] > 0 ? g[i] : 0;
@@ -313,10 +328,10 @@ static void gather(float *to, const float *from, int rows, const Shape *s)
         for (int i = 0; i < s->w; i++) to[i] = i < s->c ? from[i] : 0;
 }
 
-static inline void put(float *y, Vec v, int lanes, int add)
+static inline void put(float *y, Vec v, int lanes, int plus)
 {
-    if (lanes == LANES) { *(Vec *)y = add ? load(y) + v : v; return; }
-    for (int l = 0; l < lanes; l++) y[l] = add ? y[l] + v[l] : v[l];
+    if (lanes == LANES) { *(Vec *)y = plus ? load(y) + v : v; return; }
+    for (int l = 0; l < lanes; l++) y[l] = plus ? y[l] + v[l] : v[l];
 }
 
 /* CONV_T rows from xs, one vector of outputs of both filters; taps before `from` see nothing but zeros */
@@ -374,7 +389,7 @@ static void conv2(float *a, float *b, const float *x, const float *past, const f
 
 /* dx of CONV_T rows: the same sum run forwards in time, over both filters; das, dbs: the sequence, then back rows of zeros */
 static inline void conv_back_rows(float *dx, const float *das, const float *dbs, const float *wta, const float *wtb,
-                                  int from, int rows, int lanes, const Shape *s)
+                                  int from, int rows, int lanes, int plus, const Shape *s)
 {
     Vec sa[CONV_T], sb[CONV_T];
     for (int r = 0; r < CONV_T; r++) sa[r] = sb[r] = zero();
@@ -391,7 +406,7 @@ static inline void conv_back_rows(float *dx, const float *das, const float *dbs,
             }
         }
     }
-    for (int r = 0; r < rows; r++) put(dx + (size_t)r * s->d, sa[r] + sb[r], lanes, 1);
+    for (int r = 0; r < rows; r++) put(dx + (size_t)r * s->d, sa[r] + sb[r], lanes, plus);
 }
 
 /* dw[o][i][j] += sum_t da[t][o] x[t - lag][i], one vector of o, CONV_I inputs at a time, lag = (k-1-j) dil */
@@ -413,7 +428,7 @@ static void conv_back_weights(float *dw, const float *das, const float *xs, int 
 
 static void conv2_back(float *dx, float *dwa, float *dwb, const float *da, const float *db, const float *x,
                        const float *wa, const float *wb, float *room, int B, int T, int d, int groups, int k, int dil,
-                       int g0, int g1)
+                       int g0, int g1, int plus)
 {
     const Shape s = shape_of(T, d, groups, k, dil);
     const size_t filter = (size_t)k * s.w * s.w, rows_room = (size_t)(s.back + T + CONV_T) * s.w;
@@ -435,7 +450,7 @@ static void conv2_back(float *dx, float *dwa, float *dwb, const float *da, const
                 while (t + (k - 1 - from) * dil >= T) from++;
                 for (int i = 0; i < s.c; i += LANES)
                     conv_back_rows(dx + base + (size_t)t * d + i, das + (size_t)t * s.w, dbs + (size_t)t * s.w, wta + i,
-                                   wtb + i, from, rows, s.c - i < LANES ? s.c - i : LANES, &s);
+                                   wtb + i, from, rows, s.c - i < LANES ? s.c - i : LANES, plus, &s);
             }
             for (int j = 0; j < k; j++)
                 for (int o = 0; o < s.c; o += LANES)
@@ -449,7 +464,7 @@ static void conv2_back(float *dx, float *dwa, float *dwb, const float *da, const
 
 const F32 F32_TABLE = {
     F32_ISA, F32_CPU, .dot = dot, .sumsq = sumsq, .sumabs = sumabs, .sum = sum, .max = max, .sumexp = sumexp,
-    .exp = exp_shift, .axpy = axpy, .scale = scale, .mul = mul, .mul_back = mul_back, .sigmoid = sigmoid,
+    .exp = exp_shift, .axpy = axpy, .scale = scale, .add = add, .mul = mul, .mul_back = mul_back, .sigmoid = sigmoid,
     .sigmoid_back = sigmoid_back, .silu = silu, .silu_back = silu_back, .relu2_mul = relu2_mul,
     .relu2_mul_back = relu2_mul_back, .gate = gate, .gate_back = gate_back, .rmsnorm = rmsnorm,
     .rmsnorm_back = rmsnorm_back, .quant_rows = quant_rows, .conv2 = conv2, .conv2_back = conv2_back, .adamw = adamw,

@@ -41,10 +41,9 @@ Var op_embed(Tape *t, Param *table, const int *tok, int n)
 {
     const int d = table->cols;
     Var y = tape_var(t, n, d, NULL);
-    for (int i = 0; i < n; i++) {
-        CHECK(tok[i] >= 0 && tok[i] < table->rows);
-        memcpy(y.v + (size_t)i * d, table->v + (size_t)tok[i] * d, sizeof(float) * (size_t)d);
-    }
+    for (int i = 0; i < n; i++) CHECK(tok[i] >= 0 && tok[i] < table->rows);
+    SHARED(n, for (long i = lo; i < hi; i++)
+        memcpy(y.v + i * d, table->v + (long)tok[i] * d, sizeof(float) * (size_t)d));
     if (t->recording) *(Embed *)tape_note(t, embed_back, sizeof(Embed)) = (Embed){ y, table, tok };
     return y;
 }
@@ -105,9 +104,7 @@ Var op_add(Tape *t, Var a, Var b)
 {
     CHECK(a.rows == b.rows && a.cols == b.cols);
     Var y = tape_var(t, a.rows, a.cols, a.g);
-    SHARED(size(a),
-        memcpy(y.v + lo, a.v + lo, sizeof(float) * (size_t)(hi - lo));
-        t->exec->f->axpy(y.v + lo, 1, b.v + lo, hi - lo));
+    SHARED(size(a), t->exec->f->add(y.v + lo, a.v + lo, b.v + lo, hi - lo));
     if (t->recording) *(Operands *)tape_note(t, add_back, sizeof(Operands)) = (Operands){ y, a, b };
     return y;
 }
@@ -170,9 +167,12 @@ Var op_silu(Tape *t, Var x)
 static void relu2_back(Tape *t, void *ctx)
 {
     const Operands *o = ctx;
+    int fresh_a, fresh_b;
     const float *dy = tape_grad(t, o->y);
-    float *da = tape_grad(t, o->a), *db = tape_grad(t, o->b);
-    SHARED(size(o->y), t->exec->f->relu2_mul_back(da + lo, db + lo, dy + lo, o->a.v + lo, o->b.v + lo, hi - lo));
+    float *da = grad_to(t, o->a, &fresh_a), *db = grad_to(t, o->b, &fresh_b);
+    if (fresh_a != fresh_b) memset(fresh_a ? da : db, 0, sizeof(float) * (size_t)size(o->y));
+    const int plus = !fresh_a || !fresh_b;
+    SHARED(size(o->y), t->exec->f->relu2_mul_back(da + lo, db + lo, dy + lo, o->a.v + lo, o->b.v + lo, hi - lo, plus));
     grad_done(t, o->y);
 }
 
@@ -199,8 +199,9 @@ static void conv_back(Tape *t, void *ctx)
     const Conv *c = ctx;
     const int d = c->x.cols, threads = t->exec->threads, T = c->x.rows / c->B;
     const F32 *f = t->exec->f;
+    int fresh;
     const float *dy = tape_grad(t, c->y);
-    float *dx = tape_grad(t, c->x);
+    float *dx = grad_to(t, c->x, &fresh);
     const size_t at = t->pass.used;
     size_t each;
     float *room = conv_room(t, T, d, c->groups, c->k, c->dil, &each);
@@ -215,7 +216,7 @@ static void conv_back(Tape *t, void *ctx)
         long lo, hi;
         part(c->groups, p, threads, 1, &lo, &hi);
         f->conv2_back(dx, c->wg->g, c->wv->g, dg, dv, c->x.v, c->wg->v, c->wv->v, room + each * (size_t)p, c->B, T, d,
-                      c->groups, c->k, c->dil, (int)lo, (int)hi);
+                      c->groups, c->k, c->dil, (int)lo, (int)hi, !fresh);
     }
     arena_reset(&t->pass, at);
 }

@@ -93,7 +93,7 @@ static void adamw_dense(Optim *o, Param *p)
     }
 }
 
-/* X = M / |M|_F, then five times X = 3.4445 X + (-4.7750 A + 2.0315 A A) X with A = X X'; a tall X takes the products
+/* X = M / |M|_F, then five times X = (3.4445 I - 4.7750 A + 2.0315 A A) X with A = X X'; a tall X takes the products
  * from the other side (A = X' X, X A), which is the same as transposing it first and needs no copy. */
 void optim_ns5(const Exec *e, float *O, const float *M, int rows, int cols, Arena *a)
 {
@@ -108,9 +108,9 @@ void optim_ns5(const Exec *e, float *O, const float *M, int rows, int cols, Aren
         else      gemm(e->gemm, 'N', 'T', r, r, cols, 1, X, cols, X, cols, 0, A, r);
         memcpy(B, A, square);
         gemm(e->gemm, 'N', 'N', r, r, r, 2.0315f, A, r, A, r, -4.7750f, B, r);
-        memcpy(Y, X, bytes);
-        if (tall) gemm(e->gemm, 'N', 'N', rows, r, r, 1, X, cols, B, r, 3.4445f, Y, cols);
-        else      gemm(e->gemm, 'N', 'N', r, cols, r, 1, B, r, X, cols, 3.4445f, Y, cols);
+        for (int i = 0; i < r; i++) B[(size_t)i * (size_t)r + (size_t)i] += 3.4445f;
+        if (tall) gemm(e->gemm, 'N', 'N', rows, r, r, 1, X, cols, B, r, 0, Y, cols);
+        else      gemm(e->gemm, 'N', 'N', r, cols, r, 1, B, r, X, cols, 0, Y, cols);
         float *swap = X;
         X = Y;
         Y = swap;
