@@ -32,7 +32,7 @@ typedef struct {
 static void progress(Watch *w)
 {
     const double now = clock_now();
-    if (w->quiet || now - w->shown < 1) return;
+    if (w->quiet || now - w->shown < (isatty(2) ? 1 : 10)) return;
     w->shown = now;
     double done = 0;
     if (w->budget.seconds > 0) done = w->seconds / w->budget.seconds;

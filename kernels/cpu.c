@@ -17,6 +17,13 @@ static const struct { const char *name; unsigned bit, with; } table[] = {
 enum { N = sizeof table / sizeof *table };
 
 #if ARCH_X86_64
+#include <xmmintrin.h>
+void cpu_flush_denormals(void)
+{
+    const unsigned flush_to_zero = 0x8000, denormals_are_zero = 0x0040;
+    _mm_setcsr(_mm_getcsr() | flush_to_zero | denormals_are_zero);
+}
+
 static unsigned machine(void)
 {
     unsigned has = 0;
@@ -32,6 +39,13 @@ static unsigned machine(void)
 }
 #else
 #include <sys/auxv.h>
+void cpu_flush_denormals(void)
+{
+    uint64_t fpcr;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+    __asm__ volatile("msr fpcr, %0" : : "r"(fpcr | 1u << 24));
+}
+
 static unsigned machine(void)
 {
     const unsigned long hwcap_asimd = 1ul << 1, hwcap_asimddp = 1ul << 20, caps = getauxval(AT_HWCAP);

@@ -27,6 +27,8 @@ const Exec *exec_make(const Spec *spec, Arena *a, const char **why)
     e->threads = threads > 0 ? (int)threads : omp_get_num_procs();
     if (e->threads > 64) e->threads = 64;
     omp_set_num_threads(1);       /* for libraries that would start threads of their own: the work is split above them */
+#pragma omp parallel num_threads(e->threads)
+    cpu_flush_denormals();        /* the team is kept: these are the threads of every later region of this size */
     e->f = f32_best();
     e->kernel = kernel_named(name);
     if (!e->kernel) {

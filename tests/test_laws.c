@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Operations and models against their laws, and the law of parity against itself. */
 #include "harness/laws.h"
+#include "models/optim.h"
 #include "tests/test.h"
 #include <string.h>
 #include <sys/stat.h>
@@ -83,11 +84,33 @@ static void parity_sees_a_wrong_value(void **state)
     assert_int_equal(system(path), 0);
 }
 
+/* the optimiser on denormal momenta, in every thread: they become zero */
+static void denormals_are_flushed(void **state)
+{
+    (void)state;
+    enum { N = 8192 };
+    Arena a = arena_new((size_t)1 << 30);
+    const char *why;
+    Spec *s = spec_new(&a);
+    assert_null(spec_set(s, "threads=2"));
+    const Exec *e = exec_make(s, &a, &why);
+    assert_non_null(e);
+    Params *ps = params_new(&a);
+    Param *p = params_add(ps, "p", (int[]){ N, 0 }, GROUP_ADAMW, OWNER_CORE);
+    Optim *o = optim_new(s, e, ps, &a);
+    for (int i = 0; i < N; i++) p->m[i] = 1e-40f;
+    optim_begin(o, 1, 0);
+    optim_update(o, OWNER_CORE);
+    for (int i = 0; i < N; i++) assert_true(p->m[i] == 0);
+    arena_drop(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ops_obey), cmocka_unit_test(models_obey), cmocka_unit_test(parity_v3_full),
         cmocka_unit_test(parity_v3_frac25), cmocka_unit_test(parity_normuon), cmocka_unit_test(parity_bitlinear),
-        cmocka_unit_test(parity_sees_a_wrong_value) };
+        cmocka_unit_test(parity_sees_a_wrong_value),
+        cmocka_unit_test(denormals_are_flushed) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
