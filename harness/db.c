@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { KEPT = 48, BUSY_MS = 20000 };
@@ -242,8 +243,18 @@ static Db *opened(Db *db, const char *why)
     return NULL;
 }
 
+static void make_directory_of(const char *path, Arena *a)
+{
+    char *dir = arena_text(a, "%s", path);
+    for (char *s = dir + 1; (s = strchr(s, '/')); *s++ = '/') {
+        *s = 0;
+        mkdir(dir, 0777);
+    }
+}
+
 Db *db_open(const char *path, Arena *a, const char **why)
 {
+    make_directory_of(path, a);
     Db *db = connect(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, a, why);
     if (!*why) *why = prepare_write(db);
     return opened(db, *why);
@@ -297,6 +308,13 @@ void db_plan(Db *db, long experiment, int position, const char *cell, const char
 {
     WRITE(db, "INSERT OR IGNORE INTO cell VALUES (?,?)", "ss", cell, spec);
     WRITE(db, "INSERT OR IGNORE INTO plan VALUES (?,?,?,?,?)", "llssl", experiment, (long)position, cell, label, seed);
+}
+
+void db_plan_add(Db *db, long experiment, const char *cell, const char *spec, const char *label, long seed)
+{
+    if (ask(db, 0, "SELECT count(*) FROM plan WHERE experiment = ? AND cell = ?", "ls", experiment, cell)) return;
+    const long next = ask(db, 0, "SELECT coalesce(max(position), -1) + 1 FROM plan WHERE experiment = ?", "l", experiment);
+    db_plan(db, experiment, (int)next, cell, spec, label, seed);
 }
 
 void db_label(Db *db, long experiment, int position, const char *factor, const char *level)

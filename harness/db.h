@@ -9,7 +9,7 @@
 #include "harness/rec.h"
 
 typedef struct Db Db;
-/* Opens or creates for writing, migrates to this program's user_version, marks as 'crash' the runs whose sweeper is gone.
+/* Opens or creates (with its directory) for writing, migrates to this program's user_version, marks as 'crash' the runs whose sweeper is gone.
  * NULL and a sentence in *why (newer schema, not a database, read-only, disk full). */
 Db *db_open     (const char *path, Arena *, const char **why);
 Db *db_open_read(const char *path, Arena *, const char **why);     /* to read views; changes nothing */
@@ -20,6 +20,8 @@ const char *db_build(const Db *);          /* sha of this program's build */
 /* The plan of an experiment under this build and machine: a new row unless the last of its name is the same. */
 long db_experiment(Db *, const char *name, const char *text, const char *overrides);
 void db_plan      (Db *, long experiment, int position, const char *cell, const char *spec, const char *label, long seed);
+/* The same at the end of a plan that grows, unless the cell is in it. */
+void db_plan_add  (Db *, long experiment, const char *cell, const char *spec, const char *label, long seed);
 void db_label     (Db *, long experiment, int position, const char *factor, const char *level);
 
 /* A run: starts as 'running' (committed at once), ends once. experiment: a name, or NULL. */

@@ -7,7 +7,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static const char help[] =
@@ -200,15 +199,6 @@ static int run_all(Sweep *s)
     return stop;
 }
 
-static void make_directory_of(const char *path, Arena *a)
-{
-    char *dir = arena_text(a, "%s", path);
-    for (char *s = dir + 1; (s = strchr(s, '/')); *s++ = '/') {
-        *s = 0;
-        mkdir(dir, 0777);
-    }
-}
-
 /* the table, and NAME.csv beside the database */
 static const char *conclude(Sweep *s)
 {
@@ -224,7 +214,6 @@ static int sweep(Sweep *s)
     const char *why = NULL;
     const int there = !access(s->db_path, F_OK);
     select_cells(s);
-    if (!s->dry) make_directory_of(s->db_path, s->a);
     if (!s->dry || there) s->db = s->dry ? db_open_read(s->db_path, s->a, &why) : db_open(s->db_path, s->a, &why);
     if (why) die("%s", why);
     plan(s);

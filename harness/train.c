@@ -89,6 +89,21 @@ static void print_summary(const json_t *o, const json_t *phases)
     printf("; unigram %.4f\n", number(o, "unigram"));
 }
 
+/* The runs of `train` are one experiment that grows, so that `plot curve --experiment train` shows them side by side. */
+static void plan_run(Db *db, const Spec *spec, Arena *a)
+{
+    static const char *const same_for_all[] = { "budget", "seed", "threads", "eval_every", "valid_tokens" };
+    Spec *name = spec_copy(spec, a);
+    char key[65];
+    const char *text = spec_text(spec);
+    for (size_t i = 0; i < sizeof same_for_all / sizeof *same_for_all; i++)
+        for (const Setting *s = settings; s->key; s++)
+            if (!strcmp(s->key, same_for_all[i])) CHECK(!spec_set(name, arena_text(a, "%s=%s", s->key, s->value)));
+    const char *label = spec_text(name);
+    db_plan_add(db, db_experiment(db, "train", "", ""), sha256_hex(text, strlen(text), key), text, *label ? label : "defaults",
+                spec_int(spec, "seed"));
+}
+
 int train_main(int argc, char **argv)
 {
     Arena a = arena_new((size_t)1 << 30);
@@ -108,6 +123,7 @@ int train_main(int argc, char **argv)
     if ((why = spec_budget(spec_str(spec, "budget"), &w.budget))) die("budget=%s: %s", spec_str(spec, "budget"), why);
     Db *db = NULL;
     if (db_path && !(db = db_open(db_path, &a, &why))) die("%s", why);
+    if (db) plan_run(db, spec, &a);
     const Outcome o = sweep_cell(db, "train", spec, (Limits){ 0 }, see, &w, &a);
     if (db) db_close(db);
     if (!w.quiet && isatty(2)) fputs("\r\033[K", stderr);
