@@ -122,5 +122,6 @@ $(OUT)/deps.ok:
 clean:
 	rm -rf build
 FORCE:
+.SECONDARY:
 .PHONY: all deps test run-tests run-arm lint sweep figures clean FORCE
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

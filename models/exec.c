@@ -27,8 +27,9 @@ const Exec *exec_make(const Spec *spec, Arena *a, const char **why)
     e->threads = threads > 0 ? (int)threads : omp_get_num_procs();
     if (e->threads > 64) e->threads = 64;
     omp_set_num_threads(1);       /* for libraries that would start threads of their own: the work is split above them */
+    cpu_flush_denormals();        /* here, for runtimes whose threads inherit it; */
 #pragma omp parallel num_threads(e->threads)
-    cpu_flush_denormals();        /* the team is kept: these are the threads of every later region of this size */
+    cpu_flush_denormals();        /* and there, for those whose team is kept and asks nobody */
     e->f = f32_best();
     e->kernel = kernel_named(name);
     if (!e->kernel) {
