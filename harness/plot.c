@@ -4,6 +4,7 @@
 #include "harness/options.h"
 #include "harness/sweep.h"
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -23,6 +24,7 @@ static const char *gnuplot(const char *script, const char *data, const char *out
     fflush(NULL);
     const pid_t pid = fork();
     if (pid == 0) {
+        setenv("LC_ALL", "C.UTF-8", 1);      /* the fonts' encoding, and a point in every number */
         execlp("gnuplot", "gnuplot", "-c", script, data, output, format, (char *)NULL);
         _exit(errno == ENOENT ? 127 : 126);
     }
