@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The law of every kernel this CPU runs, without cmocka: for a cross build under qemu.  arm_kernels [shapes [seed]] */
+/* The laws of every kernel and every operation on this CPU, without cmocka: for a cross build under qemu.
+ * arm_laws [shapes [seed]] */
 #include "harness/laws.h"
 #include "kernels/base.h"
 #include "kernels/cpu.h"
@@ -11,7 +12,7 @@ int main(int argc, char **argv)
     const uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     char cpu[128];
     int failed = 0;
-    Arena arena = arena_new((size_t)1 << 30);
+    Arena arena = arena_new((size_t)1 << 34);
     printf("cpu %s, seed %llu\n", cpu_text(cpu_has(), cpu, sizeof cpu), (unsigned long long)seed);
     for (const TernaryKernel *const *k = ternary_kernels; *k; k++) {
         if (!ternary_runs_here(*k)) {
@@ -22,5 +23,7 @@ int main(int argc, char **argv)
         printf("%s %s\n", broken ? "FAIL" : "ok  ", broken ? broken : (*k)->name);
         failed |= broken != NULL;
     }
-    return failed;
+    const char *broken = law_ops(seed, &arena);
+    printf("%s %s\n", broken ? "FAIL" : "ok  ", broken ? broken : "operations");
+    return failed || broken;
 }
