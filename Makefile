@@ -74,13 +74,14 @@ run-tests: $(OUT)/eightysix $(TESTS:%.c=$(OUT)/%)
 	  ASAN_OPTIONS=detect_leaks=0 OMP_WAIT_POLICY=passive EIGHTYSIX_ROOT="$(CURDIR)" EIGHTYSIX_BINARY="$(CURDIR)/$(OUT)/eightysix" ./$$t || failed=1; done; exit $$failed
 
 ARM_CC  = aarch64-linux-gnu-gcc
-ARM     = $(patsubst %.c,build/arm64/%.o,kernels/base.c kernels/cpu.c kernels/f32.c kernels/f32_neon.c \
-          $(filter-out $(OTHER_ARM64),$(wildcard kernels/ternary*.c)) harness/law_kernel.c tests/arm_kernels.c)
+ARM     = $(patsubst %.c,build/arm64/%.o,$(filter-out $(OTHER_ARM64) models/tensors.c models/model%.c models/head%.c \
+          models/cutoffs.c,$(wildcard kernels/*.c models/*.c)) harness/law_kernel.c harness/law_ops.c tests/arm_laws.c)
 run-arm:
-	+@$(MAKE) CC=$(ARM_CC) OUT=build/arm64 SAN=-Werror build/arm64/arm_kernels
-	@for cpu in max cortex-a53; do echo "== arm_kernels on qemu -cpu $$cpu"; qemu-aarch64 -cpu $$cpu build/arm64/arm_kernels || exit 1; done
-build/arm64/arm_kernels: $(ARM)
-	$(Q)$(CC) $(CFLAGS) -static -o $@ $^ -lm
+	+@$(MAKE) CC=$(ARM_CC) OUT=build/arm64 SAN=-Werror build/arm64/arm_laws
+	@for cpu in max cortex-a53; do echo "== arm_laws on qemu -cpu $$cpu"; \
+	  qemu-aarch64 -cpu $$cpu -L /usr/aarch64-linux-gnu build/arm64/arm_laws || exit 1; done
+build/arm64/arm_laws: $(ARM)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ -ldl -lm
 
 # The rules that keep the house: includes point downwards, one place for memory, for SQL, for architecture.
 VARIANTS = $(wildcard kernels/ternary_*.c)

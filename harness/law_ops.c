@@ -149,7 +149,8 @@ static int close_to(const float *x, const double *ref, long n)
     double top = 0, worst = 0;
     for (long i = 0; i < n; i++) {
         top = fabs(ref[i]) > top ? fabs(ref[i]) : top;
-        worst = fmax(worst, fabs((double)x[i] - ref[i]));
+        const double e = fabs((double)x[i] - ref[i]);
+        worst = e > worst || isnan(e) ? e : worst;
     }
     return worst <= 1e-5 * top;
 }
@@ -188,7 +189,7 @@ static double *quantised_rows(Arena *a, const float *x, int n, int d, int int8)
     double *q = arena_get(a, sizeof(double) * (size_t)n * (size_t)d);
     for (int t = 0; t < n; t++) {
         double m = 1e-5;
-        for (int i = 0; i < d; i++) m = fmax(m, fabs((double)x[(size_t)t * d + i]));
+        for (int i = 0; i < d; i++) m = fabs((double)x[(size_t)t * d + i]) > m ? fabs((double)x[(size_t)t * d + i]) : m;
         for (int i = 0; i < d; i++) {
             const double v = (double)x[(size_t)t * d + i];
             q[(size_t)t * d + i] = int8 ? rint(v * 127 / m) * m / 127 : v;

@@ -158,3 +158,19 @@ void tensors_close(TensorFile *f)
     if (f->map && f->map != MAP_FAILED) munmap(f->map, f->size);
     f->map = NULL;
 }
+
+const char *params_load(Params *ps, const TensorFile *file)
+{
+    for (int i = 0; i < ps->n; i++) {
+        Param *p = ps->p[i];
+        const Tensor *t = tensors_find(file, p->name);
+        if (!t) return arena_text(ps->arena, "%s: no tensor '%s'", file->path, p->name);
+        int same = !strcmp(t->dtype, "F32") && t->ndim == p->ndim;
+        for (int k = 0; same && k < p->ndim; k++) same = t->shape[k] == p->shape[k];
+        if (!same) return arena_text(ps->arena, "%s: tensor '%s' has %ld values of %s in %d dimensions, expected %ld of F32 in %d",
+                                     file->path, p->name, t->n, t->dtype, t->ndim, p->n, p->ndim);
+        memcpy(p->v, t->data, sizeof(float) * (size_t)p->n);
+        p->version++;
+    }
+    return NULL;
+}
