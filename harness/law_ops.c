@@ -2,7 +2,8 @@
 /* Every operation of the tape: L = sum r y with random r; along a direction u of all its inputs and parameters,
  *     (L(x + h u) - L(x - h u)) / 2h  =  <dL/dx, u>
  * for u = the gradient itself and for random u. Each float table of this CPU, one thread and two. Quantised
- * products are not differentiable: they are compared with their definition, written out in double. */
+ * products are not differentiable: they are compared with their definition, written out in double; where rounding is
+ * random (bwd=int8) the mean of many draws is, in units of its standard error. */
 #include "harness/laws.h"
 #include <math.h>
 #include <string.h>
@@ -230,6 +231,128 @@ static const char *ternary_linear(const Exec *e, const char *quant, const char *
                       e->kernel->name, !good ? "value" : !good_x ? "gradient to x" : "gradient to W", (unsigned long long)seed);
 }
 
+/* ---- bwd=int8: many draws of dX ---- */
+enum { DRAWS = 300 };
+typedef struct { Spec *s; Param *w; Var x; const float *dy; float *draw; int n, rows, cols; } Back;
+
+static Back back_make(const char *quant, uint64_t seed, Arena *a)
+{
+    Rng r = rng_at(seed, STREAM_CHECK, 78);
+    Back b = { spec_new(a), NULL, { 0 }, NULL, NULL, B * T, INNER, D };
+    const char *words[] = { arena_text(a, "quant=%s", quant), "act=int8", "bwd=int8", arena_text(a, "seed=%d", (int)(seed & 0xffff)), NULL };
+    for (int i = 0; words[i]; i++) if (spec_set(b.s, words[i])) CHECK(0);
+    b.w = params_add(params_new(a), "w", (int[]){ b.rows, b.cols, 0 }, GROUP_NORMUON, OWNER_CORE);
+    param_normal(b.w, seed, 1, 0.1);
+    b.x = (Var){ normal(a, (long)b.n * b.cols, &r), NULL, b.n, b.cols };
+    float *dy = normal(a, (long)b.n * b.rows, &r);
+    for (int i = 0; i < b.n; i++)                      /* gradients are small, and not all alike */
+        for (int j = 0; j < b.rows; j++) dy[(size_t)i * b.rows + j] *= i == 3 ? 0 : 1e-6f * (float)(1 + i);
+    memcpy(dy + 5 * b.rows, dy + 4 * b.rows, sizeof(float) * (size_t)b.rows);      /* two that are the same */
+    b.dy = dy;
+    b.draw = arena_get(a, sizeof(float) * (size_t)DRAWS * (size_t)b.n * (size_t)b.cols);
+    return b;
+}
+
+/* `draws` draws of dX, (n, cols) each, from a new cache; every second one onto what is there already */
+static void back_draws(const Back *b, const Exec *e, int draws, float *out, Arena *a)
+{
+    Tape *t = tape_new(e, b->s, a, PASS);
+    const size_t all = (size_t)b->n * (size_t)b->cols;
+    const float there = 1e-4f;
+    b->w->cache = NULL;
+    for (int k = 0; k < draws; k++) {
+        Grad g = { k % 2 ? out + (size_t)k * all : NULL, sizeof(float) * all, 0 };
+        Var x = { b->x.v, &g, b->n, b->cols };
+        for (size_t i = 0; i < all && g.p; i++) g.p[i] = there;
+        tape_reset(t, 1);
+        Var y = op_linear(t, x, b->w, 1);
+        memcpy(tape_grad(t, y), b->dy, sizeof(float) * (size_t)b->n * (size_t)b->rows);
+        tape_backward(t);
+        for (size_t i = 0; i < all; i++) out[(size_t)k * all + i] = g.p[i] - (k % 2 ? there : 0);
+    }
+    tape_drop(t);
+}
+
+/* The exact dX, and the variance of a draw: a value f above an integer is rounded with variance f (1 - f); float ends
+ * at 2^-17 of a level */
+static void back_exact(const Back *b, const double *q, double *dx, double *var)
+{
+    memset(dx, 0, sizeof(double) * (size_t)(b->n * b->cols));
+    memset(var, 0, sizeof(double) * (size_t)(b->n * b->cols));
+    for (int i = 0; i < b->n; i++) {
+        const float *dy = b->dy + (size_t)i * b->rows;
+        double top = 0;
+        for (int r = 0; r < b->rows; r++) top = fmax(top, fabs((double)dy[r]));
+        for (int r = 0; r < b->rows && top > 0; r++) {
+            const double inv = top / 127, v = (double)dy[r] / inv, f = v - floor(v);
+            for (int c = 0; c < b->cols; c++) {
+                const double w = q[(size_t)r * b->cols + c];
+                dx[(size_t)i * b->cols + c] += (double)dy[r] * w;
+                var[(size_t)i * b->cols + c] += inv * inv * w * w * (f * (1 - f) + 1e-5);
+            }
+        }
+    }
+}
+
+static double cosine(const float *x, const double *ref, long n)
+{
+    double xr = 0, xx = 0, rr = 0;
+    for (long i = 0; i < n; i++) {
+        xr += (double)x[i] * ref[i];
+        xx += (double)x[i] * (double)x[i];
+        rr += ref[i] * ref[i];
+    }
+    return xr / sqrt(xx * rr);
+}
+
+/* Over the draws: |mean - exact| in standard errors, the largest and the mean square; the worst cosine of one draw */
+static const char *back_statistics(const Back *b, const double *dx, const double *var, Arena *a)
+{
+    const long all = (long)b->n * b->cols;
+    double worst = 0, square = 0, least = 1;
+    long counted = 0;
+    for (int k = 0; k < DRAWS; k++) least = fmin(least, cosine(b->draw + (size_t)k * (size_t)all, dx, all));
+    for (long i = 0; i < all; i++) {
+        double mean = 0;
+        for (int k = 0; k < DRAWS; k++) mean += (double)b->draw[(size_t)k * (size_t)all + (size_t)i] / DRAWS;
+        if (var[i] <= 0) {
+            if (fabs(mean) > 0) return "the gradient of zeros is not zero";
+            continue;
+        }
+        const double z = fabs(mean - dx[i]) / sqrt(var[i] / DRAWS);
+        worst = fmax(worst, z);
+        square += z * z;
+        counted++;
+    }
+    square /= (double)counted;
+    if (!(worst < 6)) return arena_text(a, "the mean of %d draws is %.1f standard errors from the exact gradient", DRAWS, worst);
+    if (!(square > 0.7 && square < 1.4)) return arena_text(a, "the mean of %d draws scatters by %.2f of the variance expected", DRAWS, square);
+    return least > 0.999 ? NULL : arena_text(a, "a draw has cosine %.5f with the exact gradient", least);
+}
+
+/* E dX exact, each draw close to it and unlike the others; the same again, on any number of threads */
+static const char *random_back(const Exec *e, const char *quant, uint64_t seed, Arena *a)
+{
+    Back b = back_make(quant, seed, a);
+    const size_t all = (size_t)b.n * (size_t)b.cols, bytes = sizeof(float) * all;
+    double *dx = arena_get(a, sizeof(double) * all), *var = arena_get(a, sizeof(double) * all);
+    float *again = arena_get(a, 2 * bytes);
+    Exec other = *e;
+    other.threads = 3;
+    back_exact(&b, quantised_weight(a, b.w, !strcmp(quant, "v3")), dx, var);
+    back_draws(&b, e, DRAWS, b.draw, a);
+    const char *why = back_statistics(&b, dx, var, a);
+    back_draws(&b, &other, 2, again, a);
+    if (!why && memcmp(again, b.draw, 2 * bytes)) why = "the same seed on three threads draws something else";
+    if (!why && !memcmp(b.draw, b.draw + 2 * all, bytes)) why = "two gradients of one step draw the same";
+    if (!why && !memcmp(b.draw + 4 * b.cols, b.draw + 5 * b.cols, sizeof(float) * (size_t)b.cols)) why = "two rows draw the same";
+    b.w->steps++;
+    back_draws(&b, e, 1, again, a);
+    if (!why && !memcmp(again, b.draw, bytes)) why = "two steps draw the same";
+    return why ? arena_text(a, "op linear quant=%s bwd=int8 kernel=%s: %s (seed %llu)", quant, e->kernel->name, why,
+                            (unsigned long long)seed) : NULL;
+}
+
 static const char *with_table(const F32 *f, int threads, uint64_t seed, Arena *a)
 {
     const char *why = NULL;
@@ -250,6 +373,7 @@ static const char *with_table(const F32 *f, int threads, uint64_t seed, Arena *a
     }
     static const char *const quants[] = { "v3", "absmean" }, *const acts[] = { "f32", "int8" };
     for (int q = 0; q < 4 && !why; q++) why = ternary_linear(e, quants[q / 2], acts[q % 2], seed, a);
+    for (int q = 0; q < 2 && !why; q++) why = random_back(e, quants[q], seed, a);
     tape_drop(t);
     if (!why) arena_reset(a, at);
     return why;

@@ -12,6 +12,9 @@ Tape *tape_new(const Exec *e, const Spec *spec, Arena *home, size_t bytes)
     t->note = arena_get(home, MAX_NOTES * sizeof *t->note);
     t->int8 = spec_is(spec, "act", "int8");
     t->act_bits = (int)spec_int(spec, "act_bits");
+    t->back8 = spec_is(spec, "bwd", "int8");
+    t->seed = (uint64_t)spec_int(spec, "seed");
+    if (t->back8 && !t->int8) die("bwd=int8 needs act=int8: it is the way back through the integer kernel");
     return t;
 }
 

@@ -29,7 +29,10 @@ Var op_embed   (Tape *, Param *, const int *tok, int n);           /* rows of th
 Var op_rmsnorm (Tape *, Var x, Param *gain, double eps);
 /* y = x W'. W ternary by the settings `quant` (v3: t = mean|W|, q = sign(w) (|w| > t), no scale;
  * absmean: s = 1/max(mean|W|, 1e-5), clamp(round(W s)) / s; none: W itself) and `act` (f32: a dense product;
- * int8: rows quantised by absmax, the integer kernel). Straight-through: dX = dY q, dW = dY' (what was multiplied). */
+ * int8: rows quantised by absmax, the integer kernel). Straight-through: dX = dY q, dW = dY' (what was multiplied).
+ * By the setting `bwd` (int8, with act=int8) dX is an estimate without bias: rows of dY rounded at random to int8, the
+ * integer kernel with the transpose. What is drawn follows from the setting seed, the parameter's name and its steps, and
+ * how many of its gradients came before in this step: a resumed run draws what an unbroken one does. */
 Var op_linear  (Tape *, Var x, Param *w, int ternary);
 /* The sum a + b. It takes over a's gradient, so every other reader of a must have been recorded before. */
 Var op_add     (Tape *, Var a, Var b);

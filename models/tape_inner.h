@@ -13,6 +13,8 @@ struct Tape {
     Arena      *home, pass;       /* home: caches that outlive a pass */
     Note       *note;
     int         notes, recording, int8, act_bits;
+    int         back8;            /* bwd=int8 */
+    uint64_t    seed;             /* of its stochastic rounding */
     Grad        spare[MAX_SPARE];  /* memory of gradients that have been sent on */
     int         spares;
     TapeSee     see;

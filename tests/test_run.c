@@ -72,22 +72,50 @@ static void same_seed_same_losses(void **state)
     }
 }
 
+static void int8_both_ways_repeats(void **state)
+{
+    (void)state;
+    static const char *const more[] = { "act=int8", "bwd=int8", "budget=12steps", NULL }, *const f32[] = { "act=int8", "budget=12steps", NULL };
+    Told a, b, c;
+    assert_int_equal(run(&a, more, 0), 0);
+    assert_int_equal(run(&b, more, 0), 0);
+    assert_int_equal(run(&c, f32, 0), 0);
+    assert_memory_equal(a.loss, b.loss, sizeof a.loss);
+    assert_string_equal(a.nll, b.nll);
+    assert_string_equal(a.loss[0], c.loss[0]);
+    assert_string_not_equal(a.loss[STEPS - 1], c.loss[STEPS - 1]);
+    assert_true(fabs(strtod(a.nll, NULL) - strtod(c.nll, NULL)) < 0.02);
+}
+
+static void int8_back_alone_is_refused(void **state)
+{
+    (void)state;
+    const char *more[] = { "bwd=int8", "budget=2steps", NULL };
+    Told t;
+    const int status = run(&t, more, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 2);
+}
+
 static void killed_and_resumed_is_unbroken(void **state)
 {
     (void)state;
     char save[64];
     snprintf(save, sizeof save, "save=%s", SAVE);
-    const char *whole[] = { "head=tree", "budget=12steps", NULL }, *kept[] = { "head=tree", "budget=12steps", save, "save_every=1steps", NULL };
-    Told a, b, c;
-    unlink(SAVE);
-    assert_int_equal(run(&a, whole, 0), 0);
-    const int status = run(&b, kept, 5);
-    assert_true(WIFSIGNALED(status) || b.n == STEPS);
-    assert_int_equal(run(&c, kept, 0), 0);
-    assert_true(c.n < STEPS && c.n > 0);
-    for (int i = 0; i < c.n; i++) assert_string_equal(c.loss[i], a.loss[STEPS - c.n + i]);
-    assert_string_equal(c.nll, a.nll);
-    unlink(SAVE);
+    static const char *const ways[][2] = { { "act=f32", "bwd=f32" }, { "act=int8", "bwd=int8" } };
+    for (int i = 0; i < 2; i++) {
+        const char *whole[] = { "head=tree", ways[i][0], ways[i][1], "budget=12steps", NULL };
+        const char *kept[] = { "head=tree", ways[i][0], ways[i][1], "budget=12steps", save, "save_every=1steps", NULL };
+        Told a, b, c;
+        unlink(SAVE);
+        assert_int_equal(run(&a, whole, 0), 0);
+        const int status = run(&b, kept, 5);
+        assert_true(WIFSIGNALED(status) || b.n == STEPS);
+        assert_int_equal(run(&c, kept, 0), 0);
+        assert_true(c.n < STEPS && c.n > 0);
+        for (int k = 0; k < c.n; k++) assert_string_equal(c.loss[k], a.loss[STEPS - c.n + k]);
+        assert_string_equal(c.nll, a.nll);
+        unlink(SAVE);
+    }
 }
 
 static void other_settings_do_not_resume(void **state)
@@ -138,7 +166,8 @@ static void unknown_kernel_is_skipped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_seed_same_losses), cmocka_unit_test(killed_and_resumed_is_unbroken),
+        cmocka_unit_test(same_seed_same_losses), cmocka_unit_test(int8_both_ways_repeats),
+        cmocka_unit_test(int8_back_alone_is_refused), cmocka_unit_test(killed_and_resumed_is_unbroken),
         cmocka_unit_test(other_settings_do_not_resume), cmocka_unit_test(learns), cmocka_unit_test(noop_records_no_loss),
         cmocka_unit_test(unknown_kernel_is_skipped) };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "kernels/probe.h"
+#include "kernels/cpu.h"
+
+#define P(name, unit, cpu, bytes, work) double work(int, void *, size_t);
+#define W(isa, cpu) \
+    void probe_read_##isa (int iters, const char *x, size_t bytes, int ahead); \
+    void probe_triad_##isa(int iters, float *a, const float *b, const float *c, size_t bytes);
+#include "kernels/probes.def"
+#undef P
+#undef W
+
+#define P(name, unit, cpu, bytes, work) { #name, unit, cpu, work, bytes },
+#define W(isa, cpu)
+const Probe probes[] = {
+#include "kernels/probes.def"
+    { 0 }
+};
+#undef P
+#undef W
+
+typedef struct {
+    unsigned cpu;
+    void (*read) (int iters, const char *x, size_t bytes, int ahead);
+    void (*triad)(int iters, float *a, const float *b, const float *c, size_t bytes);    /* bytes: of each */
+} Walk;
+#define P(name, unit, cpu, bytes, work)
+#define W(isa, cpu) { cpu, probe_read_##isa, probe_triad_##isa },
+static const Walk walks[] = {
+#include "kernels/probes.def"
+};
+
+int probe_runs_here(const Probe *p) { return (p->cpu & ~cpu_has()) == 0; }
+
+static const Walk *best(void)
+{
+    const unsigned has = cpu_has();
+    const Walk *w = walks;
+    for (size_t i = 0; i < sizeof walks / sizeof *walks; i++)
+        if (!(walks[i].cpu & ~has)) w = &walks[i];
+    return w;
+}
+
+static double read_all(int iters, const void *buffer, size_t bytes, int ahead)
+{
+    bytes = bytes / PROBE_BLOCK * PROBE_BLOCK;
+    best()->read(iters, buffer, bytes, ahead);
+    return (double)iters * (double)bytes;
+}
+
+double probe_read(int iters, void *buffer, size_t bytes)       { return read_all(iters, buffer, bytes, 0); }
+double probe_read_ahead(int iters, void *buffer, size_t bytes) { return read_all(iters, buffer, bytes, 1); }
+
+double probe_triad(int iters, void *buffer, size_t bytes)
+{
+    bytes = bytes / 3 / PROBE_BLOCK * PROBE_BLOCK;
+    char *a = buffer;
+    best()->triad(iters, (float *)a, (const float *)(a + bytes), (const float *)(a + 2 * bytes), bytes);
+    return 3.0 * (double)iters * (double)bytes;
+}
