@@ -99,9 +99,10 @@ static void plan_run(Db *db, const Spec *spec, Arena *a)
     for (size_t i = 0; i < sizeof same_for_all / sizeof *same_for_all; i++)
         for (const Setting *s = settings; s->key; s++)
             if (!strcmp(s->key, same_for_all[i])) CHECK(!spec_set(name, arena_text(a, "%s=%s", s->key, s->value)));
-    const char *label = spec_text(name);
-    db_plan_add(db, db_experiment(db, "train", "", ""), sha256_hex(text, strlen(text), key), text, *label ? label : "defaults",
-                spec_int(spec, "seed"));
+    const char *head = arena_text(a, "head=%s", spec_str(spec, "head"));
+    CHECK(!spec_set(name, "head=softmax"));               /* the default, which spec_text leaves out */
+    db_plan_add(db, db_experiment(db, "train", "", ""), sha256_hex(text, strlen(text), key), text,
+                arena_text(a, "%s %s", head, spec_text(name)), spec_int(spec, "seed"));
 }
 
 int train_main(int argc, char **argv)
