@@ -20,15 +20,17 @@ OUT    ?= build
 ARCH   := $(if $(findstring aarch64,$(shell $(CC) -dumpmachine)),ARM64,X86_64)
 WARN    = -Wall -Wextra -Wconversion -Wno-sign-conversion -Wshadow -Wstrict-prototypes
 CFLAGS  = -std=c11 -O2 -g -fopenmp -fno-math-errno -fno-trapping-math -ffp-contract=off $(WARN) $(SAN)
+CXXFLAGS = -std=c++17 $(filter-out -std=% -Wstrict-prototypes,$(CFLAGS))
 CPPFLAGS = -I. -I$(OUT) -D_GNU_SOURCE -DARCH_$(ARCH)=1 -MMD -MP
-LDLIBS  = -lgsl -lgslcblas -lsqlite3 -lyaml -ljansson -lpcre2-8 -lnettle -llzma -ldl -lm
+LDLIBS  = -lgsl -lgslcblas -lsqlite3 -lyaml -ljansson -lpcre2-8 -lnettle -llzma -lbenchmark -lstdc++ -lpthread -ldl -lm
 
 OTHER_X86_64 = %_neon.c %_neon_dot.c
 OTHER_ARM64  = %_avx2.c %_avx512.c %_sse2.c
 CORE    := $(filter-out $(OTHER_$(ARCH)),$(wildcard kernels/*.c models/*.c))
 HARNESS := $(filter-out harness/main.c,$(wildcard harness/*.c))
 TESTS   := $(wildcard tests/test_*.c)
-OBJ      = $(CORE:%.c=$(OUT)/%.o) $(HARNESS:%.c=$(OUT)/%.o)
+SHIMS   := $(wildcard harness/*.cc)
+OBJ      = $(CORE:%.c=$(OUT)/%.o) $(HARNESS:%.c=$(OUT)/%.o) $(SHIMS:%.cc=$(OUT)/%.o)
 SOURCES := $(sort $(wildcard kernels/*.[ch] kernels/*.def models/*.[ch] models/*.def harness/*.[ch] harness/*.cc harness/*.sql))
 
 all: $(OUT)/eightysix
@@ -50,6 +52,10 @@ $(OUT)/%.o: %.c | $(OUT)/deps.ok
 	@mkdir -p $(@D)
 	@echo "CC $@"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(OPT) $(ISA) -c -o $@ $<
+$(OUT)/%.o: %.cc | $(OUT)/deps.ok
+	@mkdir -p $(@D)
+	@echo "CXX $@"
+	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -c -o $@ $<
 
 $(OUT)/harness/schema.o: harness/schema.sql harness/views.sql
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The command line: one binary, one word that says what to do. */
+#include "harness/bench.h"
 #include "harness/data.h"
 #include "harness/laws.h"
 #include "harness/run.h"
@@ -11,6 +12,7 @@ int list_main(int argc, char **argv);
 static const struct { const char *name; int (*run)(int, char **); const char *brief; } commands[] = {
     { "list",     list_main,     "settings, kernels, heads, models, gemm providers, corpora of this binary" },
     { "check",    check_main,    "the laws every registered part must obey, on this machine" },
+    { "bench",    bench_main,    "kernels, heads, operations and the machine, by Google Benchmark" },
     { "tokenize", tokenize_main, "text to ids and back; corpora to token files; fetch corpora" },
     { "train",    train_main,    "train one model, record it" },
     { "eval",     eval_main,     "exact loss of a checkpoint" },

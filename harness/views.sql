@@ -157,3 +157,22 @@ SELECT experiment, label, max(n) AS n,
        max(value) FILTER (WHERE name = 'wall_s') AS wall_s,
        max(value) FILTER (WHERE name = 'peak_rss_kb') AS peak_rss_kb
 FROM median GROUP BY experiment, label ORDER BY experiment, min(position);
+
+-- one row per cell of a run of `eightysix bench`: median over its rounds, beside the limit that binds it
+CREATE VIEW timing AS
+SELECT 'bench' AS experiment, t.run, c.value AS kind, t.name, t.n AS rounds, t.ns AS median_ns,
+       o.value / t.ns AS gops, b.value / t.ns AS gbs, x.value AS "limit", 100 * l.value / t.ns AS percent_of_limit,
+       p.value AS prepare_ns, m.cpu, m.cores, r.started
+FROM (SELECT run, name, n, avg(each) AS ns
+      FROM (SELECT run, name, ns / iters AS each, row_number() OVER (PARTITION BY run, name ORDER BY ns / iters) AS i,
+                   count(*) OVER (PARTITION BY run, name) AS n FROM sample)
+      WHERE i IN ((n + 1) / 2, (n + 2) / 2) GROUP BY run, name) t
+JOIN run r ON r.id = t.run
+JOIN machine m ON m.id = r.machine
+JOIN config c ON c.run = t.run AND c.key = 'bench'
+LEFT JOIN metric o ON o.run = t.run AND o.name = 'ops:' || t.name
+LEFT JOIN metric b ON b.run = t.run AND b.name = 'bytes:' || t.name
+LEFT JOIN metric l ON l.run = t.run AND l.name = 'limit_ns:' || t.name
+LEFT JOIN metric p ON p.run = t.run AND p.name = 'prepare_ns:' || t.name
+LEFT JOIN text x ON x.run = t.run AND x.key = 'limit:' || t.name
+ORDER BY t.run, t.name;

@@ -228,8 +228,8 @@ static void test_refused(void **state)
     assert_non_null(strstr(refusal(p), "t.db: not an SQLite database"));
     assert_null(db_open_read(p->path, &p->a, &why));
     assert_non_null(strstr(why, "not an SQLite database"));
-    strcpy(p->path, "/nonexistent/t.db");
-    assert_non_null(strstr(refusal(p), "/nonexistent/t.db: cannot be opened"));
+    strcpy(p->path, "/proc/nonexistent/t.db");
+    assert_non_null(strstr(refusal(p), "/proc/nonexistent/t.db: cannot be opened"));
 }
 
 int main(void)

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The shim: samples arrive, iterations are those asked for, its file is what compare.py reads. The command: a kernel that
+ * is wrong on one shape only is found on that shape, and is not timed. */
+#include "harness/bench.h"
+#include "tests/test.h"
+#include <jansson.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { ROUNDS = 3 };
+typedef struct { int bench, round; long iters; double ns; char name[32]; } Sample;
+typedef struct { Sample s[16]; int n; } Samples;
+
+static void take(void *ctx, int bench, const char *name, int round, double ns, long iters)
+{
+    Samples *all = ctx;
+    Sample *s = &all->s[all->n++];
+    *s = (Sample){ .bench = bench, .round = round, .iters = iters, .ns = ns };
+    snprintf(s->name, sizeof s->name, "%s", name);
+}
+
+static void count(void *ctx, long iters) { *(long *)ctx += iters; }
+static void sleeps(void *ctx, long iters)
+{
+    (void)ctx;
+    for (; iters > 0; iters--) usleep(2000);
+}
+
+static void check_entry(const json_t *e, const Sample *s)
+{
+    assert_string_equal(json_string_value(json_object_get(e, "name")), s->name);
+    assert_string_equal(json_string_value(json_object_get(e, "run_name")), s->name);
+    assert_string_equal(json_string_value(json_object_get(e, "run_type")), "iteration");
+    assert_string_equal(json_string_value(json_object_get(e, "time_unit")), "ns");
+    assert_int_equal(json_integer_value(json_object_get(e, "repetitions")), ROUNDS);
+    assert_int_equal(json_integer_value(json_object_get(e, "repetition_index")), s->round);
+    assert_int_equal(json_integer_value(json_object_get(e, "iterations")), s->iters);
+    assert_true(json_is_integer(json_object_get(e, "threads")));
+    assert_true(json_is_number(json_object_get(e, "cpu_time")));
+    const double real = json_number_value(json_object_get(e, "real_time"));
+    assert_true(real >= 0.999 * s->ns && real <= 1.001 * s->ns);
+}
+
+static void samples_and_file(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/bench.XXXXXX";
+    const char *why;
+    Samples all = { .n = 0 };
+    long done = 0;
+    close(mkstemp(path));
+    Gbench *g = gbench_open(path, ROUNDS, take, &all, &why);
+    assert_non_null(g);
+    const int a = gbench_add(g, "count/8x8/n1/t1", count, &done, 100, 0), b = gbench_add(g, "sleep/(a+b)*", sleeps, NULL, 0, 0);
+    for (int r = 0; r < ROUNDS; r++) {
+        gbench_run(g, r % 2 ? a : b, 7, r);
+        gbench_run(g, r % 2 ? b : a, 7, r);
+    }
+    holds(gbench_close(g));
+    assert_int_equal(all.n, 2 * ROUNDS);
+    assert_int_equal(done, 7 * ROUNDS);
+    json_error_t error;
+    json_t *file = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+    if (!file) fail_msg("line %d: %s", error.line, error.text);
+    const json_t *list = json_object_get(file, "benchmarks");
+    assert_true(json_is_object(json_object_get(file, "context")));
+    assert_int_equal(json_array_size(list), all.n);
+    for (int i = 0; i < all.n; i++) {
+        const int first = i % 2 == 0, want = first == (all.s[i].round % 2) ? a : b;
+        assert_int_equal(all.s[i].round, i / 2);
+        assert_int_equal(all.s[i].bench, want);
+        assert_int_equal(all.s[i].iters, 7);
+        if (want == b) assert_true(all.s[i].ns >= 2e6 && all.s[i].ns < 2e8);
+        check_entry(json_array_get(list, (size_t)i), &all.s[i]);
+    }
+    json_decref(file);
+    unlink(path);
+}
+
+static void no_such_place(void **state)
+{
+    (void)state;
+    const char *why = NULL;
+    assert_null(gbench_open("/nowhere/at/all.json", 1, take, NULL, &why));
+    assert_non_null(strstr(why, "/nowhere/at/all.json"));
+}
+
+static void spoiled(int32_t *y, const void *packed, const void *scratch, int n, int r0, int r1, int rows, int cols, int bits)
+{
+    ternary_kernels[0]->gemm(y, packed, scratch, n, r0, r1, rows, cols, bits);
+    if (rows == 256 && cols == 683 && r1 == rows) y[rows - 1]++;
+}
+
+static int run_bench(const TernaryKernel *k, const char *filter)
+{
+    const TernaryKernel *const kernels[] = { k, NULL };
+    char *argv[] = { "bench", "kernels", "--filter", (char *)filter, "--rounds", "2", "--threads", "2", "--no-db", "--json", NULL };
+    return bench_with(10, argv, kernels);
+}
+
+static void wrong_kernel(void **state)
+{
+    (void)state;
+    TernaryKernel k = *ternary_kernels[0];
+    assert_int_equal(run_bench(&k, "^ref/256x683/n1/"), 0);
+    k.name = "spoiled";
+    k.gemm = spoiled;
+    assert_int_equal(run_bench(&k, "^spoiled/256x256/n8/"), 0);
+    assert_int_equal(run_bench(&k, "^spoiled/256x683/n8/"), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(samples_and_file), cmocka_unit_test(no_such_place), cmocka_unit_test(wrong_kernel) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
