@@ -255,8 +255,8 @@ void run_cell(const Spec *spec, Rec *rec)
     long evaluated = periods(s, &evals), saved = periods(s, &saves), last_eval = -1, tokens0 = s->tokens, supervised0 = s->supervised;
     double seconds0 = s->seconds;
     while (progress_of(s, &budget) < 1 && (budget.seconds > 0 || budget.tokens > 0 || budget.steps > 0)) {
-        train_step(&t, &budget);
         if (s->step == first_step + WARM_STEPS) seconds0 = s->seconds, tokens0 = s->tokens, supervised0 = s->supervised;
+        train_step(&t, &budget);
         if (periods(s, &evals) > evaluated) evaluate(&t), evaluated = periods(s, &evals), last_eval = s->step;
         if (*save && periods(s, &saves) > saved) {
             if ((why = checkpoint_save(s, save))) die("%s", why);
