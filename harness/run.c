@@ -133,6 +133,9 @@ static double progress_of(const Session *s, const Budget *b)
     return p;
 }
 
+/* noop does not: a loss under it means nothing and is never recorded */
+static int computes(const Session *s) { return s->exec->kernel->computes || spec_is(s->spec, "act", "f32"); }
+
 static void train_step(Trainer *t, const Budget *budget)
 {
     Session *s = t->s;
@@ -149,8 +152,7 @@ static void train_step(Trainer *t, const Budget *budget)
     const double seconds = t->laps.last - began;
     for (int k = 0; k < PHASES; k++) rec_span(t->rec, phase_names[k], s->step, t->laps.sum[k]);
     rec_num(t->rec, "step_s", s->step, seconds);
-    if (s->exec->kernel->computes || spec_is(s->spec, "act", "f32"))
-        rec_num(t->rec, "loss", s->step, loss / supervised / p.accum);
+    if (computes(s)) rec_num(t->rec, "loss", s->step, loss / supervised / p.accum);
     rec_flush(t->rec);
     s->step++;
     s->tokens += (long)n * p.accum;
@@ -160,13 +162,11 @@ static void train_step(Trainer *t, const Budget *budget)
     if (!isfinite(loss)) die("the loss is not finite at step %ld; a smaller rate (lr, lr_normuon) may help", s->step - 1);
 }
 
-static int computes(const Session *s) { return s->exec->kernel->computes || spec_is(s->spec, "act", "f32"); }
-
 static void evaluate(Trainer *t)
 {
     Session *s = t->s;
     long n;
-    if (!computes(s)) return;                       /* a loss under noop means nothing and is never recorded */
+    if (!computes(s)) return;
     const size_t at = s->arena.used;
     const double began = clock_now(), nll = session_nll(s, &n);
     arena_reset(&s->arena, at);
