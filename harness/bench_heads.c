@@ -73,7 +73,7 @@ static void add_head(Bench *b, const HeadDef *def, const Spec *spec, Job *j, con
     for (int v = 0; v < V; v++) freq[v] = 1000000 / (v + 1);
     param_normal(e, 1, 0, 0.02);
     j->def = def;
-    j->head = def->make(spec, j->exec, ps, freq, V, D, own);
+    j->head = def->make(spec, j->exec, ps, &(HeadData){ .V = V, .freq = freq }, D, own);
     BenchCell *c = bench_cell(b, name, run_head, j);
     const Cost cost = def->cost(j->head, j->n);
     c->broken = broken;

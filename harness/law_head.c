@@ -13,6 +13,7 @@
 #include <omp.h>
 #include <string.h>
 
+enum { TEXT = 5000 };      /* tokens of the text heads are told of */
 typedef struct { int V, d, n, threads; const char *words[4]; } Case;
 
 static const Case cases[] = {
@@ -66,14 +67,16 @@ static const char *set_up(Lab *lab)
     const Exec *e = exec_make(s, lab->a, &why);
     if (!e) return why;
     long *freq = arena_get(lab->a, sizeof *freq * (size_t)c->V);
-    for (int v = 0; v < c->V; v++) {
-        const long rank = 1 + (long)rng_below(&lab->rng, (uint64_t)c->V);
-        freq[v] = rng_below(&lab->rng, 10) ? 100000 / rank : 0;
+    uint16_t *text = arena_raw(lab->a, sizeof *text * TEXT);
+    for (int i = 0; i < TEXT; i++) {
+        const uint64_t word = rng_below(&lab->rng, 1 + rng_below(&lab->rng, 1 + rng_below(&lab->rng, (uint64_t)c->V)));
+        freq[text[i] = (uint16_t)(word * 7 % (uint64_t)c->V)]++;
     }
+    const HeadData data = { c->V, freq, text, TEXT };
     lab->ps = params_new(lab->a);
     Param *embedding = params_add(lab->ps, "embedding.weight", (int[]){ c->V, c->d, 0 }, GROUP_ADAMW, OWNER_CORE);
     param_normal(embedding, lab->seed, 0, 0.5);
-    lab->h = lab->def->make(s, e, lab->ps, freq, c->V, c->d, lab->a);
+    lab->h = lab->def->make(s, e, lab->ps, &data, c->d, lab->a);
     const int most = lab->def->chunk(lab->h);
     lab->n = c->n < most ? c->n : most;
     return NULL;

@@ -214,7 +214,7 @@ static void whole_model(Parity *p)
     long *freq = arena_get(p->arena, sizeof *freq * (size_t)V);
     Parts a = { .def = head_find("softmax"), .model = model_find("flashlm3"), .ps = params_new(p->arena) };
     a.m = a.model->make(s, e, a.ps, V, p->arena);
-    a.head = a.def->make(s, e, a.ps, freq, V, d, p->arena);
+    a.head = a.def->make(s, e, a.ps, &(HeadData){ .V = V, .freq = freq }, d, p->arena);
     load_params(p, a.ps);
     a.opt = optim_new(s, e, a.ps, p->arena);
     a.tape = tape_new(e, s, p->arena, PASS_BYTES);

@@ -37,7 +37,8 @@ Session *session_make(const Spec *spec, int training)
     s->params = params_new(&s->arena);
     s->m = s->model->make(spec, s->exec, s->params, s->corpus->V, &s->arena);
     s->d = s->model->width(s->m);
-    s->h = s->head->make(spec, s->exec, s->params, s->corpus->freq, s->corpus->V, s->d, &s->arena);
+    const HeadData data = { s->corpus->V, s->corpus->freq, s->corpus->train, s->corpus->n_train };
+    s->h = s->head->make(spec, s->exec, s->params, &data, s->d, &s->arena);
     if (training) s->optim = optim_new(spec, s->exec, s->params, &s->arena);
     s->tape = tape_new(s->exec, spec, &s->arena, PASS_BYTES);
     return s;

@@ -13,12 +13,20 @@
 typedef struct Optim Optim;
 typedef struct { double flops, bytes; } Cost;     /* of forward + backward of n positions, counted not measured */
 
+/* What the training text tells a head */
+typedef struct HeadData {
+    int             V;
+    const long     *freq;    /* (V) counts of the training tokens, all >= 0 */
+    const uint16_t *tok;     /* (n) the text, for what looks at contexts; NULL where there is none */
+    long            n;
+} HeadData;
+
 typedef struct HeadDef {
     const char *name, *brief, *source;    /* source: the paper or repository it re-implements */
     int         normalised;  /* 1: nll is exact by itself; 0: training loss only, nll makes a full pass */
     /* declares its parameters in Params with OWNER_HEAD (a tied head claims "embedding.weight", which the
-     * model has declared before); freq (V): counts of the training tokens, all >= 0 */
-    void  *(*make)    (const Spec *, const Exec *, Params *, const long *freq, int V, int d, Arena *);
+     * model has declared before) */
+    void  *(*make)    (const Spec *, const Exec *, Params *, const HeadData *, int d, Arena *);
     int    (*chunk)   (const void *h);                  /* most positions of one forward/backward pair */
     /* x (n,d), y (n): sum over n of the training loss in nats. May keep what backward needs: x and y must stay */
     double (*forward) (void *h, const float *x, const int *y, int n);

@@ -87,8 +87,9 @@ static void add_tail(Adaptive *h, const Spec *s, Params *ps, int i, int first, i
     t->out = head_matrix(s, ps, name, t->k, d, 2 * i + 2);
 }
 
-static void *make(const Spec *s, const Exec *e, Params *ps, const long *freq, int V, int d, Arena *a)
+static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d, Arena *a)
 {
+    const int V = data->V;
     Adaptive *h = arena_get(a, sizeof *h);
     const size_t words = (size_t)V;
     int cut[MOST_TAILS + 1], widest = 0;
@@ -96,7 +97,7 @@ static void *make(const Spec *s, const Exec *e, Params *ps, const long *freq, in
     h->word = arena_raw(a, sizeof(int) * words);
     h->rank = arena_raw(a, sizeof(int) * words);
     h->mass = arena_raw(a, sizeof(double) * (words + 1));
-    rank_words(h, freq, a);
+    rank_words(h, data->freq, a);
     h->K = cutoffs_find(cut, spec_str(s, "cutoffs"), h->mass, V, d);
     h->J = cut[0];
     h->top = head_matrix(s, ps, "head.short.weight", h->J + h->K, d, 0);

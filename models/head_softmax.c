@@ -35,9 +35,9 @@ typedef struct {
     float       *lp;                /* (V) */
 } Softmax;
 
-static void *make(const Spec *s, const Exec *e, Params *ps, const long *freq, int V, int d, Arena *a)
+static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d, Arena *a)
 {
-    (void)freq;
+    const int V = data->V;
     Softmax *h = arena_get(a, sizeof *h);
     const size_t threads = (size_t)e->threads;
     *h = (Softmax){ .exec = e, .V = V, .d = d, .chunk = head_chunk(V),

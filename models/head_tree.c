@@ -126,8 +126,9 @@ static Block *block_new(const Tree *h, Arena *a)
     return b;
 }
 
-static void *make(const Spec *s, const Exec *e, Params *ps, const long *freq, int V, int d, Arena *a)
+static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d, Arena *a)
 {
+    const int V = data->V;
     Tree *h = arena_get(a, sizeof *h);
     const long C = spec_int(s, "classes");
     if (C < 0 || C > V) die("classes=%ld: expected 1 to the %d words of the vocabulary, or 0 for their square root", C, V);
@@ -139,7 +140,7 @@ static void *make(const Spec *s, const Exec *e, Params *ps, const long *freq, in
     h->place = arena_raw(a, sizeof(int) * words);
     h->start = arena_get(a, sizeof(int) * (size_t)(h->C + 1));
     h->mass = arena_raw(a, sizeof(double) * (size_t)h->C);
-    assign(h, s, freq, a);
+    assign(h, s, data->freq, a);
     h->cls = head_matrix(s, ps, "head.class.weight", h->C, d, 0);
     h->leaf = head_rows(s, ps, "head.leaf.weight", V, d, 1);
     h->chunk = head_chunk(h->C + h->most);

@@ -50,7 +50,7 @@ static Setup *set_up(const char *name, int V, int words, const char *const *word
     s->V = V;
     param_normal(params_add(s->ps, "embedding.weight", (int[]){ V, D, 0 }, GROUP_ADAMW, OWNER_CORE), 1, 0, 0.4);
     s->def = head_find(name);
-    s->h = s->def->make(spec, e, s->ps, freq, V, D, &arena);
+    s->h = s->def->make(spec, e, s->ps, &(HeadData){ .V = V, .freq = freq }, D, &arena);
     for (int i = 0; i < N * D; i++) s->x[i] = (float)rng_normal(&rng);
     for (int i = 0; i < N; i++) s->y[i] = (int)rng_below(&rng, (uint64_t)V);
     return s;
