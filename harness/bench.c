@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The command bench: its words, the rounds, the table, the records.
  *
- *     for each group:  check every cell -> iterations = SAMPLE_S / the fastest, once for all of them ->
+ *     for each group:  check every cell -> iterations = SAMPLE_S / the fastest, once for all of them (see FAR) ->
  *                      rounds of all cells in random order, one sample each -> medians with intervals
  * So what disturbs the machine meets every cell alike, and no cell is timed with another number of iterations than its
  * neighbours. */
@@ -143,23 +143,28 @@ static void take(void *ctx, int bench, const char *name, int round, double ns, l
 }
 
 /* ---- one group ---- */
-static long shared_iterations(Bench *b)
+/* One number for all, but for what is FAR slower than the fastest: that takes fewer, and its samples are longer all the same */
+enum { FAR = 20 };
+static void choose_iterations(Bench *b)
 {
     double fastest = 0;
     for (int i = 0; i < b->n; i++) {
-        const BenchCell *c = b->cell[i];
+        BenchCell *c = b->cell[i];
         if (c->broken) continue;
         c->work(c->ctx, 1);
-        if (c->idle && b->n > 1) continue;
         for (int k = 0; k < 3; k++) {      /* the least: a call that was disturbed says too much */
             const double ns = bench_time(c->work, c->ctx, SAMPLE_S / 10, NULL);
-            if (fastest == 0 || ns < fastest) fastest = ns;
+            if (k == 0 || ns < c->guess_ns) c->guess_ns = ns;
         }
+        if (!(c->idle && b->n > 1) && (fastest == 0 || c->guess_ns < fastest)) fastest = c->guess_ns;
     }
-    return fastest > 0 ? (long)ceil(SAMPLE_S * 1e9 / fastest) : 1;
+    for (int i = 0; i < b->n; i++) {
+        const double slower = fastest > 0 ? b->cell[i]->guess_ns / fastest : 1;
+        b->cell[i]->iters = fastest > 0 ? (long)ceil(SAMPLE_S * 1e9 / fastest / (slower > FAR ? slower / FAR : 1)) : 1;
+    }
 }
 
-static void rounds(Bench *b, long iters)
+static void rounds(Bench *b)
 {
     int order[MOST_CELLS], n = 0;
     for (int i = 0; i < b->n; i++) {
@@ -176,7 +181,7 @@ static void rounds(Bench *b, long iters)
         }
         for (b->position = 0; b->position < n; b->position++) {
             b->now = b->cell[order[b->position]];
-            gbench_run(b->g, b->now->id, iters, r);
+            gbench_run(b->g, b->now->id, b->now->iters, r);
         }
     }
 }
@@ -256,7 +261,8 @@ static int by_time(const void *x, const void *y)
 
 void bench_group(Bench *b)
 {
-    if (b->n) rounds(b, shared_iterations(b));
+    choose_iterations(b);
+    rounds(b);
     for (int i = 0; i < b->n; i++)
         if (!b->cell[i]->broken) b->cell[i]->time = stats_median(b->cell[i]->ns, b->cell[i]->samples, LEVEL, &b->group);
     qsort(b->cell, (size_t)b->n, sizeof *b->cell, by_time);

@@ -27,6 +27,8 @@ typedef struct BenchCell {
     /* filled by bench_group */
     double     *ns;              /* (rounds) */
     int         id, samples;
+    long        iters;           /* of a sample */
+    double      guess_ns;        /* what calibration found */
     Interval    time;            /* ns of an iteration */
 } BenchCell;
 

@@ -44,10 +44,11 @@ typedef struct {
     const Shape         *s;
     const TernaryKernel *k;
     const Gemm          *gemm;        /* one of the two */
-    int      bits, by_n;
+    int      bits, by_n, dense8;      /* dense8: gemm's u8s8 */
     char    *weight, *room;           /* copies of the weight, one after the other; prepared activations */
     size_t   size, each;              /* of a copy; of a thread's room */
     long     copies, at;
+    int32_t *co;                      /* (rows) -128 sum of the weight's row, of dense8 */
     int32_t *y;                       /* (n, rows); of a dense product: float */
 } Job;
 
@@ -104,6 +105,20 @@ static void run_dense(void *ctx, long iters)
         gemm(j->gemm, 'N', 'T', s->n, s->rows, s->cols, 1, s->xf, s->cols, (const float *)next_copy(j), s->cols, 0, (float *)j->y, s->rows);
 }
 
+static void run_dense8(void *ctx, long iters)
+{
+    Job *j = ctx;
+    const Shape *s = j->s;
+    const long all = (long)s->n * s->cols;
+    for (; iters > 0; iters--) {
+        const int8_t *w = (const int8_t *)next_copy(j);
+        uint8_t *x = (uint8_t *)j->room;
+#pragma omp parallel for simd num_threads(s->threads) schedule(static)
+        for (long i = 0; i < all; i++) x[i] = (uint8_t)(s->x[8][i] ^ -128);
+        gemm_u8s8(j->gemm, s->n, s->rows, s->cols, x, s->cols, w, s->cols, j->y, s->rows, j->co);
+    }
+}
+
 /* ---- checks ---- */
 /* Against the definition: all of y, or so many random ones. Poisoned first, so what is not written shows. */
 static const char *check(Job *j, GbenchWork *run, uint64_t seed, Arena *a)
@@ -123,9 +138,9 @@ static const char *check(Job *j, GbenchWork *run, uint64_t seed, Arena *a)
         for (int c = 0; c < s->cols; c++) sum += w[c] * x[c];
         float f;
         memcpy(&f, &j->y[at], sizeof f);
-        if (j->gemm && !(f == (float)sum))
+        if (j->gemm && !j->dense8 && !(f == (float)sum))
             return arena_text(a, "y[%d][%d] is %g, expected %d (seed %llu)", t, r, (double)f, sum, (unsigned long long)seed);
-        if (!j->gemm && j->y[at] != sum)
+        if ((!j->gemm || j->dense8) && j->y[at] != sum)
             return arena_text(a, "y[%d][%d] is %d, expected %d (seed %llu)", t, r, j->y[at], sum, (unsigned long long)seed);
     }
     return NULL;
@@ -154,7 +169,8 @@ static void limit(Bench *b, BenchCell *c, const Job *j, int cold)
     double ns = 0;
     if (j->gemm) {
         const unsigned has = cpu_has();
-        compute = has & CPU_NEON ? "f32_fma_neon" : has & CPU_AVX512 ? "f32_fma512" : has & CPU_AVX2 ? "f32_fma256" : "f32_fma128";
+        compute = j->dense8 && has & CPU_VNNI ? "int8_vnni512" : has & CPU_NEON ? "f32_fma_neon" : has & CPU_AVX512 ? "f32_fma512"
+                : has & CPU_AVX2 ? "f32_fma256" : "f32_fma128";
         const double peak = bench_peak(b, compute, s->threads);
         if (peak > 0) ns = 2 * weights * s->n / peak * 1e9;
     } else for (size_t i = 0; i < sizeof costs / sizeof *costs; i++) {
@@ -202,18 +218,24 @@ static void add_ternary(Bench *b, const Shape *s, const TernaryKernel *k, int bi
     limit(b, c, j, cold);
 }
 
-static void add_dense(Bench *b, const Shape *s, const Gemm *g, int cold, const char *name)
+static void add_dense(Bench *b, const Shape *s, const Gemm *g, int dense8, int cold, const char *name)
 {
     Arena *a = bench_arena(b);
     Job *j = arena_get(a, sizeof *j);
+    GbenchWork *work = dense8 ? run_dense8 : run_dense;
     const size_t all = (size_t)s->rows * (size_t)s->cols;
-    *j = (Job){ .s = s, .gemm = g, .size = whole_lines(sizeof(float) * all) };
+    *j = (Job){ .s = s, .gemm = g, .dense8 = dense8, .size = whole_lines((dense8 ? 1 : sizeof(float)) * all) };
     fill_copies(j, cold, a);
-    for (size_t i = 0; i < all; i++) ((float *)j->weight)[i] = s->w[i];
+    if (dense8) {
+        memcpy(j->weight, s->w, all);
+        j->room = arena_raw(a, (size_t)s->n * (size_t)s->cols);
+        j->co = arena_get(a, sizeof *j->co * (size_t)s->rows);
+        for (size_t i = 0; i < all; i++) j->co[i / (size_t)s->cols] -= 128 * s->w[i];
+    } else for (size_t i = 0; i < all; i++) ((float *)j->weight)[i] = s->w[i];
     spread_copies(j);
     j->y = arena_raw(a, sizeof *j->y * (size_t)s->n * (size_t)s->rows);
-    BenchCell *c = bench_cell(b, name, run_dense, j);
-    if ((c->broken = check(j, run_dense, bench_plan(b)->seed, a))) return;
+    BenchCell *c = bench_cell(b, name, work, j);
+    if ((c->broken = check(j, work, bench_plan(b)->seed, a))) return;
     c->ops = 2.0 * s->rows * s->cols * s->n;
     c->bytes = (double)j->size;
     limit(b, c, j, cold);
@@ -261,6 +283,23 @@ static void add_kernel(Bench *b, Shape *s, int at, int i, int cold, Parts *parts
     }
 }
 
+/* sgemm_<provider>, and u8s8_<provider> where it has that product */
+static void add_provider(Bench *b, Shape *s, int at, int i, int thread, int cold, Parts *parts)
+{
+    const char *provider = gemm_providers[i].name, *why;
+    for (int dense8 = 0; dense8 < 2; dense8++) {
+        const char *name = cell_name(dense8 ? "u8s8_" : "sgemm_", provider, s, 8, cold, bench_arena(b));
+        const int slow = !strcmp(provider, "portable") && (double)s->rows * s->cols * s->n > SLOW_MOST;
+        if (slow || !bench_wants(b, name)) continue;
+        const Gemm **g = &parts->gemm[i][thread];
+        if (!*g) *g = gemm_open(provider, s->threads, bench_home(b), &why);
+        if (!*g) bench_skip(b, name, why);
+        if (!*g || (dense8 && !(*g)->u8s8)) continue;
+        if (!s->w) fill_shape(s, at, bench_plan(b)->seed, bench_arena(b));
+        add_dense(b, s, *g, dense8, cold, name);
+    }
+}
+
 static void one_group(Bench *b, int shape, int batch, int thread, Parts *parts)
 {
     const BenchPlan *p = bench_plan(b);
@@ -269,19 +308,7 @@ static void one_group(Bench *b, int shape, int batch, int thread, Parts *parts)
     const int at = (shape * BATCHES + batch) * BENCH_THREADS + thread;
     for (int cold = 0; cold <= (p->cold && s->n == 1); cold++) {
         for (int i = 0; p->kernels[i]; i++) add_kernel(b, s, at, i, cold, parts);
-        for (int i = 0; gemm_providers[i].name; i++) {
-            const char *name = cell_name("sgemm_", gemm_providers[i].name, s, 8, cold, bench_arena(b)), *why;
-            const int slow = !strcmp(gemm_providers[i].name, "portable") && (double)s->rows * s->cols * s->n > SLOW_MOST;
-            if (slow || !bench_wants(b, name)) continue;
-            const Gemm **g = &parts->gemm[i][thread];
-            if (!*g) *g = gemm_open(gemm_providers[i].name, s->threads, bench_home(b), &why);
-            if (!*g) {
-                bench_skip(b, name, why);
-                continue;
-            }
-            if (!s->w) fill_shape(s, at, p->seed, bench_arena(b));
-            add_dense(b, s, *g, cold, name);
-        }
+        for (int i = 0; gemm_providers[i].name; i++) add_provider(b, s, at, i, thread, cold, parts);
     }
     bench_group(b);
 }

@@ -53,6 +53,16 @@ static void dnnl_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k, flo
     CHECK(((DnnlSgemm *)g->entry)(ta, tb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc) == 0);
 }
 
+/* C = (A - ao) (B - bo)' + co; offset 'R': co is a row, added to every row */
+typedef int DnnlU8s8(char ta, char tb, char offset, int64_t m, int64_t n, int64_t k, float alpha, const uint8_t *A, int64_t lda,
+                     uint8_t ao, const int8_t *B, int64_t ldb, int8_t bo, float beta, int32_t *C, int64_t ldc, const int32_t *co);
+
+static void dnnl_u8s8(const Gemm *g, int m, int n, int k, const uint8_t *A, int lda, const int8_t *B, int ldb, int32_t *C,
+                      int ldc, const int32_t *co)
+{
+    CHECK(((DnnlU8s8 *)g->entry8)('N', 'T', 'R', m, n, k, 1, A, lda, 0, B, ldb, 0, 0, C, ldc, co) == 0);
+}
+
 static const char *dnnl_load(Gemm *g)
 {
     static const struct { int bits; const char *name; } isas[] = {
@@ -65,6 +75,8 @@ static const char *dnnl_load(Gemm *g)
     int (*isa)(void) = (int (*)(void))symbol(lib, "dnnl_get_effective_cpu_isa");
     g->entry = symbol(lib, "dnnl_sgemm");
     g->sgemm = dnnl_sgemm;
+    g->entry8 = symbol(lib, "dnnl_gemm_u8s8s32");
+    g->u8s8 = g->entry8 ? dnnl_u8s8 : NULL;
     if (!g->entry || !isa) return "libdnnl.so.2 lacks dnnl_sgemm or dnnl_get_effective_cpu_isa";
     snprintf(g->core, sizeof g->core, "isa 0x%x", (unsigned)isa());
     for (size_t i = 0; i < sizeof isas / sizeof *isas; i++)
@@ -120,24 +132,45 @@ const Gemm *gemm_open(const char *name, int threads, Arena *a, const char **why)
     return NULL;
 }
 
+/* part t of `parts` of whole in multiples of 16; 0: nothing is left for it */
+static int share(int whole, int t, int parts, int *lo, int *hi)
+{
+    const int step = 16, blocks = (whole + step - 1) / step;
+    *lo = (int)((long)blocks * t / parts) * step;
+    *hi = (int)((long)blocks * (t + 1) / parts) * step;
+    if (*hi > whole) *hi = whole;
+    return *lo < *hi;
+}
+
 void gemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha, const float *A, int lda,
           const float *B, int ldb, float beta, float *C, int ldc)
 {
-    const int parts = g->threads, by_rows = m >= n, whole = by_rows ? m : n, step = 16;
+    const int parts = g->threads, by_rows = m >= n;
     if (parts == 1 || (double)m * n * k < 64e3) {
         gemm1(g, ta, tb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc);
         return;
     }
 #pragma omp parallel for num_threads(parts) schedule(static, 1)
     for (int t = 0; t < parts; t++) {
-        const int blocks = (whole + step - 1) / step;
-        int lo = (int)((long)blocks * t / parts) * step, hi = (int)((long)blocks * (t + 1) / parts) * step;
-        if (hi > whole) hi = whole;
-        if (lo >= hi) continue;
+        int lo, hi;
+        if (!share(by_rows ? m : n, t, parts, &lo, &hi)) continue;
         if (by_rows)
             gemm1(g, ta, tb, hi - lo, n, k, alpha, ta == 'T' ? A + lo : A + (size_t)lo * lda, lda, B, ldb, beta,
                   C + (size_t)lo * ldc, ldc);
         else
             gemm1(g, ta, tb, m, hi - lo, k, alpha, A, lda, tb == 'T' ? B + (size_t)lo * ldb : B + lo, ldb, beta, C + lo, ldc);
+    }
+}
+
+void gemm_u8s8(const Gemm *g, int m, int n, int k, const uint8_t *A, int lda, const int8_t *B, int ldb, int32_t *C, int ldc,
+               const int32_t *co)
+{
+    const int parts = g->threads, by_rows = m >= n;
+#pragma omp parallel for num_threads(parts) schedule(static, 1) if(parts > 1)
+    for (int t = 0; t < parts; t++) {
+        int lo, hi;
+        if (!share(by_rows ? m : n, t, parts, &lo, &hi)) continue;
+        if (by_rows) g->u8s8(g, hi - lo, n, k, A + (size_t)lo * lda, lda, B, ldb, C + (size_t)lo * ldc, ldc, co);
+        else g->u8s8(g, m, hi - lo, k, A, lda, B + (size_t)lo * ldb, ldb, C + lo, ldc, co + lo);
     }
 }

@@ -13,11 +13,15 @@
 typedef struct Gemm Gemm;
 typedef void GemmSgemm(const Gemm *, char ta, char tb, int m, int n, int k, float alpha, const float *A, int lda,
                        const float *B, int ldb, float beta, float *C, int ldc);
+typedef void GemmU8s8(const Gemm *, int m, int n, int k, const uint8_t *A, int lda, const int8_t *B, int ldb, int32_t *C,
+                      int ldc, const int32_t *co);
 struct Gemm {
     const char *name;        /* "openblas" "dnnl" "portable" */
     char        core[64];    /* what the library says it runs: "SkylakeX", "avx512_core", "C loops" */
     GemmSgemm  *sgemm;       /* on the calling thread */
     void      (*entry)(void);/* the library's own function */
+    GemmU8s8   *u8s8;        /* NULL: it has none */
+    void      (*entry8)(void);
     int         threads;     /* used by gemm() */
 };
 
@@ -37,4 +41,9 @@ static inline void gemm1(const Gemm *g, char ta, char tb, int m, int n, int k, f
 {
     g->sgemm(g, ta, tb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc);
 }
+
+/* The dense int8 baseline: C (m,n) = A B' + co, A (m,k) unsigned, B (n,k) signed, co (n) added to every row (x + 128 for a
+ * signed x asks for co[j] = -128 sum B[j]); for providers with g->u8s8. Threads as gemm. */
+void gemm_u8s8(const Gemm *g, int m, int n, int k, const uint8_t *A, int lda, const int8_t *B, int ldb, int32_t *C, int ldc,
+               const int32_t *co);
 #endif
