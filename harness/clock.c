@@ -3,7 +3,8 @@
 #include <time.h>
 
 const char *const phase_names[PHASES] = { "data", "core.forward", "core.backward", "head.forward", "head.backward",
-                                          "core.update", "head.update", "other" };
+                                          "core.update", "head.update", "other",
+                                          "core.linear.forward", "core.linear.backward" };
 
 double clock_now(void)
 {

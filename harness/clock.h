@@ -6,8 +6,8 @@
 #ifndef CLOCK_H
 #define CLOCK_H
 typedef enum { PHASE_DATA, PHASE_CORE_FORWARD, PHASE_CORE_BACKWARD, PHASE_HEAD_FORWARD, PHASE_HEAD_BACKWARD,
-               PHASE_CORE_UPDATE, PHASE_HEAD_UPDATE, PHASE_OTHER, PHASES } Phase;
-extern const char *const phase_names[PHASES];       /* "data" "core.forward" ... */
+               PHASE_CORE_UPDATE, PHASE_HEAD_UPDATE, PHASE_OTHER, PHASE_LINEAR_FORWARD, PHASE_LINEAR_BACKWARD, PHASES } Phase;
+extern const char *const phase_names[PHASES];       /* "data" "core.forward" ...; the ternary layers of the core apart */
 
 double clock_now(void);                             /* seconds, monotonic */
 typedef struct { double last, sum[PHASES]; } Laps;

@@ -13,7 +13,7 @@ typedef struct { Tape *t; Var in[MAX_IN]; Grad grad[MAX_IN]; Param *p[2]; const 
 typedef struct { const char *name; int in, cols; int shape[2][4]; Var (*build)(const Case *); } Op;
 
 static Var embed(const Case *c)   { return op_embed(c->t, c->p[0], c->tok, B * T); }
-static Var rmsnorm(const Case *c) { return op_rmsnorm(c->t, c->in[0], c->p[0], 1e-6); }
+static Var rmsnorm(const Case *c) { return op_rmsnorm(c->t, c->in[0], c->p[0], 1e-6, 0); }
 static Var linear(const Case *c)  { return op_linear(c->t, c->in[0], c->p[0], 0); }
 static Var add(const Case *c)     { return op_add(c->t, c->in[0], c->in[1]); }
 static Var mul(const Case *c)     { return op_mul(c->t, c->in[0], c->in[1]); }
@@ -65,7 +65,7 @@ static void bench_make(Bench *b, const Op *op, Tape *t, Arena *a, Rng *r)
     for (int i = 0; i < op->in; i++) {
         const long n = (long)B * T * op->cols;
         b->c.grad[i] = (Grad){ arena_get(a, sizeof(float) * (size_t)n), sizeof(float) * (size_t)n, 1 };
-        b->c.in[i] = (Var){ normal(a, n, r), &b->c.grad[i], B * T, op->cols };
+        b->c.in[i] = (Var){ normal(a, n, r), &b->c.grad[i], B * T, op->cols, NULL };
         add_block(b, b->c.in[i].v, b->c.grad[i].p, n, a);
     }
     for (int i = 0; i < 2 && op->shape[i][0]; i++) {
@@ -210,7 +210,7 @@ static const char *ternary_linear(const Exec *e, const char *quant, const char *
     Param *w = params_add(ps, "w", (int[]){ rows, cols, 0 }, GROUP_NORMUON, OWNER_CORE);
     param_normal(w, seed, 1, 0.1);
     Grad dx_ = { arena_get(a, sizeof(float) * (size_t)(n * cols)), sizeof(float) * (size_t)(n * cols), 1 };
-    Var x = { normal(a, (long)n * cols, &r), &dx_, n, cols };
+    Var x = { normal(a, (long)n * cols, &r), &dx_, n, cols, NULL };
     float *dy = normal(a, (long)n * rows, &r);
     tape_reset(t, 1);
     Var y = op_linear(t, x, w, 1);
@@ -243,7 +243,7 @@ static Back back_make(const char *quant, uint64_t seed, Arena *a)
     for (int i = 0; words[i]; i++) if (spec_set(b.s, words[i])) CHECK(0);
     b.w = params_add(params_new(a), "w", (int[]){ b.rows, b.cols, 0 }, GROUP_NORMUON, OWNER_CORE);
     param_normal(b.w, seed, 1, 0.1);
-    b.x = (Var){ normal(a, (long)b.n * b.cols, &r), NULL, b.n, b.cols };
+    b.x = (Var){ normal(a, (long)b.n * b.cols, &r), NULL, b.n, b.cols, NULL };
     float *dy = normal(a, (long)b.n * b.rows, &r);
     for (int i = 0; i < b.n; i++)                      /* gradients are small, and not all alike */
         for (int j = 0; j < b.rows; j++) dy[(size_t)i * b.rows + j] *= i == 3 ? 0 : 1e-6f * (float)(1 + i);
@@ -262,7 +262,7 @@ static void back_draws(const Back *b, const Exec *e, int draws, float *out, Aren
     b->w->cache = NULL;
     for (int k = 0; k < draws; k++) {
         Grad g = { k % 2 ? out + (size_t)k * all : NULL, sizeof(float) * all, 0 };
-        Var x = { b->x.v, &g, b->n, b->cols };
+        Var x = { b->x.v, &g, b->n, b->cols, NULL };
         for (size_t i = 0; i < all && g.p; i++) g.p[i] = there;
         tape_reset(t, 1);
         Var y = op_linear(t, x, b->w, 1);
@@ -353,6 +353,37 @@ static const char *random_back(const Exec *e, const char *quant, uint64_t seed, 
                             (unsigned long long)seed) : NULL;
 }
 
+/* RMSNorm and quantisation in one pass give what they give one after the other, to the bit; every code within half a step
+ * of its value; the row of zeros too. And max finds what a loop finds. */
+static const char *fused_rows(const F32 *f, uint64_t seed, Arena *a)
+{
+    enum { ROWS = 5, MOST = 683 };
+    static const int widths[] = { 1, 3, 31, 64, 256, MOST };
+    Rng r = rng_at(seed, STREAM_CHECK, 79);
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        const int d = widths[i], bits = 1 + (int)rng_below(&r, 8);
+        const size_t all = (size_t)ROWS * (size_t)d;
+        float *x = normal(a, (long)all, &r), *gain = normal(a, d, &r), y[2][ROWS * MOST], rstd[2][ROWS], inv[2][ROWS];
+        int8_t q[2][ROWS * MOST];
+        memset(x + d, 0, sizeof *x * (size_t)d);
+        f->rmsnorm(y[0], rstd[0], x, gain, ROWS, d, 1e-6f);
+        f->quant_rows(q[0], inv[0], y[0], ROWS, d, bits);
+        f->rmsnorm_quant(y[1], rstd[1], q[1], inv[1], x, gain, ROWS, d, 1e-6f, bits);
+        if (memcmp(y[0], y[1], sizeof(float) * all) || memcmp(rstd[0], rstd[1], sizeof rstd[0]) || memcmp(q[0], q[1], all) ||
+            memcmp(inv[0], inv[1], sizeof inv[0]))
+            return arena_text(a, "rmsnorm_quant (%s, d %d, %d bits) differs from rmsnorm and quant_rows", f->isa, d, bits);
+        for (size_t k = 0; k < all; k++)
+            if (bits > 1 && fabsf(y[0][k] - inv[0][k / (size_t)d] * q[0][k]) > 0.50001f * inv[0][k / (size_t)d])
+                return arena_text(a, "quant_rows (%s, d %d, %d bits): %g became %d steps of %g", f->isa, d, bits, (double)y[0][k],
+                                  q[0][k], (double)inv[0][k / (size_t)d]);
+        float top = -INFINITY;
+        for (int k = 0; k < d; k++) top = fmaxf(top, x[k] - 9);
+        for (int k = 0; k < d; k++) y[0][k] = x[k] - 9;
+        if (f->max(y[0], d) != top) return arena_text(a, "max (%s, n %d) is %g, expected %g", f->isa, d, (double)f->max(y[0], d), (double)top);
+    }
+    return NULL;
+}
+
 static const char *with_table(const F32 *f, int threads, uint64_t seed, Arena *a)
 {
     const char *why = NULL;
@@ -374,6 +405,7 @@ static const char *with_table(const F32 *f, int threads, uint64_t seed, Arena *a
     static const char *const quants[] = { "v3", "absmean" }, *const acts[] = { "f32", "int8" };
     for (int q = 0; q < 4 && !why; q++) why = ternary_linear(e, quants[q / 2], acts[q % 2], seed, a);
     for (int q = 0; q < 2 && !why; q++) why = random_back(e, quants[q], seed, a);
+    if (!why) why = fused_rows(f, seed, a);
     tape_drop(t);
     if (!why) arena_reset(a, at);
     return why;

@@ -282,9 +282,9 @@ static void bitlinear_unit(Parity *p)
     Tape *t = tape_new(e, s, p->arena, PASS_BYTES);
     tape_reset(t, 1);
     Grad dx = { arena_get(p->arena, sizeof(float) * (size_t)n), sizeof(float) * (size_t)n, 1 };
-    Var in = { arena_get(p->arena, sizeof(float) * (size_t)n), &dx, xs[0], xs[1] };
+    Var in = { arena_get(p->arena, sizeof(float) * (size_t)n), &dx, xs[0], xs[1], NULL };
     memcpy(in.v, x, sizeof(float) * (size_t)n);
-    Var xn = op_rmsnorm(t, in, g, json_real_value(json_object_get(json_object_get(p->manifest, "meta"), "eps")));
+    Var xn = op_rmsnorm(t, in, g, json_real_value(json_object_get(json_object_get(p->manifest, "meta"), "eps")), 1);
     compare(p, "act", "xn", xn.v, n);
     Var y = op_linear(t, xn, W, 1);
     compare(p, "act", "y", y.v, (long)y.rows * y.cols);

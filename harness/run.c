@@ -13,7 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { CHECKED_SHAPES = 20, WARM_STEPS = 2 };
+enum { CHECKED_SHAPES = 20, WARM_STEPS = 2, COMPARE_EVERY = 100 };
 typedef struct { int B, T, accum, frozen; } Plan;              /* of one step */
 
 /* FlashLM v3's schedule of phases: T 64, 128, 256; accumulation 4, at T 256 8; the embedding frozen at first */
@@ -77,6 +77,14 @@ static double head_pass(Trainer *t, const float *x, const int *y, float *dx, int
         laps_mark(&t->laps, PHASE_HEAD_BACKWARD);
     }
     return loss;
+}
+
+/* a ternary layer within the core's way forward or back */
+static void linear_lap(void *laps, Lap what)
+{
+    static const Phase until_now[] = { [LAP_FORWARD] = PHASE_CORE_FORWARD, [LAP_FORWARD_END] = PHASE_LINEAR_FORWARD,
+                                       [LAP_BACK] = PHASE_CORE_BACKWARD, [LAP_BACK_END] = PHASE_LINEAR_BACKWARD };
+    laps_mark(laps, until_now[what]);
 }
 
 static double micro_batch(Trainer *t, const Plan *p, int micro, int supervised)
@@ -144,7 +152,9 @@ static void train_step(Trainer *t, const Budget *budget)
     make_room(t, n);
     laps_start(&t->laps);
     const double began = t->laps.last;
+    const int compare = spec_is(s->spec, "bwd", "int8") && s->step % COMPARE_EVERY == COMPARE_EVERY - 1;
     double loss = 0;
+    tape_compare(s->tape, compare);
     params_find(s->params, "embedding.weight")->frozen = p.frozen;
     for (int micro = 0; micro < p.accum; micro++) loss += micro_batch(t, &p, micro, supervised);
     update(t, optim_schedule(s->spec, s->step, progress_of(s, budget)));
@@ -152,6 +162,7 @@ static void train_step(Trainer *t, const Budget *budget)
     const double seconds = t->laps.last - began;
     for (int k = 0; k < PHASES; k++) rec_span(t->rec, phase_names[k], s->step, t->laps.sum[k]);
     rec_num(t->rec, "step_s", s->step, seconds);
+    if (compare) rec_num(t->rec, "bwd_cosine", s->step, tape_cosine(s->tape));
     if (computes(s)) rec_num(t->rec, "loss", s->step, loss / supervised / p.accum);
     rec_flush(t->rec);
     s->step++;
@@ -248,6 +259,7 @@ void run_cell(const Spec *spec, Rec *rec)
     const char *save = spec_str(spec, "save"), *why;
     Session *s = session_make(spec, 1);
     Trainer t = { .s = s, .rec = rec };
+    tape_laps(s->tape, linear_lap, &t.laps);
     check_kernel(s);
     if (*save && spec_int(spec, "resume") && !access(save, F_OK) && (why = checkpoint_load(s, save))) die("%s", why);
     describe(s, rec);

@@ -36,13 +36,16 @@ WITH c AS MATERIALIZED (
     FROM chosen WHERE run IS NOT NULL)
 SELECT c.experiment, c.position, c.run, count(DISTINCT s.step) AS steps,
        total(s.seconds) FILTER (WHERE phase = 'data')          / count(DISTINCT s.step) AS data,
-       total(s.seconds) FILTER (WHERE phase = 'core.forward')  / count(DISTINCT s.step) AS core_forward,
-       total(s.seconds) FILTER (WHERE phase = 'core.backward') / count(DISTINCT s.step) AS core_backward,
+       total(s.seconds) FILTER (WHERE phase IN ('core.forward', 'core.linear.forward')) / count(DISTINCT s.step) AS core_forward,
+       total(s.seconds) FILTER (WHERE phase IN ('core.backward', 'core.linear.backward')) / count(DISTINCT s.step) AS core_backward,
        total(s.seconds) FILTER (WHERE phase = 'core.update')   / count(DISTINCT s.step) AS core_update,
        total(s.seconds) FILTER (WHERE phase = 'other')         / count(DISTINCT s.step) AS other,
        total(s.seconds) FILTER (WHERE phase = 'head.forward')  / count(DISTINCT s.step) AS head_forward,
        total(s.seconds) FILTER (WHERE phase = 'head.backward') / count(DISTINCT s.step) AS head_backward,
        total(s.seconds) FILTER (WHERE phase = 'head.update')   / count(DISTINCT s.step) AS head_update,
+       -- of core_forward and core_backward, the ternary layers
+       total(s.seconds) FILTER (WHERE phase = 'core.linear.forward')  / count(DISTINCT s.step) AS linear_forward,
+       total(s.seconds) FILTER (WHERE phase = 'core.linear.backward') / count(DISTINCT s.step) AS linear_backward,
        total(s.seconds) / count(DISTINCT s.step) AS step_s
 FROM c JOIN span s ON s.run = c.run AND s.step >= c.from_step
 GROUP BY c.experiment, c.position;
@@ -88,7 +91,7 @@ ORDER BY n.experiment, n.position;
 -- per ok run: seconds of each phase per step
 CREATE VIEW time_split_run AS
 SELECT r.experiment, r.position, r.label, r.seed, r.head, r.arithmetic, p.data, p.core_forward, p.core_backward, p.core_update,
-       p.other, p.head_forward, p.head_backward, p.head_update, p.step_s, p.steps, r.head_share, r.v_share, r.tokens_per_s,
+       p.other, p.head_forward, p.head_backward, p.head_update, p.linear_forward, p.linear_backward, p.step_s, p.steps, r.head_share, r.v_share, r.tokens_per_s,
        r.supervised_per_s, r.nll, r.nll_floor, r.kernel, r.cpu, r.cores, r.run
 FROM result r JOIN phase p ON p.experiment = r.experiment AND p.position = r.position
 WHERE r.status = 'ok'
@@ -103,6 +106,7 @@ SELECT experiment, head, arithmetic, label,
        100 * avg(core_backward / step_s) AS core_backward, 100 * avg(core_update / step_s) AS core_update,
        100 * avg(other / step_s) AS other, 100 * avg(head_forward / step_s) AS head_forward,
        100 * avg(head_backward / step_s) AS head_backward, 100 * avg(head_update / step_s) AS head_update,
+       100 * avg(linear_forward / step_s) AS linear_forward, 100 * avg(linear_backward / step_s) AS linear_backward,
        100 * avg(head_share) AS head_share, 100 * avg(v_share) AS v_share, 1000 * avg(step_s) AS step_ms,
        avg(tokens_per_s) AS tokens_per_s, avg(supervised_per_s) AS supervised_per_s, count(*) AS n, sum(steps) AS steps,
        max(cpu) AS cpu, max(cores) AS cores

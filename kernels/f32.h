@@ -46,6 +46,12 @@ typedef struct F32 {
     /* quantise rows to int8: s = 127 / max(absmax, 1e-5), q = round half even (x s) in [-128, 127];
      * inv[t] = 1/s (arXiv 2406.02528, eq. of BitLinear) for act_bits 8; 2^(b-1)-1 in place of 127 for b bits */
     void   (*quant_rows)(int8_t *q, float *inv, const float *x, int n, int d, int act_bits);
+    /* rmsnorm and quant_rows of its y in one pass over memory; the same values as one after the other */
+    void   (*rmsnorm_quant)(float *y, float *rstd, int8_t *q, float *inv, const float *x, const float *gain, int n, int d,
+                            float eps, int act_bits);
+    /* one row rounded at random: q = floor(x / inv + u), u uniform in [0, 1) drawn from seed, inv = max|x| / 127, 0 for a
+     * row of zeros: E q inv = x */
+    void   (*round_row)(int8_t *q, float *inv, const float *x, int d, uint64_t seed);
 
     /* causal dilated grouped convolution, both filters of a gated mixer at once, groups [g0, g1) of B sequences of T rows:
      *   a[t][o] = sum_i sum_j wa[o][i][j] x[t - (k-1-j) dil][group(o) d/groups + i], the same for b with wb

@@ -72,30 +72,44 @@ static float sum(const float *x, long n)
     return s;
 }
 
-/* by lanes: a reduction(max) over floats is not vectorised by every compiler without finite-math */
-static inline float max_of(const float *x, long n, float least, int absolute)
+/* Maxima by integers, whose reduction every compiler vectorises: a float's bits, with the negative ones turned round, are
+ * ordered as the floats are. The map is its own inverse. */
+static inline int32_t ordered(int32_t b) { return b ^ (b >> 31 & 0x7fffffff); }
+
+static inline int32_t bits_of(const float *x)
 {
-    enum { W = 32 };
-    float lane[W], m = least;
-    long i = 0;
-    for (int l = 0; l < W; l++) lane[l] = least;
-    for (; i + W <= n; i += W)
-#pragma omp simd
-        for (int l = 0; l < W; l++) {
-            const float v = absolute ? fabsf(x[i + l]) : x[i + l];
-            lane[l] = v > lane[l] ? v : lane[l];
-        }
-    for (int l = 0; l < W; l++) m = lane[l] > m ? lane[l] : m;
-    for (; i < n; i++) {
-        const float v = absolute ? fabsf(x[i]) : x[i];
-        m = v > m ? v : m;
-    }
-    return m;
+    int32_t b;
+    memcpy(&b, x, sizeof b);
+    return b;
+}
+
+static inline float float_of(int32_t b)
+{
+    float x;
+    memcpy(&x, &b, sizeof x);
+    return x;
 }
 
 static float max(const float *x, long n)
 {
-    return max_of(x, n, -INFINITY, 0);
+    int32_t m = ordered((int32_t)0xff800000);      /* -inf */
+#pragma omp simd reduction(max:m)
+    for (long i = 0; i < n; i++) {
+        const int32_t v = ordered(bits_of(x + i));
+        m = v > m ? v : m;
+    }
+    return float_of(ordered(m));
+}
+
+static inline float max_abs(const float *x, long n)
+{
+    int32_t m = 0;
+#pragma omp simd reduction(max:m)
+    for (long i = 0; i < n; i++) {
+        const int32_t v = bits_of(x + i) & 0x7fffffff;
+        m = v > m ? v : m;
+    }
+    return float_of(m);
 }
 
 static float sumexp(const float *x, long n, float shift)
@@ -244,22 +258,75 @@ static void rmsnorm_back(float *dx, float *dgain, const float *dy, const float *
     }
 }
 
+/* One row; 1 / s. Adding the magic number rounds half to even and leaves the integer in the low bits. */
+static inline float quant_row(int8_t *restrict q, const float *restrict x, int d, float levels, float low, float top)
+{
+    const float m = max_abs(x, d), s = levels / (m > 1e-5f ? m : 1e-5f), magic = 12582912.0f;
+#pragma omp simd
+    for (int i = 0; i < d; i++) {
+        float v = x[i] * s;
+        v = v > low ? v : low;
+        v = (v < top ? v : top) + magic;
+        q[i] = (int8_t)bits_of(&v);
+    }
+    return 1.0f / s;
+}
+
+typedef struct { float levels, low, top; } Width;       /* of so many bits; one bit: -1 and 0 */
+static inline Width width_of(int act_bits)
+{
+    const float top = (float)((1 << (act_bits - 1)) - 1);
+    return (Width){ top > 0 ? top : 1, -top - 1, top };
+}
+
 static void quant_rows(int8_t *q, float *inv, const float *x, int n, int d, int act_bits)
 {
-    const float top = (float)((1 << (act_bits - 1)) - 1), low = -top - 1, magic = 12582912.0f;
-    const float levels = top > 0 ? top : 1;
-    for (int t = 0; t < n; t++, x += d, q += d) {
-        const float m = max_of(x, d, 0, 1);
-        const float s = levels / (m > 1e-5f ? m : 1e-5f);
-        inv[t] = 1.0f / s;
-#pragma omp simd
-        for (int i = 0; i < d; i++) {
-            float v = x[i] * s;
-            v = (v + magic) - magic;
-            v = v < low ? low : v > top ? top : v;
-            q[i] = (int8_t)(int)v;
-        }
+    const Width w = width_of(act_bits);
+    for (int t = 0; t < n; t++, x += d, q += d) inv[t] = quant_row(q, x, d, w.levels, w.low, w.top);
+}
+
+/* rmsnorm, then quant_rows, row by row, while the row is in L1 */
+static void rmsnorm_quant(float *y, float *rstd, int8_t *q, float *inv, const float *x, const float *gain, int n, int d,
+                          float eps, int act_bits)
+{
+    const Width w = width_of(act_bits);
+    for (int t = 0; t < n; t++, x += d, y += d, q += d) {
+        rmsnorm(y, rstd + t, x, gain, 1, d, eps);
+        inv[t] = quant_row(q, y, d, w.levels, w.low, w.top);
     }
+}
+
+/* xorshift32 (Marsaglia 2003), one generator per lane */
+enum { DICE = 16 };
+static inline void round_lanes(int8_t *q, const float *x, float s, int n, uint32_t *dice)
+{
+#pragma omp simd
+    for (int l = 0; l < n; l++) {
+        uint32_t b = dice[l];
+        b ^= b << 13;
+        b ^= b >> 17;
+        b ^= b << 5;
+        dice[l] = b;
+        const float up = float_of((int32_t)(0x43000000 | b >> 16));       /* 128 + u, u in steps of 2^-16 */
+        q[l] = (int8_t)((int)(x[l] * s + up) - 128);                       /* positive before it is cut: the floor */
+    }
+}
+
+/* s is a millionth less than 1 / inv, lest 127 + u become 128 */
+static void round_row(int8_t *q, float *inv, const float *x, int d, uint64_t seed)
+{
+    const float top = max_abs(x, d), s = top > 1e-30f ? 126.9999f / top : 0;
+    uint32_t dice[DICE];
+    for (int l = 0; l < DICE; l++) {                     /* splitmix64 (Steele, Lea, Flood 2014) */
+        uint64_t z = seed += 0x9e3779b97f4a7c15u;
+        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+        dice[l] = (uint32_t)(z >> 32) | 1;
+    }
+    *inv = s > 0 ? top / 127.0f : 0;
+    int i = 0;
+    for (; i + DICE <= d; i += DICE) round_lanes(q + i, x + i, s, DICE, dice);
+    round_lanes(q + i, x + i, s, d - i, dice);
 }
 
 static void adamw(float *restrict v, float *restrict g, float *restrict m, float *restrict s, float *restrict ema,
@@ -467,5 +534,5 @@ const F32 F32_TABLE = {
     .exp = exp_shift, .axpy = axpy, .scale = scale, .add = add, .mul = mul, .mul_back = mul_back, .sigmoid = sigmoid,
     .sigmoid_back = sigmoid_back, .silu = silu, .silu_back = silu_back, .relu2_mul = relu2_mul,
     .relu2_mul_back = relu2_mul_back, .gate = gate, .gate_back = gate_back, .rmsnorm = rmsnorm,
-    .rmsnorm_back = rmsnorm_back, .quant_rows = quant_rows, .conv2 = conv2, .conv2_back = conv2_back, .adamw = adamw,
+    .rmsnorm_back = rmsnorm_back, .quant_rows = quant_rows, .rmsnorm_quant = rmsnorm_quant, .round_row = round_row, .conv2 = conv2, .conv2_back = conv2_back, .adamw = adamw,
 };

@@ -109,7 +109,7 @@ static Var mixer(const Flash *m, Tape *t, Var x, int B, float **past, int rec)
 {
     char name[64];
     for (int j = 0; j < m->n_dil; j++) {
-        Var norm = op_rmsnorm(t, x, m->norm[j], EPS);
+        Var norm = op_rmsnorm(t, x, m->norm[j], EPS, 0);
         snprintf(name, sizeof name, "rec%d.conv%d", rec, j);
         x = op_gated_conv(t, x, norm, m->conv_gate[j], m->conv_value[j], B, m->groups, m->k, (int)m->dil[j], *past, name);
         if (*past) *past += (size_t)(m->k - 1) * (size_t)m->dil[j] * (size_t)m->d;
@@ -138,12 +138,12 @@ static Var forward(void *model, Tape *t, const int *tok, int B, int T, float *ca
     Var x = op_embed(t, m->embedding, tok, B * T);
     tape_name(t, "embed", x);
     for (int r = 0; r < m->recursions; r++) {
-        Var a = named(t, r, "norm1", op_rmsnorm(t, x, m->norm1, EPS));
+        Var a = named(t, r, "norm1", op_rmsnorm(t, x, m->norm1, EPS, 0));
         x = op_add(t, x, named(t, r, "mixer", mixer(m, t, a, B, &carry, r)));
-        Var b = named(t, r, "norm2", op_rmsnorm(t, x, m->norm2, EPS));
+        Var b = named(t, r, "norm2", op_rmsnorm(t, x, m->norm2, EPS, 1));
         x = named(t, r, "out", op_add(t, x, named(t, r, "glu", glu(m, t, b))));
     }
-    x = op_rmsnorm(t, x, m->final, EPS);
+    x = op_rmsnorm(t, x, m->final, EPS, 0);
     tape_name(t, "final_hidden", x);
     return x;
 }

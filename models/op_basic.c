@@ -72,17 +72,22 @@ static void norm_back(Tape *t, void *ctx)
     grad_done(t, o->y);
 }
 
-Var op_rmsnorm(Tape *t, Var x, Param *gain, double eps)
+Var op_rmsnorm(Tape *t, Var x, Param *gain, double eps, int to_linear)
 {
     const int d = x.cols, threads = t->exec->threads;
     CHECK(gain->n == d);
     Var y = tape_var(t, x.rows, d, NULL);
     float *rstd = arena_raw(&t->pass, sizeof(float) * (size_t)x.rows);
+    const Quant *quant = to_linear && t->int8 ? quant_room(t, y) : NULL;
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int p = 0; p < threads; p++) {
         long lo, hi;
         part(x.rows, p, threads, 1, &lo, &hi);
-        t->exec->f->rmsnorm(y.v + (size_t)lo * d, rstd + lo, x.v + (size_t)lo * d, gain->v, (int)(hi - lo), d, (float)eps);
+        const size_t at = (size_t)lo * (size_t)d;
+        const int n = (int)(hi - lo);
+        if (quant) t->exec->f->rmsnorm_quant(y.v + at, rstd + lo, quant->q + at, quant->inv + lo, x.v + at, gain->v, n, d,
+                                             (float)eps, t->act_bits);
+        else t->exec->f->rmsnorm(y.v + at, rstd + lo, x.v + at, gain->v, n, d, (float)eps);
     }
     if (t->recording) *(Norm *)tape_note(t, norm_back, sizeof(Norm)) = (Norm){ y, x, gain, rstd };
     return y;
@@ -237,7 +242,7 @@ Var op_gated_conv(Tape *t, Var r, Var x, Param *wg, Param *wv, int B, int groups
     CHECK(!past || x.rows == 1);
     const size_t bytes = sizeof(float) * (size_t)size(x);
     Var y = tape_var(t, x.rows, d, r.g);
-    Var gate = { arena_raw(&t->pass, bytes), NULL, x.rows, d }, value = { arena_raw(&t->pass, bytes), NULL, x.rows, d };
+    Var gate = { arena_raw(&t->pass, bytes), NULL, x.rows, d, NULL }, value = { arena_raw(&t->pass, bytes), NULL, x.rows, d, NULL };
     size_t each;
     float *room = conv_room(t, T, d, groups, k, dil, &each);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)

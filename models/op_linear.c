@@ -112,53 +112,6 @@ static const void *transpose_of(Tape *t, const Param *w)
     return c->packed_t;
 }
 
-enum { LANES = 16 };
-typedef struct { uint32_t s[LANES]; } Lanes;       /* xorshift32 (Marsaglia 2003), one generator per lane */
-
-static float largest(const float *x, int d)
-{
-    float lane[LANES] = { 0 }, m = 0;
-    int i = 0;
-    for (; i + LANES <= d; i += LANES)
-#pragma omp simd
-        for (int l = 0; l < LANES; l++) {
-            const float v = fabsf(x[i + l]);
-            lane[l] = v > lane[l] ? v : lane[l];
-        }
-    for (; i < d; i++) lane[0] = fabsf(x[i]) > lane[0] ? fabsf(x[i]) : lane[0];
-    for (int l = 0; l < LANES; l++) m = lane[l] > m ? lane[l] : m;
-    return m;
-}
-
-/* q[l] = floor(x[l] s + u), u drawn per lane, for |x s| < 127 */
-static inline void round_lanes(int8_t *q, const float *x, float s, int n, Lanes *r)
-{
-#pragma omp simd
-    for (int l = 0; l < n; l++) {
-        uint32_t b = r->s[l];
-        b ^= b << 13;
-        b ^= b >> 17;
-        b ^= b << 5;
-        r->s[l] = b;
-        b = 0x43000000 | b >> 16;                  /* the float 128 + u, u in steps of 2^-16 */
-        float up;
-        memcpy(&up, &b, sizeof up);
-        q[l] = (int8_t)((int)(x[l] * s + up) - 128);           /* positive before it is cut: the floor */
-    }
-}
-
-/* One row of d; inv = max|x| / 127, 0 for a row of zeros. s is a millionth less than 1 / inv, lest 127 + u become 128. */
-static void round_row(int8_t *q, float *inv, const float *x, int d, Rng r)
-{
-    const float top = largest(x, d), s = top > 1e-30f ? 126.9999f / top : 0;
-    Lanes lanes;
-    for (int l = 0; l < LANES; l++) lanes.s[l] = (uint32_t)(rng_u64(&r) >> 32) | 1;
-    *inv = s > 0 ? top / 127.0f : 0;
-    int i = 0;
-    for (; i + LANES <= d; i += LANES) round_lanes(q + i, x + i, s, LANES, &lanes);
-    round_lanes(q + i, x + i, s, d - i, &lanes);
-}
-
 static uint64_t rounding_key(const Tape *t, const Param *w)
 {
     Ternary *c = w->cache;
@@ -170,20 +123,40 @@ static uint64_t rounding_key(const Tape *t, const Param *w)
     return rng_u64(&of_draw);
 }
 
+/* How near the estimate is to what the dense product gives */
+static void compare(Tape *t, const float *got, const float *dy, const float *q, int n, int rows, int cols)
+{
+    const long values = (long)n * cols;
+    const size_t at = t->pass.used;
+    float *exact = arena_raw(&t->pass, sizeof(float) * (size_t)values);
+    gemm(t->exec->gemm, 'N', 'N', n, cols, rows, 1, dy, rows, q, cols, 0, exact, cols);
+    for (int i = 0; i < n; i++) {
+        const float *a = got + (size_t)i * cols, *b = exact + (size_t)i * cols;
+        t->dots[0] += (double)t->exec->f->dot(a, b, cols);
+        t->dots[1] += (double)t->exec->f->dot(a, a, cols);
+        t->dots[2] += (double)t->exec->f->dot(b, b, cols);
+    }
+    arena_reset(&t->pass, at);
+}
+
 /* dX (n, cols) = or += the estimate from dY (n, rows) */
 static void back_int8(Tape *t, const Param *w, const float *dy, float *dx, int n, int fresh)
 {
     const int rows = w->rows, threads = t->exec->threads;
-    const Codes codes = { transpose_of(t, w), ((const Ternary *)w->cache)->scale, w->cols, rows, 8 };
+    const Ternary *c = w->cache;
+    const Codes codes = { transpose_of(t, w), c->scale, w->cols, rows, 8 };
     const uint64_t key = rounding_key(t, w);
     const long values = (long)n * w->cols;
     int8_t *q = arena_raw(&t->pass, (size_t)n * (size_t)rows);
     float *inv = arena_raw(&t->pass, sizeof(float) * (size_t)n);
     float *to = fresh ? dx : arena_raw(&t->pass, sizeof(float) * (size_t)values);
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (int i = 0; i < n; i++)
-        round_row(q + (size_t)i * rows, inv + i, dy + (size_t)i * rows, rows, rng_at(key, STREAM_ROUND, (uint64_t)i));
+    for (int i = 0; i < n; i++) {
+        Rng r = rng_at(key, STREAM_ROUND, (uint64_t)i);
+        t->exec->f->round_row(q + (size_t)i * rows, inv + i, dy + (size_t)i * rows, rows, rng_u64(&r));
+    }
     int8_product(t, &codes, q, inv, to, n);
+    if (t->compare) compare(t, to, dy, c->q, n, rows, w->cols);
     if (fresh) return;
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int p = 0; p < threads; p++) {
@@ -193,49 +166,74 @@ static void back_int8(Tape *t, const Param *w, const float *dy, float *dx, int n
     }
 }
 
-typedef struct { Var y, x; Param *w; const float *q; int8_t *x8; float *inv; } Linear;
+/* x as int8, by whoever needs it first */
+static Quant *quant_of(Tape *t, Var x)
+{
+    if (x.quant && x.quant->q) return x.quant;
+    if (!x.quant) x.quant = arena_get(&t->pass, sizeof *x.quant);
+    Quant *o = quant_room(t, x);
+    const int cols = x.cols, threads = t->exec->threads;
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    for (int p = 0; p < threads; p++) {
+        long lo, hi;
+        part(x.rows, p, threads, 1, &lo, &hi);
+        t->exec->f->quant_rows(o->q + (size_t)lo * cols, o->inv + lo, x.v + (size_t)lo * cols, (int)(hi - lo), cols, t->act_bits);
+    }
+    return o;
+}
+
+/* what was multiplied: the quantised rows, as floats */
+static const float *multiplied(Tape *t, Quant *o, int n, int cols)
+{
+    if (o->back) return o->back;
+    o->back = arena_raw(&t->pass, sizeof(float) * (size_t)n * (size_t)cols);
+#pragma omp parallel for num_threads(t->exec->threads) schedule(static)
+    for (int i = 0; i < n; i++) {
+        const float inv = o->inv[i];
+        const int8_t *q = o->q + (size_t)i * cols;
+        float *to = o->back + (size_t)i * cols;
+#pragma omp simd
+        for (int c = 0; c < cols; c++) to[c] = inv * (float)q[c];
+    }
+    return o->back;
+}
+
+static void lap(const Tape *t, Lap what) { if (t->lap) t->lap(t->lap_ctx, what); }
+
+typedef struct { Var y, x; Param *w; const float *q; Quant *quant; } Linear;      /* quant NULL: floats were multiplied */
 
 static void linear_back(Tape *t, void *ctx)
 {
     const Linear *o = ctx;
     const int n = o->x.rows, rows = o->w->rows, cols = o->w->cols;
     int fresh;
+    lap(t, LAP_BACK);
     const float *dy = tape_grad(t, o->y), *x = o->x.v;
     float *dx = grad_to(t, o->x, &fresh);
+    if (o->quant && !o->w->frozen) x = multiplied(t, o->quant, n, cols);
     const size_t at = t->pass.used;
-    if (o->x8 && !o->w->frozen) {             /* what was multiplied: the quantised rows */
-        float *xq = arena_raw(&t->pass, sizeof(float) * (size_t)n * (size_t)cols);
-#pragma omp parallel for num_threads(t->exec->threads) schedule(static)
-        for (int i = 0; i < n; i++)
-            for (int c = 0; c < cols; c++) xq[(size_t)i * cols + c] = o->inv[i] * (float)o->x8[(size_t)i * cols + c];
-        x = xq;
-    }
     if (!o->w->frozen) gemm(t->exec->gemm, 'T', 'N', rows, cols, n, 1, dy, rows, x, cols, 1, o->w->g, cols);
-    if (o->x8 && t->back8) back_int8(t, o->w, dy, dx, n, fresh);
+    if (o->quant && t->back8) back_int8(t, o->w, dy, dx, n, fresh);
     else gemm(t->exec->gemm, 'N', 'N', n, cols, rows, 1, dy, rows, o->q, cols, fresh ? 0 : 1, dx, cols);
     arena_reset(&t->pass, at);
     grad_done(t, o->y);
+    lap(t, LAP_BACK_END);
 }
 
 Var op_linear(Tape *t, Var x, Param *w, int ternary)
 {
-    const int n = x.rows, rows = w->rows, cols = w->cols, threads = t->exec->threads;
+    const int n = x.rows, rows = w->rows, cols = w->cols;
     CHECK(x.cols == cols);
+    lap(t, LAP_FORWARD);
     const Ternary *c = ternary && !spec_is(t->spec, "quant", "none") ? ternary_of(t, w) : NULL;
-    Linear o = { tape_var(t, n, rows, NULL), x, w, c ? c->q : w->v, NULL, NULL };
+    Linear o = { tape_var(t, n, rows, NULL), x, w, c ? c->q : w->v, NULL };
     if (c && t->int8) {
-        o.x8 = arena_raw(&t->pass, (size_t)n * (size_t)cols);
-        o.inv = arena_raw(&t->pass, sizeof(float) * (size_t)n);
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-        for (int p = 0; p < threads; p++) {
-            long lo, hi;
-            part(n, p, threads, 1, &lo, &hi);
-            t->exec->f->quant_rows(o.x8 + (size_t)lo * cols, o.inv + lo, x.v + (size_t)lo * cols, (int)(hi - lo), cols, t->act_bits);
-        }
+        o.quant = quant_of(t, x);
         const Codes codes = { c->packed, c->scale, rows, cols, t->act_bits };
-        int8_product(t, &codes, o.x8, o.inv, o.y.v, n);
+        int8_product(t, &codes, o.quant->q, o.quant->inv, o.y.v, n);
     } else
         gemm(t->exec->gemm, 'N', 'T', n, rows, cols, 1, x.v, cols, o.q, cols, 0, o.y.v, rows);
     if (t->recording) *(Linear *)tape_note(t, linear_back, sizeof(Linear)) = o;
+    lap(t, LAP_FORWARD_END);
     return o.y;
 }

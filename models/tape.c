@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "models/tape_inner.h"
+#include <math.h>
 #include <string.h>
 
 Tape *tape_new(const Exec *e, const Spec *spec, Arena *home, size_t bytes)
@@ -47,12 +48,21 @@ void *tape_note(Tape *t, void (*back)(Tape *, void *), size_t size)
 Var tape_var(Tape *t, int rows, int cols, Grad *with_grad)
 {
     const size_t bytes = sizeof(float) * (size_t)rows * (size_t)cols;
-    Var y = { arena_raw(&t->pass, bytes), with_grad, rows, cols };
+    Var y = { arena_raw(&t->pass, bytes), with_grad, rows, cols, NULL };
+    if (t->int8) y.quant = arena_get(&t->pass, sizeof *y.quant);
     if (t->recording && !y.g) {
         y.g = arena_get(&t->pass, sizeof *y.g);
         y.g->bytes = bytes;
     }
     return y;
+}
+
+Quant *quant_room(Tape *t, Var x)
+{
+    CHECK(x.quant && !x.quant->q);
+    x.quant->q = arena_raw(&t->pass, (size_t)x.rows * (size_t)x.cols);
+    x.quant->inv = arena_raw(&t->pass, sizeof(float) * (size_t)x.rows);
+    return x.quant;
 }
 
 float *grad_to(Tape *t, Var x, int *fresh)
@@ -87,6 +97,20 @@ void tape_watch(Tape *t, TapeSee see, void *ctx)
     t->see = see;
     t->see_ctx = ctx;
 }
+
+void tape_laps(Tape *t, void (*lap)(void *, Lap), void *ctx)
+{
+    t->lap = lap;
+    t->lap_ctx = ctx;
+}
+
+void tape_compare(Tape *t, int on)
+{
+    t->compare = on;
+    memset(t->dots, 0, sizeof t->dots);
+}
+
+double tape_cosine(const Tape *t) { return t->dots[0] / sqrt(t->dots[1] * t->dots[2]); }
 
 typedef struct { const char *name; Var x; } Named;
 

@@ -12,7 +12,9 @@
 /* A gradient takes its memory when it is first written on the way back and gives it up once it has been sent on, so
  * that a pass needs room for a few gradients at a time and not for all: half the memory of a training step. */
 typedef struct Grad { float *p; size_t bytes; int kept; } Grad;   /* kept: somebody else's memory, never given up */
-typedef struct { float *v; Grad *g; int rows, cols; } Var;        /* g NULL: not recording */
+/* The rows of a value as int8 with their scales, made once for all the ternary layers that read it. */
+typedef struct Quant { int8_t *q; float *inv, *back; } Quant;     /* NULLs: not yet; back: inv q, on the way back */
+typedef struct { float *v; Grad *g; int rows, cols; Quant *quant; } Var;      /* g NULL: not recording; quant: act=int8 */
 typedef struct Tape Tape;
 
 Tape *tape_new  (const Exec *, const Spec *, Arena *home, size_t bytes);   /* bytes: bound of one pass */
@@ -24,9 +26,16 @@ float *tape_grad(Tape *, Var);                  /* (rows, cols); zero when nothi
 typedef void (*TapeSee)(void *ctx, const char *name, int is_gradient, const float *data, long n);
 void  tape_watch(Tape *, TapeSee see, void *ctx);
 void  tape_name (Tape *, const char *name, Var);   /* right after the Var is made; nothing unless watched */
+/* For the time split: called when a linear layer begins and ends its way forward, and its way back. */
+typedef enum { LAP_FORWARD, LAP_FORWARD_END, LAP_BACK, LAP_BACK_END } Lap;
+void  tape_laps (Tape *, void (*lap)(void *ctx, Lap), void *ctx);
+/* For bwd=int8: while on, each dX is computed densely as well; the cosine between all estimates and all exact ones since
+ * it was turned on. NAN when there was none. */
+void  tape_compare(Tape *, int on);
+double tape_cosine(const Tape *);
 
 Var op_embed   (Tape *, Param *, const int *tok, int n);           /* rows of the table */
-Var op_rmsnorm (Tape *, Var x, Param *gain, double eps);
+Var op_rmsnorm (Tape *, Var x, Param *gain, double eps, int to_linear);   /* 1: for ternary layers, quantised in the same pass */
 /* y = x W'. W ternary by the settings `quant` (v3: t = mean|W|, q = sign(w) (|w| > t), no scale;
  * absmean: s = 1/max(mean|W|, 1e-5), clamp(round(W s)) / s; none: W itself) and `act` (f32: a dense product;
  * int8: rows quantised by absmax, the integer kernel). Straight-through: dX = dY q, dW = dY' (what was multiplied).

@@ -17,6 +17,10 @@ struct Tape {
     uint64_t    seed;             /* of its stochastic rounding */
     Grad        spare[MAX_SPARE];  /* memory of gradients that have been sent on */
     int         spares;
+    int         compare;          /* bwd=int8 is measured: */
+    double      dots[3];          /* estimate . exact, |estimate|^2, |exact|^2 */
+    void      (*lap)(void *ctx, Lap);
+    void       *lap_ctx;
     TapeSee     see;
     void       *see_ctx;
 };
@@ -28,6 +32,7 @@ Var   tape_var (Tape *, int rows, int cols, Grad *with_grad);
 /* The gradient to write to: *fresh says that nothing is there yet, not even zeros. */
 float *grad_to (Tape *, Var, int *fresh);
 void  grad_done(Tape *, Var);            /* it has been sent on: its memory may serve another */
+Quant *quant_room(Tape *, Var);          /* memory for its rows as int8, to be filled */
 
 /* Part t of `parts` of n things: [*lo, *hi), in multiples of `step` but for the end. */
 static inline void part(long n, int t, int parts, long step, long *lo, long *hi)
