@@ -230,14 +230,18 @@ static void gate_back(float *dg, float *dv, const float *dy, const float *g, con
     }
 }
 
+/* One body for both callers, lest the compiler round them differently */
+static __attribute__((noinline)) float norm_row(float *y, const float *x, const float *gain, int d, float eps)
+{
+    const float r = 1.0f / sqrtf(dot(x, x, d) / (float)d + eps);
+#pragma omp simd
+    for (int i = 0; i < d; i++) y[i] = x[i] * r * gain[i];
+    return r;
+}
+
 static void rmsnorm(float *y, float *rstd, const float *x, const float *gain, int n, int d, float eps)
 {
-    for (int t = 0; t < n; t++, x += d, y += d) {
-        const float r = 1.0f / sqrtf(dot(x, x, d) / (float)d + eps);
-        rstd[t] = r;
-#pragma omp simd
-        for (int i = 0; i < d; i++) y[i] = x[i] * r * gain[i];
-    }
+    for (int t = 0; t < n; t++, x += d, y += d) rstd[t] = norm_row(y, x, gain, d, eps);
 }
 
 /* y_i = x_i r g_i, r = (mean x^2 + eps)^(-1/2):  dx_i += r g_i dy_i - x_i r^3/d sum_j dy_j g_j x_j */
@@ -259,7 +263,7 @@ static void rmsnorm_back(float *dx, float *dgain, const float *dy, const float *
 }
 
 /* One row; 1 / s. Adding the magic number rounds half to even and leaves the integer in the low bits. */
-static inline float quant_row(int8_t *restrict q, const float *restrict x, int d, float levels, float low, float top)
+static __attribute__((noinline)) float quant_row(int8_t *restrict q, const float *restrict x, int d, float levels, float low, float top)
 {
     const float m = max_abs(x, d), s = levels / (m > 1e-5f ? m : 1e-5f), magic = 12582912.0f;
 #pragma omp simd
@@ -291,7 +295,7 @@ static void rmsnorm_quant(float *y, float *rstd, int8_t *q, float *inv, const fl
 {
     const Width w = width_of(act_bits);
     for (int t = 0; t < n; t++, x += d, y += d, q += d) {
-        rmsnorm(y, rstd + t, x, gain, 1, d, eps);
+        rstd[t] = norm_row(y, x, gain, d, eps);
         inv[t] = quant_row(q, y, d, w.levels, w.low, w.top);
     }
 }
