@@ -17,6 +17,7 @@
 #include <regex.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char help[] =
     "usage: eightysix bench kernels|heads|ops|machine [--filter RE] [--all] [--threads 1,2] [--rounds N] ...\n\n"
@@ -244,7 +245,8 @@ static void record(Bench *b, const BenchCell *c)
 {
     const struct { const char *what; double value; } number_of[] = {
         { "ops", c->ops }, { "bytes", c->bytes }, { "limit_ns", c->limit_ns }, { "prepare_ns", c->prepare_ns },
-        { "memory", c->memory }, { "positions", c->per } };
+        { "memory", c->memory }, { "positions", c->per }, { "ci_low", c->broken ? 0 : c->time.low },
+        { "ci_high", c->broken ? 0 : c->time.high } };
     for (size_t i = 0; i < sizeof number_of / sizeof *number_of; i++)
         if (number_of[i].value > 0)
             db_record(b->db, b->run, &(RecLine){ .kind = 'n', .value = number_of[i].value,
@@ -353,6 +355,15 @@ static void record_begin(Bench *b)
     db_config(b->db, b->run, "threads", threads);
 }
 
+static void record_peaks(Bench *b)
+{
+    for (int i = 0; probes[i].name; i++)
+        for (int t = 1; t <= BENCH_THREADS; t++)
+            if (b->peak[i][t] > 0)
+                db_record(b->db, b->run, &(RecLine){ .kind = 'n', .value = b->peak[i][t],
+                                                     .name = arena_text(&b->home, "peak:%s/t%d", probes[i].name, t) });
+}
+
 int bench_with(int argc, char **argv, const TernaryKernel *const *kernels)
 {
     Arena home = arena_new((size_t)1 << 30);
@@ -371,6 +382,7 @@ int bench_with(int argc, char **argv, const TernaryKernel *const *kernels)
     if (b->plan.db) record_begin(b);
     const double from = clock_now();
     kinds[kind].run(b);
+    if (b->db) record_peaks(b);
     why = gbench_close(b->g);
     if (b->db) {
         db_run_end(b->db, b->run, b->broken ? "fail" : "ok", b->broken ? "a check failed" : "", clock_now() - from, 0);
@@ -387,4 +399,11 @@ int bench_with(int argc, char **argv, const TernaryKernel *const *kernels)
     return code;
 }
 
-int bench_main(int argc, char **argv) { return bench_with(argc, argv, ternary_kernels); }
+/* Threads stay on their cores: two that meet on one, beside other jobs, make a barrier a thousand times slower. The runtime
+ * reads its settings before main, so the program begins anew. */
+int bench_main(int argc, char **argv)
+{
+    if (!getenv("OMP_PROC_BIND") && !setenv("OMP_PROC_BIND", "close", 1))
+        execv("/proc/self/exe", argv - 1);        /* main has passed its words from the command on */
+    return bench_with(argc, argv, ternary_kernels);
+}

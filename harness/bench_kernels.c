@@ -321,6 +321,9 @@ void bench_kernels(Bench *b)
         CHECK(i < MOST_KERNELS - 1);
         if (!ternary_runs_here(p->kernels[i])) bench_skip(b, p->kernels[i]->name, "not on this CPU");
     }
+    if (p->db)                    /* for the figures, whatever binds the cells below */
+        for (int i = 0; probes[i].name; i++)
+            for (int t = 0; t < p->n_threads; t++) bench_peak(b, probes[i].name, p->threads[t]);
     for (int shape = 0; shape < SHAPES; shape++)
         for (int batch = 0; batch < BATCHES; batch++)
             for (int t = 0; t < p->n_threads; t++) one_group(b, shape, batch, t, parts);

@@ -162,11 +162,13 @@ SELECT experiment, label, max(n) AS n,
        max(value) FILTER (WHERE name = 'peak_rss_kb') AS peak_rss_kb
 FROM median GROUP BY experiment, label ORDER BY experiment, min(position);
 
--- one row per cell of a run of `eightysix bench`: median over its rounds, beside the limit that binds it
+-- one row per cell of a run of `eightysix bench`: median over its rounds, beside the limit that binds it; low, high: 95 %
 CREATE VIEW timing AS
 SELECT 'bench' AS experiment, t.run, c.value AS kind, t.name, t.n AS rounds, t.ns AS median_ns,
-       o.value / t.ns AS gops, b.value / t.ns AS gbs, x.value AS "limit", 100 * l.value / t.ns AS percent_of_limit,
-       p.value AS prepare_ns, m.cpu, m.cores, r.started
+       (SELECT value FROM metric WHERE run = t.run AND name = 'ci_low:' || t.name) AS low_ns,
+       (SELECT value FROM metric WHERE run = t.run AND name = 'ci_high:' || t.name) AS high_ns,
+       o.value / t.ns AS gops, b.value / t.ns AS gbs, o.value AS ops, b.value AS bytes, x.value AS "limit",
+       100 * l.value / t.ns AS percent_of_limit, p.value AS prepare_ns, m.cpu, m.cores, r.started
 FROM (SELECT run, name, n, avg(each) AS ns
       FROM (SELECT run, name, ns / iters AS each, row_number() OVER (PARTITION BY run, name ORDER BY ns / iters) AS i,
                    count(*) OVER (PARTITION BY run, name) AS n FROM sample)
@@ -180,3 +182,75 @@ LEFT JOIN metric l ON l.run = t.run AND l.name = 'limit_ns:' || t.name
 LEFT JOIN metric p ON p.run = t.run AND p.name = 'prepare_ns:' || t.name
 LEFT JOIN text x ON x.run = t.run AND x.key = 'limit:' || t.name
 ORDER BY t.run, t.name;
+
+-- cells of `bench kernels`, the name taken apart: <kernel>/<rows>x<cols>/n<n>/t<threads>[/b<bits>][/cold]; of each the one
+-- measured last with the build and the rig of the last such run
+CREATE VIEW kernel_cell AS
+WITH last AS (
+    SELECT r.build, m.rig FROM run r JOIN config c ON c.run = r.id AND c.key = 'bench' AND c.value = 'kernels'
+    JOIN machine m ON m.id = r.machine WHERE r.status = 'ok' ORDER BY r.id DESC LIMIT 1),
+seen AS (
+    SELECT t.*, max(t.run) FROM timing t JOIN run r ON r.id = t.run JOIN machine m ON m.id = r.machine JOIN last
+    WHERE t.kind = 'kernels' AND r.build = last.build AND m.rig = last.rig AND r.status = 'ok' GROUP BY t.name),
+parts AS (
+    SELECT *, substr(name, 1, instr(name, '/') - 1) AS kernel, substr(name, instr(name, '/') + 1) AS tail FROM seen),
+shapes AS (
+    SELECT *, substr(tail, 1, instr(tail, '/') - 1) AS shape, substr(tail, instr(tail, '/') + 1) || '/' AS rest FROM parts)
+SELECT experiment, run, name, kernel, shape, CAST(shape AS INTEGER) AS rows, CAST(substr(shape, instr(shape, 'x') + 1) AS INTEGER) AS cols,
+       CAST(substr(rest, 2) AS INTEGER) AS n, CAST(substr(rest, instr(rest, '/t') + 2) AS INTEGER) AS threads,
+       CASE WHEN instr(rest, '/b') THEN CAST(substr(rest, instr(rest, '/b') + 2) AS INTEGER) ELSE 8 END AS bits,
+       instr(rest, '/cold') > 0 AS cold, median_ns, gops, ops / high_ns AS gops_low, ops / low_ns AS gops_high, gbs,
+       ops / bytes AS ops_per_byte, "limit", percent_of_limit, prepare_ns, rounds, cpu, cores
+FROM shapes;
+
+-- what the machine gave at most, as probed in the runs above: GOP/s, GB/s
+CREATE VIEW peak AS
+SELECT 'bench' AS experiment, substr(m.name, 6, instr(m.name, '/t') - 6) AS probe,
+       CAST(substr(m.name, instr(m.name, '/t') + 2) AS INTEGER) AS threads, max(m.value) / 1e9 AS rate
+FROM metric m WHERE m.name LIKE 'peak:%' AND m.run IN (SELECT run FROM kernel_cell) GROUP BY m.name;
+
+-- figure: throughput against n, on all threads, hot; panel: 1 the narrow shape of FlashLM v3's GLU, 2 a wide one; peaks as
+-- rows of their own, over all n
+CREATE VIEW kernels AS
+SELECT 'bench' AS experiment, k.panel, c.shape, dense_rank() OVER (PARTITION BY k.panel ORDER BY c.kernel) AS line, c.kernel AS label,
+       0 AS is_peak, c.n, c.gops, c.gops_low, c.gops_high, c.threads, c.rounds, c.cpu, c.cores
+FROM kernel_cell c JOIN (SELECT 1 AS panel, '683x256' AS shape UNION SELECT 2, '2560x2560') k ON k.shape = c.shape
+WHERE c.cold = 0 AND c.bits = 8 AND c.gops IS NOT NULL AND c.threads = (SELECT max(threads) FROM kernel_cell)
+  AND c.kernel IN ('i2_avx512', 't5_avx512', 'bits_avx512', 'lut_avx512', 'i2_avx2', 'i2_neon', 'i2_neon_dot', 'bits_neon', 'lut_neon',
+                   'i2_scalar', 'ref', 'sgemm_dnnl', 'sgemm_openblas', 'u8s8_dnnl')
+UNION ALL
+SELECT 'bench', k.panel, k.shape, 0, p.probe, 1, NULL, p.rate, p.rate, p.rate, p.threads, NULL, NULL, NULL
+FROM peak p JOIN (SELECT 1 AS panel, '683x256' AS shape UNION SELECT 2, '2560x2560') k
+WHERE p.threads = (SELECT max(threads) FROM kernel_cell) AND p.probe IN ('int8_vnni512', 'int8_maddubs256', 'f32_fma512', 'f32_fma256', 'f32_fma_neon')
+ORDER BY 2, 4, 7;
+
+-- figure: operations a second against operations per byte of weights read; one row per cell, then the roofs
+CREATE VIEW roofline AS
+SELECT 'bench' AS experiment, c.kernel AS label, 0 AS is_peak, c.shape, c.n, c.cold, c.ops_per_byte, c.gops, c.gbs, c."limit",
+       c.percent_of_limit, c.threads, c.cpu, c.cores
+FROM kernel_cell c
+WHERE c.threads = (SELECT max(threads) FROM kernel_cell) AND c.bits = 8 AND c.gops IS NOT NULL
+  AND c.shape IN ('2560x2560', '4096x4096') AND (c.n > 1 OR c.cold OR c.shape = '2560x2560')
+  AND c.kernel IN ('i2_avx512', 't5_avx512', 'bits_avx512', 'lut_avx512', 'i2_avx2', 'i2_neon', 'i2_scalar', 'ref', 'sgemm_dnnl', 'sgemm_openblas')
+UNION ALL
+SELECT 'bench', p.probe, 1, NULL, NULL, NULL, NULL, p.rate, p.rate, NULL, NULL, p.threads, NULL, NULL FROM peak p
+WHERE p.threads = (SELECT max(threads) FROM kernel_cell);
+
+-- figure: bit-sliced cost and model loss against activation bits; kind cost: time of a product relative to the first row's;
+-- kind loss: nats above the runs with float activations, of the same seed
+CREATE VIEW act_bits AS
+SELECT n.experiment, 'loss' AS kind, 'bits ' || b.value AS label, CAST(b.value AS INTEGER) AS bits, n.seed,
+       x.nll - (SELECT y.nll FROM named f JOIN number y ON y.run = f.run AND y.experiment = f.experiment
+                JOIN config a ON a.run = f.run AND a.key = 'act' AND a.value = 'f32'
+                WHERE f.experiment = n.experiment AND f.seed = n.seed AND f.status = 'ok') AS value,
+       NULL AS low, NULL AS high, x.tokens, n.cpu, n.cores
+FROM named n JOIN number x ON x.run = n.run AND x.experiment = n.experiment
+JOIN config a ON a.run = n.run AND a.key = 'act' AND a.value = 'int8'
+JOIN config b ON b.run = n.run AND b.key = 'act_bits'
+WHERE n.status = 'ok'
+UNION ALL
+SELECT e.experiment, 'cost', c.kernel || ' ' || c.shape || ' n' || c.n, c.bits, NULL, c.gops, c.gops_low, c.gops_high, NULL, c.cpu, c.cores
+FROM kernel_cell c JOIN (SELECT DISTINCT experiment FROM chosen) e
+WHERE c.kernel IN ('bits_avx512', 'bits_avx2', 'bits_neon') AND c.shape = '2560x2560' AND c.n = 512 AND NOT c.cold
+  AND c.threads = (SELECT max(threads) FROM kernel_cell)
+ORDER BY 1, 2, 3, 4;
