@@ -447,12 +447,14 @@ const char *db_view(Db *db, const char *view, const char *experiment, DbRow *row
     return why;
 }
 
-const char *db_last_experiment(Db *db, Arena *a)
+const char *db_last_experiment(Db *db, const char *view, Arena *a)
 {
-    sqlite3_stmt *s = prepared(db, "SELECT name FROM experiment ORDER BY id DESC LIMIT 1");
-    if (!s) fail(db, "read");
+    sqlite3_stmt *s = NULL;
+    const char *text = arena_text(a, "SELECT e.name FROM experiment e JOIN (SELECT DISTINCT experiment FROM \"%s\") v "
+                                     "ON v.experiment = e.name ORDER BY e.id DESC LIMIT 1", view);
+    if (sqlite3_prepare_v2(db->sql, text, -1, &s, NULL) != SQLITE_OK) return NULL;
     const char *name = sqlite3_step(s) == SQLITE_ROW ? arena_text(a, "%s", column(s, 0)) : NULL;
-    sqlite3_reset(s);
+    sqlite3_finalize(s);
     return name;
 }
 

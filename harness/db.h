@@ -41,7 +41,7 @@ CellState db_cell_state(Db *, const char *cell, Arena *, const char **reason, do
 typedef void DbRow(void *ctx, int columns, const char *const *value);
 const char *db_view(Db *, const char *view, const char *experiment, DbRow *, void *ctx, Arena *);
 int         db_views(Db *, const char **name, int max, Arena *);           /* their names, how many */
-const char *db_last_experiment(Db *, Arena *);                             /* planned last; NULL: none */
+const char *db_last_experiment(Db *, const char *view, Arena *);           /* planned last of those it shows; NULL: none */
 int         db_has_experiment(Db *, const char *name);
 
 extern const char *const db_migrations[];      /* schema.c */

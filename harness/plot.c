@@ -13,7 +13,7 @@
 static const char help[] =
     "usage: eightysix plot FIGURE [--experiment NAME] [--db FILE] [--out DIR]\n\n"
     "Draws experiments/FIGURE.gp from the view FIGURE as SVG, PNG and PDF.\n\n"
-    "  --experiment NAME  whose rows (the experiment swept last)\n"
+    "  --experiment NAME  whose rows (the last experiment that has some)\n"
     "  --db FILE          the records (results/results.db)\n"
     "  --out DIR          where to (results/figures)\n\n"
     "exit code: 0 drawn, 2 bad usage or input\n";
@@ -48,10 +48,11 @@ static const char *plot(Db *db, const char *figure, const char *experiment, cons
     const char *why = NULL, *script = arena_text(a, "experiments/%s.gp", figure), *stem = arena_text(a, "%s/%s", dir, figure);
     int rows = 0;
     if (access(script, R_OK)) return arena_text(a, "%s: cannot be read: %s", script, strerror(errno));
-    if (!experiment && !(experiment = db_last_experiment(db, a))) return arena_text(a, "%s: no experiment yet", db_path(db));
-    if (!db_has_experiment(db, experiment)) return arena_text(a, "%s: no experiment '%s'", db_path(db), experiment);
+    if (!experiment) experiment = db_last_experiment(db, figure, a);
+    if (experiment && !db_has_experiment(db, experiment)) return arena_text(a, "%s: no experiment '%s'", db_path(db), experiment);
     if ((why = db_view(db, figure, experiment, count_row, &rows, a))) return why;
-    if (rows < 2) return arena_text(a, "%s: the view '%s' has no rows of experiment '%s'", db_path(db), figure, experiment);
+    if (rows < 2) return arena_text(a, "%s: the view '%s' has no rows of %s%s", db_path(db), figure,
+                                     experiment ? "experiment " : "any experiment", experiment ? experiment : "");
     mkdir(dir, 0777);
     if ((why = export_csv(db, figure, experiment, arena_text(a, "%s.csv", stem), a))) return why;
     for (int i = 0; i < 3 && !why; i++) {
