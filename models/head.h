@@ -21,6 +21,8 @@ typedef struct HeadData {
     long            n;
 } HeadData;
 
+typedef void HeadSay(void *ctx, const char *name, double value);       /* a number of the run so far */
+
 typedef struct HeadDef {
     const char *name, *brief, *source;    /* source: the paper or repository it re-implements */
     int         normalised;  /* 1: nll is exact by itself; 0: training loss only, nll makes a full pass */
@@ -38,6 +40,7 @@ typedef struct HeadDef {
     void   (*logprob) (const void *h, const float *x, float *lp);       /* one position: x (d) -> lp (V) */
     int    (*sample)  (const void *h, const float *x, double temperature, Rng *);   /* 0: the most probable */
     Cost   (*cost)    (const void *h, int n);
+    void   (*report)  (const void *h, HeadSay *, void *ctx);            /* what its training came to; NULL: nothing */
 } HeadDef;
 
 extern const HeadDef *const heads[];                    /* NULL-ended */
