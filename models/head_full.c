@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Each thread owns a contiguous range of the V rows and walks it in tiles, so that a tile of E and of logits stays in
- * its cache. Every thread carries its own running maximum and sum of exponentials (Milakov, Gimelshein 2018, arXiv
- * 1805.02867); they are merged in the order of the threads.
+/* Each thread owns a contiguous range of the V rows and walks it in tiles, so that a tile of E and of logits stays
+ * in its cache. Every thread carries its own running maximum and sum of exponentials (Milakov, Gimelshein 2018,
+ * arXiv 1805.02867); they are merged in the order of the threads.
  *
  * Quantisers of E, weights alone (arXiv 2406.02528, BitLinear):
  *   int8     per row:    s = 127 / max(absmax, 1e-5); round(w s) / s
@@ -104,13 +104,15 @@ const float *full_matrix(Full *f)
     const int threads = f->exec->threads;
     if (!f->copy) return f->w->v;
     if (f->version == f->w->version) return f->copy;
-    const float mean = f->quant == FULL_TERNARY ? mean_abs(f) : 1, a = mean > 1e-5f ? mean : 1e-5f;
+    const float mean = f->quant == FULL_TERNARY ? mean_abs(f) : 1;
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int t = 0; t < threads; t++) {
         int r0, r1;
         full_range(f, t, &r0, &r1);
-        for (int r = r0; r < r1; r++)
-            copy_row(f, f->copy + (size_t)r * f->d, f->w->v + (size_t)(f->from ? f->from[r] : r) * f->d, a, t);
+        for (int r = r0; r < r1; r++) {
+            const float *v = f->w->v + (size_t)(f->from ? f->from[r] : r) * f->d;
+            copy_row(f, f->copy + (size_t)r * f->d, v, mean > 1e-5f ? mean : 1e-5f, t);
+        }
     }
     f->version = f->w->version;
     return f->copy;
@@ -136,6 +138,7 @@ typedef struct { const float *e, *x; const int *y; int n; float *keep, *blocks; 
 static void see_tile(const Full *f, const Pass *p, float *z, FullStat *stat, int r0, int rows)
 {
     const F32 *f32 = f->exec->f;
+    float *blocks = p->blocks ? p->blocks + (size_t)(r0 / FULL_BLOCK) * p->n : NULL;
     gemm1(f->exec->gemm, 'N', 'T', p->n, rows, f->d, 1, p->x, f->d, p->e + (size_t)r0 * f->d, f->d, 0, z, rows);
     for (int i = 0; i < p->n; i++, z += rows) {
         FullStat *s = &stat[i];
@@ -145,7 +148,7 @@ static void see_tile(const Full *f, const Pass *p, float *z, FullStat *stat, int
             s->sum *= exp(s->max - max);
             s->max = max;
         }
-        if (p->blocks) s->sum += sum_blocks(f32, z, rows, s->max, p->blocks + (size_t)(r0 / FULL_BLOCK) * p->n + i, p->n);
+        if (blocks) s->sum += sum_blocks(f32, z, rows, s->max, blocks + i, p->n);
         else s->sum += (double)f32->sumexp(z, rows, (float)s->max);
         s->total += (double)f32->sum(z, rows);
         if (target >= r0 && target < r0 + rows) f->target[i] = z[target - r0];
@@ -160,7 +163,8 @@ static void merge(const Full *f, int n)
             const FullStat s = f->stat[(size_t)t * n + i];
             if (s.sum == 0) continue;      /* more threads than blocks of rows */
             const double max = s.max > all.max ? s.max : all.max;
-            all = (FullStat){ max, all.sum * exp(all.max - max) + s.sum * exp(s.max - max), all.total + s.total };
+            const double sum = all.sum * exp(all.max - max) + s.sum * exp(s.max - max);
+            all = (FullStat){ max, sum, all.total + s.total };
         }
         f->stat[i] = all;
     }
@@ -179,9 +183,10 @@ void full_pass(Full *f, const float *x, const int *y, int n, float *keep, float 
         int r0, r1;
         full_range(f, t, &r0, &r1);
         for (int i = 0; i < n; i++) stat[i] = (FullStat){ -INFINITY, 0, 0 };
-        for (int r = r0; r < r1; r += FULL_TILE)
-            see_tile(f, &p, keep ? keep + (size_t)r * n : f->scan + (size_t)t * FULL_EVAL * FULL_TILE, stat, r,
-                     r1 - r < FULL_TILE ? r1 - r : FULL_TILE);
+        for (int r = r0; r < r1; r += FULL_TILE) {
+            float *z = keep ? keep + (size_t)r * n : f->scan + (size_t)t * FULL_EVAL * FULL_TILE;
+            see_tile(f, &p, z, stat, r, r1 - r < FULL_TILE ? r1 - r : FULL_TILE);
+        }
     }
     merge(f, n);
 }

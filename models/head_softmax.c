@@ -7,13 +7,13 @@
  *
  * The logits of one chunk are kept, tile after tile of head_full's pass,
  *   z:  tile 0 (n, TILE) | tile 1 (n, TILE) | ...      n V floats within HEAD_BYTES
- * and become the gradient in place on the way back, each tile by the thread that owns its rows, so that dE needs no locks.
+ * and become the gradient in place on the way back, each tile by the thread that owns its rows: dE needs no locks.
  *
  * head_quant: E is quantised, its gradient goes straight through to the parameter.
- * rows=freq: the rows of E in the order of counts. A head's own matrix is kept so; of a tied one E is a copy, made once per
- * update, and the gradient of a tile is scattered to the rows it came from.
- * filter=delta: of every position the products of (1 + 2 zloss lse) p with blocks of small p are left out, at most delta
- * of the mass (head_filter.h). The other two terms are added exactly, at the price of one row of d each:
+ * rows=freq: the rows of E in the order of counts. A head's own matrix is kept so; of a tied one E is a copy, made
+ * once per update, and the gradient of a tile is scattered to the rows it came from.
+ * filter=delta: of every position the products of (1 + 2 zloss lse) p with blocks of small p are left out, at most
+ * delta of the mass (head_filter.h). The other two terms are added exactly, at the price of one row of d each:
  *   dx_i -= eps/V sum_v E_v + (1 - eps) E_y       dE_v -= eps/V sum_i x_i;  dE_y -= (1 - eps) x_i */
 #include "models/head_filter.h"
 #include <math.h>
@@ -31,11 +31,16 @@ typedef struct {
     float       *z;                 /* (chunk, V), tile-major */
     float       *lse;               /* (chunk) */
     float       *dx;                /* (threads, chunk, d): each thread's share */
-    float       *de;                /* (threads, TILE, d) gradient of a tile on its way to other rows; NULL: it stays */
+    float       *de;                /* (threads, TILE, d) a tile's gradient on its way to other rows; NULL: it stays */
     Filter      *filter;            /* NULL: every product is made */
-    float       *sum_e, *sum_x;     /* of the filter: (threads, d) each thread's share of sum_v E_v; (d) sum_i x_i */
+    float       *sum_e, *sum_x;     /* of the filter: (threads, d) shares of sum_v E_v; (d) sum_i x_i */
     long         summed;            /* version of w that sum_e is of */
 } Softmax;
+
+static FullQuant quant_of(const Spec *s)
+{
+    return spec_is(s, "head_quant", "int8") ? FULL_INT8 : spec_is(s, "head_quant", "ternary") ? FULL_TERNARY : FULL_F32;
+}
 
 static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d, Arena *a)
 {
@@ -50,8 +55,7 @@ static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data
     h->w = head_rows(s, ps, "head.weight", V, d, 0);
     h->full = full_new(e, h->w, h->chunk, a);
     if (spec_is(s, "rows", "freq")) full_by_count(h->full, data->freq, tied, a);
-    full_quantise(h->full, spec_is(s, "head_quant", "int8") ? FULL_INT8 : spec_is(s, "head_quant", "ternary") ? FULL_TERNARY
-                  : FULL_F32, a);
+    full_quantise(h->full, quant_of(s), a);
     h->z = arena_raw(a, sizeof(float) * n * (size_t)V);
     h->lse = arena_raw(a, sizeof(float) * n);
     h->dx = arena_raw(a, row * threads * n);
@@ -76,9 +80,9 @@ static double forward(void *head, const float *x, const int *y, int n)
     full_pass(h->full, x, y, n, h->z, h->filter ? h->filter->lse : NULL);
     for (int i = 0; i < n; i++) {
         const FullStat s = h->full->stat[i];
-        const double lse = s.max + log(s.sum);
+        const double lse = s.max + log(s.sum), zy = (double)h->full->target[i];
         h->lse[i] = (float)lse;
-        loss += (1 - h->eps) * (lse - (double)h->full->target[i]) + h->eps * (lse - s.total / h->V) + h->zloss * lse * lse;
+        loss += (1 - h->eps) * (lse - zy) + h->eps * (lse - s.total / h->V) + h->zloss * lse * lse;
     }
     return loss;
 }
@@ -117,6 +121,7 @@ static void kept_products(const Softmax *h, const Tile *t, int i0, int n, int c0
 {
     const Gemm *g = h->exec->gemm;
     const int rows = t->rows, d = h->d, width = c1 - c0;
+    const float *x = h->x + (size_t)i0 * d;
     float *z = h->z + (size_t)t->r0 * h->n + (size_t)i0 * rows + c0;
     for (int i = 0; i < n; i++) {
         float *zi = z + (size_t)i * rows;
@@ -124,16 +129,17 @@ static void kept_products(const Softmax *h, const Tile *t, int i0, int n, int c0
         h->exec->f->scale(zi, 1.0f + 2.0f * (float)h->zloss * h->lse[i0 + i], width);
     }
     gemm1(g, 'N', 'N', n, d, width, t->scale, z, rows, t->e + (size_t)c0 * d, d, 1, t->dx + (size_t)i0 * d, d);
-    if (t->de) gemm1(g, 'T', 'N', width, d, n, t->scale, z, rows, h->x + (size_t)i0 * d, d, 1, t->de + (size_t)c0 * d, d);
+    if (t->de) gemm1(g, 'T', 'N', width, d, n, t->scale, z, rows, x, d, 1, t->de + (size_t)c0 * d, d);
 }
 
 /* The softmax term, in runs of kept blocks */
 static void some_products(const Softmax *h, const Tile *t)
 {
     const Filter *f = h->filter;
+    const int blocks = (t->rows + FULL_BLOCK - 1) / FULL_BLOCK;
     for (int i0 = 0; i0 < h->n; i0 += FILTER_GROUP) {
         const char *keep = f->keep + (size_t)(i0 / FILTER_GROUP) * f->blocks + t->r0 / FULL_BLOCK;
-        const int n = h->n - i0 < FILTER_GROUP ? h->n - i0 : FILTER_GROUP, blocks = (t->rows + FULL_BLOCK - 1) / FULL_BLOCK;
+        const int n = h->n - i0 < FILTER_GROUP ? h->n - i0 : FILTER_GROUP;
         for (int b = 0, end; b < blocks; b = end) {
             end = b + 1;
             if (!keep[b]) continue;
@@ -148,12 +154,12 @@ static void rest_of_tile(const Softmax *h, const Tile *t)
 {
     const F32 *f = h->exec->f;
     const int d = h->d;
+    const float even = t->scale * (float)(h->eps / h->V), hit = t->scale * (float)(1 - h->eps);
     if (!t->de) return;
-    if (h->eps > 0)
-        for (int k = 0; k < t->rows; k++) f->axpy(t->de + (size_t)k * d, -t->scale * (float)(h->eps / h->V), h->sum_x, d);
+    for (int k = 0; k < t->rows && h->eps > 0; k++) f->axpy(t->de + (size_t)k * d, -even, h->sum_x, d);
     for (int i = 0; i < h->n; i++) {
         const int k = full_row(h->full, h->y[i]) - t->r0;
-        if (k >= 0 && k < t->rows) f->axpy(t->de + (size_t)k * d, -t->scale * (float)(1 - h->eps), h->x + (size_t)i * d, d);
+        if (k >= 0 && k < t->rows) f->axpy(t->de + (size_t)k * d, -hit, h->x + (size_t)i * d, d);
     }
 }
 
@@ -242,8 +248,8 @@ static int sample(const void *h, const float *x, double temperature, Rng *rng)
     return full_sample(((const Softmax *)h)->full, x, temperature, rng);
 }
 
-/* Three products, less those that the filter left out of the last chunk. Per chunk E is read twice, its gradient read and
- * written; every logit is written, read and rewritten as a gradient, and read by two products. */
+/* Three products, less those that the filter left out of the last chunk. Per chunk E is read twice, its gradient
+ * read and written; every logit is written, read and rewritten as a gradient, and read by two products. */
 static Cost cost(const void *head, int n)
 {
     const Softmax *h = head;
