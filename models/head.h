@@ -40,7 +40,7 @@ typedef struct HeadDef {
     void   (*logprob) (const void *h, const float *x, float *lp);       /* one position: x (d) -> lp (V) */
     int    (*sample)  (const void *h, const float *x, double temperature, Rng *);   /* 0: the most probable */
     Cost   (*cost)    (const void *h, int n);
-    void   (*report)  (const void *h, HeadSay *, void *ctx);            /* what its training came to; NULL: nothing */
+    void   (*report)  (const void *h, HeadSay *, void *ctx);    /* what its training came to; NULL: nothing */
 } HeadDef;
 
 extern const HeadDef *const heads[];                    /* NULL-ended */

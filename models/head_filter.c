@@ -8,7 +8,8 @@ Filter *filter_new(double delta, int V, int chunk, Arena *a)
     Filter *f = arena_get(a, sizeof *f);
     f->delta = delta;
     f->blocks = (V + FULL_BLOCK - 1) / FULL_BLOCK;
-    const size_t blocks = (size_t)f->blocks, n = (size_t)chunk, groups = (n + FILTER_GROUP - 1) / FILTER_GROUP;
+    const size_t blocks = (size_t)f->blocks, n = (size_t)chunk;
+    const size_t groups = (n + FILTER_GROUP - 1) / FILTER_GROUP;
     f->lse = arena_raw(a, sizeof(float) * blocks * n);
     f->keep = arena_raw(a, groups * blocks);
     f->rank = arena_raw(a, sizeof(FilterRank) * groups * blocks);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* head_filter.h -- which products of the softmax gradient are left out, and how much mass that costs.
  *
- * Cut Cross-Entropy (Wijmans et al. 2024, arXiv 2411.09009) skips blocks of p below 2^-12. At V = 50,257 a uniform p
- * is 2^-15.6: at the start that threshold drops everything. Here the dropped mass is bounded instead:
+ * Cut Cross-Entropy (Wijmans et al. 2024, arXiv 2411.09009) skips blocks of p below 2^-12. At V = 50,257 a
+ * uniform p is 2^-15.6: at the start that threshold drops all. Here the mass that is dropped is bounded:
  *   blocks of FULL_BLOCK rows b, groups of FILTER_GROUP positions g, m_ib = sum of p_iv over v in b
  *   for each g: blocks by rising max over i in g of m_ib; b is left out when for every i in g
  *     (mass of i left out so far) + m_ib <= delta */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Each thread owns a contiguous range of the V rows and walks it in tiles, so that a tile of E and of logits stays
- * in its cache. Every thread carries its own running maximum and sum of exponentials (Milakov, Gimelshein 2018,
- * arXiv 1805.02867); they are merged in the order of the threads.
+/* Each thread owns a contiguous range of the V rows and walks it in tiles, so that a tile of E and of logits
+ * stays in its cache. Every thread carries its own running maximum and sum of exponentials (Milakov,
+ * Gimelshein 2018, arXiv 1805.02867); they are merged in the order of the threads.
  *
  * Quantisers of E, weights alone (arXiv 2406.02528, BitLinear):
  *   int8     per row:    s = 127 / max(absmax, 1e-5); round(w s) / s
@@ -120,12 +120,13 @@ const float *full_matrix(Full *f)
 
 /* ---- the pass ---- */
 
-/* One row of logits z (rows) by blocks: the log sum exp of block b to blocks[b n]; returns sum exp(z - max). */
+/* One row of logits z (rows) by blocks: log sum exp of block b to blocks[b n]; returns sum exp(z - max). */
 static double sum_blocks(const F32 *f, const float *z, int rows, double max, float *blocks, int n)
 {
     double sum = 0;
     for (int k = 0; k < rows; k += FULL_BLOCK, blocks += n) {
-        const double part = (double)f->sumexp(z + k, rows - k < FULL_BLOCK ? rows - k : FULL_BLOCK, (float)max);
+        const int width = rows - k < FULL_BLOCK ? rows - k : FULL_BLOCK;
+        const double part = (double)f->sumexp(z + k, width, (float)max);
         *blocks = (float)(max + log(part));
         sum += part;
     }
@@ -138,8 +139,9 @@ typedef struct { const float *e, *x; const int *y; int n; float *keep, *blocks; 
 static void see_tile(const Full *f, const Pass *p, float *z, FullStat *stat, int r0, int rows)
 {
     const F32 *f32 = f->exec->f;
+    const float *e = p->e + (size_t)r0 * f->d;
     float *blocks = p->blocks ? p->blocks + (size_t)(r0 / FULL_BLOCK) * p->n : NULL;
-    gemm1(f->exec->gemm, 'N', 'T', p->n, rows, f->d, 1, p->x, f->d, p->e + (size_t)r0 * f->d, f->d, 0, z, rows);
+    gemm1(f->exec->gemm, 'N', 'T', p->n, rows, f->d, 1, p->x, f->d, e, f->d, 0, z, rows);
     for (int i = 0; i < p->n; i++, z += rows) {
         FullStat *s = &stat[i];
         const double max = (double)f32->max(z, rows);

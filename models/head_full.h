@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* head_full.h -- the softmax over all V words: one pass over the rows of E (V, d), z = E x, and what evaluation
- * takes from it. A head may train by another loss and still be evaluated by this.
+/* head_full.h -- the softmax over all V words: one pass over the rows of E (V, d), z = E x, and what
+ * evaluation takes from it. A head may train by another loss and still be evaluated by this.
  *
- * E is a parameter, or a copy made once per version of it: quantised, or with its rows in the order of counts. */
+ * E is a parameter, or a copy made once per version of it: quantised, or its rows in the order of counts. */
 #ifndef HEAD_FULL_H
 #define HEAD_FULL_H
 #include "models/head.h"
@@ -18,8 +18,8 @@ typedef enum { FULL_F32, FULL_INT8, FULL_TERNARY } FullQuant;
 typedef struct Full {
     const Exec *exec;
     Param      *w;               /* (V, d) */
-    int         V, d, grain;     /* a thread's rows begin at a multiple of grain: 16, unless set at the start */
-    const int  *word, *row;      /* (V) the word of a row of E, the row of a word; NULL: a word is its own row */
+    int         V, d, grain;     /* a thread's rows begin at a multiple of grain, by default 16 */
+    const int  *word, *row;      /* (V) the word of a row of E, the row of a word; NULL: the same number */
     const int  *from;            /* (V) the row of w that a row of E is; NULL: the same one */
     FullQuant   quant;
     float      *copy;            /* (V, d) E; NULL: w itself */
@@ -43,8 +43,8 @@ void  full_range(const Full *, int part, int *r0, int *r1);    /* the rows of a 
 static inline int full_row(const Full *f, int word) { return f->row ? f->row[word] : word; }
 
 /* n positions against all rows: stat and target.
- *   keep (V, n): the logits, tile after tile (n, rows of the tile), rows r.. at keep + r n; NULL: n <= FULL_EVAL
- *   blocks (V / FULL_BLOCK, n): the log sum exp of every block, with grain = FULL_BLOCK; NULL: not asked for */
+ *   keep (V, n): the logits, tile by tile (n, rows of the tile), rows r.. at keep + r n; NULL: n <= FULL_EVAL
+ *   blocks (V / FULL_BLOCK, n): log sum exp of every block, with grain = FULL_BLOCK; NULL: not asked for */
 void   full_pass   (Full *, const float *x, const int *y, int n, float *keep, float *blocks);
 double full_nll    (Full *, const float *x, const int *y, int n, float *nll);     /* these as in HeadDef */
 void   full_logprob(Full *, const float *x, float *lp);

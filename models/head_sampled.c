@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Sampled softmax (Bengio, Senecal 2008; Jean, Cho, Memisevic, Bengio 2015, arXiv 1412.2007): the sum over V is
- * estimated from S words drawn with replacement from a proposal q, the same for all positions of a chunk.
+/* Sampled softmax (Bengio, Senecal 2008; Jean, Cho, Memisevic, Bengio 2015, arXiv 1412.2007): the sum over V
+ * is estimated from S words drawn with replacement from a proposal q, the same for all positions of a chunk.
  *
  *   loss = log(e^{z_y} + sum over s != y of e^{z_s - log(S q_s)}) - z_y                       z = E x
  *
  * S q_s is the expected count of s, a draw that hits y is removed, and y itself, which is not drawn, is not
- * corrected (Blanc, Rendle 2018, arXiv 1712.00527): the expectation of what is in the logarithm is the full sum. A
- * word drawn c times is seen once, with log(c / (S q)). No label smoothing, no z-loss: both are of all V words.
+ * corrected (Blanc, Rendle 2018, arXiv 1712.00527): the expectation of what is in the logarithm is the full
+ * sum. A word drawn c times is seen once, with log(c / (S q)). No label smoothing and no z-loss: these are of
+ * all V words.
  *
  *   proposal   q(v), r the rank of v by count
  *   loguniform log((r + 2) / (r + 1)) / log(V + 1)
  *   unigram    (count + 1) / sum of them
  *
- * Draws are by alias table (Walker 1977; Vose 1991) and named by the seed, the number of updates the rows have had
- * and the targets: a chunk of a step is trained against the same words when it is computed again, or resumed.
+ * Draws are by alias table (Walker 1977; Vose 1991) and named by the seed, the number of updates the rows
+ * have had and the targets: computed again, or resumed, a chunk is trained against the same words.
  * Evaluation is the full softmax. */
 #include "models/head_full.h"
 #include <math.h>
@@ -64,7 +65,7 @@ static void fill_alias(Sampled *h, Arena *a)
 {
     const size_t mark = a->used;
     double *left = arena_raw(a, sizeof *left * (size_t)h->V);
-    int *stack = arena_raw(a, sizeof *stack * (size_t)h->V), small = 0, large = h->V;    /* small below, large above */
+    int *stack = arena_raw(a, sizeof *stack * (size_t)h->V), small = 0, large = h->V;  /* below; above */
     for (int v = 0; v < h->V; v++) {
         left[v] = h->q[v] * h->V;
         h->stay[v] = 1;
@@ -215,16 +216,19 @@ static double nll(const void *h, const float *x, const int *y, int n, float *out
     return full_nll(((const Sampled *)h)->full, x, y, n, out);
 }
 
-static void logprob(const void *h, const float *x, float *lp) { full_logprob(((const Sampled *)h)->full, x, lp); }
+static void logprob(const void *h, const float *x, float *lp)
+{
+    full_logprob(((const Sampled *)h)->full, x, lp);
+}
 
 static int sample(const void *h, const float *x, double temperature, Rng *rng)
 {
     return full_sample(((const Sampled *)h)->full, x, temperature, rng);
 }
 
-/* Three products with the different words and the target. Per chunk their rows are read, copied, read twice; their
- * gradients written, read, added. Every position reads its target's row twice and adds to its gradient; every logit
- * is written, read and rewritten as a gradient, and read by two products. */
+/* Three products with the different words and the target. Per chunk their rows are read, copied, read twice;
+ * their gradients written, read, added. Every position reads its target's row twice and adds to its gradient;
+ * every logit is written, read and rewritten as a gradient, and read by two products. */
 static Cost cost(const void *head, int n)
 {
     const Sampled *h = head;

@@ -7,13 +7,13 @@
  *
  * The logits of one chunk are kept, tile after tile of head_full's pass,
  *   z:  tile 0 (n, TILE) | tile 1 (n, TILE) | ...      n V floats within HEAD_BYTES
- * and become the gradient in place on the way back, each tile by the thread that owns its rows: dE needs no locks.
+ * and become the gradient in place on the way back, each tile by the thread of its rows: dE needs no locks.
  *
  * head_quant: E is quantised, its gradient goes straight through to the parameter.
- * rows=freq: the rows of E in the order of counts. A head's own matrix is kept so; of a tied one E is a copy, made
- * once per update, and the gradient of a tile is scattered to the rows it came from.
- * filter=delta: of every position the products of (1 + 2 zloss lse) p with blocks of small p are left out, at most
- * delta of the mass (head_filter.h). The other two terms are added exactly, at the price of one row of d each:
+ * rows=freq: the rows of E in the order of counts. A head's own matrix is kept so; of a tied one E is a copy,
+ * made once per update, and the gradient of a tile is scattered to the rows it came from.
+ * filter=delta: of every position the products of (1 + 2 zloss lse) p with blocks of small p are left out, at
+ * most delta of the mass (head_filter.h). The other two terms are added exactly, at O((V + n) d):
  *   dx_i -= eps/V sum_v E_v + (1 - eps) E_y       dE_v -= eps/V sum_i x_i;  dE_y -= (1 - eps) x_i */
 #include "models/head_filter.h"
 #include <math.h>
@@ -31,7 +31,7 @@ typedef struct {
     float       *z;                 /* (chunk, V), tile-major */
     float       *lse;               /* (chunk) */
     float       *dx;                /* (threads, chunk, d): each thread's share */
-    float       *de;                /* (threads, TILE, d) a tile's gradient on its way to other rows; NULL: it stays */
+    float       *de;                /* (threads, TILE, d) a tile's dE before it is scattered; or NULL */
     Filter      *filter;            /* NULL: every product is made */
     float       *sum_e, *sum_x;     /* of the filter: (threads, d) shares of sum_v E_v; (d) sum_i x_i */
     long         summed;            /* version of w that sum_e is of */
@@ -39,7 +39,8 @@ typedef struct {
 
 static FullQuant quant_of(const Spec *s)
 {
-    return spec_is(s, "head_quant", "int8") ? FULL_INT8 : spec_is(s, "head_quant", "ternary") ? FULL_TERNARY : FULL_F32;
+    if (spec_is(s, "head_quant", "int8")) return FULL_INT8;
+    return spec_is(s, "head_quant", "ternary") ? FULL_TERNARY : FULL_F32;
 }
 
 static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d, Arena *a)
@@ -48,7 +49,7 @@ static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data
     const double delta = spec_num(s, "filter");
     const size_t threads = (size_t)e->threads, row = sizeof(float) * (size_t)d;
     Softmax *h = arena_get(a, sizeof *h);
-    if (!(delta >= 0 && delta < 1)) die("filter=%g: expected a share of the mass below 1, or 0 for none", delta);
+    if (!(delta >= 0 && delta < 1)) die("filter=%g: expected a mass from 0 to less than 1", delta);
     *h = (Softmax){ .exec = e, .V = V, .d = d, .chunk = head_chunk(V),
                     .eps = spec_num(s, "smoothing"), .zloss = spec_num(s, "zloss") };
     const size_t n = (size_t)h->chunk;
@@ -101,7 +102,7 @@ static void tile_gradient(const Softmax *h, float *z, int r0, int rows)
     }
 }
 
-/* One tile, e (rows, d) its rows of E: dx (n, d) = or += scale dZ E, de (rows, d) += scale dZ' x; de NULL: frozen */
+/* One tile, e (rows, d) its rows of E: dx (n, d) = or += scale dZ E; de (rows, d) += scale dZ' x, or NULL */
 typedef struct { const float *e; float *dx, *de; int r0, rows, first; float scale; } Tile;
 
 static void all_products(const Softmax *h, const Tile *t)
@@ -121,14 +122,14 @@ static void kept_products(const Softmax *h, const Tile *t, int i0, int n, int c0
 {
     const Gemm *g = h->exec->gemm;
     const int rows = t->rows, d = h->d, width = c1 - c0;
-    const float *x = h->x + (size_t)i0 * d;
+    const float *x = h->x + (size_t)i0 * d, *e = t->e + (size_t)c0 * d;
     float *z = h->z + (size_t)t->r0 * h->n + (size_t)i0 * rows + c0;
     for (int i = 0; i < n; i++) {
         float *zi = z + (size_t)i * rows;
         h->exec->f->exp(zi, zi, width, h->lse[i0 + i]);
         h->exec->f->scale(zi, 1.0f + 2.0f * (float)h->zloss * h->lse[i0 + i], width);
     }
-    gemm1(g, 'N', 'N', n, d, width, t->scale, z, rows, t->e + (size_t)c0 * d, d, 1, t->dx + (size_t)i0 * d, d);
+    gemm1(g, 'N', 'N', n, d, width, t->scale, z, rows, e, d, 1, t->dx + (size_t)i0 * d, d);
     if (t->de) gemm1(g, 'T', 'N', width, d, n, t->scale, z, rows, x, d, 1, t->de + (size_t)c0 * d, d);
 }
 
@@ -241,19 +242,23 @@ static double nll(const void *h, const float *x, const int *y, int n, float *out
     return full_nll(((const Softmax *)h)->full, x, y, n, out);
 }
 
-static void logprob(const void *h, const float *x, float *lp) { full_logprob(((const Softmax *)h)->full, x, lp); }
+static void logprob(const void *h, const float *x, float *lp)
+{
+    full_logprob(((const Softmax *)h)->full, x, lp);
+}
 
 static int sample(const void *h, const float *x, double temperature, Rng *rng)
 {
     return full_sample(((const Softmax *)h)->full, x, temperature, rng);
 }
 
-/* Three products, less those that the filter left out of the last chunk. Per chunk E is read twice, its gradient
- * read and written; every logit is written, read and rewritten as a gradient, and read by two products. */
+/* Three products, less those that the filter left out of the last chunk. Per chunk E is read twice, its
+ * gradient read and written; every logit is written, rewritten as a gradient, and read by two products. */
 static Cost cost(const void *head, int n)
 {
     const Softmax *h = head;
-    const double rows = h->V, chunks = ceil((double)n / h->chunk), back = h->filter ? 1 - h->filter->share : 1;
+    const double rows = h->V, chunks = ceil((double)n / h->chunk);
+    const double back = h->filter ? 1 - h->filter->share : 1;
     return (Cost){ (2 + 4 * back) * n * rows * h->d,
                    sizeof(float) * ((1 + 3 * back) * chunks * rows * h->d + (1 + 4 * back) * n * rows) };
 }
@@ -268,7 +273,8 @@ static void report(const void *head, HeadSay *say, void *ctx)
 }
 
 const HeadDef head_softmax = {
-    "softmax", "the full softmax over V, fused with its loss", "the FlashLM v3 notebook; smoothing and z-loss exact", 1,
+    "softmax", "the full softmax over V, fused with its loss",
+    "the FlashLM v3 notebook; smoothing and z-loss exact", 1,
     .make = make, .chunk = chunk, .forward = forward, .backward = backward, .nll = nll, .logprob = logprob,
     .sample = sample, .cost = cost, .report = report,
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The full softmax as it is first written: every intermediate is a matrix in memory, every step a pass over it.
+/* The full softmax as it is first written: each intermediate is a matrix in memory, each step passes over it.
  *
  *   Z = X E'                    (n, V) logits
  *   P = log softmax Z           (n, V) in place
@@ -7,8 +7,8 @@
  *   G = (1 + 2 zloss lse) exp P - eps/V - (1 - eps) [v = y]      (n, V) a second matrix
  *   dX += G E,  dE += G' X
  *
- * What softmax is compared with: the same loss, three plain products, all positions at once. 2 n V floats, 823 MB
- * at n = 2048 and V = 50,257: that many are reserved, pages come with the positions that are used. */
+ * What softmax is compared with: the same loss, three plain products, all positions at once. 2 n V floats,
+ * 823 MB at n = 2048 and V = 50,257: that many are reserved, pages come with the positions that are used. */
 #include "models/head_full.h"
 #include <math.h>
 
@@ -29,7 +29,8 @@ static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data
 {
     Naive *h = arena_get(a, sizeof *h);
     const size_t n = HEAD_CHUNK, V = (size_t)data->V;
-    *h = (Naive){ .exec = e, .V = data->V, .d = d, .eps = spec_num(s, "smoothing"), .zloss = spec_num(s, "zloss") };
+    *h = (Naive){ .exec = e, .V = data->V, .d = d,
+                  .eps = spec_num(s, "smoothing"), .zloss = spec_num(s, "zloss") };
     h->w = head_rows(s, ps, "head.weight", data->V, d, 0);
     h->full = full_new(e, h->w, FULL_EVAL, a);
     h->lse = arena_raw(a, sizeof(float) * n);
@@ -84,15 +85,18 @@ static double nll(const void *h, const float *x, const int *y, int n, float *out
     return full_nll(((const Naive *)h)->full, x, y, n, out);
 }
 
-static void logprob(const void *h, const float *x, float *lp) { full_logprob(((const Naive *)h)->full, x, lp); }
+static void logprob(const void *h, const float *x, float *lp)
+{
+    full_logprob(((const Naive *)h)->full, x, lp);
+}
 
 static int sample(const void *h, const float *x, double temperature, Rng *rng)
 {
     return full_sample(((const Naive *)h)->full, x, temperature, rng);
 }
 
-/* Three products. Per chunk E is read twice, its gradient read and written. A row of logits is written, read and
- * rewritten as log probabilities, and read again; one of gradients is written and read by two products. */
+/* Three products. Per chunk E is read twice, its gradient read and written. A row of logits is written, read
+ * and rewritten as log probabilities, read again; one of gradients is written and read by two products. */
 static Cost cost(const void *head, int n)
 {
     const Naive *h = head;
