@@ -253,6 +253,13 @@ static void check_kernel(const Session *s)
     arena_drop(&a);
 }
 
+typedef struct { const Session *s; Rec *rec; } Teller;
+static void say(void *ctx, const char *name, double value)
+{
+    const Teller *t = ctx;
+    rec_num(t->rec, name, t->s->step, value);
+}
+
 void run_cell(const Spec *spec, Rec *rec)
 {
     const Budget budget = budget_of(spec, "budget"), evals = budget_of(spec, "eval_every"), saves = budget_of(spec, "save_every");
@@ -277,6 +284,7 @@ void run_cell(const Spec *spec, Rec *rec)
     }
     if (*save && (why = checkpoint_save(s, save))) die("%s", why);
     if (last_eval != s->step) evaluate(&t);
+    if (s->head->report) s->head->report(s->h, say, &(Teller){ s, rec });
     summarise(s, rec, first_step, s->seconds - seconds0, s->tokens - tokens0, s->supervised - supervised0);
     session_drop(s);
 }

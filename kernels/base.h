@@ -27,7 +27,7 @@ double   rng_uniform(Rng *);                  /* [0, 1) */
 double   rng_normal (Rng *);                  /* N(0, 1) */
 uint64_t rng_below  (Rng *, uint64_t n);      /* 0 .. n-1, without bias, n >= 1 */
 enum { STREAM_INIT = 1, STREAM_BATCH, STREAM_POSITIONS, STREAM_EVAL, STREAM_SAMPLE, STREAM_SYNTH, STREAM_CHECK,
-       STREAM_SWEEP, STREAM_TREE, STREAM_ROUND };
+       STREAM_SWEEP, STREAM_TREE, STREAM_ROUND, STREAM_NEGATIVES };
 
 /* A bug in this program: say where, abort. On in every build; keep it out of inner loops. */
 #define CHECK(c) ((c) ? (void)0 : check_failed(#c, __FILE__, __LINE__))

@@ -45,7 +45,7 @@ Param *head_rows(const Spec *s, Params *ps, const char *own, int V, int d, int i
 
 enum { BLOCK = 4096 };      /* of a sum kept in float before it is added in double */
 
-static double sum_of(const F32 *f, const float *z, int c)
+double head_sum(const F32 *f, const float *z, int c)
 {
     double sum = 0;
     for (int i = 0; i < c; i += BLOCK) sum += (double)f->sum(z + i, c - i < BLOCK ? c - i : BLOCK);
@@ -69,9 +69,9 @@ void head_affine(float *z, long n, float a, float b)
 double head_xent(const F32 *f, float *z, int c, int y, double eps)
 {
     const float zy = z[y], max = f->max(z, c);
-    const double total = eps > 0 ? sum_of(f, z, c) : 0;
+    const double total = eps > 0 ? head_sum(f, z, c) : 0;
     f->exp(z, z, c, max);
-    const double sum = sum_of(f, z, c), lse = (double)max + log(sum);
+    const double sum = head_sum(f, z, c), lse = (double)max + log(sum);
     head_affine(z, c, (float)(1 / sum), (float)(eps / c));
     z[y] -= (float)(1 - eps);
     return (1 - eps) * (lse - (double)zy) + eps * (lse - total / c);

@@ -21,6 +21,8 @@ typedef struct HeadData {
     long            n;
 } HeadData;
 
+typedef void HeadSay(void *ctx, const char *name, double value);       /* a number of the run so far */
+
 typedef struct HeadDef {
     const char *name, *brief, *source;    /* source: the paper or repository it re-implements */
     int         normalised;  /* 1: nll is exact by itself; 0: training loss only, nll makes a full pass */
@@ -38,6 +40,7 @@ typedef struct HeadDef {
     void   (*logprob) (const void *h, const float *x, float *lp);       /* one position: x (d) -> lp (V) */
     int    (*sample)  (const void *h, const float *x, double temperature, Rng *);   /* 0: the most probable */
     Cost   (*cost)    (const void *h, int n);
+    void   (*report)  (const void *h, HeadSay *, void *ctx);    /* what its training came to; NULL: nothing */
 } HeadDef;
 
 extern const HeadDef *const heads[];                    /* NULL-ended */
@@ -57,6 +60,7 @@ double head_xent(const F32 *, float *z, int c, int y, double eps);
 /* The same for n rows of z (n, c), over threads; loss (n) is what each adds. eps < 0: exact, z stays as it is */
 void   head_xent_rows(const Exec *, float *z, int n, int c, const int *y, double eps, double *loss);
 double head_lse   (const F32 *, const float *z, int c);                 /* log sum exp */
+double head_sum   (const F32 *, const float *z, int c);
 void   head_affine(float *z, long n, float a, float b);                 /* z = a z - b */
 void   head_dots  (const Exec *, float *z, const float *w, const float *x, int rows, int d);  /* z = w x, over threads */
 int    head_pick  (const float *z, int c, double temperature, Rng *);   /* from softmax(z / temperature); 0: the largest */

@@ -5,21 +5,23 @@
  *   loss = (1 - eps) (lse - z_y) + eps (lse - mean z) + zloss lse^2                  eps: label smoothing
  *   dLoss/dz_v = (1 + 2 zloss lse) p_v - eps/V - (1 - eps) [v = y]
  *
- * Each thread owns a contiguous range of the V rows and walks it in tiles of TILE rows, so that a tile of E and
- * of logits stays in its cache and dE needs no locks. The logits of one chunk are kept, tile after tile,
+ * The logits of one chunk are kept, tile after tile of head_full's pass,
  *   z:  tile 0 (n, TILE) | tile 1 (n, TILE) | ...      n V floats within HEAD_BYTES
- * and become the gradient in place on the way back. Every thread carries its own running maximum and sum of
- * exponentials (Milakov, Gimelshein 2018, arXiv 1805.02867); they are merged in the order of the threads. */
-#include "models/head.h"
+ * and become the gradient in place on the way back, each tile by the thread of its rows: dE needs no locks.
+ *
+ * head_quant: E is quantised, its gradient goes straight through to the parameter.
+ * rows=freq: the rows of E in the order of counts. A head's own matrix is kept so; of a tied one E is a copy,
+ * made once per update, and the gradient of a tile is scattered to the rows it came from.
+ * filter=delta: of every position the products of (1 + 2 zloss lse) p with blocks of small p are left out, at
+ * most delta of the mass (head_filter.h). The other two terms are added exactly, at O((V + n) d):
+ *   dx_i -= eps/V sum_v E_v + (1 - eps) E_y       dE_v -= eps/V sum_i x_i;  dE_y -= (1 - eps) x_i */
+#include "models/head_filter.h"
 #include <math.h>
-
-enum { TILE = 1024, EVAL = 256 };       /* rows of a tile; positions of a block of nll */
-
-/* of one position over one thread's rows: max z, sum exp(z - max), sum z */
-typedef struct { double max, sum, total; } Stat;
+#include <string.h>
 
 typedef struct {
     const Exec  *exec;
+    Full        *full;
     Param       *w;                 /* (V, d) */
     int          V, d, chunk;
     double       eps, zloss;
@@ -29,85 +31,46 @@ typedef struct {
     float       *z;                 /* (chunk, V), tile-major */
     float       *lse;               /* (chunk) */
     float       *dx;                /* (threads, chunk, d): each thread's share */
-    Stat        *stat;              /* (threads, max(chunk, EVAL)) */
-    float       *target;            /* (max(chunk, EVAL)): z_y */
-    float       *scan;              /* (threads, EVAL, TILE): logits that nobody needs again */
-    float       *lp;                /* (V) */
+    float       *de;                /* (threads, TILE, d) a tile's dE before it is scattered; or NULL */
+    Filter      *filter;            /* NULL: every product is made */
+    float       *sum_e, *sum_x;     /* of the filter: (threads, d) shares of sum_v E_v; (d) sum_i x_i */
+    long         summed;            /* version of w that sum_e is of */
 } Softmax;
+
+static FullQuant quant_of(const Spec *s)
+{
+    if (spec_is(s, "head_quant", "int8")) return FULL_INT8;
+    return spec_is(s, "head_quant", "ternary") ? FULL_TERNARY : FULL_F32;
+}
 
 static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d, Arena *a)
 {
-    const int V = data->V;
+    const int V = data->V, tied = (int)spec_int(s, "tied");
+    const double delta = spec_num(s, "filter");
+    const size_t threads = (size_t)e->threads, row = sizeof(float) * (size_t)d;
     Softmax *h = arena_get(a, sizeof *h);
-    const size_t threads = (size_t)e->threads;
+    if (!(delta >= 0 && delta < 1)) die("filter=%g: expected a mass from 0 to less than 1", delta);
     *h = (Softmax){ .exec = e, .V = V, .d = d, .chunk = head_chunk(V),
                     .eps = spec_num(s, "smoothing"), .zloss = spec_num(s, "zloss") };
-    const size_t chunk = (size_t)h->chunk, most = chunk > EVAL ? chunk : EVAL;
+    const size_t n = (size_t)h->chunk;
     h->w = head_rows(s, ps, "head.weight", V, d, 0);
-    h->z = arena_raw(a, sizeof(float) * chunk * (size_t)V);
-    h->lse = arena_raw(a, sizeof(float) * chunk);
-    h->dx = arena_raw(a, sizeof(float) * threads * chunk * (size_t)d);
-    h->stat = arena_raw(a, sizeof(Stat) * threads * most);
-    h->target = arena_raw(a, sizeof(float) * most);
-    h->scan = arena_raw(a, sizeof(float) * threads * EVAL * TILE);
-    h->lp = arena_raw(a, sizeof(float) * (size_t)V);
+    h->full = full_new(e, h->w, h->chunk, a);
+    if (spec_is(s, "rows", "freq")) full_by_count(h->full, data->freq, tied, a);
+    full_quantise(h->full, quant_of(s), a);
+    h->z = arena_raw(a, sizeof(float) * n * (size_t)V);
+    h->lse = arena_raw(a, sizeof(float) * n);
+    h->dx = arena_raw(a, row * threads * n);
+    if (h->full->from) h->de = arena_raw(a, row * threads * FULL_TILE);
+    if (delta > 0) {
+        h->full->grain = FULL_BLOCK;
+        h->filter = filter_new(delta, V, h->chunk, a);
+        h->sum_e = arena_raw(a, row * threads);
+        h->sum_x = arena_raw(a, row);
+    }
     return h;
 }
 
 static int chunk(const void *h) { return ((const Softmax *)h)->chunk; }
-
-/* the rows of a thread: whole blocks of 16 */
-static void range(const Softmax *h, int part, int *r0, int *r1)
-{
-    const long blocks = (h->V + 15) / 16, parts = h->exec->threads;
-    const long lo = blocks * part / parts * 16, hi = blocks * (part + 1) / parts * 16;
-    *r0 = lo < h->V ? (int)lo : h->V;
-    *r1 = hi < h->V ? (int)hi : h->V;
-}
-
-/* The logits of n positions against rows [r0, r0 + rows) into z (n, rows), and what they add to each position. */
-static void see_tile(const Softmax *h, float *z, Stat *stat, const float *x, const int *y, int n, int r0, int rows)
-{
-    const F32 *f = h->exec->f;
-    gemm1(h->exec->gemm, 'N', 'T', n, rows, h->d, 1, x, h->d, h->w->v + (size_t)r0 * h->d, h->d, 0, z, rows);
-    for (int i = 0; i < n; i++, z += rows) {
-        Stat *s = &stat[i];
-        const double max = (double)f->max(z, rows);
-        if (max > s->max) {
-            s->sum *= exp(s->max - max);
-            s->max = max;
-        }
-        s->sum += (double)f->sumexp(z, rows, (float)s->max);
-        s->total += (double)f->sum(z, rows);
-        if (y[i] >= r0 && y[i] < r0 + rows) h->target[i] = z[y[i] - r0];
-    }
-}
-
-/* All rows for n positions; keep: the logits stay in h->z. Then stat[i] is over all of V. */
-static void see_all(const Softmax *h, const float *x, const int *y, int n, int keep)
-{
-    const int threads = h->exec->threads;
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-    for (int t = 0; t < threads; t++) {
-        Stat *stat = h->stat + (size_t)t * n;
-        int r0, r1;
-        range(h, t, &r0, &r1);
-        for (int i = 0; i < n; i++) stat[i] = (Stat){ -INFINITY, 0, 0 };
-        for (int r = r0; r < r1; r += TILE)
-            see_tile(h, keep ? h->z + (size_t)r * n : h->scan + (size_t)t * EVAL * TILE, stat, x, y, n, r,
-                     r1 - r < TILE ? r1 - r : TILE);
-    }
-    for (int i = 0; i < n; i++) {
-        Stat all = h->stat[i];
-        for (int t = 1; t < threads; t++) {
-            const Stat s = h->stat[(size_t)t * n + i];
-            if (s.sum == 0) continue;      /* more threads than blocks of rows */
-            const double max = s.max > all.max ? s.max : all.max;
-            all = (Stat){ max, all.sum * exp(all.max - max) + s.sum * exp(s.max - max), all.total + s.total };
-        }
-        h->stat[i] = all;
-    }
-}
 
 static double forward(void *head, const float *x, const int *y, int n)
 {
@@ -115,94 +78,203 @@ static double forward(void *head, const float *x, const int *y, int n)
     double loss = 0;
     CHECK(n >= 1 && n <= h->chunk);
     h->x = x, h->y = y, h->n = n;
-    see_all(h, x, y, n, 1);
+    full_pass(h->full, x, y, n, h->z, h->filter ? h->filter->lse : NULL);
     for (int i = 0; i < n; i++) {
-        CHECK(y[i] >= 0 && y[i] < h->V);
-        const Stat s = h->stat[i];
-        const double lse = s.max + log(s.sum);
+        const FullStat s = h->full->stat[i];
+        const double lse = s.max + log(s.sum), zy = (double)h->full->target[i];
         h->lse[i] = (float)lse;
-        loss += (1 - h->eps) * (lse - (double)h->target[i]) + h->eps * (lse - s.total / h->V) + h->zloss * lse * lse;
+        loss += (1 - h->eps) * (lse - zy) + h->eps * (lse - s.total / h->V) + h->zloss * lse * lse;
     }
     return loss;
 }
+
+/* ---- backward, every product ---- */
 
 /* z (n, rows): logits -> dLoss/dz */
 static void tile_gradient(const Softmax *h, float *z, int r0, int rows)
 {
     const float even = (float)(h->eps / h->V), hit = (float)(1 - h->eps);
     for (int i = 0; i < h->n; i++, z += rows) {
+        const int target = full_row(h->full, h->y[i]);
         h->exec->f->exp(z, z, rows, h->lse[i]);
         head_affine(z, rows, 1.0f + 2.0f * (float)h->zloss * h->lse[i], even);
-        if (h->y[i] >= r0 && h->y[i] < r0 + rows) z[h->y[i] - r0] -= hit;
+        if (target >= r0 && target < r0 + rows) z[target - r0] -= hit;
     }
+}
+
+/* One tile, e (rows, d) its rows of E: dx (n, d) = or += scale dZ E; de (rows, d) += scale dZ' x, or NULL */
+typedef struct { const float *e; float *dx, *de; int r0, rows, first; float scale; } Tile;
+
+static void all_products(const Softmax *h, const Tile *t)
+{
+    const Gemm *g = h->exec->gemm;
+    const int rows = t->rows, d = h->d, n = h->n;
+    float *z = h->z + (size_t)t->r0 * n;
+    tile_gradient(h, z, t->r0, rows);
+    gemm1(g, 'N', 'N', n, d, rows, t->scale, z, rows, t->e, d, !t->first, t->dx, d);
+    if (t->de) gemm1(g, 'T', 'N', rows, d, n, t->scale, z, rows, h->x, d, 1, t->de, d);
+}
+
+/* ---- backward, filtered ---- */
+
+/* Positions [i0, i0 + n), rows [c0, c1) of the tile, all kept */
+static void kept_products(const Softmax *h, const Tile *t, int i0, int n, int c0, int c1)
+{
+    const Gemm *g = h->exec->gemm;
+    const int rows = t->rows, d = h->d, width = c1 - c0;
+    const float *x = h->x + (size_t)i0 * d, *e = t->e + (size_t)c0 * d;
+    float *z = h->z + (size_t)t->r0 * h->n + (size_t)i0 * rows + c0;
+    for (int i = 0; i < n; i++) {
+        float *zi = z + (size_t)i * rows;
+        h->exec->f->exp(zi, zi, width, h->lse[i0 + i]);
+        h->exec->f->scale(zi, 1.0f + 2.0f * (float)h->zloss * h->lse[i0 + i], width);
+    }
+    gemm1(g, 'N', 'N', n, d, width, t->scale, z, rows, e, d, 1, t->dx + (size_t)i0 * d, d);
+    if (t->de) gemm1(g, 'T', 'N', width, d, n, t->scale, z, rows, x, d, 1, t->de + (size_t)c0 * d, d);
+}
+
+/* The softmax term, in runs of kept blocks */
+static void some_products(const Softmax *h, const Tile *t)
+{
+    const Filter *f = h->filter;
+    const int blocks = (t->rows + FULL_BLOCK - 1) / FULL_BLOCK;
+    for (int i0 = 0; i0 < h->n; i0 += FILTER_GROUP) {
+        const char *keep = f->keep + (size_t)(i0 / FILTER_GROUP) * f->blocks + t->r0 / FULL_BLOCK;
+        const int n = h->n - i0 < FILTER_GROUP ? h->n - i0 : FILTER_GROUP;
+        for (int b = 0, end; b < blocks; b = end) {
+            end = b + 1;
+            if (!keep[b]) continue;
+            while (end < blocks && keep[end]) end++;
+            kept_products(h, t, i0, n, b * FULL_BLOCK, end == blocks ? t->rows : end * FULL_BLOCK);
+        }
+    }
+}
+
+/* The other two terms: to dE of the tile */
+static void rest_of_tile(const Softmax *h, const Tile *t)
+{
+    const F32 *f = h->exec->f;
+    const int d = h->d;
+    const float even = t->scale * (float)(h->eps / h->V), hit = t->scale * (float)(1 - h->eps);
+    if (!t->de) return;
+    for (int k = 0; k < t->rows && h->eps > 0; k++) f->axpy(t->de + (size_t)k * d, -even, h->sum_x, d);
+    for (int i = 0; i < h->n; i++) {
+        const int k = full_row(h->full, h->y[i]) - t->r0;
+        if (k >= 0 && k < t->rows) f->axpy(t->de + (size_t)k * d, -hit, h->x + (size_t)i * d, d);
+    }
+}
+
+/* to dx (d) of position i */
+static void rest_of_position(const Softmax *h, float *dx, int i, float scale)
+{
+    const F32 *f = h->exec->f;
+    const size_t d = (size_t)h->d, target = (size_t)full_row(h->full, h->y[i]);
+    f->axpy(dx, -scale * (float)(1 - h->eps), full_matrix(h->full) + target * d, h->d);
+    if (h->eps > 0)
+        for (int t = 0; t < h->exec->threads; t++)
+            f->axpy(dx, -scale * (float)(h->eps / h->V), h->sum_e + (size_t)t * d, h->d);
+}
+
+static void prepare_filter(Softmax *h)
+{
+    const int threads = h->exec->threads, d = h->d;
+    const float *e = full_matrix(h->full);
+    filter_choose(h->filter, h->exec, h->lse, h->n);
+    memset(h->sum_x, 0, sizeof(float) * (size_t)d);
+    for (int i = 0; i < h->n; i++) h->exec->f->axpy(h->sum_x, 1, h->x + (size_t)i * d, d);
+    if (h->eps == 0 || h->summed == h->w->version) return;
+    memset(h->sum_e, 0, sizeof(float) * (size_t)threads * (size_t)d);
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    for (int t = 0; t < threads; t++) {
+        int r0, r1;
+        full_range(h->full, t, &r0, &r1);
+        for (int r = r0; r < r1; r++) h->exec->f->axpy(h->sum_e + (size_t)t * d, 1, e + (size_t)r * d, d);
+    }
+    h->summed = h->w->version;
+}
+
+/* ---- backward ---- */
+
+static void tile_back(const Softmax *h, const Tile *t)
+{
+    const size_t d = (size_t)h->d;
+    if (h->de && t->de) memset(t->de, 0, sizeof(float) * (size_t)t->rows * d);
+    if (!h->filter) all_products(h, t);
+    else {
+        some_products(h, t);
+        rest_of_tile(h, t);
+    }
+    if (!h->de || !t->de) return;
+    for (int k = 0; k < t->rows; k++)
+        h->exec->f->axpy(h->w->g + (size_t)h->full->from[t->r0 + k] * d, 1, t->de + (size_t)k * d, h->d);
 }
 
 static void backward(void *head, float *dx, float scale)
 {
     Softmax *h = head;
     const int threads = h->exec->threads, d = h->d, n = h->n;
-    const Gemm *g = h->exec->gemm;
+    const float *e = full_matrix(h->full);
+    if (h->filter) prepare_filter(h);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int t = 0; t < threads; t++) {
         float *share = h->dx + (size_t)t * n * d;
         int r0, r1;
-        range(h, t, &r0, &r1);
-        if (r0 == r1) for (long i = 0; i < (long)n * d; i++) share[i] = 0;
-        for (int r = r0; r < r1; r += TILE) {
-            const int rows = r1 - r < TILE ? r1 - r : TILE;
-            float *z = h->z + (size_t)r * n;
-            tile_gradient(h, z, r, rows);
-            gemm1(g, 'N', 'N', n, d, rows, scale, z, rows, h->w->v + (size_t)r * d, d, r > r0, share, d);
-            if (!h->w->frozen) gemm1(g, 'T', 'N', rows, d, n, scale, z, rows, h->x, d, 1, h->w->g + (size_t)r * d, d);
+        full_range(h->full, t, &r0, &r1);
+        if (r0 == r1 || h->filter) memset(share, 0, sizeof *share * (size_t)n * (size_t)d);
+        for (int r = r0; r < r1; r += FULL_TILE) {
+            float *de = h->de ? h->de + (size_t)t * FULL_TILE * d : h->w->g + (size_t)r * d;
+            tile_back(h, &(Tile){ e + (size_t)r * d, share, h->w->frozen ? NULL : de, r,
+                                  r1 - r < FULL_TILE ? r1 - r : FULL_TILE, r == r0, scale });
         }
     }
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (int i = 0; i < n; i++)
-        for (int t = 0; t < threads; t++) h->exec->f->axpy(dx + (size_t)i * d, 1, h->dx + ((size_t)t * n + i) * d, d);
-}
-
-static double nll(const void *head, const float *x, const int *y, int n, float *out)
-{
-    const Softmax *h = head;
-    double sum = 0;
-    for (int at = 0; at < n; at += EVAL) {
-        const int m = n - at < EVAL ? n - at : EVAL;
-        see_all(h, x + (size_t)at * h->d, y + at, m, 0);
-        for (int i = 0; i < m; i++) {
-            CHECK(y[at + i] >= 0 && y[at + i] < h->V);
-            const double one = h->stat[i].max + log(h->stat[i].sum) - (double)h->target[i];
-            if (out) out[at + i] = (float)one;
-            sum += one;
-        }
+    for (int i = 0; i < n; i++) {
+        float *to = dx + (size_t)i * d;
+        for (int t = 0; t < threads; t++) h->exec->f->axpy(to, 1, h->dx + ((size_t)t * n + i) * d, d);
+        if (h->filter) rest_of_position(h, to, i, scale);
     }
-    return sum;
 }
 
-static void logprob(const void *head, const float *x, float *lp)
+/* ---- the rest ---- */
+
+static double nll(const void *h, const float *x, const int *y, int n, float *out)
 {
-    const Softmax *h = head;
-    head_dots(h->exec, lp, h->w->v, x, h->V, h->d);
-    head_affine(lp, h->V, 1, (float)head_lse(h->exec->f, lp, h->V));
+    return full_nll(((const Softmax *)h)->full, x, y, n, out);
 }
 
-static int sample(const void *head, const float *x, double temperature, Rng *rng)
+static void logprob(const void *h, const float *x, float *lp)
 {
-    const Softmax *h = head;
-    logprob(h, x, h->lp);
-    return head_pick(h->lp, h->V, temperature, rng);
+    full_logprob(((const Softmax *)h)->full, x, lp);
 }
 
-/* Three products. Per chunk E is read twice, its gradient read and written; every logit is written, read and
- * rewritten as a gradient, and read by two products. */
+static int sample(const void *h, const float *x, double temperature, Rng *rng)
+{
+    return full_sample(((const Softmax *)h)->full, x, temperature, rng);
+}
+
+/* Three products, less those that the filter left out of the last chunk. Per chunk E is read twice, its
+ * gradient read and written; every logit is written, rewritten as a gradient, and read by two products. */
 static Cost cost(const void *head, int n)
 {
     const Softmax *h = head;
     const double rows = h->V, chunks = ceil((double)n / h->chunk);
-    return (Cost){ 6.0 * n * rows * h->d, sizeof(float) * (4 * chunks * rows * h->d + 5.0 * n * rows) };
+    const double back = h->filter ? 1 - h->filter->share : 1;
+    return (Cost){ (2 + 4 * back) * n * rows * h->d,
+                   sizeof(float) * ((1 + 3 * back) * chunks * rows * h->d + (1 + 4 * back) * n * rows) };
+}
+
+/* filter_mass: what a position lost on average; filter_skipped: the share of products left out */
+static void report(const void *head, HeadSay *say, void *ctx)
+{
+    const Filter *f = ((const Softmax *)head)->filter;
+    if (!f || !f->positions) return;
+    say(ctx, "filter_mass", f->mass / (double)f->positions);
+    say(ctx, "filter_skipped", f->skips / f->pairs);
 }
 
 const HeadDef head_softmax = {
-    "softmax", "the full softmax over V, fused with its loss", "the FlashLM v3 notebook; smoothing and z-loss exact", 1,
+    "softmax", "the full softmax over V, fused with its loss",
+    "the FlashLM v3 notebook; smoothing and z-loss exact", 1,
     .make = make, .chunk = chunk, .forward = forward, .backward = backward, .nll = nll, .logprob = logprob,
-    .sample = sample, .cost = cost,
+    .sample = sample, .cost = cost, .report = report,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Heads: the laws over the registry; softmax and adaptive against an independent dense computation in double; the shape
- * of the tree's classes and of the adaptive cut-offs. EIGHTYSIX_SEED picks another seed. */
+/* Heads: the laws over the registry; softmax in all its ways and adaptive against an independent dense computation in
+ * double; what a filtered gradient leaves out; that sampled softmax estimates the full one; the shape of the tree's
+ * classes and of the adaptive cut-offs. EIGHTYSIX_SEED picks another seed. */
 #include "harness/laws.h"
 #include "models/cutoffs.h"
 #include <math.h>
@@ -33,7 +34,11 @@ enum { N = 11, D = 20 };
 
 typedef struct { void *h; const HeadDef *def; Params *ps; float x[N * D], dx[N * D]; int y[N], V; } Setup;
 
-static Setup *set_up(const char *name, int V, int words, const char *const *word)
+/* most words are rare, no two as often as each other */
+static long count_of(long rank) { return 10000000000000 / ((rank + 1) * (rank + 1)); }
+
+/* word v is of rank v stride mod V */
+static Setup *set_up_by(const char *name, int V, int stride, int words, const char *const *word)
 {
     Setup *s = arena_get(&arena, sizeof *s);
     Spec *spec = spec_new(&arena);
@@ -45,7 +50,7 @@ static Setup *set_up(const char *name, int V, int words, const char *const *word
     const Exec *e = exec_make(spec, &arena, &why);
     assert_non_null(e);
     long *freq = arena_get(&arena, sizeof *freq * (size_t)V);
-    for (int v = 0; v < V; v++) freq[v] = 10000000 / ((v + 1L) * (v + 1L));      /* a word is its own rank; most are rare */
+    for (int v = 0; v < V; v++) freq[v] = count_of((long)v * stride % V);
     s->ps = params_new(&arena);
     s->V = V;
     param_normal(params_add(s->ps, "embedding.weight", (int[]){ V, D, 0 }, GROUP_ADAMW, OWNER_CORE), 1, 0, 0.4);
@@ -54,6 +59,11 @@ static Setup *set_up(const char *name, int V, int words, const char *const *word
     for (int i = 0; i < N * D; i++) s->x[i] = (float)rng_normal(&rng);
     for (int i = 0; i < N; i++) s->y[i] = (int)rng_below(&rng, (uint64_t)V);
     return s;
+}
+
+static Setup *set_up(const char *name, int V, int words, const char *const *word)
+{
+    return set_up_by(name, V, 1, words, word);
 }
 
 /* p (rows) = softmax(w x); returns log sum exp, and the sum of the logits in *total */
@@ -80,34 +90,359 @@ static void close_to(const float *got, const double *expected, long n, const cha
             fail_msg("%s[%ld] is %.9g, expected %.9g", what, i, (double)got[i], expected[i]);
 }
 
-static void softmax_is_the_dense_computation(void **state)
+enum { V_DENSE = 2500 };
+static double dense_de[V_DENSE * D], dense_dx[N * D];
+typedef struct { double loss, nll; } Dense;
+
+/* the loss of a softmax head, and 0.25 times its gradients: of x, and of e (V, D), the matrix that is multiplied */
+static Dense dense_softmax(const Setup *s, const float *e, double eps, double zloss)
 {
-    (void)state;
-    enum { V = 2500 };
-    const double eps = 0.1, zloss = 0.02;
-    static double p[V], dw[V * D], dx[N * D];
-    Setup *s = set_up("softmax", V, 2, (const char *[]){ "smoothing=0.1", "zloss=0.02" });
-    const Param *w = params_find(s->ps, "embedding.weight");
-    double loss = 0, nll = 0;
+    static double p[V_DENSE];
+    const int V = s->V;
+    Dense sum = { 0, 0 };
+    memset(dense_de, 0, sizeof dense_de);
+    memset(dense_dx, 0, sizeof dense_dx);
     for (int i = 0; i < N; i++) {
         double x[D], total;
         for (int k = 0; k < D; k++) x[k] = (double)s->x[i * D + k];
-        const double lse = dense(p, w->v, x, V, D, &total);
-        nll -= log(p[s->y[i]]);
-        loss += -(1 - eps) * log(p[s->y[i]]) + eps * (lse - total / V) + zloss * lse * lse;
+        const double lse = dense(p, e, x, V, D, &total);
+        sum.nll -= log(p[s->y[i]]);
+        sum.loss += -(1 - eps) * log(p[s->y[i]]) + eps * (lse - total / V) + zloss * lse * lse;
         for (int v = 0; v < V; v++) {
             const double g = (1 + 2 * zloss * lse) * p[v] - eps / V - (1 - eps) * (v == s->y[i]);
             for (int k = 0; k < D; k++) {
-                dx[i * D + k] += 0.25 * g * (double)w->v[v * D + k];
-                dw[v * D + k] += 0.25 * g * x[k];
+                dense_dx[i * D + k] += 0.25 * g * (double)e[v * D + k];
+                dense_de[v * D + k] += 0.25 * g * x[k];
             }
         }
     }
-    assert_true(fabs(s->def->forward(s->h, s->x, s->y, N) / loss - 1) < 1e-6);
-    assert_true(fabs(s->def->nll(s->h, s->x, s->y, N, NULL) / nll - 1) < 1e-6);
+    return sum;
+}
+
+/* g (V, D) the gradient of the rows, word by word */
+static void softmax_is(Setup *s, const float *e, const float *g)
+{
+    float lp[V_DENSE], nll[N];
+    const Dense expected = dense_softmax(s, e, 0.1, 0.02);
+    assert_true(fabs(s->def->forward(s->h, s->x, s->y, N) / expected.loss - 1) < 1e-6);
+    assert_true(fabs(s->def->nll(s->h, s->x, s->y, N, nll) / expected.nll - 1) < 1e-6);
+    s->def->logprob(s->h, s->x, lp);
+    assert_true(fabsf(lp[s->y[0]] + nll[0]) < 1e-5f * (1 + nll[0]));
     s->def->backward(s->h, s->dx, 0.25f);
-    close_to(s->dx, dx, N * D, "dx");
-    close_to(w->g, dw, V * D, "dE");
+    close_to(s->dx, dense_dx, N * D, "dx");
+    close_to(g, dense_de, (long)s->V * D, "dE");
+}
+
+static void softmax_is_the_dense_computation(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "softmax", "softmax_naive" };
+    for (int i = 0; i < 2; i++) {
+        Setup *s = set_up(names[i], V_DENSE, 2, (const char *[]){ "smoothing=0.1", "zloss=0.02" });
+        const Param *w = params_find(s->ps, "embedding.weight");
+        softmax_is(s, w->v, w->g);
+    }
+}
+
+/* out (V, D) row v = in row v stride mod V: of a matrix kept by rank, the words */
+static float *words_of(const float *in, int V, int stride)
+{
+    float *out = arena_raw(&arena, sizeof *out * (size_t)V * D);
+    for (int v = 0; v < V; v++) memcpy(out + (size_t)v * D, in + (size_t)((long)v * stride % V) * D, sizeof(float) * D);
+    return out;
+}
+
+static void softmax_by_count_is_the_dense_computation(void **state)
+{
+    (void)state;
+    enum { STRIDE = 7 };
+    const char *words[] = { "smoothing=0.1", "zloss=0.02", "rows=freq", "tied=1" };
+    Setup *s = set_up_by("softmax", V_DENSE, STRIDE, 4, words);
+    const Param *w = params_find(s->ps, "embedding.weight");
+    softmax_is(s, w->v, w->g);
+    words[3] = "tied=0";
+    s = set_up_by("softmax", V_DENSE, STRIDE, 4, words);
+    w = params_find(s->ps, "head.weight");
+    const float *e = words_of(w->v, V_DENSE, STRIDE);
+    const Dense expected = dense_softmax(s, e, 0.1, 0.02);
+    assert_true(fabs(s->def->forward(s->h, s->x, s->y, N) / expected.loss - 1) < 1e-6);
+    s->def->backward(s->h, s->dx, 0.25f);
+    close_to(s->dx, dense_dx, N * D, "dx");
+    close_to(words_of(w->g, V_DENSE, STRIDE), dense_de, (long)V_DENSE * D, "dE by rank");
+}
+
+/* int8: s = 127 / absmax of the row; ternary: a = mean|w| of all */
+static float *quantised(const Param *w, int ternary)
+{
+    float *e = arena_raw(&arena, sizeof *e * (size_t)w->n);
+    double mean = 0;
+    for (long i = 0; i < w->n; i++) mean += fabs((double)w->v[i]) / (double)w->n;
+    for (int r = 0; r < w->rows; r++) {
+        const float *v = w->v + (size_t)r * D;
+        double top = 0;
+        for (int k = 0; k < D; k++) top = fmax(top, fabs((double)v[k]));
+        const double unit = ternary ? mean : top / 127;
+        for (int k = 0; k < D; k++) {
+            const double q = nearbyint((double)v[k] / unit);
+            e[(size_t)r * D + k] = (float)(unit * (ternary ? fmax(-1, fmin(1, q)) : q));
+        }
+    }
+    return e;
+}
+
+/* The gradient goes straight through to the parameter; a new version of it is quantised anew. */
+static void quantised_softmax_is_the_dense_computation(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        const char *words[] = { "smoothing=0.1", "zloss=0.02", i % 2 ? "head_quant=ternary" : "head_quant=int8",
+                                i / 2 ? "rows=freq" : "rows=id" };
+        Setup *s = set_up_by("softmax", V_DENSE, 7, 4, words);
+        Param *w = params_find(s->ps, "embedding.weight");
+        s->def->forward(s->h, s->x, s->y, N);
+        param_normal(w, 9, 0, 0.3);
+        softmax_is(s, quantised(w, i % 2), w->g);
+    }
+}
+
+/* ---- what the filter leaves out ---- */
+
+enum { F_V = 640, F_N = 70, F_BLOCK = 64, F_GROUP = 32, F_BLOCKS = F_V / F_BLOCK };   /* as head_full.h, head_filter.h */
+static const double F_EPS = 0.1, F_ZLOSS = 0.02, F_E = 2;
+
+typedef struct {
+    const HeadDef *def;
+    void   *h;
+    Param  *w;
+    float  *x, *dx;
+    int     y[F_N], by_count, tied;
+    double  mass, skipped;             /* as it reports them */
+} Filtered;
+
+/* Word v is of rank 7 v mod V */
+static int row_of(const Filtered *s, int word) { return s->by_count ? word * 7 % F_V : word; }
+static int row_of_param(const Filtered *s, int word) { return s->tied ? word : row_of(s, word); }
+
+/* E is F_E times the unit matrix, d = V: dx shows each entry of dLoss/dz. z = 5 normal() - 8 rank / V */
+static Filtered *filtered(const char *delta, int by_count, int tied)
+{
+    Filtered *s = arena_get(&arena, sizeof *s);
+    Spec *spec = spec_new(&arena);
+    Rng rng = rng_at(4, STREAM_CHECK, 0);
+    const char *words[] = { delta, by_count ? "rows=freq" : "rows=id", tied ? "tied=1" : "tied=0", "threads=2",
+                            "smoothing=0.1", "zloss=0.02" }, *why;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) assert_null(spec_set(spec, words[i]));
+    const Exec *e = exec_make(spec, &arena, &why);
+    long freq[F_V];
+    for (int v = 0; v < F_V; v++) freq[v] = 10000 - v * 7 % F_V;
+    Params *ps = params_new(&arena);
+    params_add(ps, "embedding.weight", (int[]){ F_V, F_V, 0 }, GROUP_ADAMW, OWNER_CORE);
+    s->def = head_find("softmax");
+    s->by_count = by_count, s->tied = tied;
+    s->h = s->def->make(spec, e, ps, &(HeadData){ .V = F_V, .freq = freq }, F_V, &arena);
+    s->w = params_find(ps, tied ? "embedding.weight" : "head.weight");
+    param_fill(s->w, 0);
+    for (int v = 0; v < F_V; v++) s->w->v[row_of_param(s, v) * F_V + v] = (float)F_E;
+    s->x = arena_raw(&arena, sizeof(float) * F_N * F_V);
+    s->dx = arena_get(&arena, sizeof(float) * F_N * F_V);
+    for (int i = 0; i < F_N; i++) {
+        s->y[i] = (int)rng_below(&rng, F_V);
+        for (int v = 0; v < F_V; v++)
+            s->x[i * F_V + v] = (float)((5 * rng_normal(&rng) - 8.0 * (v * 7 % F_V) / F_V) / F_E);
+    }
+    return s;
+}
+
+/* Of position i: g (V) = dLoss/dz without the blocks that dx shows to be left out, out (F_BLOCKS); the mass of every
+ * block, mass (F_BLOCKS). Returns what is lost. */
+static double left_out(const Filtered *s, int i, double *g, char *out, double *mass)
+{
+    double whole[F_V], seen[F_BLOCKS] = { 0 }, sum = 0, lost = 0;
+    for (int b = 0; b < F_BLOCKS; b++) mass[b] = 0;
+    for (int v = 0; v < F_V; v++) sum += exp(F_E * (double)s->x[i * F_V + v]);
+    for (int v = 0; v < F_V; v++) {
+        whole[v] = (1 + 2 * F_ZLOSS * log(sum)) * exp(F_E * (double)s->x[i * F_V + v]) / sum;
+        g[v] = -F_EPS / F_V - (1 - F_EPS) * (v == s->y[i]);
+        seen[row_of(s, v) / F_BLOCK] += (double)s->dx[i * F_V + v] / F_E - g[v];
+        mass[row_of(s, v) / F_BLOCK] += whole[v] / (1 + 2 * F_ZLOSS * log(sum));
+    }
+    for (int b = 0; b < F_BLOCKS; b++) {
+        out[b] = seen[b] < mass[b] / 2;
+        if (out[b]) lost += mass[b];
+    }
+    for (int v = 0; v < F_V; v++)
+        if (!out[row_of(s, v) / F_BLOCK]) g[v] += whole[v];
+    return lost;
+}
+
+/* Positions of a group leave the same blocks out, and no other block could be, for some position would lose too much. */
+static void full_groups(char out[][F_BLOCKS], double mass[][F_BLOCKS], const double *lost, double delta)
+{
+    for (int i0 = 0; i0 < F_N; i0 += F_GROUP)
+        for (int b = 0; b < F_BLOCKS; b++) {
+            int bound = 0;
+            for (int i = i0; i < i0 + F_GROUP && i < F_N; i++) {
+                assert_int_equal(out[i][b], out[i0][b]);
+                bound |= lost[i] + mass[i][b] > delta * (1 - 1e-5);
+            }
+            if (!out[i0][b] && !bound) fail_msg("filter %g keeps block %d of position %d for nothing", delta, b, i0);
+        }
+}
+
+static void hear(void *ctx, const char *name, double value)
+{
+    Filtered *s = ctx;
+    if (!strcmp(name, "filter_mass")) s->mass = value;
+    if (!strcmp(name, "filter_skipped")) s->skipped = value;
+}
+
+static void filter_leaves_out_no_more_than_delta(void **state)
+{
+    (void)state;
+    static const struct { const char *word; double delta; int by_count, tied; } cases[] = {
+        { "filter=0.03", 0.03, 1, 1 }, { "filter=0.1", 0.1, 1, 0 }, { "filter=0.2", 0.2, 0, 1 },
+        { "filter=0.4", 0.4, 0, 0 } };
+    static double g[F_V], dx[F_N * F_V], de[F_V * F_V], masses[F_N][F_BLOCKS], lost[F_N];
+    static char out[F_N][F_BLOCKS];
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        Filtered *s = filtered(cases[c].word, cases[c].by_count, cases[c].tied);
+        double mass = 0, skipped = 0;
+        memset(de, 0, sizeof de);
+        s->def->forward(s->h, s->x, s->y, F_N);
+        s->def->backward(s->h, s->dx, 1);
+        for (int i = 0; i < F_N; i++) {
+            lost[i] = left_out(s, i, g, out[i], masses[i]);
+            if (!(lost[i] <= cases[c].delta * (1 + 1e-5)))
+                fail_msg("position %d loses %.6f of %g", i, lost[i], cases[c].delta);
+            for (int v = 0; v < F_V; v++) dx[i * F_V + v] = F_E * g[v];
+            for (int v = 0; v < F_V; v++)
+                for (int k = 0; k < F_V; k++) de[row_of_param(s, v) * F_V + k] += g[v] * (double)s->x[i * F_V + k];
+            for (int b = 0; b < F_BLOCKS && i % F_GROUP == 0; b++) skipped += out[i][b] / (3.0 * F_BLOCKS);
+            mass += lost[i] / F_N;
+        }
+        full_groups(out, masses, lost, cases[c].delta);
+        close_to(s->dx, dx, F_N * F_V, "dx");
+        close_to(s->w->g, de, F_V * F_V, "dE");
+        s->def->report(s->h, hear, s);
+        assert_true(fabs(s->mass - mass) < 1e-5 && fabs(s->skipped - skipped) < 1e-9);
+        if (!(skipped > 0.1 && skipped < 0.9)) fail_msg("%s leaves %g of the products out", cases[c].word, skipped);
+    }
+}
+
+/* What a head has made of its weights follows them: after other weights, the same bits as without them. */
+static void softmax_follows_its_weights(void **state)
+{
+    (void)state;
+    static const char *const ways[] = { "filter=0.2", "head_quant=int8", "head_quant=ternary", "rows=freq" };
+    for (int i = 0; i < 4; i++) {
+        Setup *a = set_up_by("softmax", 300, 7, 1, ways + i), *b = set_up_by("softmax", 300, 7, 1, ways + i);
+        Param *w = params_find(a->ps, "embedding.weight"), *of_b = params_find(b->ps, "embedding.weight");
+        param_normal(w, 9, 0, 0.3);
+        a->def->forward(a->h, a->x, a->y, N);
+        a->def->backward(a->h, a->dx, 1);
+        params_zero_grad(a->ps);
+        memset(a->dx, 0, sizeof a->dx);
+        param_normal(w, 1, 0, 0.4);
+        assert_true(a->def->forward(a->h, a->x, a->y, N) == b->def->forward(b->h, b->x, b->y, N));
+        a->def->backward(a->h, a->dx, 1);
+        b->def->backward(b->h, b->dx, 1);
+        assert_memory_equal(a->dx, b->dx, sizeof a->dx);
+        assert_memory_equal(w->g, of_b->g, sizeof(float) * (size_t)w->n);
+    }
+}
+
+/* ---- sampled softmax ---- */
+
+enum { S_V = 60, S_S = 25, S_DRAWS = 4000 };
+static const char *const proposals[] = { "proposal=loguniform", "proposal=unigram" };
+static Setup *sampler(int proposal)
+{
+    return set_up_by("sampled", S_V, 7, 2, (const char *[]){ proposals[proposal], "samples=25" });
+}
+
+/* E exp(loss) = exp(nll): what stands in the logarithm is an unbiased estimate of the sum over V. */
+static void sampled_estimates_the_full_sum(void **state)
+{
+    (void)state;
+    for (int p = 0; p < 2; p++) {
+        Setup *s = sampler(p);
+        Param *w = params_find(s->ps, "embedding.weight");
+        for (int i = 0; i < N; i++) {
+            float nll;
+            double sum = 0, squares = 0;
+            s->def->nll(s->h, s->x + i * D, s->y + i, 1, &nll);
+            for (w->steps = 0; w->steps < S_DRAWS; w->steps++) {
+                const double one = exp(s->def->forward(s->h, s->x + i * D, s->y + i, 1) - (double)nll);
+                sum += one;
+                squares += one * one;
+            }
+            const double mean = sum / S_DRAWS, error = sqrt((squares / S_DRAWS - mean * mean) / S_DRAWS);
+            if (!(fabs(mean - 1) < 5 * error && error < 0.1))
+                fail_msg("%s: position %d: the sum is estimated as %.4f +- %.4f of itself", proposals[p], i, mean, error);
+        }
+    }
+}
+
+/* A row has a gradient when its word was drawn: with probability 1 - (1 - q)^S. */
+static void sampled_draws_by_its_proposal(void **state)
+{
+    (void)state;
+    for (int p = 0; p < 2; p++) {
+        Setup *s = sampler(p);
+        Param *w = params_find(s->ps, "embedding.weight");
+        int seen[S_V] = { 0 };
+        double total = 0;
+        param_fill(w, 0);
+        for (w->steps = 0; w->steps < S_DRAWS; w->steps++) {
+            params_zero_grad(s->ps);
+            s->def->forward(s->h, s->x, s->y, 1);
+            s->def->backward(s->h, s->dx, 1);
+            for (int v = 0; v < S_V; v++) seen[v] += w->g[v * D] != 0;
+        }
+        for (int r = 0; r < S_V; r++) total += (double)count_of(r) + 1;
+        for (int v = 0; v < S_V; v++) {
+            const int r = v * 7 % S_V;
+            const double q = p ? ((double)count_of(r) + 1) / total : log((r + 2.0) / (r + 1.0)) / log(S_V + 1.0);
+            const double drawn = 1 - pow(1 - q, S_S), error = sqrt(drawn * (1 - drawn) / S_DRAWS);
+            if (v == s->y[0]) assert_int_equal(seen[v], S_DRAWS);
+            else if (!(fabs((double)seen[v] / S_DRAWS - drawn) < 5 * error + 1e-9))
+                fail_msg("%s: rank %d was among the negatives %d times in %d, expected %.4f", proposals[p], r, seen[v],
+                         S_DRAWS, drawn);
+        }
+    }
+}
+
+/* rows (V) that the loss of the first n positions has a gradient for */
+static void rows_used(Setup *s, int n, char *rows)
+{
+    const Param *w = params_find(s->ps, "embedding.weight");
+    params_zero_grad(s->ps);
+    s->def->forward(s->h, s->x, s->y, n);
+    s->def->backward(s->h, s->dx, 1);
+    for (int v = 0; v < S_V; v++) rows[v] = w->g[v * D] != 0;
+}
+
+/* The draw is a function of the seed, the updates and the targets; nothing that came before matters. */
+static void sampled_repeats_its_draw(void **state)
+{
+    (void)state;
+    char one[S_V], other[S_V];
+    Setup *a = sampler(0), *b = sampler(0);
+    Param *w = params_find(a->ps, "embedding.weight");
+    rows_used(a, N, one);
+    w->steps = params_find(b->ps, "embedding.weight")->steps = 3;
+    rows_used(a, 1, one);
+    rows_used(b, 1, other);
+    assert_memory_equal(one, other, S_V);
+    w->steps = 4;
+    rows_used(a, 1, other);
+    assert_memory_not_equal(one, other, S_V);
+    w->steps = 3;
+    const int was = a->y[0], is = (was + 1) % S_V;
+    a->y[0] = is;
+    rows_used(a, 1, other);
+    one[was] = one[is] = other[was] = other[is] = 1;
+    assert_memory_not_equal(one, other, S_V);
 }
 
 /* V 300 = short list 40 + tails of 100 and 160 words; no smoothing */
@@ -118,7 +453,7 @@ static void adaptive_is_the_dense_computation(void **state)
     const Param *top = params_find(s->ps, "head.short.weight");
     const Param *proj[] = { params_find(s->ps, "head.tail1.proj.weight"), params_find(s->ps, "head.tail2.proj.weight") };
     const Param *out[] = { params_find(s->ps, "head.tail1.out.weight"), params_find(s->ps, "head.tail2.out.weight") };
-    static double dx[N * D], dtop[42 * D];
+    static double dx[N * D], dtop[42 * D], dproj[2][D * D], dout[2][160 * D];
     const int first[] = { 40, 140 };
     double loss = 0, total, p[300];
     assert_int_equal(top->rows, 42);
@@ -142,16 +477,23 @@ static void adaptive_is_the_dense_computation(void **state)
         dense(p, out[t]->v, px, rows, m, &total);
         loss -= log(p[y - first[t]]);
         for (int r = 0; r < rows; r++)
-            for (int j = 0; j < m; j++)
+            for (int j = 0; j < m; j++) {
+                const double g = p[r] - (r == y - first[t]), w = (double)out[t]->v[r * m + j];
+                dout[t][r * m + j] += g * px[j];
                 for (int k = 0; k < D; k++) {
-                    const double w = (double)out[t]->v[r * m + j] * (double)proj[t]->v[j * D + k];
-                    dx[i * D + k] += (p[r] - (r == y - first[t])) * w;
+                    dx[i * D + k] += g * w * (double)proj[t]->v[j * D + k];
+                    dproj[t][j * D + k] += g * w * x[k];
                 }
+            }
     }
     assert_true(fabs(s->def->forward(s->h, s->x, s->y, N) / loss - 1) < 1e-6);
     s->def->backward(s->h, s->dx, 1);
     close_to(s->dx, dx, N * D, "dx");
     close_to(top->g, dtop, 42 * D, "dS");
+    for (int t = 0; t < 2; t++) {
+        close_to(proj[t]->g, dproj[t], proj[t]->n, "dP");
+        close_to(out[t]->g, dout[t], out[t]->n, "dO");
+    }
 }
 
 /* ---- shapes ---- */
@@ -239,7 +581,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(laws),
         cmocka_unit_test(softmax_is_the_dense_computation),
+        cmocka_unit_test(softmax_by_count_is_the_dense_computation),
+        cmocka_unit_test(quantised_softmax_is_the_dense_computation),
         cmocka_unit_test(adaptive_is_the_dense_computation),
+        cmocka_unit_test(filter_leaves_out_no_more_than_delta),
+        cmocka_unit_test(softmax_follows_its_weights),
+        cmocka_unit_test(sampled_estimates_the_full_sum),
+        cmocka_unit_test(sampled_draws_by_its_proposal),
+        cmocka_unit_test(sampled_repeats_its_draw),
         cmocka_unit_test(tree_has_full_bounded_classes),
         cmocka_unit_test(cutoffs_are_read),
         cmocka_unit_test(cutoffs_auto_is_the_cheapest),

@@ -101,10 +101,11 @@ static void killed_and_resumed_is_unbroken(void **state)
     (void)state;
     char save[64];
     snprintf(save, sizeof save, "save=%s", SAVE);
-    static const char *const ways[][2] = { { "act=f32", "bwd=f32" }, { "act=int8", "bwd=int8" } };
-    for (int i = 0; i < 2; i++) {
-        const char *whole[] = { "head=tree", ways[i][0], ways[i][1], "budget=12steps", NULL };
-        const char *kept[] = { "head=tree", ways[i][0], ways[i][1], "budget=12steps", save, "save_every=1steps", NULL };
+    static const char *const ways[][3] = { { "head=tree", "act=f32", "bwd=f32" }, { "head=tree", "act=int8", "bwd=int8" },
+                                           { "head=sampled", "samples=20", "freeze=9" } };
+    for (int i = 0; i < 3; i++) {
+        const char *whole[] = { ways[i][0], ways[i][1], ways[i][2], "budget=12steps", NULL };
+        const char *kept[] = { ways[i][0], ways[i][1], ways[i][2], "budget=12steps", save, "save_every=1steps", NULL };
         Told a, b, c;
         unlink(SAVE);
         assert_int_equal(run(&a, whole, 0), 0);

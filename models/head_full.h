@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* head_full.h -- the softmax over all V words: one pass over the rows of E (V, d), z = E x, and what
+ * evaluation takes from it. A head may train by another loss and still be evaluated by this.
+ *
+ * E is a parameter, or a copy made once per version of it: quantised, or its rows in the order of counts. */
+#ifndef HEAD_FULL_H
+#define HEAD_FULL_H
+#include "models/head.h"
+
+/* rows of a tile, of a block; positions of a pass of nll */
+enum { FULL_TILE = 1024, FULL_BLOCK = 64, FULL_EVAL = 256 };
+
+/* of one position, over the rows of one thread or all: max z, sum exp(z - max), sum z */
+typedef struct { double max, sum, total; } FullStat;
+
+typedef enum { FULL_F32, FULL_INT8, FULL_TERNARY } FullQuant;
+
+typedef struct Full {
+    const Exec *exec;
+    Param      *w;               /* (V, d) */
+    int         V, d, grain;     /* a thread's rows begin at a multiple of grain, by default 16 */
+    const int  *word, *row;      /* (V) the word of a row of E, the row of a word; NULL: the same number */
+    const int  *from;            /* (V) the row of w that a row of E is; NULL: the same one */
+    FullQuant   quant;
+    float      *copy;            /* (V, d) E; NULL: w itself */
+    long        version;         /* of w, when it was copied */
+    int8_t     *codes;           /* (threads, d) */
+    double     *part;            /* (threads) */
+    FullStat   *stat;            /* (threads, most); after a pass stat[i] is over all of V */
+    float      *target;          /* (most): z_y */
+    float      *scan;            /* (threads, FULL_EVAL, FULL_TILE): logits that nobody needs again */
+    float      *lp, *z;          /* (V) by word, by row */
+} Full;
+
+/* most: positions of one pass; FULL_EVAL are always allowed */
+Full *full_new(const Exec *, Param *w, int most, Arena *);
+/* Rows by falling count: a matrix of the head's own (tied=0) is kept in that order, of a tied one a copy. */
+void  full_by_count(Full *, const long *freq, int tied, Arena *);
+void  full_quantise(Full *, FullQuant, Arena *);
+
+const float *full_matrix(Full *);                              /* E (V, d) of w's present version */
+void  full_range(const Full *, int part, int *r0, int *r1);    /* the rows of a thread */
+static inline int full_row(const Full *f, int word) { return f->row ? f->row[word] : word; }
+
+/* n positions against all rows: stat and target.
+ *   keep (V, n): the logits, tile by tile (n, rows of the tile), rows r.. at keep + r n; NULL: n <= FULL_EVAL
+ *   blocks (V / FULL_BLOCK, n): log sum exp of every block, with grain = FULL_BLOCK; NULL: not asked for */
+void   full_pass   (Full *, const float *x, const int *y, int n, float *keep, float *blocks);
+double full_nll    (Full *, const float *x, const int *y, int n, float *nll);     /* these as in HeadDef */
+void   full_logprob(Full *, const float *x, float *lp);
+int    full_sample (Full *, const float *x, double temperature, Rng *);
+#endif
