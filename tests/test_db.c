@@ -164,7 +164,7 @@ static void test_plans(void **state)
     assert_int_not_equal(other, first);
     assert_int_not_equal(db_experiment(db, "grid", "a", ""), first);      /* the plan swept last is the last row */
     db_flush(db);
-    assert_string_equal(db_last_experiment(db, "chosen", &p->a), "grid");
+    assert_string_equal(db_last_experiment(db, "current", &p->a), "grid");
     assert_true(db_has_experiment(db, "grid"));
     assert_false(db_has_experiment(db, "grit"));
     db_close(db);
