@@ -41,7 +41,7 @@ const char *checkpoint_save(Session *s, const char *path)
     const char *meta[MAX_META] = { "format", "eightysix 1", "spec", settings_text(s->spec, a),
         "step", arena_text(a, "%ld", s->step), "tokens", arena_text(a, "%ld", s->tokens),
         "supervised", arena_text(a, "%ld", s->supervised), "seconds", arena_text(a, "%.17g", s->seconds),
-        "flops", arena_text(a, "%.17g", s->flops), NULL };
+        "flops", arena_text(a, "%.17g", s->flops), "finishing", s->finishing ? "1" : "0", NULL };
     const char *why = tensors_save(path, t, n, meta, a);
     if (!why) arena_reset(a, at);
     return why;
@@ -104,6 +104,7 @@ const char *checkpoint_load(Session *s, const char *path)
     s->supervised = strtol(meta(f, "supervised"), NULL, 10);
     s->seconds = strtod(meta(f, "seconds"), NULL);
     s->flops = strtod(meta(f, "flops"), NULL);
+    if (s->last && !strcmp(meta(f, "finishing"), "1")) session_finish(s);
     tensors_close(f);
     return why;
 }

@@ -162,6 +162,15 @@ static void train_step(Trainer *t, const Budget *budget)
     if (!isfinite(loss)) die("the loss is not finite at step %ld; a smaller rate (lr, lr_normuon) may help", s->step - 1);
 }
 
+/* The full softmax takes over for the last part of the budget. */
+static void finish(Trainer *t, const Budget *budget)
+{
+    Session *s = t->s;
+    if (!s->last || progress_of(s, budget) < 1 - spec_num(s->spec, "finish")) return;
+    session_finish(s);
+    rec_num(t->rec, "finish_step", s->step, (double)s->step);
+}
+
 static void evaluate(Trainer *t)
 {
     Session *s = t->s;
@@ -256,6 +265,7 @@ void run_cell(const Spec *spec, Rec *rec)
     double seconds0 = s->seconds;
     while (progress_of(s, &budget) < 1 && (budget.seconds > 0 || budget.tokens > 0 || budget.steps > 0)) {
         if (s->step == first_step + WARM_STEPS) seconds0 = s->seconds, tokens0 = s->tokens, supervised0 = s->supervised;
+        finish(&t, &budget);
         train_step(&t, &budget);
         if (periods(s, &evals) > evaluated) evaluate(&t), evaluated = periods(s, &evals), last_eval = s->step;
         if (*save && periods(s, &saves) > saved) {

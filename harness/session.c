@@ -21,6 +21,32 @@ static _Noreturn void skip(const char *why)
     exit(EXIT_SKIP);
 }
 
+/* The full softmax over the embedding, which stays whose it is until this head is in force. */
+static void make_last(Session *s, const HeadData *data)
+{
+    const double finish = spec_num(s->spec, "finish");
+    if (finish < 0 || finish > 1) die("finish=%g: expected a part of the budget, 0 to 1", finish);
+    if (finish == 0) return;
+    Spec *tied = spec_copy(s->spec, &s->arena);
+    CHECK(!spec_set(tied, "tied=1"));
+    Param *embedding = params_find(s->params, "embedding.weight");
+    const Owner owner = embedding->owner;
+    s->last = head_find("softmax");
+    s->last_h = s->last->make(tied, s->exec, s->params, data, s->d, &s->arena);
+    embedding->owner = owner;
+}
+
+void session_finish(Session *s)
+{
+    Param *embedding = params_find(s->params, "embedding.weight");
+    CHECK(s->last);
+    for (int i = 0; i < s->params->n; i++)
+        if (s->params->p[i]->owner == OWNER_HEAD) s->params->p[i]->frozen = s->params->p[i] != embedding;
+    embedding->owner = OWNER_HEAD;
+    s->head = s->last, s->h = s->last_h, s->last = NULL;
+    s->finishing = 1;
+}
+
 Session *session_make(const Spec *spec, int training)
 {
     const char *why;
@@ -39,6 +65,7 @@ Session *session_make(const Spec *spec, int training)
     s->d = s->model->width(s->m);
     const HeadData data = { s->corpus->V, s->corpus->freq, s->corpus->train, s->corpus->n_train };
     s->h = s->head->make(spec, s->exec, s->params, &data, s->d, &s->arena);
+    make_last(s, &data);
     if (training) s->optim = optim_new(spec, s->exec, s->params, &s->arena);
     s->tape = tape_new(s->exec, spec, &s->arena, PASS_BYTES);
     return s;

@@ -14,8 +14,11 @@ typedef struct Session {
     Corpus         *corpus;
     Params         *params;
     const ModelDef *model;
-    const HeadDef  *head;
+    const HeadDef  *head;         /* the one in force */
     void           *m, *h;        /* the model's and the head's own state */
+    const HeadDef  *last;         /* with finish > 0: the head of the end of the budget and its state; NULL without, */
+    void           *last_h;       /* and once it is in force */
+    int             finishing;    /* 1: it is */
     Optim          *optim;        /* NULL: not for training */
     Tape           *tape;
     int             d;
@@ -26,6 +29,9 @@ typedef struct Session {
 /* Dies with a sentence, or exits with EXIT_SKIP when the settings name what this machine cannot run. */
 Session *session_make(const Spec *, int training);
 void     session_drop(Session *);
+/* Puts the last head in force, for good: a run that is continued for longer keeps it. The first one's own
+ * parameters stay as they are. */
+void     session_finish(Session *);
 
 /* A checkpoint is one safetensors file: values by name, opt.m/, opt.s/ and ema/ beside them, the settings and clocks as
  * metadata. Written whole or not at all. NULL or a sentence. */
