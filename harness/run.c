@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 enum { CHECKED_SHAPES = 20, WARM_STEPS = 2 };
 typedef struct { int B, T, accum, frozen; } Plan;              /* of one step */
@@ -199,6 +198,7 @@ static void describe(const Session *s, Rec *rec)
     rec_text(rec, "isa", cpu_text(cpu_has(), cpu, sizeof cpu));
     rec_text(rec, "corpus", s->corpus->name);
     rec_text(rec, "vocab", s->corpus->vocab);
+    if (s->cutoffs) rec_text(rec, "cutoffs", s->cutoffs), rec_num(rec, "cutoffs_s", 0, s->cutoffs_s);
     rec_num(rec, "threads", 0, s->exec->threads);
     rec_num(rec, "V", 0, s->corpus->V);
     rec_num(rec, "params", 0, (double)params_count(s->params));
@@ -254,11 +254,11 @@ static void check_kernel(const Session *s)
 void run_cell(const Spec *spec, Rec *rec)
 {
     const Budget budget = budget_of(spec, "budget"), evals = budget_of(spec, "eval_every"), saves = budget_of(spec, "save_every");
-    const char *save = spec_str(spec, "save"), *why;
+    const char *save = spec_str(spec, "save"), *from = session_resumes(spec), *why;
     Session *s = session_make(spec, 1);
     Trainer t = { .s = s, .rec = rec };
     check_kernel(s);
-    if (*save && spec_int(spec, "resume") && !access(save, F_OK) && (why = checkpoint_load(s, save))) die("%s", why);
+    if (from && (why = checkpoint_load(s, from))) die("%s", why);
     describe(s, rec);
     const long first_step = s->step;
     long evaluated = periods(s, &evals), saved = periods(s, &saves), last_eval = -1, tokens0 = s->tokens, supervised0 = s->supervised;

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "harness/session.h"
+#include "harness/clock.h"
+#include "harness/price.h"
 #include "harness/run.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const size_t HOME_BYTES = (size_t)64 << 30, PASS_BYTES = (size_t)64 << 30;    /* reserved, not taken */
 
@@ -19,6 +22,26 @@ static _Noreturn void skip(const char *why)
     fflush(stdout);
     fprintf(stderr, "eightysix: %s\n", why);
     exit(EXIT_SKIP);
+}
+
+const char *session_resumes(const Spec *spec)
+{
+    const char *save = spec_str(spec, "save");
+    return *save && spec_int(spec, "resume") && !access(save, F_OK) ? save : NULL;
+}
+
+/* The settings the head is made with. cutoffs=auto: what the checkpoint to continue says, or the cheapest here */
+static const Spec *head_spec(Session *s, const HeadData *data, int training)
+{
+    if (!spec_is(s->spec, "head", "adaptive") || !spec_is(s->spec, "cutoffs", "auto")) return s->spec;
+    const char *from = training ? session_resumes(s->spec) : NULL, *why;
+    const double began = clock_now();
+    Spec *made = spec_copy(s->spec, &s->arena), *was = spec_new(&s->arena);
+    if (from && (why = checkpoint_spec(from, was, &s->arena))) die("%s", why);
+    s->cutoffs = from ? spec_str(was, "cutoffs") : price_cutoffs(s->spec, s->exec, data, s->d, &s->arena);
+    CHECK(!spec_set(made, arena_text(&s->arena, "cutoffs=%s", s->cutoffs)));
+    s->cutoffs_s = clock_now() - began;
+    return made;
 }
 
 /* The full softmax over the embedding, which stays whose it is until this head is in force. */
@@ -64,7 +87,7 @@ Session *session_make(const Spec *spec, int training)
     s->m = s->model->make(spec, s->exec, s->params, s->corpus->V, &s->arena);
     s->d = s->model->width(s->m);
     const HeadData data = { s->corpus->V, s->corpus->freq, s->corpus->train, s->corpus->n_train };
-    s->h = s->head->make(spec, s->exec, s->params, &data, s->d, &s->arena);
+    s->h = s->head->make(head_spec(s, &data, training), s->exec, s->params, &data, s->d, &s->arena);
     make_last(s, &data);
     if (training) s->optim = optim_new(spec, s->exec, s->params, &s->arena);
     s->tape = tape_new(s->exec, spec, &s->arena, PASS_BYTES);

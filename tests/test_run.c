@@ -119,7 +119,7 @@ static void killed_and_resumed_is_unbroken(void **state)
     }
 }
 
-/* The losses are the training head's until half of the budget and others afterwards, wherever the run is broken. */
+/* The losses are the training head's for half of the budget and others afterwards, wherever a run is broken. */
 static void finishes_with_the_full_softmax(void **state)
 {
     (void)state;
@@ -130,7 +130,8 @@ static void finishes_with_the_full_softmax(void **state)
     for (int i = 0; i < 4; i++) {
         const char *never[] = { heads_[i / 2], "budget=20steps", NULL };
         const char *whole[] = { heads_[i / 2], "budget=20steps", "finish=0.5", NULL };
-        const char *kept[] = { heads_[i / 2], "budget=20steps", "finish=0.5", save, "save_every=1steps", NULL };
+        const char *kept[] = { heads_[i / 2], "budget=20steps", "finish=0.5", save, "save_every=1steps",
+                               NULL };
         Told a, b, c, plain;
         unlink(SAVE);
         assert_int_equal(run(&plain, never, 0), 0);
@@ -145,7 +146,7 @@ static void finishes_with_the_full_softmax(void **state)
         assert_true(c.n < LONG && c.n > 0);
         for (int k = 0; k < c.n; k++) assert_string_equal(c.loss[k], a.loss[LONG - c.n + k]);
         assert_string_equal(c.nll, a.nll);
-        assert_int_equal(run(&b, kept, 0), 0);            /* nothing left to train: the checkpoint's own evaluation */
+        assert_int_equal(run(&b, kept, 0), 0);        /* nothing left to train: the checkpoint is evaluated */
         assert_int_equal(b.n, 0);
         assert_string_equal(b.nll, a.nll);
         unlink(SAVE);
