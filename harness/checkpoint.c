@@ -41,7 +41,8 @@ const char *checkpoint_save(Session *s, const char *path)
     const char *meta[MAX_META] = { "format", "eightysix 1", "spec", settings_text(s->spec, a),
         "step", arena_text(a, "%ld", s->step), "tokens", arena_text(a, "%ld", s->tokens),
         "supervised", arena_text(a, "%ld", s->supervised), "seconds", arena_text(a, "%.17g", s->seconds),
-        "flops", arena_text(a, "%.17g", s->flops), NULL };
+        "flops", arena_text(a, "%.17g", s->flops), "finishing", s->finishing ? "1" : "0",
+        "cutoffs", s->cutoffs ? s->cutoffs : "", NULL };
     const char *why = tensors_save(path, t, n, meta, a);
     if (!why) arena_reset(a, at);
     return why;
@@ -104,6 +105,7 @@ const char *checkpoint_load(Session *s, const char *path)
     s->supervised = strtol(meta(f, "supervised"), NULL, 10);
     s->seconds = strtod(meta(f, "seconds"), NULL);
     s->flops = strtod(meta(f, "flops"), NULL);
+    if (s->last && !strcmp(meta(f, "finishing"), "1")) session_finish(s);
     tensors_close(f);
     return why;
 }
@@ -113,11 +115,12 @@ const char *checkpoint_spec(const char *path, Spec *spec, Arena *a)
     const char *why = NULL;
     TensorFile *f = tensors_open(path, a, &why);
     if (!f) return why;
-    const char *text = tensors_meta(f, "spec");
+    const char *text = tensors_meta(f, "spec"), *cutoffs = tensors_meta(f, "cutoffs");
     if (!text) why = arena_text(a, "%s: not a checkpoint of this program: expected \"spec\" in its metadata", path);
     char *words = arena_text(a, "%s", text ? text : ""), *save = NULL;
     for (char *w = strtok_r(words, " ", &save); w && !why; w = strtok_r(NULL, " ", &save))
         if ((why = spec_set(spec, w))) why = arena_text(a, "%s: %s", path, why);
+    if (!why && cutoffs && *cutoffs) why = spec_set(spec, arena_text(a, "cutoffs=%s", cutoffs));
     tensors_close(f);
     return why;
 }

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 enum { CHECKED_SHAPES = 20, WARM_STEPS = 2, COMPARE_EVERY = 100 };
 typedef struct { int B, T, accum, frozen; } Plan;              /* of one step */
@@ -173,6 +172,15 @@ static void train_step(Trainer *t, const Budget *budget)
     if (!isfinite(loss)) die("the loss is not finite at step %ld; a smaller rate (lr, lr_normuon) may help", s->step - 1);
 }
 
+/* The full softmax takes over for the last part of the budget. */
+static void finish(Trainer *t, const Budget *budget)
+{
+    Session *s = t->s;
+    if (!s->last || progress_of(s, budget) < 1 - spec_num(s->spec, "finish")) return;
+    session_finish(s);
+    rec_num(t->rec, "finish_step", s->step, (double)s->step);
+}
+
 static void evaluate(Trainer *t)
 {
     Session *s = t->s;
@@ -201,6 +209,7 @@ static void describe(const Session *s, Rec *rec)
     rec_text(rec, "isa", cpu_text(cpu_has(), cpu, sizeof cpu));
     rec_text(rec, "corpus", s->corpus->name);
     rec_text(rec, "vocab", s->corpus->vocab);
+    if (s->cutoffs) rec_text(rec, "cutoffs", s->cutoffs), rec_num(rec, "cutoffs_s", 0, s->cutoffs_s);
     rec_num(rec, "threads", 0, s->exec->threads);
     rec_num(rec, "V", 0, s->corpus->V);
     rec_num(rec, "params", 0, (double)params_count(s->params));
@@ -263,18 +272,19 @@ static void say(void *ctx, const char *name, double value)
 void run_cell(const Spec *spec, Rec *rec)
 {
     const Budget budget = budget_of(spec, "budget"), evals = budget_of(spec, "eval_every"), saves = budget_of(spec, "save_every");
-    const char *save = spec_str(spec, "save"), *why;
+    const char *save = spec_str(spec, "save"), *from = session_resumes(spec), *why;
     Session *s = session_make(spec, 1);
     Trainer t = { .s = s, .rec = rec };
     tape_laps(s->tape, linear_lap, &t.laps);
     check_kernel(s);
-    if (*save && spec_int(spec, "resume") && !access(save, F_OK) && (why = checkpoint_load(s, save))) die("%s", why);
+    if (from && (why = checkpoint_load(s, from))) die("%s", why);
     describe(s, rec);
     const long first_step = s->step;
     long evaluated = periods(s, &evals), saved = periods(s, &saves), last_eval = -1, tokens0 = s->tokens, supervised0 = s->supervised;
     double seconds0 = s->seconds;
     while (progress_of(s, &budget) < 1 && (budget.seconds > 0 || budget.tokens > 0 || budget.steps > 0)) {
         if (s->step == first_step + WARM_STEPS) seconds0 = s->seconds, tokens0 = s->tokens, supervised0 = s->supervised;
+        finish(&t, &budget);
         train_step(&t, &budget);
         if (periods(s, &evals) > evaluated) evaluate(&t), evaluated = periods(s, &evals), last_eval = s->step;
         if (*save && periods(s, &saves) > saved) {

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "harness/session.h"
+#include "harness/clock.h"
+#include "harness/price.h"
 #include "harness/run.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const size_t HOME_BYTES = (size_t)64 << 30, PASS_BYTES = (size_t)64 << 30;    /* reserved, not taken */
 
@@ -19,6 +22,52 @@ static _Noreturn void skip(const char *why)
     fflush(stdout);
     fprintf(stderr, "eightysix: %s\n", why);
     exit(EXIT_SKIP);
+}
+
+const char *session_resumes(const Spec *spec)
+{
+    const char *save = spec_str(spec, "save");
+    return *save && spec_int(spec, "resume") && !access(save, F_OK) ? save : NULL;
+}
+
+/* The settings the head is made with. cutoffs=auto: what the checkpoint to continue says, or the cheapest here */
+static const Spec *head_spec(Session *s, const HeadData *data, int training)
+{
+    if (!spec_is(s->spec, "head", "adaptive") || !spec_is(s->spec, "cutoffs", "auto")) return s->spec;
+    const char *from = training ? session_resumes(s->spec) : NULL, *why;
+    const double began = clock_now();
+    Spec *made = spec_copy(s->spec, &s->arena), *was = spec_new(&s->arena);
+    if (from && (why = checkpoint_spec(from, was, &s->arena))) die("%s", why);
+    s->cutoffs = from ? spec_str(was, "cutoffs") : price_cutoffs(s->spec, s->exec, data, s->d, &s->arena);
+    CHECK(!spec_set(made, arena_text(&s->arena, "cutoffs=%s", s->cutoffs)));
+    s->cutoffs_s = clock_now() - began;
+    return made;
+}
+
+/* The full softmax over the embedding, which stays whose it is until this head is in force. */
+static void make_last(Session *s, const HeadData *data)
+{
+    const double finish = spec_num(s->spec, "finish");
+    if (finish < 0 || finish > 1) die("finish=%g: expected a part of the budget, 0 to 1", finish);
+    if (finish == 0) return;
+    Spec *tied = spec_copy(s->spec, &s->arena);
+    CHECK(!spec_set(tied, "tied=1"));
+    Param *embedding = params_find(s->params, "embedding.weight");
+    const Owner owner = embedding->owner;
+    s->last = head_find("softmax");
+    s->last_h = s->last->make(tied, s->exec, s->params, data, s->d, &s->arena);
+    embedding->owner = owner;
+}
+
+void session_finish(Session *s)
+{
+    Param *embedding = params_find(s->params, "embedding.weight");
+    CHECK(s->last);
+    for (int i = 0; i < s->params->n; i++)
+        if (s->params->p[i]->owner == OWNER_HEAD) s->params->p[i]->frozen = s->params->p[i] != embedding;
+    embedding->owner = OWNER_HEAD;
+    s->head = s->last, s->h = s->last_h, s->last = NULL;
+    s->finishing = 1;
 }
 
 Session *session_make(const Spec *spec, int training)
@@ -38,7 +87,8 @@ Session *session_make(const Spec *spec, int training)
     s->m = s->model->make(spec, s->exec, s->params, s->corpus->V, &s->arena);
     s->d = s->model->width(s->m);
     const HeadData data = { s->corpus->V, s->corpus->freq, s->corpus->train, s->corpus->n_train };
-    s->h = s->head->make(spec, s->exec, s->params, &data, s->d, &s->arena);
+    s->h = s->head->make(head_spec(s, &data, training), s->exec, s->params, &data, s->d, &s->arena);
+    make_last(s, &data);
     if (training) s->optim = optim_new(spec, s->exec, s->params, &s->arena);
     s->tape = tape_new(s->exec, spec, &s->arena, PASS_BYTES);
     return s;

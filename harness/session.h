@@ -14,8 +14,13 @@ typedef struct Session {
     Corpus         *corpus;
     Params         *params;
     const ModelDef *model;
-    const HeadDef  *head;
+    const HeadDef  *head;         /* the one in force */
     void           *m, *h;        /* the model's and the head's own state */
+    const HeadDef  *last;         /* the head of the end of the budget and its state; NULL with finish=0, */
+    void           *last_h;       /* and once it is in force */
+    int             finishing;    /* 1: it is */
+    const char     *cutoffs;      /* what cutoffs=auto came to; NULL: nothing to resolve */
+    double          cutoffs_s;    /* seconds it took */
     Optim          *optim;        /* NULL: not for training */
     Tape           *tape;
     int             d;
@@ -25,13 +30,17 @@ typedef struct Session {
 
 /* Dies with a sentence, or exits with EXIT_SKIP when the settings name what this machine cannot run. */
 Session *session_make(const Spec *, int training);
+const char *session_resumes(const Spec *);      /* the checkpoint these settings continue from; NULL: none */
 void     session_drop(Session *);
+/* Puts the last head in force, for good: a run that is continued for longer keeps it. The first one's own
+ * parameters stay as they are. */
+void     session_finish(Session *);
 
 /* A checkpoint is one safetensors file: values by name, opt.m/, opt.s/ and ema/ beside them, the settings and clocks as
  * metadata. Written whole or not at all. NULL or a sentence. */
 const char *checkpoint_save(Session *, const char *path);
 const char *checkpoint_load(Session *, const char *path);
-/* The settings a checkpoint was trained with, set into *spec; NULL or a sentence. */
+/* The settings a checkpoint was trained with, set into *spec, with cutoffs=auto resolved; NULL or a sentence. */
 const char *checkpoint_spec(const char *path, Spec *, Arena *);
 
 /* Exact mean negative log-likelihood in nats per token over the validation text, windows of `seq`; *n positions. */

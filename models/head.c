@@ -128,3 +128,14 @@ void head_rank(HeadRank *r, const long *freq, int V)
     for (int v = 0; v < V; v++) r[v] = (HeadRank){ freq[v], v };
     qsort(r, (size_t)V, sizeof *r, by_count);
 }
+
+void head_mass(double *mass, const HeadRank *r, int V)
+{
+    double total = 0, sum = 0;
+    for (int i = 0; i < V; i++) total += (double)r[i].count + 1;
+    for (int i = 0; i < V; i++) {
+        mass[i] = sum / total;
+        sum += (double)r[i].count + 1;
+    }
+    mass[V] = 1;
+}

@@ -68,4 +68,5 @@ int    head_pick  (const float *z, int c, double temperature, Rng *);   /* from 
 void   head_group (const int *group, int n, int groups, int *at, int *pos);
 typedef struct { long count; int word; } HeadRank;
 void   head_rank  (HeadRank *, const long *freq, int V);               /* words by falling count, then by id */
+void   head_mass  (double *mass, const HeadRank *, int V);             /* (V+1) share of the counts + 1 of ranks below */
 #endif

@@ -7,8 +7,10 @@
  *   log p(v) = log softmax(S x)[v]                                             v in the short list; S (J + K, d)
  *            = log softmax(S x)[J + i - 1] + log softmax(O_i P_i x)[v]         v in tail i; P_i (d_i, d), O_i (k_i, d_i)
  *
- * with d_i = max(8, d / 4^i). cutoffs=2000,10000 gives J = 2000 and two tails; cutoffs=auto takes the cheapest of
- * cutoffs.c. Label smoothing applies at each softmax with the same eps; a z-loss is not added. Nothing is tied. */
+ * with d_i = max(8, d / 4^i). cutoffs=2000,10000 gives J = 2000 and two tails; counted and auto are the
+ * cheapest by the models of cutoffs.c. Label smoothing applies at each softmax with the same eps; a z-loss
+ * is not added. Nothing is tied, whatever the setting `tied` says: the rows of tails are narrower than
+ * those of the embedding. */
 #include "models/cutoffs.h"
 #include "models/head.h"
 #include <math.h>
@@ -62,23 +64,19 @@ static void rank_words(Adaptive *h, const long *freq, Arena *a)
 {
     const size_t mark = a->used;
     HeadRank *r = arena_raw(a, sizeof *r * (size_t)h->V);
-    double total = 0, sum = 0;
     head_rank(r, freq, h->V);
-    for (int v = 0; v < h->V; v++) total += (double)freq[v] + 1;
+    head_mass(h->mass, r, h->V);
     for (int i = 0; i < h->V; i++) {
         h->word[i] = r[i].word;
         h->rank[r[i].word] = i;
-        h->mass[i] = sum / total;
-        sum += (double)r[i].count + 1;
     }
-    h->mass[h->V] = 1;
     arena_reset(a, mark);
 }
 
 static void add_tail(Adaptive *h, const Spec *s, Params *ps, int i, int first, int end)
 {
     char name[64];
-    const int narrow = h->d >> (2 * (i + 1)), d = narrow > 8 ? narrow : 8;
+    const int d = cutoffs_width(h->d, i + 1);
     Tail *t = &h->tail[i];
     *t = (Tail){ .first = first, .k = end - first, .d = d };
     snprintf(name, sizeof name, "head.tail%d.proj.weight", i + 1);
@@ -98,7 +96,7 @@ static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data
     h->rank = arena_raw(a, sizeof(int) * words);
     h->mass = arena_raw(a, sizeof(double) * (words + 1));
     rank_words(h, data->freq, a);
-    h->K = cutoffs_find(cut, spec_str(s, "cutoffs"), h->mass, V, d);
+    h->K = cutoffs_find(cut, spec_str(s, "cutoffs"), h->mass, V, d, a);
     h->J = cut[0];
     h->top = head_matrix(s, ps, "head.short.weight", h->J + h->K, d, 0);
     for (int i = 0; i < h->K; i++) {
@@ -256,8 +254,8 @@ static int sample(const void *head, const float *x, double temperature, Rng *rng
     return h->word[t->first + head_pick(h->z1, t->k, 1, rng)];
 }
 
-/* Expected over the training counts. Per chunk every weight is read twice, its gradient read and written; every logit
- * is written, read and rewritten as a gradient, and read by two products. */
+/* Expected over the training counts. Per chunk every weight is read twice, its gradient read and written;
+ * every logit is written, read and rewritten as a gradient, and read by two products. */
 static Cost cost(const void *head, int n)
 {
     const Adaptive *h = head;

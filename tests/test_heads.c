@@ -547,31 +547,32 @@ static void cutoffs_are_read(void **state)
 {
     (void)state;
     int cut[MOST_TAILS + 1];
-    assert_int_equal(cutoffs_find(cut, "2000,10000", mass, WORDS, 256), 2);
+    assert_int_equal(cutoffs_find(cut, "2000,10000", mass, WORDS, 256, &arena), 2);
     assert_int_equal(cut[0], 2000);
     assert_int_equal(cut[1], 10000);
     assert_int_equal(cut[2], WORDS);
 }
 
 /* No short list with at least half of the tokens and one or two tails is cheaper by more than the grid's coarseness. */
-static void cutoffs_auto_is_the_cheapest(void **state)
+static void cutoffs_counted_is_the_cheapest(void **state)
 {
     (void)state;
     int cut[MOST_TAILS + 1];
-    const int K = cutoffs_find(cut, "auto", mass, WORDS, 256);
-    const double least = cutoffs_cost(cut, K, mass, 256);
+    const CutoffModel m = cutoffs_counted(&(int){ 256 });
+    const int K = cutoffs_find(cut, "counted", mass, WORDS, 256, &arena);
+    const double least = cutoffs_cost(&m, cut, K, mass);
     assert_int_equal(cut[K], WORDS);
     assert_true(mass[cut[0]] >= 0.5);
     for (int a = 60; a < WORDS; a += a / 15) {
         if (mass[a] < 0.5) continue;
-        const double one = cutoffs_cost((const int[]){ a, WORDS }, 1, mass, 256);
-        if (!(one >= 0.99 * least)) fail_msg("cut-off %d costs %.4g, auto %.4g", a, one, least);
+        const double one = cutoffs_cost(&m, (const int[]){ a, WORDS }, 1, mass);
+        if (!(one >= 0.99 * least)) fail_msg("cut-off %d costs %.4g, counted %.4g", a, one, least);
         for (int b = a + a / 15; b < WORDS; b += b / 15) {
-            const double two = cutoffs_cost((const int[]){ a, b, WORDS }, 2, mass, 256);
-            if (!(two >= 0.99 * least)) fail_msg("cut-offs %d, %d cost %.4g, auto %.4g", a, b, two, least);
+            const double two = cutoffs_cost(&m, (const int[]){ a, b, WORDS }, 2, mass);
+            if (!(two >= 0.99 * least)) fail_msg("cut-offs %d, %d cost %.4g, counted %.4g", a, b, two, least);
         }
     }
-    assert_int_equal(cutoffs_find(cut, "auto", (const double[]){ 0, 0.5, 1 }, 2, 8), 1);
+    assert_int_equal(cutoffs_find(cut, "counted", (const double[]){ 0, 0.5, 1 }, 2, 8, &arena), 1);
     assert_int_equal(cut[0], 1);
     assert_int_equal(cut[1], 2);
 }
@@ -591,7 +592,7 @@ int main(void)
         cmocka_unit_test(sampled_repeats_its_draw),
         cmocka_unit_test(tree_has_full_bounded_classes),
         cmocka_unit_test(cutoffs_are_read),
-        cmocka_unit_test(cutoffs_auto_is_the_cheapest),
+        cmocka_unit_test(cutoffs_counted_is_the_cheapest),
     };
     zipf();
     return cmocka_run_group_tests(tests, start, stop);

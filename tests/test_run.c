@@ -13,7 +13,7 @@ enum { STEPS = 12, MAX_LOSSES = 64 };
 static const char SAVE[] = "test_run.safetensors";
 static const char *const small[] = { "corpus=synth", "V=97", "train_tokens=20000", "valid_tokens=600", "d=32", "inner=85", "conv_groups=4",
     "dilations=1,4,8", "batch=2", "accum=2", "seq=24", "schedule=constant", "warmup=4", "threads=2", "fraction=0.5", NULL };
-typedef struct { char loss[MAX_LOSSES][64]; int n; char nll[64]; double worst_gap; } Told;
+typedef struct { char loss[MAX_LOSSES][64]; int n; char nll[64], finish[64]; double worst_gap; } Told;
 
 /* Runs a cell in a child; kills it after `kill_after` losses when that is > 0. Returns the wait status. */
 static int run(Told *t, const char *const *more, int kill_after)
@@ -45,6 +45,7 @@ static int run(Told *t, const char *const *more, int kill_after)
             sum = 0;
         }
         if (!strcmp(name, "nll")) strcpy(t->nll, value);
+        if (!strcmp(name, "finish_step")) strcpy(t->finish, value);
         if (strcmp(name, "loss") || t->n == MAX_LOSSES) continue;
         strcpy(t->loss[t->n++], value);
         if (kill_after && t->n == kill_after) kill(pid, SIGKILL);
@@ -119,6 +120,40 @@ static void killed_and_resumed_is_unbroken(void **state)
     }
 }
 
+/* The losses are the training head's for half of the budget and others afterwards, wherever a run is broken. */
+static void finishes_with_the_full_softmax(void **state)
+{
+    (void)state;
+    enum { LONG = 20, HALF = 10 };
+    static const char *const heads_[] = { "head=tree", "head=adaptive" };
+    char save[64];
+    snprintf(save, sizeof save, "save=%s", SAVE);
+    for (int i = 0; i < 4; i++) {
+        const char *never[] = { heads_[i / 2], "budget=20steps", NULL };
+        const char *whole[] = { heads_[i / 2], "budget=20steps", "finish=0.5", NULL };
+        const char *kept[] = { heads_[i / 2], "budget=20steps", "finish=0.5", save, "save_every=1steps",
+                               NULL };
+        Told a, b, c, plain;
+        unlink(SAVE);
+        assert_int_equal(run(&plain, never, 0), 0);
+        assert_int_equal(run(&a, whole, 0), 0);
+        assert_string_equal(plain.finish, "");
+        assert_string_equal(a.finish, "10");
+        assert_int_equal(a.n, LONG);
+        for (int k = 0; k <= HALF; k++) assert_int_equal(!strcmp(a.loss[k], plain.loss[k]), k < HALF);
+        const int status = run(&b, kept, i % 2 ? 13 : 5);
+        assert_true(WIFSIGNALED(status) || b.n == LONG);
+        assert_int_equal(run(&c, kept, 0), 0);
+        assert_true(c.n < LONG && c.n > 0);
+        for (int k = 0; k < c.n; k++) assert_string_equal(c.loss[k], a.loss[LONG - c.n + k]);
+        assert_string_equal(c.nll, a.nll);
+        assert_int_equal(run(&b, kept, 0), 0);        /* nothing left to train: the checkpoint is evaluated */
+        assert_int_equal(b.n, 0);
+        assert_string_equal(b.nll, a.nll);
+        unlink(SAVE);
+    }
+}
+
 static void other_settings_do_not_resume(void **state)
 {
     (void)state;
@@ -169,6 +204,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_seed_same_losses), cmocka_unit_test(int8_both_ways_repeats),
         cmocka_unit_test(int8_back_alone_is_refused), cmocka_unit_test(killed_and_resumed_is_unbroken),
+        cmocka_unit_test(finishes_with_the_full_softmax),
         cmocka_unit_test(other_settings_do_not_resume), cmocka_unit_test(learns), cmocka_unit_test(noop_records_no_loss),
         cmocka_unit_test(unknown_kernel_is_skipped) };
     return cmocka_run_group_tests(tests, NULL, NULL);

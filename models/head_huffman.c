@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Hierarchical softmax over a binary Huffman tree (Morin, Bengio 2005; Mikolov, Sutskever, Chen, Corrado,
+ * Dean 2013, arXiv 1310.4546, section 2.1). Words are the leaves, counts + 1 their weights; each of the V -
+ * 1 inner nodes decides between its two sides by one logistic:
+ *
+ *   log p(v) = sum over the path to v of log sigmoid(u),   u = +w_node x on side 0, -w_node x on side 1
+ *
+ * A position costs as many rows as its word is deep, on average within one of the entropy of the counts in
+ * bits. Nothing is tied: nodes are not words. Label smoothing gives eps/2 to the other side of every
+ * decision, the smoothed cross entropy of head.h for two classes; a z-loss has no meaning here and is not
+ * added:
+ *
+ *   loss = -(1 - eps/2) log sigmoid(u) - eps/2 log sigmoid(-u) = log(1 + e^-u) + eps/2 u
+ *   dLoss/du = sigmoid(u) - 1 + eps/2
+ *
+ * Node 0 is the root and counts never rise from a node to the next, so that a parent stands before its
+ * children and the nodes that many positions meet come first:
+ *
+ *   node  0 ....... T ................................ V - 1
+ *         dense     sparse: a list of steps (position, node)
+ *
+ * The first T, met by at least DENSE of all positions, are one product over all positions with what a
+ * position does not meet left out; the steps of the rest are grouped by node. Each thread owns whole nodes
+ * (logits, dW) or whole positions (loss, dx): no locks, no order of arrival. */
+#include "models/head.h"
+#include <math.h>
+#include <string.h>
+
+/* The share of the positions from which on a dense product, of which the rest is lost, is preferred to single
+ * dots and sums of rows, which stream their operands from the second-level cache. */
+static const double DENSE = 1.0 / 16;
+
+typedef struct { int node, side, pos; float z; } Step;     /* z: the logit w x, then dLoss/dz */
+
+typedef struct {                 /* what one block of positions needs */
+    const float *x;
+    int     n;
+    float  *z;                   /* (n, T) dense logits, then gradients, zero where the path does not pass */
+    Step   *step;                /* paths, position after position, each from its word up to the root */
+    int    *first;               /* (n+1) where the path of a position begins in step */
+    int    *group;               /* of a step: 0 when dense, otherwise node - T + 1 */
+    int    *at, *order;          /* steps grouped, see head_group */
+    int    *part;                /* (threads+1) first group of a thread */
+    double *loss;                /* (n) */
+} Block;
+
+typedef struct {
+    const Exec *exec;
+    Param  *w;                   /* (V-1, d) */
+    int     V, d, T, deepest, chunk;
+    double  eps, depth;          /* label smoothing; expected length of a path, over the training tokens */
+    double *mass;                /* (V-1) share of the training tokens below a node */
+    int   (*child)[2];           /* (V-1) an inner node, or ~word */
+    int    *above;               /* (2V-1) 2 parent + side: of node j > 0 at j, of word v at V-1 + v */
+    Block  *train, *eval;        /* nll has its own, so that it may come between forward and backward */
+    float  *z1, *lp;             /* (V-1), (V) */
+    double *below;               /* (V-1) log probability of reaching a node */
+} Huffman;
+
+/* ---- the tree ---- */
+
+/* Two queues, both rising: words from the rarest, nodes in the order they are made. The lighter first is
+ * taken, of equal ones the word, which keeps the tree shallow. Nodes are made from number V - 2 down to the
+ * root. */
+static void grow(Huffman *h, const HeadRank *rank, double total)
+{
+    const int V = h->V;
+    int word = V - 1, node = V - 2;
+    for (int j = V - 2; j >= 0; j--) {
+        h->mass[j] = 0;
+        for (int side = 0; side < 2; side++) {
+            const double of_word = word >= 0 ? ((double)rank[word].count + 1) / total : INFINITY;
+            const int take_word = node <= j || of_word <= h->mass[node];
+            const int id = take_word ? V - 1 + rank[word].word : node;
+            h->mass[j] += take_word ? of_word : h->mass[node];
+            h->child[j][side] = take_word ? ~rank[word].word : node;
+            h->above[id] = 2 * j + side;
+            if (take_word) word--; else node--;
+        }
+    }
+}
+
+static void build(Huffman *h, const long *freq, Arena *a)
+{
+    const size_t mark = a->used;
+    HeadRank *rank = arena_raw(a, sizeof *rank * (size_t)h->V);
+    int *depth = arena_get(a, sizeof *depth * (size_t)h->V);
+    double total = 0;
+    head_rank(rank, freq, h->V);
+    for (int v = 0; v < h->V; v++) total += (double)freq[v] + 1;
+    grow(h, rank, total);
+    for (int j = 0; j < h->V - 1; j++) {
+        depth[j] = j ? depth[h->above[j] / 2] + 1 : 1;      /* of its children */
+        if (depth[j] > h->deepest) h->deepest = depth[j];
+        if (h->mass[j] >= DENSE) h->T = j + 1;
+        h->depth += h->mass[j];
+    }
+    arena_reset(a, mark);
+}
+
+/* ---- making ---- */
+
+static Block *block_new(const Huffman *h, Arena *a)
+{
+    Block *b = arena_raw(a, sizeof *b);
+    const size_t n = (size_t)h->chunk, steps = n * (size_t)h->deepest;
+    *b = (Block){
+        .z = arena_raw(a, sizeof(float) * n * (size_t)h->T), .step = arena_raw(a, sizeof(Step) * steps),
+        .first = arena_raw(a, sizeof(int) * (n + 1)), .group = arena_raw(a, sizeof(int) * steps),
+        .at = arena_raw(a, sizeof(int) * (size_t)(h->V + 1)), .order = arena_raw(a, sizeof(int) * steps),
+        .part = arena_raw(a, sizeof(int) * (size_t)(h->exec->threads + 1)),
+        .loss = arena_raw(a, sizeof(double) * n),
+    };
+    return b;
+}
+
+static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d, Arena *a)
+{
+    const size_t V = (size_t)data->V;
+    Huffman *h = arena_get(a, sizeof *h);
+    CHECK(V >= 2);
+    *h = (Huffman){ .exec = e, .V = data->V, .d = d, .eps = spec_num(s, "smoothing") };
+    h->mass = arena_raw(a, sizeof(double) * (V - 1));
+    h->child = arena_raw(a, sizeof *h->child * (V - 1));
+    h->above = arena_raw(a, sizeof(int) * (2 * V - 1));
+    build(h, data->freq, a);
+    h->w = head_matrix(s, ps, "head.node.weight", h->V - 1, d, 0);
+    h->chunk = head_chunk(h->T + h->deepest * (int)((sizeof(Step) + 2 * sizeof(int)) / sizeof(float)));
+    h->train = block_new(h, a);
+    h->eval = block_new(h, a);
+    h->z1 = arena_raw(a, sizeof(float) * (V - 1));
+    h->lp = arena_raw(a, sizeof(float) * V);
+    h->below = arena_raw(a, sizeof(double) * (V - 1));
+    return h;
+}
+
+static int chunk(const void *h) { return ((const Huffman *)h)->chunk; }
+
+/* ---- one block ---- */
+
+static const float *row(const Huffman *h, int node) { return h->w->v + (size_t)node * (size_t)h->d; }
+
+/* The paths, their steps grouped by node, and whole groups for every thread, of about equally many steps. */
+static void plan(const Huffman *h, Block *b, const float *x, const int *y, int n)
+{
+    const int groups = h->V - h->T, threads = h->exec->threads;
+    int steps = 0, g = 1;
+    b->x = x, b->n = n;
+    for (int i = 0; i < n; i++) {
+        CHECK(y[i] >= 0 && y[i] < h->V);
+        b->first[i] = steps;
+        for (int at = h->V - 1 + y[i]; at; at = h->above[at] / 2) {
+            const int node = h->above[at] / 2;
+            b->step[steps] = (Step){ .node = node, .side = h->above[at] % 2, .pos = i };
+            b->group[steps++] = node < h->T ? 0 : node - h->T + 1;
+        }
+    }
+    b->first[n] = steps;
+    head_group(b->group, steps, groups, b->at, b->order);
+    for (int t = 0; t <= threads; t++) {
+        while (g < groups && b->at[g] < b->at[1] + (long)(steps - b->at[1]) * t / threads) g++;
+        b->part[t] = t == threads ? groups : g;
+    }
+}
+
+static void sparse_logits(const Huffman *h, Block *b, int t)
+{
+    for (int i = b->at[b->part[t]]; i < b->at[b->part[t + 1]]; i++) {
+        Step *s = &b->step[b->order[i]];
+        s->z = h->exec->f->dot(row(h, s->node), b->x + (size_t)s->pos * h->d, h->d);
+    }
+}
+
+/* log(1 + e^-u), for any u */
+static double softplus_minus(double u) { return u > 0 ? log1p(exp(-u)) : log1p(exp(u)) - u; }
+
+/* The loss of position i, and dLoss/dz of its steps */
+static double see_path(const Huffman *h, Block *b, int i, double eps)
+{
+    float *z = b->z + (size_t)i * h->T;
+    double loss = 0;
+    for (int k = b->first[i]; k < b->first[i + 1]; k++) {
+        Step *s = &b->step[k];
+        const double sign = s->side ? -1 : 1, u = sign * (double)(s->node < h->T ? z[s->node] : s->z);
+        loss += softplus_minus(u) + eps / 2 * u;
+        s->z = (float)(sign * (eps / 2 - 1 / (1 + exp(u))));
+    }
+    memset(z, 0, sizeof *z * (size_t)h->T);
+    for (int k = b->first[i]; k < b->first[i + 1]; k++)
+        if (b->step[k].node < h->T) z[b->step[k].node] = b->step[k].z;
+    return loss;
+}
+
+static double see_block(const Huffman *h, Block *b, const float *x, const int *y, int n, double eps)
+{
+    const int threads = h->exec->threads;
+    double sum = 0;
+    plan(h, b, x, y, n);
+    gemm(h->exec->gemm, 'N', 'T', n, h->T, h->d, 1, x, h->d, h->w->v, h->d, 0, b->z, h->T);
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    for (int t = 0; t < threads; t++) sparse_logits(h, b, t);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int i = 0; i < n; i++) b->loss[i] = see_path(h, b, i, eps);
+    for (int i = 0; i < n; i++) sum += b->loss[i];
+    return sum;
+}
+
+static double forward(void *head, const float *x, const int *y, int n)
+{
+    Huffman *h = head;
+    CHECK(n >= 1 && n <= h->chunk);
+    return see_block(h, h->train, x, y, n, h->eps);
+}
+
+static void weight_back(const Huffman *h, const Block *b, int t, float scale)
+{
+    for (int i = b->at[b->part[t]]; i < b->at[b->part[t + 1]]; i++) {
+        const Step *s = &b->step[b->order[i]];
+        h->exec->f->axpy(h->w->g + (size_t)s->node * h->d, scale * s->z, b->x + (size_t)s->pos * h->d, h->d);
+    }
+}
+
+static void state_back(const Huffman *h, const Block *b, int i, float *dx, float scale)
+{
+    for (int k = b->first[i]; k < b->first[i + 1] && b->step[k].node >= h->T; k++)   /* upwards: dense last */
+        h->exec->f->axpy(dx, scale * b->step[k].z, row(h, b->step[k].node), h->d);
+}
+
+static void backward(void *head, float *dx, float scale)
+{
+    Huffman *h = head;
+    const Block *b = h->train;
+    const Gemm *g = h->exec->gemm;
+    const int threads = h->exec->threads, n = b->n, d = h->d, T = h->T;
+    gemm(g, 'N', 'N', n, d, T, scale, b->z, T, h->w->v, d, 1, dx, d);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int i = 0; i < n; i++) state_back(h, b, i, dx + (size_t)i * d, scale);
+    if (h->w->frozen) return;
+    gemm(g, 'T', 'N', T, d, n, scale, b->z, T, b->x, d, 1, h->w->g, d);
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    for (int t = 0; t < threads; t++) weight_back(h, b, t, scale);
+}
+
+static double nll(const void *head, const float *x, const int *y, int n, float *out)
+{
+    const Huffman *h = head;
+    double sum = 0;
+    for (int at = 0; at < n; at += h->chunk) {
+        const int m = n - at < h->chunk ? n - at : h->chunk;
+        sum += see_block(h, h->eval, x + (size_t)at * h->d, y + at, m, 0);
+        if (out) for (int i = 0; i < m; i++) out[at + i] = (float)h->eval->loss[i];
+    }
+    return sum;
+}
+
+/* ---- one position ---- */
+
+/* All logits at once, then every node passes on what reaches it: log sigmoid(-z) = log sigmoid(z) - z. */
+static void logprob(const void *head, const float *x, float *lp)
+{
+    const Huffman *h = head;
+    head_dots(h->exec, h->z1, h->w->v, x, h->V - 1, h->d);
+    h->below[0] = 0;
+    for (int j = 0; j < h->V - 1; j++) {
+        const double z = (double)h->z1[j], yes = h->below[j] - softplus_minus(z);
+        for (int side = 0; side < 2; side++) {
+            const int c = h->child[j][side];
+            const double reached = side ? yes - z : yes;
+            if (c < 0) lp[~c] = (float)reached;
+            else h->below[c] = reached;
+        }
+    }
+}
+
+/* By the tree itself, decision after decision; other temperatures than 1 do not factor and take the full
+ * way. */
+static int sample(const void *head, const float *x, double temperature, Rng *rng)
+{
+    const Huffman *h = head;
+    if (temperature != 1) {
+        logprob(h, x, h->lp);
+        return head_pick(h->lp, h->V, temperature, rng);
+    }
+    int at = 0;
+    while (at >= 0) {
+        const double z = (double)h->exec->f->dot(row(h, at), x, h->d);
+        at = h->child[at][rng_uniform(rng) >= 1 / (1 + exp(-z))];
+    }
+    return ~at;
+}
+
+/* Expected over the training counts. Three products of the dense nodes; a step of a sparse one is a dot and
+ * two sums of rows. A node is met by n positions with probability 1 - (1 - mass)^n; its row is then read
+ * twice, its gradient read and written. A dense logit is written, read, rewritten as a gradient, read by
+ * two products; a step is written, read grouped by node, turned into a gradient, and read on both ways
+ * back. */
+static Cost cost(const void *head, int n)
+{
+    const Huffman *h = head;
+    const double chunks = ceil((double)n / h->chunk), d = h->d;
+    double rows = h->T, steps = h->T;
+    for (int j = h->T; j < h->V - 1; j++) {
+        rows += 1 - pow(1 - h->mass[j], n < h->chunk ? n : h->chunk);
+        steps += h->mass[j];
+    }
+    const double floats = 4 * chunks * rows * d + 5.0 * n * h->T;
+    return (Cost){ 6.0 * n * d * steps, sizeof(float) * floats + 5.0 * sizeof(Step) * n * h->depth };
+}
+
+const HeadDef head_huffman = {
+    "huffman", "a binary tree by counts, one logistic per node", "Mikolov et al. 2013, arXiv 1310.4546", 1,
+    .make = make, .chunk = chunk, .forward = forward, .backward = backward, .nll = nll, .logprob = logprob,
+    .sample = sample, .cost = cost,
+};
