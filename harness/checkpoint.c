@@ -42,7 +42,7 @@ const char *checkpoint_save(Session *s, const char *path)
         "step", arena_text(a, "%ld", s->step), "tokens", arena_text(a, "%ld", s->tokens),
         "supervised", arena_text(a, "%ld", s->supervised), "seconds", arena_text(a, "%.17g", s->seconds),
         "flops", arena_text(a, "%.17g", s->flops), "finishing", s->finishing ? "1" : "0",
-        "cutoffs", s->cutoffs ? s->cutoffs : "", NULL };
+        "cutoffs", s->cutoffs ? s->cutoffs : "", "gemm", s->exec->gemm->name, NULL };
     const char *why = tensors_save(path, t, n, meta, a);
     if (!why) arena_reset(a, at);
     return why;
@@ -108,6 +108,17 @@ const char *checkpoint_load(Session *s, const char *path)
     if (s->last && !strcmp(meta(f, "finishing"), "1")) session_finish(s);
     tensors_close(f);
     return why;
+}
+
+const char *checkpoint_gemm(const char *path, const char **gemm, Arena *a)
+{
+    const char *why = NULL;
+    TensorFile *f = tensors_open(path, a, &why);
+    if (!f) return why;
+    const char *name = tensors_meta(f, "gemm");
+    *gemm = name ? arena_text(a, "%s", name) : NULL;
+    tensors_close(f);
+    return NULL;
 }
 
 const char *checkpoint_spec(const char *path, Spec *spec, Arena *a)

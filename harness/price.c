@@ -163,3 +163,40 @@ const char *price_cutoffs(const Spec *spec, const Exec *e, const HeadData *data,
     for (int i = 1; i < K; i++) text = arena_text(a, "%s,%d", text, cut[i]);
     return text;
 }
+
+/* ---- gemm=auto ---- */
+enum { MOST_PROVIDERS = 8, GEMM_ROUNDS = 6, GN = 512, GROWS = 683, GCOLS = 256 };
+
+static double time_products(const Gemm *g, float *x, float *w, float *y)
+{
+    const double began = clock_now();
+    gemm(g, 'N', 'T', GN, GROWS, GCOLS, 1, x, GCOLS, w, GCOLS, 0, y, GROWS);
+    gemm(g, 'T', 'N', GROWS, GCOLS, GN, 1e-3f, y, GROWS, x, GCOLS, 0, w, GCOLS);
+    return clock_now() - began;
+}
+
+const char *price_gemm(int threads, Arena *a)
+{
+    const Gemm *g[MOST_PROVIDERS];
+    double least[MOST_PROVIDERS];
+    const char *why;
+    const size_t mark = a->used;
+    float *x = arena_get(a, sizeof *x * GN * GCOLS), *w = arena_get(a, sizeof *w * GROWS * GCOLS), *y = arena_get(a, sizeof *y * GN * GROWS);
+    int n = 0;
+    for (int i = 0; gemm_providers[i].name && n < MOST_PROVIDERS; i++) {
+        const int last_resort = !gemm_providers[i + 1].name;
+        if ((last_resort && n) || !(g[n] = gemm_open(gemm_providers[i].name, threads, a, &why))) continue;
+        least[n++] = INFINITY;
+    }
+    for (int r = 0; r < GEMM_ROUNDS && n > 1; r++)
+        for (int i = 0; i < n; i++) {
+            const double s = time_products(g[i], x, w, y);
+            if (r && s < least[i]) least[i] = s;          /* the first round wakes threads and generates code */
+        }
+    int best = 0;
+    for (int i = 1; i < n; i++)
+        if (least[i] < least[best] * (best ? 1 : 0.95)) best = i;
+    const char *name = g[best]->name;
+    arena_reset(a, mark);
+    return name;
+}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* price.h -- the setting cutoffs=auto: the clusters of an adaptive softmax that are fastest on a machine. */
+/* price.h -- what is chosen by measurement: the clusters of an adaptive softmax (cutoffs=auto), the provider of dense
+ * products (gemm=auto). A choice is recorded, and kept by a checkpoint. */
 #ifndef PRICE_H
 #define PRICE_H
 #include "models/cutoffs.h"
@@ -10,4 +11,7 @@
 void price_table(CutoffTable *, const Spec *, const Exec *, int V, int n, int d);
 /* The cut-offs of least expected time of a step under these settings, as text: "2000,10000" */
 const char *price_cutoffs(const Spec *, const Exec *, const HeadData *, int d, Arena *);
+/* The provider whose products of a FlashLM v3 layer, forward and to the weights, take the least time; another than the
+ * first that loads must be 5 % faster, lest noise choose. Some 50 ms. */
+const char *price_gemm(int threads, Arena *);
 #endif

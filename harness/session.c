@@ -3,6 +3,7 @@
 #include "harness/clock.h"
 #include "harness/price.h"
 #include "harness/run.h"
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -44,6 +45,21 @@ static const Spec *head_spec(Session *s, const HeadData *data, int training)
     return made;
 }
 
+/* The settings the parts are made with. gemm=auto in training: what the checkpoint to continue says, or the fastest here */
+static const Spec *exec_spec(Session *s, int training)
+{
+    if (!training || !spec_is(s->spec, "gemm", "auto")) return s->spec;
+    const char *from = session_resumes(s->spec), *gemm = NULL, *why = from ? checkpoint_gemm(from, &gemm, &s->arena) : NULL;
+    if (why) die("%s", why);
+    if (!gemm) {
+        const long threads = spec_int(s->spec, "threads");
+        gemm = price_gemm(threads > 0 ? (int)threads : omp_get_num_procs(), &s->arena);
+    }
+    Spec *made = spec_copy(s->spec, &s->arena);
+    CHECK(!spec_set(made, arena_text(&s->arena, "gemm=%s", gemm)));
+    return made;
+}
+
 /* The full softmax over the embedding, which stays whose it is until this head is in force. */
 static void make_last(Session *s, const HeadData *data)
 {
@@ -79,7 +95,7 @@ Session *session_make(const Spec *spec, int training)
     s->head = head_find(spec_str(spec, "head"));
     if (!s->model) die("model=%s: no such model; `eightysix list models` shows those there are", spec_str(spec, "model"));
     if (!s->head) die("head=%s: no such head; `eightysix list heads` shows those there are", spec_str(spec, "head"));
-    s->exec = exec_make(spec, &s->arena, &why);
+    s->exec = exec_make(exec_spec(s, training), &s->arena, &why);
     if (!s->exec) skip(why);
     s->corpus = corpus_open(spec, &s->arena, &why);
     if (!s->corpus) die("%s", why);

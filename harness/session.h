@@ -40,6 +40,8 @@ void     session_finish(Session *);
  * metadata. Written whole or not at all. NULL or a sentence. */
 const char *checkpoint_save(Session *, const char *path);
 const char *checkpoint_load(Session *, const char *path);
+/* The provider of dense products it was trained with, or NULL; returns NULL or a sentence. */
+const char *checkpoint_gemm(const char *path, const char **gemm, Arena *);
 /* The settings a checkpoint was trained with, set into *spec, with cutoffs=auto resolved; NULL or a sentence. */
 const char *checkpoint_spec(const char *path, Spec *, Arena *);
 
