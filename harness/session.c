@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "harness/session.h"
 #include "harness/run.h"
+#include "models/embed_init.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +40,7 @@ Session *session_make(const Spec *spec, int training)
     s->m = s->model->make(spec, s->exec, s->params, s->corpus->V, &s->arena);
     s->d = s->model->width(s->m);
     const HeadData data = { s->corpus->V, s->corpus->freq, s->corpus->train, s->corpus->n_train };
+    s->embed_variance = training ? embed_init(spec, s->exec, s->params, &data, &s->arena) : NAN;
     s->h = s->head->make(spec, s->exec, s->params, &data, s->d, &s->arena);
     if (training) s->optim = optim_new(spec, s->exec, s->params, &s->arena);
     s->tape = tape_new(s->exec, spec, &s->arena, PASS_BYTES);
