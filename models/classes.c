@@ -64,8 +64,9 @@ static double mass_of(const Spec *s, long count)
     return spec_is(s, "assign", "freq") ? n : spec_is(s, "assign", "sqrt") ? sqrt(n) : 1;
 }
 
-/* Cuts word (V) into C classes: each takes words while that brings it nearer to an equal share of the mass left. Masses
- * fall, so a share of the mass is at most a share of the words: the cap only binds what is left for later classes. */
+/* Cuts word (V) into C classes: each takes words while that brings it nearer to an equal share of the mass
+ * left. Masses fall, so a share of the mass is at most a share of the words: the cap only binds what is left
+ * for later classes. */
 static void cut(const Lexicon *l, const Spec *s, const int *word, int *class_of)
 {
     const int V = l->V, C = l->C, cap = classes_cap(V, C);
@@ -97,7 +98,8 @@ static void by_key(const Lexicon *l, const Spec *s, int *word, int *class_of, Ar
     const size_t words = (size_t)l->V, mark = a->used;
     HeadRank *rank = arena_raw(a, sizeof *rank * words);
     long *key = arena_raw(a, sizeof *key * words);
-    for (int v = 0; v < l->V; v++) key[v] = spec_is(s, "assign", "random") ? (long)(rng_u64(&rng) >> 1) : l->data->freq[v];
+    const int drawn = spec_is(s, "assign", "random");
+    for (int v = 0; v < l->V; v++) key[v] = drawn ? (long)(rng_u64(&rng) >> 1) : l->data->freq[v];
     head_rank(rank, key, l->V);
     for (int v = 0; v < l->V; v++) word[v] = rank[v].word;
     cut(l, s, word, class_of);
@@ -144,21 +146,24 @@ static void list(Classes *k, const Lexicon *l, const int *order)
 
 const Classes *classes_make(const Spec *s, const Exec *e, const HeadData *d, int C, Arena *a)
 {
-    static const struct { const char *name; void (*assign)(const Lexicon *, const Exec *, int *, Arena *); } ways[] = {
-        { "brown", classes_brown }, { "kmeans", classes_kmeans }, { "svd", classes_svd } };
-    const size_t words = (size_t)d->V;
+    static const struct {
+        const char *name;
+        void      (*assign)(const Lexicon *, const Exec *, int *, Arena *);
+    } ways[] = { { "brown", classes_brown }, { "kmeans", classes_kmeans }, { "svd", classes_svd } };
+    const size_t ints = sizeof(int) * (size_t)d->V;
     CHECK(C >= 1 && C <= d->V);
     Classes *k = arena_get(a, sizeof *k);
-    *k = (Classes){ .V = d->V, .C = C, .word = arena_raw(a, sizeof(int) * words), .class_of = arena_raw(a, sizeof(int) * words),
-                    .place = arena_raw(a, sizeof(int) * words), .start = arena_raw(a, sizeof(int) * (size_t)(C + 1)),
+    *k = (Classes){ .V = d->V, .C = C, .word = arena_raw(a, ints), .class_of = arena_raw(a, ints),
+                    .place = arena_raw(a, ints), .start = arena_raw(a, sizeof(int) * (size_t)(C + 1)),
                     .mass = arena_get(a, sizeof(double) * (size_t)C) };
     const size_t mark = a->used;
     const Lexicon l = lexicon(s, d, C, a);
-    int contexts = 0, *order = arena_raw(a, sizeof *order * words);
-    memcpy(order, l.by_count, sizeof *order * words);
+    int contexts = 0, *order = arena_raw(a, ints);
+    memcpy(order, l.by_count, ints);
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         if (!spec_is(s, "assign", ways[i].name)) continue;
-        if (!d->tok || d->n < 2) die("assign=%s: needs the training text, to see what words stand after; expected a corpus", ways[i].name);
+        if (!d->tok || d->n < 2)
+            die("assign=%s: needs the training text, to see what stands before words", ways[i].name);
         ways[i].assign(&l, e, k->class_of, a);
         contexts = 1;
     }

@@ -1,24 +1,27 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Classes that the predecessor foretells best: the exchange algorithm (Kneser, Ney 1993; Martin, Liermann, Ney 1998) on the
- * one-sided class bigram p(w | v) = p(c(w) | v) p(w | c(w)) (Uszkoreit, Brants 2008), which is what the two softmaxes of a
- * tree compute from what precedes. Of its log-likelihood, the classes decide
+/* Classes that the predecessor foretells best: the exchange algorithm (Kneser, Ney 1993; Martin, Liermann,
+ * Ney 1998) on the one-sided class bigram p(w | v) = p(c(w) | v) p(w | c(w)) (Uszkoreit, Brants 2008), which
+ * is what the two softmaxes of a tree compute from what precedes. Of its log-likelihood, the classes decide
  *
  *   L = sum over v, c of N(v, c) ln N(v, c)  -  sum over c of N(c) ln N(c)
  *
- * N(v, c): how often v precedes a word of class c; v is one of the CONTEXTS most frequent words, or any other.
- * The C most frequent words begin one class each; every further word, by falling count, joins the class where L ends
- * highest; then words move, one at a time, wherever that raises L. Words seen fewer than RARE times stay where they were
- * put: a move needs more evidence. Words never seen go where they cost least.
+ * N(v, c): how often v precedes a word of class c; v is one of the CONTEXTS most frequent words, or any
+ * other. The C most frequent words begin one class each; every further word, by falling count, joins the
+ * class where L ends highest; then words move, one at a time, wherever that raises L. Words seen fewer than
+ * RARE times stay where they were put: a move needs more evidence. Words never seen go where they cost least.
  *
- * A word is tried in every class by BATCH words at once, over threads, against the same counts; the moves are then made
- * one after the other, each only if it still raises L. So the result does not depend on the number of threads. */
+ * A word is tried in every class by BATCH words at once, over threads, against the same counts; the moves are
+ * then made one after the other, each only if it still raises L. So the result does not depend on the number
+ * of threads. */
 #include "models/classes_parts.h"
 #include "models/cooc.h"
 #include <math.h>
 #include <string.h>
 
-enum { CONTEXTS = 4096, RARE = 10, BATCH = 256, PASSES = 30, STILL = 500, TABLE = 1 << 16 };  /* a pass that moves 1/STILL is the last */
-static const double WORK = 2e10;     /* terms of L looked at by all passes together: under a minute of two threads */
+/* a pass that moves 1/STILL is the last */
+enum { CONTEXTS = 4096, RARE = 10, BATCH = 256, PASSES = 30, STILL = 500, TABLE = 1 << 16 };
+/* terms of L looked at by all passes together: under a minute of two threads */
+static const double WORK = 2e10;
 
 typedef struct {
     const Lexicon *l;
@@ -33,7 +36,10 @@ typedef struct {
     int     *best;             /* (BATCH) */
 } Brown;
 
-static inline double term(const Brown *b, long x) { return x < TABLE ? b->xlogx[x] : (double)x * log((double)x); }
+static inline double term(const Brown *b, long x)
+{
+    return x < TABLE ? b->xlogx[x] : (double)x * log((double)x);
+}
 
 /* What L loses when w leaves class c */
 static double loss_of(const Brown *b, int w, int c)
@@ -81,7 +87,8 @@ static int choose(const Brown *b, int w, double *gain)
     gains(b, w, gain);
     if (own >= 0) most = loss_of(b, w, own);
     for (int c = 0; c < b->l->C; c++)
-        if (c != own && gain[c] > most + 1e-9 * fabs(most) && room_fits(&b->room, c, b->l->share[w])) most = gain[c], best = c;
+        if (c != own && gain[c] > most + 1e-9 * fabs(most) && room_fits(&b->room, c, b->l->share[w]))
+            most = gain[c], best = c;
     return best;
 }
 
@@ -89,19 +96,21 @@ static int choose(const Brown *b, int w, double *gain)
 static void count(Brown *b, int w, int c, int sign)
 {
     const Sparse *m = b->m;
-    for (long i = m->at[w]; i < m->at[w + 1]; i++) b->n[(size_t)m->col[i] * b->l->C + c] += sign * (int)m->v[i];
+    int *n = b->n + c;
+    for (long i = m->at[w]; i < m->at[w + 1]; i++) n[(size_t)m->col[i] * b->l->C] += sign * (int)m->v[i];
     b->total[c] += sign * b->sum[w];
     if (sign > 0) room_add(&b->room, c, b->l->share[w]);
     else room_remove(&b->room, c, b->l->share[w]);
     b->class_of[w] = sign > 0 ? c : -1;
 }
 
-/* The classes best (n) of words were chosen against the counts before all of them: looks again. How many move */
+/* The classes best (n) of words were chosen against earlier counts: looks again. How many move */
 static int settle(Brown *b, const int *word, int n)
 {
     int moved = 0;
     for (int i = 0; i < n; i++) {
-        const int w = word[i], own = b->class_of[w], fits = b->best[i] >= 0 && room_fits(&b->room, b->best[i], b->l->share[w]);
+        const int w = word[i], own = b->class_of[w];
+        const int fits = b->best[i] >= 0 && room_fits(&b->room, b->best[i], b->l->share[w]);
         if (own < 0) {
             int c = fits ? b->best[i] : choose(b, w, b->gain);
             if (c < 0) c = room_least(&b->room, b->l->share[w]);
@@ -124,8 +133,10 @@ static int pass(Brown *b, const int *word, int n)
     for (int from = 0; from < n; from += BATCH) {
         const int end = n - from < BATCH ? n - from : BATCH, threads = b->exec->threads;
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
-        for (int t = 0; t < threads; t++)
-            for (int i = t; i < end; i += threads) b->best[i] = choose(b, word[from + i], b->gain + (size_t)t * (size_t)b->l->C);
+        for (int t = 0; t < threads; t++) {
+            double *gain = b->gain + (size_t)t * (size_t)b->l->C;
+            for (int i = t; i < end; i += threads) b->best[i] = choose(b, word[from + i], gain);
+        }
         moved += settle(b, word + from, end);
     }
     return moved;
@@ -136,7 +147,8 @@ static Brown *brown_new(const Lexicon *l, const Exec *e, int *class_of, Arena *a
     const Window before = { -1, -1, l->V < CONTEXTS ? l->V : CONTEXTS, 0 };
     const size_t C = (size_t)l->C;
     Brown *b = arena_get(a, sizeof *b);
-    *b = (Brown){ .l = l, .exec = e, .m = cooc_count(e, l->data, &before, a), .room = room_new(l, a), .class_of = class_of };
+    *b = (Brown){ .l = l, .exec = e, .class_of = class_of, .room = room_new(l, a) };
+    b->m = cooc_count(e, l->data, &before, a);
     b->n = arena_get(a, sizeof *b->n * (size_t)b->m->cols * C);
     b->total = arena_get(a, sizeof *b->total * C);
     b->sum = arena_get(a, sizeof *b->sum * (size_t)l->V);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Classes of words with like predecessors. A class is foretold from what precedes, so a word is described by what stands
- * before it, and by nothing after it: its row of the PPMI matrix whose columns are the CONTEXTS most frequent words one
- * token before, and again two tokens before. U sqrt(S) of DIMS components, to unit length, is its vector (Levy, Goldberg,
- * Dagan 2015, section 3.3: the root is better than U S). Frequent contexts alone: rare ones say little of any class, and
- * 2 x 2000 of them precede nine in ten tokens of English.
+/* Classes of words with like predecessors. A class is foretold from what precedes, so a word is described by
+ * what stands before it, and by nothing after it: its row of the PPMI matrix whose columns are the CONTEXTS
+ * most frequent words one token before, and again two tokens before (rare contexts say little of any class).
+ * U sqrt(S) of DIMS components, to unit length, is its vector (Levy, Goldberg, Dagan 2015, section 3.3: the
+ * root is better than U S).
  *
- *   kmeans   spherical k-means (Dhillon, Modha 2001) from k-means++ seeds; a centroid is the sum of the vectors of its tokens:
- *            words count as often as they occur, as they do in the loss (their roots, or once each, made poorer classes).
- *            By falling count, a word takes the nearest centroid whose class has room.
- *   svd      words sorted along the first principal direction of their set, cut at an equal share of the mass, and so on
- *            within the halves until there are C.
+ *   kmeans   spherical k-means (Dhillon, Modha 2001) from k-means++ seeds; a centroid is the sum of the
+ *            vectors of its tokens: words count as often as they occur, as they do in the loss (their roots
+ *            made poorer classes). By falling count, a word takes the nearest centroid whose class has room.
+ *   svd      words sorted along the first principal direction of their set, cut at an equal share of the
+ *            mass, and so on within the halves until there are C.
  * Words never seen have no vector and go where they cost least (kmeans), or lie in the middle (svd). */
 #include "models/classes_parts.h"
 #include "models/cooc.h"
@@ -32,10 +32,10 @@ typedef struct {
 static Vectors vectors(const Lexicon *l, const Exec *e, int *class_of, Arena *a)
 {
     const Window before = { -2, -1, l->V < CONTEXTS ? l->V : CONTEXTS, 1 };
-    const size_t V = (size_t)l->V;
     const int dims = DIMS < l->V ? DIMS : l->V;
-    Vectors k = { l, e, dims, arena_raw(a, sizeof(float) * V * (size_t)dims), arena_raw(a, sizeof(double) * V), class_of,
-                  arena_raw(a, sizeof(float) * (size_t)l->C * (size_t)dims) };
+    const size_t V = (size_t)l->V, floats = sizeof(float) * (size_t)dims;
+    Vectors k = { l, e, dims, arena_raw(a, floats * V), arena_raw(a, sizeof(double) * V), class_of,
+                  arena_raw(a, floats * (size_t)l->C) };
     const size_t mark = a->used;
     Sparse *m = cooc_count(e, l->data, &before, a);
     cooc_ppmi(m, a);
@@ -60,7 +60,8 @@ static double dot(const float *a, const float *b, int n)
     return s;
 }
 
-/* k-means++ (Arthur, Vassilvitskii 2007): a word is drawn by its weight times 1 - cosine of the nearest centre so far */
+/* k-means++ (Arthur, Vassilvitskii 2007): a word is drawn by its weight times 1 - cosine of the nearest
+ * centre so far */
 static void seed_centres(const Vectors *k, Arena *a)
 {
     const int V = k->l->V, d = k->dims;
@@ -104,7 +105,8 @@ static int place(const Vectors *k, Arena *a)
         for (int i = 0; i < n; i++) {
             const int v = k->l->by_count[from + i];
             const double share = k->l->share[v];
-            const int seen = k->l->data->freq[v] > 0, c = seen ? nearest(&room, z + (size_t)i * C, share) : room_least(&room, share);
+            const int seen = k->l->data->freq[v] > 0;
+            const int c = seen ? nearest(&room, z + (size_t)i * C, share) : room_least(&room, share);
             moved += k->class_of[v] != c;
             k->class_of[v] = c;
             room_add(&room, c, share);
@@ -124,9 +126,10 @@ static void move_centres(const Vectors *k, Arena *a)
         for (int j = 0; j < d; j++) s[j] += k->weight[i] * (double)k->x[(size_t)i * d + j];
     }
     for (int c = 0; c < C; c++) {
+        const double *s = sum + (size_t)c * d;
         double norm = 0;
-        for (int j = 0; j < d; j++) norm += sum[(size_t)c * d + j] * sum[(size_t)c * d + j];
-        for (int j = 0; j < d && norm > 0; j++) k->centre[(size_t)c * d + j] = (float)(sum[(size_t)c * d + j] / sqrt(norm));
+        for (int j = 0; j < d; j++) norm += s[j] * s[j];
+        for (int j = 0; j < d && norm > 0; j++) k->centre[(size_t)c * d + j] = (float)(s[j] / sqrt(norm));
     }
     arena_reset(a, mark);
 }
@@ -157,7 +160,8 @@ static void sort_along(const Vectors *k, Sorted *set, int n, Arena *a)
     const int d = k->dims;
     const size_t mark = a->used, square = sizeof(double) * (size_t)d * (size_t)d;
     double *cov = arena_get(a, square), *v = arena_raw(a, square);
-    double *mean = arena_get(a, sizeof(double) * (size_t)d), *w = arena_raw(a, sizeof(double) * (size_t)d), total = 0;
+    double *mean = arena_get(a, sizeof *mean * (size_t)d), total = 0;
+    double *w = arena_raw(a, sizeof *w * (size_t)d);
     for (int s = 0; s < n; s++) {
         total += k->weight[set[s].i];
         for (int j = 0; j < d; j++) mean[j] += k->weight[set[s].i] * (double)k->x[(size_t)set[s].i * d + j];
@@ -173,17 +177,19 @@ static void sort_along(const Vectors *k, Sorted *set, int n, Arena *a)
     for (int s = 0; s < n; s++) {
         set[s].key = 0;
         for (int j = 0; j < d; j++) set[s].key += v[j] * ((double)k->x[(size_t)set[s].i * d + j] - mean[j]);
-        if (!k->weight[set[s].i]) set[s].key = 0;
+        if (k->weight[set[s].i] == 0) set[s].key = 0;
     }
     qsort(set, (size_t)n, sizeof *set, by_key);
     arena_reset(a, mark);
 }
 
-/* How many of the sorted words go to the first `one` of C classes: that share of the mass, within what the classes hold */
+/* How many of the sorted words go to the first `one` of C classes: that share of the mass, within what the
+ * classes hold */
 static int cut_at(const Vectors *k, const Sorted *set, int n, int one, int C)
 {
     const int cap = classes_cap(k->l->V, k->l->C), two = C - one;
-    const long most = (long)one * cap < n - two ? (long)one * cap : n - two, need = n - (long)two * cap, least = need > one ? need : one;
+    const long most = (long)one * cap < n - two ? (long)one * cap : n - two;
+    const long need = n - (long)two * cap, least = need > one ? need : one;
     double total = 0, mass = 0;
     int at = 0;
     for (int s = 0; s < n; s++) total += k->l->share[k->l->by_count[set[s].i]];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Counting goes through the positions of each word in turn, so that one row of counters per thread is all it needs, and
- * rows belong to threads: once for the lengths of the rows, once for what is in them. */
+/* Counting goes through the positions of each word in turn, so that one row of counters per thread is all it
+ * needs, and rows belong to threads: once for the lengths of the rows, once for what is in them. */
 #include "models/cooc.h"
 #include <math.h>
 #include <string.h>
@@ -23,7 +23,8 @@ static void index_positions(Index *x, int V)
     for (int i = 0; i < x->n; i++) x->at[x->tok[i] + 1]++;
     for (int v = 0; v < V; v++) x->at[v + 1] += x->at[v];
     for (int i = 0; i < x->n; i++) x->pos[x->at[x->tok[i]]++] = (uint32_t)i;
-    for (int v = V; v > 0; v--) x->at[v] = x->at[v - 1];      /* every at[v] has moved to the end of its word */
+    /* every at[v] has moved to the end of its word */
+    for (int v = V; v > 0; v--) x->at[v] = x->at[v - 1];
     x->at[0] = 0;
 }
 
@@ -75,7 +76,8 @@ static void count_rows(const Exec *e, const Index *x, const Sparse *m, int filli
 
 Sparse *cooc_count(const Exec *e, const HeadData *d, const Window *w, Arena *a)
 {
-    const int offsets = w->apart ? w->last - w->first + (w->first > 0 || w->last < 0) : 1, cols = offsets * (w->contexts + 1);
+    const int offsets = w->apart ? w->last - w->first + (w->first > 0 || w->last < 0) : 1;
+    const int cols = offsets * (w->contexts + 1);
     const long n = d->n < COOC_TEXT ? d->n : COOC_TEXT;
     Sparse *m = arena_get(a, sizeof *m);
     *m = (Sparse){ .rows = d->V, .cols = cols, .at = arena_get(a, sizeof *m->at * (size_t)(d->V + 1)) };
@@ -102,9 +104,13 @@ Sparse *cooc_count(const Exec *e, const HeadData *d, const Window *w, Arena *a)
 void cooc_ppmi(Sparse *m, Arena *a)
 {
     const size_t mark = a->used;
-    double *row = arena_get(a, sizeof *row * (size_t)m->rows), *col = arena_get(a, sizeof *col * (size_t)m->cols), smooth = 0;
+    double *row = arena_get(a, sizeof *row * (size_t)m->rows), smooth = 0;
+    double *col = arena_get(a, sizeof *col * (size_t)m->cols);
     for (int r = 0; r < m->rows; r++)
-        for (long k = m->at[r]; k < m->at[r + 1]; k++) row[r] += (double)m->v[k], col[m->col[k]] += (double)m->v[k];
+        for (long k = m->at[r]; k < m->at[r + 1]; k++) {
+            row[r] += (double)m->v[k];
+            col[m->col[k]] += (double)m->v[k];
+        }
     for (int c = 0; c < m->cols; c++) smooth += pow(col[c], 0.75);
     long to = 0, from = 0;
     for (int r = 0; r < m->rows; r++) {
@@ -139,7 +145,7 @@ static void times(const Exec *e, const void *a, const float *x, int k, float *y)
     }
 }
 
-/* By columns of x: every row belongs to every thread, no race, and the order of the sums is that of the rows. */
+/* By columns of x: every row belongs to every thread, no race; sums have the order of the rows. */
 static void times_t(const Exec *e, const void *a, const float *x, int k, float *y)
 {
     const Sparse *m = a;
@@ -147,7 +153,8 @@ static void times_t(const Exec *e, const void *a, const float *x, int k, float *
     memset(y, 0, sizeof *y * (size_t)m->cols * (size_t)k);
 #pragma omp parallel for num_threads(parts) schedule(static, 1)
     for (int t = 0; t < parts; t++) {
-        const int lo = slices * t / parts * SLICE, end = slices * (t + 1) / parts * SLICE, hi = end < k ? end : k;
+        const int lo = slices * t / parts * SLICE, end = slices * (t + 1) / parts * SLICE;
+        const int hi = end < k ? end : k;
         for (int r = 0; r < m->rows && lo < hi; r++)
             for (long i = m->at[r]; i < m->at[r + 1]; i++)
                 e->f->axpy(y + (size_t)m->col[i] * k + lo, m->v[i], x + (size_t)r * k + lo, hi - lo);

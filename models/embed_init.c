@@ -4,7 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { SIDE = 2, CONTEXTS = 4096, POWERS_TEXT = 1, POWERS_FILE = 6 };     /* a file is small, and its components are the point */
+/* a file is small, and its components are the point */
+enum { SIDE = 2, CONTEXTS = 4096, POWERS_TEXT = 1, POWERS_FILE = 6 };
 
 static double share(const Svd *svd, double total)
 {
@@ -26,8 +27,8 @@ static double from_text(const Spec *s, const Exec *e, Param *p, const HeadData *
     Sparse *m = cooc_count(e, data, &near, a);
     cooc_ppmi(m, a);
     const LinearMap map = cooc_map(m);
-    if (p->cols > m->rows || p->cols > m->cols)
-        die("embed_init=pmi: expected d of at most %d, the size of the PMI matrix, not d=%d", m->rows, p->cols);
+    const int least = m->rows < m->cols ? m->rows : m->cols;
+    if (p->cols > least) die("embed_init=pmi: expected d of at most %d, the rank of the PMI matrix", least);
     const Svd svd = svd_truncated(e, &map, p->cols, POWERS_TEXT, (uint64_t)spec_int(s, "seed"), a);
     double sum = 0;
     long seen = 0;
@@ -36,7 +37,7 @@ static double from_text(const Spec *s, const Exec *e, Param *p, const HeadData *
         seen++;
         for (int k = 0; k < svd.k; k++) sum += pow(svd.s[k] * (double)svd.u[(size_t)v * svd.k + k], 2);
     }
-    if (!(sum > 0)) die("embed_init=pmi: expected words that occur together more often than by chance; this text has none");
+    if (!(sum > 0)) die("embed_init=pmi: expected words that stand together more often than by chance");
     const double scale = spec_num(s, "init_sigma") / sqrt(sum / ((double)seen * p->cols));
     for (int v = 0; v < p->rows; v++)
         if (data->freq[v]) write_row(p, v, &svd, scale);
@@ -52,11 +53,12 @@ static double from_file(const Spec *s, const Exec *e, Param *p, const char *path
     if (!t) t = tensors_find(f, "transformer.wte.weight");
     if (!t) die("embed_init=%s: expected a tensor 'wte.weight'", path);
     if (strcmp(t->dtype, "F32") || t->ndim != 2 || t->shape[0] != p->rows || t->shape[1] < p->cols)
-        die("embed_init=%s: '%s' is %s of shape (%d, %d), expected F32 of shape (%d, %d or more): the words of the vocabulary "
-            "and the width d", path, t->name, t->dtype, t->shape[0], t->shape[1], p->rows, p->cols);
+        die("embed_init=%s: '%s' is %s of shape (%d, %d), expected F32 of shape (%d, %d or more), "
+            "the words of the vocabulary and the width d", path, t->name, t->dtype, t->shape[0],
+            t->shape[1], p->rows, p->cols);
     const Dense dense = { t->shape[0], t->shape[1], t->data };
     const LinearMap map = svd_dense(&dense);
-    if (p->cols > p->rows) die("embed_init=%s: expected d of at most the %d words of the vocabulary", path, p->rows);
+    if (p->cols > p->rows) die("embed_init=%s: expected d of at most the %d words there are", path, p->rows);
     const Svd svd = svd_truncated(e, &map, p->cols, POWERS_FILE, (uint64_t)spec_int(s, "seed"), a);
     double total = 0;
     for (int v = 0; v < dense.rows; v++) total += e->f->sumsq(dense.v + (size_t)v * dense.cols, dense.cols);

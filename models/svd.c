@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Orthonormal bases by Cholesky's factor of the Gram matrix (Y'Y = R'R, Q = Y R^-1), with the sums in double: good for
- * condition numbers up to 1e6, beyond which float columns are noise and dropped. The rounding of Q itself is removed by
- * a second pass where orthonormality counts (CholeskyQR2; Fukaya et al. 2014). */
+/* Orthonormal bases by Cholesky's factor of the Gram matrix (Y'Y = R'R, Q = Y R^-1), with the sums in double:
+ * good for condition numbers up to 1e6, beyond which float columns are noise and dropped. The rounding of Q
+ * itself is removed by a second pass where orthonormality counts (CholeskyQR2; Fukaya et al. 2014). */
 #include "models/svd.h"
 #include <math.h>
 #include <string.h>
 
-enum { EXTRA = 10, ROWS = 256, SUM = 64, SWEEPS = 40 };    /* columns more than k; rows of a block; terms of a partial sum */
+/* columns more than k; rows of a block; terms of a partial sum */
+enum { EXTRA = 10, ROWS = 256, SUM = 64, SWEEPS = 40 };
 
-void gemm_steady(const Exec *e, char ta, char tb, int m, int n, int k, const float *A, int lda, const float *B, int ldb,
-                 float *C, int ldc)
+void gemm_steady(const Exec *e, char ta, char tb, int m, int n, int k, const float *A, int lda,
+                 const float *B, int ldb, float *C, int ldc)
 {
     const int step = ta == 'T' ? 32 : ROWS;                /* A' is wide: few, long rows of C */
 #pragma omp parallel for num_threads(e->threads) schedule(dynamic, 1)
     for (int i = 0; i < m; i += step)
-        gemm1(e->gemm, ta, tb, m - i < step ? m - i : step, n, k, 1, ta == 'T' ? A + i : A + (size_t)i * lda, lda,
-              B, ldb, 0, C + (size_t)i * ldc, ldc);
+        gemm1(e->gemm, ta, tb, m - i < step ? m - i : step, n, k, 1,
+              ta == 'T' ? A + i : A + (size_t)i * lda, lda, B, ldb, 0, C + (size_t)i * ldc, ldc);
 }
 
 /* ---- dense matrices ---- */
@@ -64,7 +65,8 @@ static int sweep(double *a, double *v, int n, double tiny)
             double *ap = a + (size_t)p * n, *aq = a + (size_t)q * n;
             const double pp = dot(ap, ap, n), qq = dot(aq, aq, n), pq = dot(ap, aq, n);
             if (fabs(pq) <= 1e-13 * sqrt(pp * qq) || fabs(pq) <= tiny) continue;
-            const double zeta = (qq - pp) / (2 * pq), t = copysign(1, zeta) / (fabs(zeta) + sqrt(1 + zeta * zeta));
+            const double zeta = (qq - pp) / (2 * pq);
+            const double t = copysign(1, zeta) / (fabs(zeta) + sqrt(1 + zeta * zeta));
             const double c = 1 / sqrt(1 + t * t);
             rotate(ap, aq, c, c * t, n);
             rotate(v + (size_t)p * n, v + (size_t)q * n, c, c * t, n);
@@ -95,7 +97,10 @@ void eigen_psd(double *a, double *w, double *v, int n)
 {
     double total = 0;
     memset(v, 0, sizeof *v * (size_t)n * (size_t)n);
-    for (int i = 0; i < n; i++) v[(size_t)i * n + i] = 1, total += dot(a + (size_t)i * n, a + (size_t)i * n, n);
+    for (int i = 0; i < n; i++) {
+        v[(size_t)i * n + i] = 1;
+        total += dot(a + (size_t)i * n, a + (size_t)i * n, n);
+    }
     for (int s = 0; s < SWEEPS && !sweep(a, v, n, 1e-30 * total); s++) {}
     for (int i = 0; i < n; i++) w[i] = sqrt(dot(a + (size_t)i * n, a + (size_t)i * n, n));
     for (int i = 0; i < n; i++) {
@@ -147,7 +152,7 @@ static void gram(const Work *k, const float *y, int rows)
         for (int j = 0; j < i; j++) k->g[(size_t)i * l + j] = k->g[(size_t)j * l + i];
 }
 
-/* r: upper, g = r'r; a column that depends on those before it has a zero on the diagonal, and its row is zero */
+/* r: upper, g = r'r; a column that depends on those before it has a zero row */
 static void cholesky(const double *g, double *r, int l)
 {
     memset(r, 0, sizeof *r * (size_t)l * (size_t)l);
@@ -207,7 +212,8 @@ static void orthonormal(const Work *k, float *y, int rows, int passes)
 /* ---- the decomposition ---- */
 
 /* out->u = y R, out->v = z R / s, with R the first k eigenvectors */
-static void vectors(const Work *w, const Svd *out, const double *r, const float *y, int rows, const float *z, int cols)
+static void vectors(const Work *w, const Svd *out, const double *r, const float *y, int rows, const float *z,
+                    int cols)
 {
     const int l = w->l, k = out->k;
     for (int side = 0; side < 2; side++) {
@@ -215,7 +221,8 @@ static void vectors(const Work *w, const Svd *out, const double *r, const float 
             const double scale = out->s[j] == 0 ? 0 : side ? 1 / out->s[j] : 1;
             for (int i = 0; i < l; i++) w->t[(size_t)i * k + j] = (float)(scale * r[(size_t)j * l + i]);
         }
-        gemm_steady(w->exec, 'N', 'N', side ? cols : rows, k, l, side ? z : y, l, w->t, k, side ? out->v : out->u, k);
+        gemm_steady(w->exec, 'N', 'N', side ? cols : rows, k, l, side ? z : y, l, w->t, k,
+                    side ? out->v : out->u, k);
     }
 }
 
@@ -223,13 +230,14 @@ Svd svd_truncated(const Exec *e, const LinearMap *m, int k, int powers, uint64_t
 {
     const int least = m->rows < m->cols ? m->rows : m->cols, l = k + EXTRA < least ? k + EXTRA : least;
     CHECK(k >= 1 && k <= least);
-    const Svd out = { k, arena_raw(a, sizeof(double) * (size_t)k), arena_raw(a, sizeof(float) * (size_t)m->rows * (size_t)k),
-                      arena_raw(a, sizeof(float) * (size_t)m->cols * (size_t)k) };
+    const size_t rows = (size_t)m->rows, cols = (size_t)m->cols, floats = sizeof(float) * (size_t)k;
+    const Svd out = { k, arena_raw(a, sizeof(double) * (size_t)k), arena_raw(a, floats * rows),
+                      arena_raw(a, floats * cols) };
     const size_t mark = a->used;
-    float *y = arena_raw(a, sizeof *y * (size_t)m->rows * (size_t)l), *z = arena_raw(a, sizeof *z * (size_t)m->cols * (size_t)l);
+    float *y = arena_raw(a, sizeof *y * rows * (size_t)l), *z = arena_raw(a, sizeof *z * cols * (size_t)l);
     const Work w = work_new(e, l, a);
     Rng rng = rng_at(seed, STREAM_INIT, UINT32_MAX);
-    for (size_t i = 0; i < (size_t)m->cols * (size_t)l; i++) z[i] = (float)rng_normal(&rng);
+    for (size_t i = 0; i < cols * (size_t)l; i++) z[i] = (float)rng_normal(&rng);
     for (int p = 0; p <= powers; p++) {
         m->times(e, m->a, z, l, y);
         orthonormal(&w, y, m->rows, p == powers ? 2 : 1);

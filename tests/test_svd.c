@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The truncated SVD against spectra that were put in and against GSL's; co-occurrence counts and their PPMI against plain
- * loops; what embed_init writes, and what it refuses. */
+/* The truncated SVD against spectra that were put in and against GSL's; co-occurrence counts and their PPMI
+ * against plain loops; what embed_init writes, and what it refuses. */
 #include "models/cooc.h"
 #include "models/embed_init.h"
 #include "tests/test.h"
@@ -87,7 +87,8 @@ static double residual(const float *a, int rows, int cols, const Svd *d)
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < cols; j++) {
             double x = (double)a[i * cols + j];
-            for (int k = 0; k < d->k; k++) x -= d->s[k] * (double)d->u[i * d->k + k] * (double)d->v[j * d->k + k];
+            const float *u = d->u + i * d->k, *v = d->v + j * d->k;
+            for (int k = 0; k < d->k; k++) x -= d->s[k] * (double)u[k] * (double)v[k];
             total += x * x;
         }
     return total;
@@ -116,7 +117,8 @@ static void a_known_spectrum_is_found(void **state)
         const int rows = wide ? COLS : ROWS, cols = wide ? ROWS : COLS;
         const Svd d = svd_of(wide ? t : a, rows, cols, K, 2);
         for (int i = 0; i < K; i++)
-            if (!(fabs(d.s[i] - s[i]) < 1e-4 * s[i])) fail_msg("s[%d] is %.9g, expected %.9g", i, d.s[i], s[i]);
+            if (!(fabs(d.s[i] - s[i]) < 1e-4 * s[i]))
+                fail_msg("s[%d] is %.9g, expected %.9g", i, d.s[i], s[i]);
         assert_true(crookedness(d.u, rows, K, K) < 1e-5);
         assert_true(crookedness(d.v, cols, K, K) < 1e-4);
         assert_true(residual(wide ? t : a, rows, cols, &d) < 1.001 * tail);
@@ -150,7 +152,8 @@ static void rank_deficiency_is_zeros(void **state)
     Rng r = rng_at(test_seed(), STREAM_CHECK, 2);
     double s[COLS] = { 9, 7, 5, 3, 1 };
     const float *a = with_spectrum(ROWS, COLS, s, &r);
-    const Svd d = svd_of(a, ROWS, COLS, K, 1), none = svd_of(arena_get(&arena, sizeof(float) * ROWS * COLS), ROWS, COLS, 3, 1);
+    const float *zero = arena_get(&arena, sizeof *zero * ROWS * COLS);
+    const Svd d = svd_of(a, ROWS, COLS, K, 1), none = svd_of(zero, ROWS, COLS, 3, 1);
     for (int i = 0; i < K; i++) assert_true(fabs(d.s[i] - s[i]) < 1e-5);
     assert_true(crookedness(d.u, ROWS, K, RANK) < 1e-5);
     for (int i = 0; i < 3; i++) assert_true(none.s[i] == 0 && none.u[i] == 0 && none.v[i] == 0);
@@ -225,18 +228,20 @@ static int column(const HeadData *d, int v, int contexts)
 static void counts_are_those_of_the_text(void **state)
 {
     (void)state;
-    static const Window windows[] = { { -1, -1, 20, 0 }, { -2, -1, 20, 1 }, { -2, 2, 60, 0 }, { -1, 3, 7, 1 } };
+    static const Window windows[] = { { -1, -1, 20, 0 }, { -2, -1, 20, 1 }, { -2, 2, 60, 0 },
+                                      { -1, 3, 7, 1 } };
     const HeadData d = text();
     for (int i = 0; i < 4; i++) {
         const Window *w = &windows[i];
-        const Sparse *one = cooc_count(exec_of(spec_of(1, NULL)), &d, w, &arena), *m = cooc_count(exec_of(spec_of(2, NULL)), &d, w, &arena);
+        const Sparse *one = cooc_count(exec_of(spec_of(1, NULL)), &d, w, &arena);
+        const Sparse *m = cooc_count(exec_of(spec_of(2, NULL)), &d, w, &arena);
         const float *got = dense_of(m);
         float *expected = arena_get(&arena, sizeof *expected * V * (size_t)m->cols);
         for (int p = 0; p < TEXT; p++)
             for (int o = w->first, part = 0; o <= w->last; o++) {
                 if (!o) continue;
-                if (p + o >= 0 && p + o < TEXT)
-                    expected[d.tok[p] * m->cols + part * (w->contexts + 1) + column(&d, d.tok[p + o], w->contexts)]++;
+                float *row = expected + d.tok[p] * m->cols + part * (w->contexts + 1);
+                if (p + o >= 0 && p + o < TEXT) row[column(&d, d.tok[p + o], w->contexts)]++;
                 part += w->apart;
             }
         assert_memory_equal(got, expected, sizeof(float) * V * (size_t)m->cols);
@@ -256,7 +261,11 @@ static void ppmi_is_its_formula(void **state)
     const float *got = dense_of(m);
     double total = 0, smooth = 0, row[V] = { 0 }, col[21] = { 0 };
     assert_int_equal(cols, 21);
-    for (int i = 0; i < V * cols; i++) total += (double)n[i], row[i / cols] += (double)n[i], col[i % cols] += (double)n[i];
+    for (int i = 0; i < V * cols; i++) {
+        total += (double)n[i];
+        row[i / cols] += (double)n[i];
+        col[i % cols] += (double)n[i];
+    }
     for (int c = 0; c < cols; c++) smooth += pow(col[c] / total, 0.75);
     for (int i = 0; i < V * cols; i++) {
         const double k = (double)n[i], r = row[i / cols], c = col[i % cols], least = fmin(r, c);
@@ -314,14 +323,16 @@ static void the_text_gives_an_embedding(void **state)
 {
     (void)state;
     double kept, same, none;
-    const float *drawn = embed("random", 1, &none), *one = embed("pmi", 1, &kept), *two = embed("pmi", 2, &same);
+    const float *drawn = embed("random", 1, &none);
+    const float *one = embed("pmi", 1, &kept), *two = embed("pmi", 2, &same);
     double near = 0, far = 0;
     assert_true(isnan(none));
     assert_memory_equal(one, two, sizeof(float) * V * D);
     assert_true(kept == same && kept > 0.5 && kept < 1);
     assert_true(fabs(sqrt(sumsq(one, 54 * D) / (54 * D)) / 0.02 - 1) < 1e-5);
     assert_memory_equal(one + 54 * D, drawn + 54 * D, sizeof(float) * (V - 54) * D);
-    for (int v = 0; v < 52; v++)                              /* neighbours share contexts, words half a turn away none */
+    /* neighbours share contexts, words half a turn away none */
+    for (int v = 0; v < 52; v++)
         for (int k = 0; k < D; k++) {
             near += (double)one[v * D + k] * (double)one[(v + 1) * D + k];
             far += (double)one[v * D + k] * (double)one[(v + 27) % 54 * D + k];
@@ -331,7 +342,8 @@ static void the_text_gives_an_embedding(void **state)
 
 static void save(const char *name, const float *a, int rows, int cols)
 {
-    const Tensor t = { .name = name, .dtype = "F32", .n = (long)rows * cols, .ndim = 2, .shape = { rows, cols }, .data = (float *)a };
+    const Tensor t = { .name = name, .dtype = "F32", .n = (long)rows * cols, .ndim = 2,
+                       .shape = { rows, cols }, .data = (float *)a };
     holds(tensors_save(PATH, &t, 1, NULL, &arena));
 }
 
@@ -341,13 +353,18 @@ static void a_file_gives_its_components(void **state)
     (void)state;
     Rng r = rng_at(test_seed(), STREAM_CHECK, 5);
     double s[WIDE], kept, all = 0, first = 0;
-    for (int i = 0; i < WIDE; i++) s[i] = 20 / (1 + 0.3 * i), all += s[i] * s[i], first += i < D ? s[i] * s[i] : 0;
+    for (int i = 0; i < WIDE; i++) {
+        s[i] = 20 / (1 + 0.3 * i);
+        all += s[i] * s[i];
+        if (i < D) first += s[i] * s[i];
+    }
     const float *a = with_spectrum(V, WIDE, s, &r);
     static const char *const names[] = { "wte.weight", "transformer.wte.weight" };
     for (int i = 0; i < 2; i++) {
         save(names[i], a, V, WIDE);
         const float *e = embed(PATH, 2, &kept);
-        if (!(fabs(kept - first / all) < 1e-5)) fail_msg("variance kept %.7f, expected %.7f", kept, first / all);
+        if (!(fabs(kept - first / all) < 1e-5))
+            fail_msg("variance kept %.7f, expected %.7f", kept, first / all);
         assert_true(fabs(sumsq(e, V * D) / first - 1) < 1e-4);
         double worst = 0;
         for (int k = 0; k < D; k++) {                          /* columns are orthogonal, of lengths s */
@@ -400,7 +417,8 @@ static void wrong_files_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wrong_files_are_refused),        /* first: a child of a process with threads has none */
+        /* first: a child of a process with threads has none */
+        cmocka_unit_test(wrong_files_are_refused),
         cmocka_unit_test(a_known_spectrum_is_found),
         cmocka_unit_test(as_much_variance_as_gsl),
         cmocka_unit_test(rank_deficiency_is_zeros),
