@@ -19,7 +19,7 @@
 #include <string.h>
 
 /* a pass that moves 1/STILL is the last */
-enum { CONTEXTS = 4096, RARE = 10, BATCH = 256, PASSES = 30, STILL = 500, TABLE = 1 << 16 };
+enum { CONTEXTS = 4096, RARE = 10, BATCH = 256, PASSES = 15, STILL = 500, TABLE = 1 << 16 };
 /* terms of L looked at by all passes together: under a minute of two threads */
 static const double WORK = 2e10;
 

@@ -109,6 +109,26 @@ static void every_assignment_has_full_bounded_classes(void **state)
     }
 }
 
+/* 1800 words that occur once and always after word 0, which no bound but the caps could tell from one another */
+static HeadData crowd(void)
+{
+    enum { FREQUENT = 200, ALIKE = 1800, N = 20000 };
+    Rng r = rng_at(test_seed(), STREAM_CHECK, 5);
+    uint16_t *tok = arena_raw(&arena, sizeof *tok * N);
+    for (int i = 0; i < N; i++) tok[i] = (uint16_t)(1 + rng_below(&r, FREQUENT - 1));
+    for (int i = 0; i < ALIKE; i++) tok[10 * i] = 0, tok[10 * i + 1] = (uint16_t)(FREQUENT + i);
+    return data_of(tok, N, FREQUENT + ALIKE);
+}
+
+static void a_crowd_is_shared_out(void **state)
+{
+    (void)state;
+    static const int classes[] = { 20, 1500 };
+    const HeadData d = crowd();
+    for (int i = 0; i < 2; i++)
+        for (int w = 0; w < WAYS; w++) check_shape(ways[w], &d, make(ways[w], &d, classes[i], 2), classes[i]);
+}
+
 /* ---- a language with classes ---- */
 
 enum { PLANTED = 20, WORDS = 600, TEXT = 150000 };
@@ -266,6 +286,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_text_is_asked_for),        /* first: a child of a process with threads has none */
         cmocka_unit_test(every_assignment_has_full_bounded_classes),
+        cmocka_unit_test(a_crowd_is_shared_out),
         cmocka_unit_test(planted_classes_are_found),
         cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(exchange_ends_where_no_move_helps),

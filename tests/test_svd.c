@@ -177,7 +177,10 @@ static void eigenvalues_are_gsls(void **state)
     gsl_sort_vector(exact);
     eigen_psd(a, w, v, N);
     for (int i = 0; i < N; i++) {
+        double high = 0, low = 0;
         assert_true(fabs(w[i] - gsl_vector_get(exact, N - 1 - (size_t)i)) < 1e-10 * w[0]);
+        for (int k = 0; k < N; k++) high = fmax(high, v[i * N + k]), low = fmin(low, v[i * N + k]);
+        assert_true(high >= -low * (1 - 1e-5));
         for (int k = 0; k < N; k++) {
             double av = 0;
             for (int j = 0; j < N; j++) av += copy[k * N + j] * v[i * N + j];
