@@ -109,7 +109,7 @@ static void every_assignment_has_full_bounded_classes(void **state)
     }
 }
 
-/* 1800 words that occur once and always after word 0, which no bound but the caps could tell from one another */
+/* 1800 words that occur once, always after word 0: nothing but the caps can part them */
 static HeadData crowd(void)
 {
     enum { FREQUENT = 200, ALIKE = 1800, N = 20000 };
