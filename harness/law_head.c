@@ -20,9 +20,9 @@ static const Case cases[] = {
     { 97, 32, 300, 1, { "tied=1" } },
     { 97, 33, 13, 2, { "tied=0", "assign=random", "classes=5", "cutoffs=1,30", "rows=freq" } },
     { 1000, 33, 13, 2, { "tied=1", "smoothing=0", "assign=sqrt", "rows=freq" } },
-    { 1000, 32, 40, 1, { "tied=0", "zloss=0", "cutoffs=20,400,401" } },
-    { 4500, 8, 17, 2, { "tied=1", "classes=100" } },      /* several tiles of softmax rows per thread */
-    { 2, 16, 1, 2, { "tied=1" } },
+    { 1000, 32, 40, 1, { "tied=0", "zloss=0", "cutoffs=20,400,401", "assign=brown" } },
+    { 4500, 8, 17, 2, { "tied=1", "classes=100", "assign=kmeans" } },      /* several tiles of softmax rows per thread */
+    { 2, 16, 1, 2, { "tied=1", "assign=svd" } },
 };
 
 /* a tensor that forward depends on: v (n), its gradient by backward, a copy of v */

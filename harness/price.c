@@ -165,7 +165,7 @@ const char *price_cutoffs(const Spec *spec, const Exec *e, const HeadData *data,
 }
 
 /* ---- gemm=auto ---- */
-enum { MOST_PROVIDERS = 8, GEMM_ROUNDS = 6, GN = 512, GROWS = 683, GCOLS = 256 };
+enum { MOST_PROVIDERS = 8, GEMM_ROUNDS = 10, GN = 512, GROWS = 683, GCOLS = 256 };
 
 static double time_products(const Gemm *g, float *x, float *w, float *y)
 {
@@ -195,7 +195,7 @@ const char *price_gemm(int threads, Arena *a)
         }
     int best = 0;
     for (int i = 1; i < n; i++)
-        if (least[i] < least[best] * (best ? 1 : 0.95)) best = i;
+        if (least[i] < least[best] * (best ? 1 : 0.75)) best = i;
     const char *name = g[best]->name;
     arena_reset(a, mark);
     return name;

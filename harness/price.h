@@ -12,6 +12,6 @@ void price_table(CutoffTable *, const Spec *, const Exec *, int V, int n, int d)
 /* The cut-offs of least expected time of a step under these settings, as text: "2000,10000" */
 const char *price_cutoffs(const Spec *, const Exec *, const HeadData *, int d, Arena *);
 /* The provider whose products of a FlashLM v3 layer, forward and to the weights, take the least time; another than the
- * first that loads must be 5 % faster, lest noise choose. Some 50 ms. */
+ * first that loads must be a third faster, for the same run on the same machine must give the same bits. Some 50 ms. */
 const char *price_gemm(int threads, Arena *);
 #endif

@@ -215,6 +215,7 @@ static void describe(const Session *s, Rec *rec)
     rec_num(rec, "params", 0, (double)params_count(s->params));
     if (!isnan(s->corpus->floor)) rec_num(rec, "nll_floor", 0, s->corpus->floor);
     rec_num(rec, "unigram", 0, s->corpus->unigram);
+    if (!isnan(s->embed_variance)) rec_num(rec, "embed_variance", 0, s->embed_variance);
     rec_flush(rec);
 }
 

@@ -3,6 +3,8 @@
 #include "harness/clock.h"
 #include "harness/price.h"
 #include "harness/run.h"
+#include "models/embed_init.h"
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +105,7 @@ Session *session_make(const Spec *spec, int training)
     s->m = s->model->make(spec, s->exec, s->params, s->corpus->V, &s->arena);
     s->d = s->model->width(s->m);
     const HeadData data = { s->corpus->V, s->corpus->freq, s->corpus->train, s->corpus->n_train };
+    s->embed_variance = training ? embed_init(spec, s->exec, s->params, &data, &s->arena) : NAN;
     s->h = s->head->make(head_spec(s, &data, training), s->exec, s->params, &data, s->d, &s->arena);
     make_last(s, &data);
     if (training) s->optim = optim_new(spec, s->exec, s->params, &s->arena);

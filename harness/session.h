@@ -26,6 +26,7 @@ typedef struct Session {
     int             d;
     long            step, tokens, supervised;     /* done so far */
     double          seconds, flops;
+    double          embed_variance;               /* share of the matrix that embed_init kept; NAN: random */
 } Session;
 
 /* Dies with a sentence, or exits with EXIT_SKIP when the settings name what this machine cannot run. */

@@ -3,23 +3,14 @@
  *
  *   log p(v) = log softmax(A x)[c(v)] + log softmax(W_c x)[v in c]      A (C, d), W_c: the rows of the words of class c
  *
- * A position costs C + |c| rows instead of V. Words are ordered by falling key and cut into classes of equal mass:
- *
- *   assign    key               mass of a word
- *   freq      count             count + 1
- *   sqrt      count             sqrt(count + 1)
- *   random    a random number   1: equal sizes
- *
- * Equal mass alone would put thousands of rare words into the last classes: a class has at most ceil(4 V / C) words
- * (4: a rare class costs no more than a few common ones, while the mass criterion still decides nearly all of them),
- * at least one.
+ * A position costs C + |c| rows instead of V. Which words share a class: classes.h.
  *
  * Label smoothing applies at each level's own softmax with the same eps; a z-loss has no meaning here and is not added.
  *
  * Positions are grouped by class, so that leaf work is one product per used class. Each thread owns whole classes and so
  * its own embedding rows, positions and gradients: no locks, no order of arrival. The rows of a class are gathered once
  * per pair of passes: forward already turns its logits into dLoss/dz and, with the rows at hand, into dLoss/dx. */
-#include "models/head.h"
+#include "models/classes.h"
 #include <math.h>
 #include <string.h>
 
@@ -51,64 +42,6 @@ typedef struct {
     float  *z1, *lp;             /* (threads, max(C, most)); (V) */
 } Tree;
 
-/* ---- classes ---- */
-
-static double mass_of(const Spec *s, long count)
-{
-    const double n = (double)count + 1;
-    return spec_is(s, "assign", "freq") ? n : spec_is(s, "assign", "sqrt") ? sqrt(n) : 1;
-}
-
-/* Cuts h->word into C classes: each takes words while that brings it nearer to an equal share of the mass left. Masses
- * fall, so a share of the mass is at most a share of the words: the cap only binds what is left for later classes. */
-static void cut(Tree *h, const Spec *s, const long *freq)
-{
-    const int cap = (int)((4L * h->V + h->C - 1) / h->C);
-    double left = 0;
-    for (int i = 0; i < h->V; i++) left += mass_of(s, freq[h->word[i]]);
-    for (int c = 0, i = 0; c < h->C; c++) {
-        const int after = h->C - c - 1, words = h->V - i;
-        const long need = words - (long)after * cap;
-        const int least = need > 1 ? (int)need : 1;
-        const double share = left / (after + 1);
-        double mass = 0;
-        int size = 0;
-        while (size < words - after) {
-            const double m = mass_of(s, freq[h->word[i]]);
-            if (size >= least && mass + m / 2 > share) break;
-            mass += m;
-            size++, i++;
-        }
-        left -= mass;
-        h->start[c + 1] = i;
-        if (size > h->most) h->most = size;
-    }
-}
-
-static void assign(Tree *h, const Spec *s, const long *freq, Arena *a)
-{
-    Rng rng = rng_at((uint64_t)spec_int(s, "seed"), STREAM_TREE, 0);
-    const size_t mark = a->used;
-    HeadRank *rank = arena_raw(a, sizeof *rank * (size_t)h->V);
-    long *key = arena_raw(a, sizeof *key * (size_t)h->V);
-    for (int v = 0; v < h->V; v++) key[v] = spec_is(s, "assign", "random") ? (long)(rng_u64(&rng) >> 1) : freq[v];
-    head_rank(rank, key, h->V);
-    double total = 0;
-    for (int v = 0; v < h->V; v++) h->word[v] = rank[v].word, total += (double)freq[v] + 1;
-    arena_reset(a, mark);
-    cut(h, s, freq);
-    for (int c = 0; c < h->C; c++) {
-        double m = 0;
-        for (int i = h->start[c]; i < h->start[c + 1]; i++) {
-            h->class_of[h->word[i]] = c;
-            h->place[h->word[i]] = i;
-            m += ((double)freq[h->word[i]] + 1) / total;
-        }
-        h->mass[c] = m;
-        h->rows += m * (h->start[c + 1] - h->start[c]);
-    }
-}
-
 /* ---- making ---- */
 
 static Block *block_new(const Tree *h, Arena *a)
@@ -135,12 +68,9 @@ static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data
     const size_t words = (size_t)V, threads = (size_t)e->threads;
     *h = (Tree){ .exec = e, .V = V, .d = d, .C = C ? (int)C : (int)lround(sqrt(V)),
                  .tied = (int)spec_int(s, "tied"), .eps = spec_num(s, "smoothing") };
-    h->word = arena_raw(a, sizeof(int) * words);
-    h->class_of = arena_raw(a, sizeof(int) * words);
-    h->place = arena_raw(a, sizeof(int) * words);
-    h->start = arena_get(a, sizeof(int) * (size_t)(h->C + 1));
-    h->mass = arena_raw(a, sizeof(double) * (size_t)h->C);
-    assign(h, s, data->freq, a);
+    const Classes *k = classes_make(s, e, data, h->C, a);
+    h->word = k->word, h->start = k->start, h->class_of = k->class_of, h->place = k->place;
+    h->mass = k->mass, h->most = k->most, h->rows = k->rows;
     h->cls = head_matrix(s, ps, "head.class.weight", h->C, d, 0);
     h->leaf = head_rows(s, ps, "head.leaf.weight", V, d, 1);
     h->chunk = head_chunk(h->C + h->most);

@@ -13,7 +13,7 @@ enum { STEPS = 12, MAX_LOSSES = 64 };
 static const char SAVE[] = "test_run.safetensors";
 static const char *const small[] = { "corpus=synth", "V=97", "train_tokens=20000", "valid_tokens=600", "d=32", "inner=85", "conv_groups=4",
     "dilations=1,4,8", "batch=2", "accum=2", "seq=24", "schedule=constant", "warmup=4", "threads=2", "fraction=0.5", NULL };
-typedef struct { char loss[MAX_LOSSES][64]; int n; char nll[64], finish[64]; double worst_gap; } Told;
+typedef struct { char loss[MAX_LOSSES][64]; int n; char nll[64], finish[64], variance[64]; double worst_gap; } Told;
 
 /* Runs a cell in a child; kills it after `kill_after` losses when that is > 0. Returns the wait status. */
 static int run(Told *t, const char *const *more, int kill_after)
@@ -46,6 +46,7 @@ static int run(Told *t, const char *const *more, int kill_after)
         }
         if (!strcmp(name, "nll")) strcpy(t->nll, value);
         if (!strcmp(name, "finish_step")) strcpy(t->finish, value);
+        if (!strcmp(name, "embed_variance")) strcpy(t->variance, value);
         if (strcmp(name, "loss") || t->n == MAX_LOSSES) continue;
         strcpy(t->loss[t->n++], value);
         if (kill_after && t->n == kill_after) kill(pid, SIGKILL);
@@ -71,6 +72,20 @@ static void same_seed_same_losses(void **state)
         assert_string_not_equal(a.loss[0], c.loss[0]);
         assert_true(a.worst_gap < 0.01);
     }
+}
+
+static void an_embedding_from_the_text_repeats(void **state)
+{
+    (void)state;
+    static const char *const more[] = { "embed_init=pmi", "budget=4steps", NULL }, *const drawn[] = { "budget=4steps", NULL };
+    Told a, b, c;
+    assert_int_equal(run(&a, more, 0), 0);
+    assert_int_equal(run(&b, more, 0), 0);
+    assert_int_equal(run(&c, drawn, 0), 0);
+    assert_memory_equal(a.loss, b.loss, sizeof a.loss);
+    assert_string_not_equal(a.loss[0], c.loss[0]);
+    assert_true(strtod(a.variance, NULL) > 0 && strtod(a.variance, NULL) < 1);
+    assert_string_equal(c.variance, "");
 }
 
 static void int8_both_ways_repeats(void **state)
@@ -202,7 +217,7 @@ static void unknown_kernel_is_skipped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_seed_same_losses), cmocka_unit_test(int8_both_ways_repeats),
+        cmocka_unit_test(same_seed_same_losses), cmocka_unit_test(an_embedding_from_the_text_repeats), cmocka_unit_test(int8_both_ways_repeats),
         cmocka_unit_test(int8_back_alone_is_refused), cmocka_unit_test(killed_and_resumed_is_unbroken),
         cmocka_unit_test(finishes_with_the_full_softmax),
         cmocka_unit_test(other_settings_do_not_resume), cmocka_unit_test(learns), cmocka_unit_test(noop_records_no_loss),

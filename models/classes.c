@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Words ordered by falling key and cut into classes of equal mass:
+ *
+ *   assign    key               mass of a word
+ *   freq      count             count + 1
+ *   sqrt      count             sqrt(count + 1)
+ *   random    a random number   1: equal sizes
+ *
+ * Equal mass alone would put thousands of rare words into the last classes: hence the cap on words. */
+#include "models/classes_parts.h"
+#include <math.h>
+#include <string.h>
+
+int classes_cap(int V, int C) { return (int)((4L * V + C - 1) / C); }
+
+/* ---- room ---- */
+
+Room room_new(const Lexicon *l, Arena *a)
+{
+    return (Room){ l->C, classes_cap(l->V, l->C), l->V, l->C,
+                   arena_get(a, sizeof(int) * (size_t)l->C), arena_get(a, sizeof(double) * (size_t)l->C) };
+}
+
+int room_fits(const Room *r, int c, double share)
+{
+    if (!r->words[c]) return 1;
+    if (r->left && r->left == r->empty) return 0;            /* every word left has an empty class to fill */
+    return r->words[c] < r->cap && (r->mass[c] + share) * r->C <= 2;
+}
+
+void room_add(Room *r, int c, double share)
+{
+    r->empty -= !r->words[c]++;
+    r->mass[c] += share;
+    r->left--;
+}
+
+void room_remove(Room *r, int c, double share)
+{
+    r->empty += !--r->words[c];
+    r->mass[c] -= share;
+    r->left++;
+}
+
+int room_least(const Room *r, double share)
+{
+    const int forced = r->left == r->empty;
+    double least = INFINITY;
+    int best = -1;
+    for (int c = 0; c < r->C; c++) {
+        const double more = (r->mass[c] + share) * (r->words[c] + 1) - r->mass[c] * r->words[c];
+        if (r->words[c] >= r->cap || (forced && r->words[c]) || more >= least) continue;
+        least = more, best = c;
+    }
+    CHECK(best >= 0);
+    return best;
+}
+
+/* ---- by count ---- */
+
+static double mass_of(const Spec *s, long count)
+{
+    const double n = (double)count + 1;
+    return spec_is(s, "assign", "freq") ? n : spec_is(s, "assign", "sqrt") ? sqrt(n) : 1;
+}
+
+/* Cuts word (V) into C classes: each takes words while that brings it nearer to an equal share of the mass
+ * left. Masses fall, so a share of the mass is at most a share of the words: the cap only binds what is left
+ * for later classes. */
+static void cut(const Lexicon *l, const Spec *s, const int *word, int *class_of)
+{
+    const int V = l->V, C = l->C, cap = classes_cap(V, C);
+    const long *freq = l->data->freq;
+    double left = 0;
+    for (int i = 0; i < V; i++) left += mass_of(s, freq[word[i]]);
+    for (int c = 0, i = 0; c < C; c++) {
+        const int after = C - c - 1, words = V - i;
+        const long need = words - (long)after * cap;
+        const int least = need > 1 ? (int)need : 1;
+        const double share = left / (after + 1);
+        double mass = 0;
+        int size = 0;
+        while (size < words - after) {
+            const double m = mass_of(s, freq[word[i]]);
+            if (size >= least && mass + m / 2 > share) break;
+            mass += m;
+            class_of[word[i]] = c;
+            size++, i++;
+        }
+        left -= mass;
+    }
+}
+
+/* word (V): in the order of the key */
+static void by_key(const Lexicon *l, const Spec *s, int *word, int *class_of, Arena *a)
+{
+    Rng rng = rng_at(l->seed, STREAM_TREE, 0);
+    const size_t words = (size_t)l->V, mark = a->used;
+    HeadRank *rank = arena_raw(a, sizeof *rank * words);
+    long *key = arena_raw(a, sizeof *key * words);
+    const int drawn = spec_is(s, "assign", "random");
+    for (int v = 0; v < l->V; v++) key[v] = drawn ? (long)(rng_u64(&rng) >> 1) : l->data->freq[v];
+    head_rank(rank, key, l->V);
+    for (int v = 0; v < l->V; v++) word[v] = rank[v].word;
+    cut(l, s, word, class_of);
+    arena_reset(a, mark);
+}
+
+/* ---- all of them ---- */
+
+static Lexicon lexicon(const Spec *s, const HeadData *d, int C, Arena *a)
+{
+    const size_t words = (size_t)d->V;
+    int *by_count = arena_raw(a, sizeof *by_count * words);
+    double *share = arena_raw(a, sizeof *share * words), total = 0;
+    const size_t mark = a->used;
+    HeadRank *rank = arena_raw(a, sizeof *rank * words);
+    head_rank(rank, d->freq, d->V);
+    for (int v = 0; v < d->V; v++) by_count[v] = rank[v].word, total += (double)d->freq[v] + 1;
+    for (int v = 0; v < d->V; v++) share[v] = ((double)d->freq[v] + 1) / total;
+    arena_reset(a, mark);
+    return (Lexicon){ d, d->V, C, (uint64_t)spec_int(s, "seed"), by_count, share };
+}
+
+/* A class lists its words as they come in order (V) */
+static void list(Classes *k, const Lexicon *l, const int *order)
+{
+    memset(k->start, 0, sizeof *k->start * (size_t)(k->C + 1));
+    for (int v = 0; v < k->V; v++) k->start[k->class_of[v] + 1]++;
+    for (int c = 0; c < k->C; c++) k->start[c + 1] += k->start[c];
+    for (int i = 0; i < k->V; i++) {
+        const int v = order[i], c = k->class_of[v];
+        k->place[v] = k->start[c]++;
+        k->word[k->place[v]] = v;
+        k->mass[c] += l->share[v];
+    }
+    for (int c = k->C; c > 0; c--) k->start[c] = k->start[c - 1];
+    k->start[0] = 0;
+    for (int c = 0; c < k->C; c++) {
+        const int size = k->start[c + 1] - k->start[c];
+        CHECK(size >= 1);
+        if (size > k->most) k->most = size;
+        k->rows += k->mass[c] * size;
+    }
+}
+
+const Classes *classes_make(const Spec *s, const Exec *e, const HeadData *d, int C, Arena *a)
+{
+    static const struct {
+        const char *name;
+        void      (*assign)(const Lexicon *, const Exec *, int *, Arena *);
+    } ways[] = { { "brown", classes_brown }, { "kmeans", classes_kmeans }, { "svd", classes_svd } };
+    const size_t ints = sizeof(int) * (size_t)d->V;
+    CHECK(C >= 1 && C <= d->V);
+    Classes *k = arena_get(a, sizeof *k);
+    *k = (Classes){ .V = d->V, .C = C, .word = arena_raw(a, ints), .class_of = arena_raw(a, ints),
+                    .place = arena_raw(a, ints), .start = arena_raw(a, sizeof(int) * (size_t)(C + 1)),
+                    .mass = arena_get(a, sizeof(double) * (size_t)C) };
+    const size_t mark = a->used;
+    const Lexicon l = lexicon(s, d, C, a);
+    int contexts = 0, *order = arena_raw(a, ints);
+    memcpy(order, l.by_count, ints);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        if (!spec_is(s, "assign", ways[i].name)) continue;
+        if (!d->tok || d->n < 2)
+            die("assign=%s: needs the training text, to see what stands before words", ways[i].name);
+        ways[i].assign(&l, e, k->class_of, a);
+        contexts = 1;
+    }
+    if (!contexts) by_key(&l, s, order, k->class_of, a);
+    list(k, &l, order);
+    arena_reset(a, mark);
+    return k;
+}

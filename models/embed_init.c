@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "models/embed_init.h"
+#include "models/cooc.h"
+#include <math.h>
+#include <string.h>
+
+/* a file is small, and its components are the point */
+enum { SIDE = 2, CONTEXTS = 4096, POWERS_TEXT = 1, POWERS_FILE = 6 };
+
+static double share(const Svd *svd, double total)
+{
+    double sum = 0;
+    for (int i = 0; i < svd->k; i++) sum += svd->s[i] * svd->s[i];
+    return total > 0 ? sum / total : 0;
+}
+
+static void write_row(Param *p, int v, const Svd *svd, double scale)
+{
+    for (int k = 0; k < p->cols; k++)
+        p->v[(size_t)v * p->cols + k] = (float)(scale * svd->s[k] * (double)svd->u[(size_t)v * p->cols + k]);
+}
+
+static double from_text(const Spec *s, const Exec *e, Param *p, const HeadData *data, Arena *a)
+{
+    const Window near = { -SIDE, SIDE, data->V < CONTEXTS ? data->V : CONTEXTS, 0 };
+    if (!data->tok) die("embed_init=pmi: expected a training text to count in");
+    Sparse *m = cooc_count(e, data, &near, a);
+    cooc_ppmi(m, a);
+    const LinearMap map = cooc_map(m);
+    const int least = m->rows < m->cols ? m->rows : m->cols;
+    if (p->cols > least) die("embed_init=pmi: expected d of at most %d, the rank of the PMI matrix", least);
+    const Svd svd = svd_truncated(e, &map, p->cols, POWERS_TEXT, (uint64_t)spec_int(s, "seed"), a);
+    double sum = 0;
+    long seen = 0;
+    for (int v = 0; v < p->rows; v++) {
+        if (!data->freq[v]) continue;
+        seen++;
+        for (int k = 0; k < svd.k; k++) sum += pow(svd.s[k] * (double)svd.u[(size_t)v * svd.k + k], 2);
+    }
+    if (!(sum > 0)) die("embed_init=pmi: expected words that stand together more often than by chance");
+    const double scale = spec_num(s, "init_sigma") / sqrt(sum / ((double)seen * p->cols));
+    for (int v = 0; v < p->rows; v++)
+        if (data->freq[v]) write_row(p, v, &svd, scale);
+    return share(&svd, cooc_sumsq(m));
+}
+
+static double from_file(const Spec *s, const Exec *e, Param *p, const char *path, Arena *a)
+{
+    const char *why;
+    TensorFile *f = tensors_open(path, a, &why);
+    if (!f) die("embed_init=%s", why);
+    const Tensor *t = tensors_find(f, "wte.weight");
+    if (!t) t = tensors_find(f, "transformer.wte.weight");
+    if (!t) die("embed_init=%s: expected a tensor 'wte.weight'", path);
+    if (strcmp(t->dtype, "F32") || t->ndim != 2 || t->shape[0] != p->rows || t->shape[1] < p->cols)
+        die("embed_init=%s: '%s' is %s of shape (%d, %d), expected F32 of shape (%d, %d or more), "
+            "the words of the vocabulary and the width d", path, t->name, t->dtype, t->shape[0],
+            t->shape[1], p->rows, p->cols);
+    const Dense dense = { t->shape[0], t->shape[1], t->data };
+    const LinearMap map = svd_dense(&dense);
+    if (p->cols > p->rows) die("embed_init=%s: expected d of at most the %d words there are", path, p->rows);
+    const Svd svd = svd_truncated(e, &map, p->cols, POWERS_FILE, (uint64_t)spec_int(s, "seed"), a);
+    double total = 0;
+    for (int v = 0; v < dense.rows; v++) total += e->f->sumsq(dense.v + (size_t)v * dense.cols, dense.cols);
+    if (!isfinite(total)) die("embed_init=%s: '%s' has values that are not finite", path, t->name);
+    for (int v = 0; v < p->rows; v++) write_row(p, v, &svd, 1);
+    tensors_close(f);
+    return share(&svd, total);
+}
+
+double embed_init(const Spec *s, const Exec *e, Params *ps, const HeadData *data, Arena *a)
+{
+    const char *how = spec_str(s, "embed_init");
+    if (!strcmp(how, "random")) return NAN;
+    Param *p = params_find(ps, "embedding.weight");
+    CHECK(p && p->rows == data->V);
+    const size_t mark = a->used;
+    const double kept = strcmp(how, "pmi") ? from_file(s, e, p, how, a) : from_text(s, e, p, data, a);
+    arena_reset(a, mark);
+    p->version++;
+    return kept;
+}
