@@ -12,6 +12,7 @@ void price_table(CutoffTable *, const Spec *, const Exec *, int V, int n, int d)
 /* The cut-offs of least expected time of a step under these settings, as text: "2000,10000" */
 const char *price_cutoffs(const Spec *, const Exec *, const HeadData *, int d, Arena *);
 /* The provider whose products of a FlashLM v3 layer, forward and to the weights, take the least time; another than the
- * first that loads must be a third faster, for the same run on the same machine must give the same bits. Some 50 ms. */
+ * first that loads must be 10 % faster. Measured once for a CPU and a number of threads, some 50 ms, and kept in the cache
+ * directory, for the same run must give the same bits. */
 const char *price_gemm(int threads, Arena *);
 #endif
