@@ -48,7 +48,8 @@ BenchCell *bench_cell (Bench *, const char *name, GbenchWork *, void *ctx);
 void       bench_group(Bench *);                /* calibrates, runs the rounds, shows and records; a new group begins */
 void       bench_skip (Bench *, const char *what, const char *why);       /* says that this cannot run here */
 
-/* What the machine gives with so many threads at once, as probed in this run: units a second; 0: not on this CPU. */
+/* What the machine gives with so many threads at once: units a second, the most of the probes of this run, one for every
+ * group that asks; 0: not on this CPU. */
 double     bench_peak (Bench *, const char *probe, int threads);
 const char *bench_level(Bench *, double bytes);                            /* "read_l2": the level that holds so much */
 /* The binding one of a time by operations and a time by bytes; either may be 0 for unknown. */
