@@ -49,6 +49,10 @@ typedef struct F32 {
     /* rmsnorm and quant_rows of its y in one pass over memory; the same values as one after the other */
     void   (*rmsnorm_quant)(float *y, float *rstd, int8_t *q, float *inv, const float *x, const float *gain, int n, int d,
                             float eps, int act_bits);
+    /* sums of an integer product to floats, in place when y is x: y = s x */
+    void   (*from_int)(float *y, const int32_t *x, float s, long n);
+    /* ternary codes and their floats, q = scale codes: sign(w) (|w| > cut), and, when nearest, clamp(round(w / cut), -1, 1) */
+    void   (*ternary)(int8_t *codes, float *q, const float *w, long n, float cut, float scale, int nearest);
     /* one row rounded at random: q = floor(x / inv + u), u uniform in [0, 1) drawn from seed, inv = max|x| / 127, 0 for a
      * row of zeros: E q inv = x */
     void   (*round_row)(int8_t *q, float *inv, const float *x, int d, uint64_t seed);

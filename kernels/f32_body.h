@@ -300,6 +300,38 @@ static void rmsnorm_quant(float *y, float *rstd, int8_t *q, float *inv, const fl
     }
 }
 
+static void from_int(float *y, const int32_t *x, float s, long n)
+{
+#pragma omp simd
+    for (long i = 0; i < n; i++) {
+        int32_t v;
+        memcpy(&v, x + i, sizeof v);       /* y may be x */
+        y[i] = s * (float)v;
+    }
+}
+
+static void ternary(int8_t *restrict codes, float *restrict q, const float *restrict w, long n, float cut, float scale, int nearest)
+{
+    const float inv = 1.0f / cut, magic = 12582912.0f;
+    if (!nearest) {
+#pragma omp simd
+        for (long i = 0; i < n; i++) {
+            const int32_t c = (w[i] > cut) - (w[i] < -cut);
+            codes[i] = (int8_t)c;
+            q[i] = (float)c * scale;
+        }
+        return;
+    }
+#pragma omp simd
+    for (long i = 0; i < n; i++) {
+        float c = w[i] * inv;
+        c = c > -1 ? c : -1;
+        c = (c < 1 ? c : 1) + magic - magic;
+        codes[i] = (int8_t)(int)c;
+        q[i] = c * scale;
+    }
+}
+
 /* xorshift32 (Marsaglia 2003), one generator per lane */
 enum { DICE = 16 };
 static inline void round_lanes(int8_t *q, const float *x, float s, int n, uint32_t *dice)
@@ -538,5 +570,6 @@ const F32 F32_TABLE = {
     .exp = exp_shift, .axpy = axpy, .scale = scale, .add = add, .mul = mul, .mul_back = mul_back, .sigmoid = sigmoid,
     .sigmoid_back = sigmoid_back, .silu = silu, .silu_back = silu_back, .relu2_mul = relu2_mul,
     .relu2_mul_back = relu2_mul_back, .gate = gate, .gate_back = gate_back, .rmsnorm = rmsnorm,
-    .rmsnorm_back = rmsnorm_back, .quant_rows = quant_rows, .rmsnorm_quant = rmsnorm_quant, .round_row = round_row, .conv2 = conv2, .conv2_back = conv2_back, .adamw = adamw,
+    .rmsnorm_back = rmsnorm_back, .quant_rows = quant_rows, .rmsnorm_quant = rmsnorm_quant, .round_row = round_row, .from_int = from_int,
+    .ternary = ternary, .conv2 = conv2, .conv2_back = conv2_back, .adamw = adamw,
 };

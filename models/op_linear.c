@@ -27,18 +27,14 @@ static void quantise(Tape *t, const Param *w, Ternary *c)
 {
     const int v3 = spec_is(t->spec, "quant", "v3");
     const float mean = (float)(t->exec->f->sumabs(w->v, w->n) / (double)w->n);
-    const float a = mean > 1e-5f ? mean : 1e-5f, inv = 1.0f / a;
+    const float a = mean > 1e-5f ? mean : 1e-5f;
+    const int threads = t->exec->threads;
     c->scale = v3 ? 1.0f : a;
-    for (long i = 0; i < w->n; i++) {
-        const float x = w->v[i];
-        float q;
-        if (v3) q = (float)((x > mean) - (x < -mean));
-        else {
-            q = rintf(x * inv);
-            q = q < -1 ? -1 : q > 1 ? 1 : q;
-        }
-        c->codes[i] = (int8_t)q;
-        c->q[i] = q * c->scale;
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    for (int p = 0; p < threads; p++) {
+        long lo, hi;
+        part(w->n, p, threads, 64, &lo, &hi);
+        t->exec->f->ternary(c->codes + lo, c->q + lo, w->v + lo, hi - lo, v3 ? mean : a, c->scale, !v3);
     }
 }
 
@@ -84,12 +80,8 @@ static void int8_product(Tape *t, const Codes *w, const int8_t *x8, const float 
         if (lo >= hi || r0 >= r1) continue;
         k->gemm(sum + (size_t)lo * rows, w->packed, mine, (int)(hi - lo), r0, r1, rows, cols, bits);
         for (long i = lo; i < hi; i++) {
-            const float s = inv[i] * w->scale;
-            int32_t *from = sum + (size_t)i * rows;
-            for (int r = r0; r < r1; r++) {
-                const float v = s * (float)from[r];
-                memcpy(&from[r], &v, sizeof v);
-            }
+            const size_t first = (size_t)i * (size_t)rows + (size_t)r0;
+            t->exec->f->from_int(y + first, sum + first, inv[i] * w->scale, r1 - r0);
         }
     }
     arena_reset(&t->pass, at);
