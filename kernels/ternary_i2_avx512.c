@@ -39,6 +39,15 @@ static size_t packed_size(int rows, int cols)
     return HEADER + ((size_t)rows + ROWS - 1) / ROWS * chunks_of(cols) * CHUNK_BYTES;
 }
 
+/* the four codes of a dword at once: -1, 0, 1 end in the bits 11, 00, 01 */
+static uint32_t codes_of(const int8_t *w)
+{
+    const uint32_t two = 0x03030303;
+    uint32_t v;
+    memcpy(&v, w, 4);
+    return ((v & two) + 0x01010101) & two;
+}
+
 static void pack(void *packed, const int8_t *w, int rows, int cols)
 {
     const size_t chunks = chunks_of(cols);
@@ -47,7 +56,13 @@ static void pack(void *packed, const int8_t *w, int rows, int cols)
     *(uint8_t *)packed = (cpu_has() & CPU_VNNI) != 0;
     for (size_t r = 0; r < (size_t)rows; r++) {
         uint8_t *out = block + r / ROWS * chunks * CHUNK_BYTES + r % ROWS * 4;
-        for (size_t c = 0; c < (size_t)cols; c++)
+        const int8_t *from = w + r * (size_t)cols;
+        size_t c = 0;
+        for (; c + CHUNK <= (size_t)cols; c += CHUNK, from += CHUNK) {
+            const uint32_t v = codes_of(from) | codes_of(from + 4) << 2 | codes_of(from + 8) << 4 | codes_of(from + 12) << 6;
+            memcpy(out + c / CHUNK * CHUNK_BYTES, &v, 4);
+        }
+        for (; c < (size_t)cols; c++)
             out[c / CHUNK * CHUNK_BYTES + c % 4] |= (uint8_t)((w[r * (size_t)cols + c] + 1) << (c % CHUNK / 4 * 2));
     }
 }
@@ -160,7 +175,11 @@ static void unpack(uint8_t *panel, const uint8_t *block, size_t chunks)
 typedef struct { uint32_t lanes; int first; size_t rows, stride, quads; const int32_t *bias; } Span;
 typedef void Tile(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s);
 
+/* y is often in no cache: asked for here, its lines arrive while the tile is computed */
 #define BEGIN(t)  int32_t *const y##t = y + (t) * s->rows;                                                        \
+                  _mm_prefetch((const char *)y##t, _MM_HINT_T0);                                                  \
+                  _mm_prefetch((const char *)(y##t + 16), _MM_HINT_T0);                                           \
+                  _mm_prefetch((const char *)(y##t + 31), _MM_HINT_T0);                                           \
                   const __m512i bias##t = _mm512_set1_epi32(s->bias[t]);                                          \
                   __m512i a##t = s->first ? bias##t : _mm512_maskz_loadu_epi32((__mmask16)s->lanes, y##t);        \
                   __m512i b##t = s->first ? bias##t : _mm512_maskz_loadu_epi32((__mmask16)(s->lanes >> 16), y##t + 16);
