@@ -217,8 +217,8 @@ static void round_of(Run *r, GateBench *b, int round, Rng *rng)
         double *d = (double *)cases[side]->d;
         d[cases[side]->rounds++] = gate_shift(ns[SIDE_BASE], n[SIDE_BASE], ns[side], n[side], &r->round);
     }
-    b->base_ns = stats_quantile(ns[SIDE_BASE], n[SIDE_BASE], 0.5, &r->round);
-    b->head_ns = stats_quantile(ns[SIDE_HEAD], n[SIDE_HEAD], 0.5, &r->round);
+    b->base_ns[b->rounds] = stats_quantile(ns[SIDE_BASE], n[SIDE_BASE], 0.5, &r->round);
+    b->head_ns[b->rounds++] = stats_quantile(ns[SIDE_HEAD], n[SIDE_HEAD], 0.5, &r->round);
 }
 
 static void one_round(Run *r, int round, int of)
@@ -271,12 +271,14 @@ static void add_up(Gate *g)
 
 static void prepare_cases(Run *r)
 {
+    const size_t bytes = sizeof(double) * (size_t)(r->o.rounds * r->gate.rule.looks);
     for (int i = 0; i < r->gate.benches; i++) {
         GateBench *b = &r->gate.bench[i];
         GateCase *const cases[] = { &b->pair, &b->control, &b->canary };
+        b->base_ns = arena_get(&r->home, bytes);
+        b->head_ns = arena_get(&r->home, bytes);
         for (int k = 0; k < 3; k++)
-            *cases[k] = (GateCase){ .name = b->name, .budget = b->budget,
-                                    .d = arena_get(&r->home, sizeof(double) * (size_t)(r->o.rounds * r->gate.rule.looks)) };
+            *cases[k] = (GateCase){ .name = b->name, .budget = b->budget, .d = arena_get(&r->home, bytes) };
     }
 }
 

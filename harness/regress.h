@@ -87,7 +87,8 @@ typedef struct GateBench {
     double      budget;
     int         probe;
     long        iters;
-    double      base_ns, head_ns;                    /* medians over rounds */
+    double     *base_ns, *head_ns;                   /* (rounds): medians of each */
+    int         rounds;
     long        switches, steal;
     GateCase    pair;                                /* head against base; of a probe also: */
     GateCase    control, canary;                     /* a second copy of base, and base with a delay, against base */

@@ -6,8 +6,17 @@
 
 static double percent(double ln_ratio) { return 100 * expm1(ln_ratio); }
 
-static const char *time_text(double ns, char out[32])
+static double median_of(const double *x, int n)
 {
+    Arena a = arena_new((size_t)1 << 20);
+    const double m = stats_quantile(x, n, 0.5, &a);
+    arena_drop(&a);
+    return m;
+}
+
+static const char *time_text(const double *each, int n, char out[32])
+{
+    const double ns = median_of(each, n);
     if (ns < 1e4) snprintf(out, 32, "%.0f ns", ns);
     else if (ns < 1e7) snprintf(out, 32, "%.1f us", ns / 1e3);
     else snprintf(out, 32, "%.1f ms", ns / 1e6);
@@ -51,7 +60,7 @@ static void case_row(const GateBench *b, const Row *row, FILE *f, int markdown)
     snprintf(name, sizeof name, "%s%s", pair ? b->name : "", row->suffix);
     fprintf(f, markdown ? "| %s | %s | %s | %+.1f %% | %+.1f ... %+.1f %% | %.1f %% | %.0f %% | %d | %s |\n"
                         : "%-38s %10s %10s %+7.1f %% [%+6.1f, %+6.1f] %6.1f %% %5.0f %% %6d  %s\n",
-            name, pair ? time_text(b->base_ns, base) : "", pair ? time_text(b->head_ns, head) : "", percent(c->shift.median),
+            name, pair ? time_text(b->base_ns, b->rounds, base) : "", pair ? time_text(b->head_ns, b->rounds, head) : "", percent(c->shift.median),
             percent(c->shift.low), percent(c->shift.high), percent(c->detectable), 100 * c->budget, c->rounds, verdict_names[c->verdict]);
 }
 

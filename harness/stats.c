@@ -45,45 +45,35 @@ double stats_quantile(const double *x, int n, double q, Arena *a)
 }
 
 /* ---- means ---- */
-/* The share of the bootstrap's law that BCa takes for a limit, z being the normal quantile of the share without it. */
-static double bca(double z, double bias, double acceleration)
+/* (mean - center) / (standard error) of n draws of x with replacement; draws that are all equal have none, and are drawn again */
+static double draw_t(const double *x, int n, double center, gsl_rng *rng)
 {
-    const double shifted = bias + z, shrink = 1 - acceleration * shifted;
-    return shrink > 0 ? gsl_cdf_ugaussian_P(bias + shifted / shrink) : shifted > 0;
-}
-
-static void draw_means(double *mean, int draws, const double *x, int n, uint64_t seed)
-{
-    gsl_rng *rng = gsl_rng_alloc(gsl_rng_mt19937);
-    CHECK(rng);
-    gsl_rng_set(rng, (unsigned long)seed);
-    for (int k = 0; k < draws; k++) {
-        double sum = 0;
-        for (int i = 0; i < n; i++) sum += x[gsl_rng_uniform_int(rng, (unsigned long)n)];
-        mean[k] = sum / n;
+    for (;;) {
+        double sum = 0, squares = 0;
+        for (int i = 0; i < n; i++) {
+            const double off = x[gsl_rng_uniform_int(rng, (unsigned long)n)] - center;
+            sum += off;
+            squares += off * off;
+        }
+        const double mean = sum / n, variance = (squares - sum * mean) / (n - 1);
+        if (variance > 1e-12 * squares) return mean / sqrt(variance / n);
     }
-    gsl_rng_free(rng);
 }
 
 Range stats_bootstrap(const double *x, int n, double level, int draws, uint64_t seed, Arena *a)
 {
-    CHECK(n >= 2 && level > 0 && level < 1 && draws >= 100);
+    CHECK(n >= STATS_BOOTSTRAP_LEAST && level > 0 && level < 1 && draws >= 100);
+    const double mean = gsl_stats_mean(x, 1, (size_t)n), se = gsl_stats_sd_m(x, 1, (size_t)n, mean) / sqrt(n);
+    if (!(se > 0)) return (Range){ mean, mean, mean };
     const size_t at = a->used;
-    const double value = gsl_stats_mean(x, 1, (size_t)n);
-    double *mean = arena_raw(a, sizeof *mean * (size_t)draws), squares = 0, cubes = 0, below = 0;
-    draw_means(mean, draws, x, n, seed);
-    gsl_sort(mean, 1, (size_t)draws);
-    for (int k = 0; k < draws; k++) below += mean[k] < value ? 1 : mean[k] > value ? 0 : 0.5;
-    for (int i = 0; i < n; i++) {
-        const double off = x[i] - value;
-        squares += off * off;
-        cubes += off * off * off;
-    }
-    const double share = fmin(fmax(below, 0.5), draws - 0.5) / draws, bias = gsl_cdf_ugaussian_Pinv(share);
-    const double acceleration = squares > 0 ? cubes / (6 * pow(squares, 1.5)) : 0;
-    const double z = sqrt(n / (n - 1.0)) * gsl_cdf_tdist_Pinv((1 + level) / 2, n - 1);
-    const Range r = { value, gsl_stats_quantile_from_sorted_data(mean, 1, (size_t)draws, bca(-z, bias, acceleration)),
-                      gsl_stats_quantile_from_sorted_data(mean, 1, (size_t)draws, bca(z, bias, acceleration)) };
+    double *t = arena_raw(a, sizeof *t * (size_t)draws);
+    gsl_rng *rng = gsl_rng_alloc(gsl_rng_mt19937);
+    CHECK(rng);
+    gsl_rng_set(rng, (unsigned long)seed);
+    for (int k = 0; k < draws; k++) t[k] = draw_t(x, n, mean, rng);
+    gsl_rng_free(rng);
+    const Range r = { mean, mean - se * stats_quantile(t, draws, (1 + level) / 2, a),
+                      mean - se * stats_quantile(t, draws, (1 - level) / 2, a) };
     arena_reset(a, at);
     return r;
 }

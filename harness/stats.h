@@ -17,9 +17,10 @@ double   stats_quantile(const double *x, int n, double q, Arena *);      /* line
 
 /* An estimate between two limits. */
 typedef struct Range { double value, low, high; } Range;
-/* The mean by the bias-corrected and accelerated bootstrap (Efron 1987, J. Am. Stat. Assoc. 82), for laws of any shape; the
- * level is widened from the normal's quantile to sqrt(n/(n-1)) times Student's, without which small n cover too little
- * (Hesterberg 2015, The American Statistician 69, section 5.3). n >= 2; the same seed gives the same limits. */
+/* The mean by the studentised bootstrap (bootstrap-t; Hall 1988, Ann. Statist. 16): the law of (mean - truth) / (its standard
+ * error) is that of the resamples, of whatever skew. BCa and percentile limits, of the mean or the median, cover 1 to 3 %
+ * less than they say at these n, so they are not offered; below STATS_BOOTSTRAP_LEAST neither is this. draws: 1000 or more, 400 cover 0.5 % less. */
+enum { STATS_BOOTSTRAP_LEAST = 100 };
 Range stats_bootstrap(const double *x, int n, double level, int draws, uint64_t seed, Arena *);
 /* The mean of x - y by Student's t; differences of about normal law. n >= 2 */
 Range stats_paired_t(const double *x, const double *y, int n, double level, Arena *);

@@ -106,7 +106,7 @@ static const char *solve(Fit *f, Curve *c, const double *start, double level)
     double squares;
     gsl_multifit_nlinear_winit(&p0.vector, &w.vector, &fdf, s);
     const int status = gsl_multifit_nlinear_driver(STEPS, 1e-11, 1e-11, 0, NULL, NULL, &info, s);
-    const int bad = (status && status != GSL_ENOPROG) || gsl_multifit_nlinear_covar(gsl_multifit_nlinear_jac(s), 0, cov);
+    const int bad = (status && status != GSL_ENOPROG && info != GSL_ENOPROG) || gsl_multifit_nlinear_covar(gsl_multifit_nlinear_jac(s), 0, cov);
     const gsl_vector *r = gsl_multifit_nlinear_residual(s);
     gsl_blas_ddot(r, r, &squares);
     if (!bad) conclude(f, c, gsl_multifit_nlinear_position(s), cov, squares, level);
