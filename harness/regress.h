@@ -48,7 +48,8 @@ int         gate_code   (const GateTotal *);         /* 1, 3, 3, 0 */
  *                                       text build ID | text compiler ... | text flags ...
  *   time NAME --iters N --samples K     sample NAME 0 K NS ITERS, then num switches 0 N (forced), num steal 0 N (ticks)
  *     [--delay F] [--cpu C]             iters 0: says num iters 0 N, that many take SAMPLE_S
- *   count NAME --iters N                runs regress_counted once, for callgrind --toggle-collect=regress_counted
+ *   count NAME --iters N                runs regress_counted once, for callgrind --toggle-collect=regress_counted;
+ *                                       heads see fewer positions
  * BUDGET is what may go unseen, in percent; PROBE 1: also compared with itself and with a delay. NAME says the work. */
 enum { REGRESS_PROTOCOL = 1 };
 #define REGRESS_SAMPLE_S 10e-3

@@ -14,7 +14,7 @@
 
 enum { COUNT_LIMIT_S = 300, CHECK_LIMIT_S = 1200, CELL_LIMIT_S = 300 };
 #define COUNT_TOLERANCE 1e-3
-#define COUNTED_NS 3e6           /* of an iteration at full speed; under valgrind fifty times that */
+#define COUNTED_NS 1e6           /* of all iterations at full speed; valgrind takes 50 times that, 500 for multiply-add */
 
 static int ok(const GateRun *r) { return !strcmp(r->status, "ok"); }
 
@@ -126,7 +126,8 @@ void gate_check_counts(Gate *g, Arena *a)
         const long iters = each > COUNTED_NS ? 1 : (long)ceil(COUNTED_NS / each);
         const char *why, *head_why;
         const double base = count(g->base, b->name, iters, &why, a), head = count(g->head, b->name, iters, &head_why, a);
-        if (why || head_why) add(g, (GateCheck){ "instructions", b->name, why ? why : head_why, GATE_UNKNOWN, base, head }, a);
-        else judge_count(g, b, base, head, a);
+        if ((why || head_why) && g->notes < GATE_MOST)
+            g->note[g->notes++] = arena_text(a, "%s: instructions were not counted: %s", b->name, why ? why : head_why);
+        if (!why && !head_why) judge_count(g, b, base, head, a);
     }
 }

@@ -14,6 +14,14 @@ static double median_of(const double *x, int n)
     return m;
 }
 
+/* what these rounds could not see at all is "none" */
+static const char *detectable_text(double ln_ratio, char out[32])
+{
+    if (isfinite(ln_ratio)) snprintf(out, 32, "%.1f %%", percent(ln_ratio));
+    else snprintf(out, 32, "none");
+    return out;
+}
+
 static const char *time_text(const double *each, int n, char out[32])
 {
     const double ns = median_of(each, n);
@@ -54,14 +62,14 @@ static int rows_of(const GateBench *b, Row row[3])
 
 static void case_row(const GateBench *b, const Row *row, FILE *f, int markdown)
 {
-    char base[32], head[32], name[160];
+    char base[32], head[32], seen[32], name[160];
     const GateCase *c = row->c;
     const int pair = c == &b->pair;
     snprintf(name, sizeof name, "%s%s", pair ? b->name : "", row->suffix);
-    fprintf(f, markdown ? "| %s | %s | %s | %+.1f %% | %+.1f ... %+.1f %% | %.1f %% | %.0f %% | %d | %s |\n"
-                        : "%-38s %10s %10s %+7.1f %% [%+6.1f, %+6.1f] %6.1f %% %5.0f %% %6d  %s\n",
+    fprintf(f, markdown ? "| %s | %s | %s | %+.1f %% | %+.1f ... %+.1f %% | %s | %.0f %% | %d | %s |\n"
+                        : "%-38s %10s %10s %+7.1f %% [%+6.1f, %+6.1f] %8s %5.0f %% %6d  %s\n",
             name, pair ? time_text(b->base_ns, b->rounds, base) : "", pair ? time_text(b->head_ns, b->rounds, head) : "", percent(c->shift.median),
-            percent(c->shift.low), percent(c->shift.high), percent(c->detectable), 100 * c->budget, c->rounds, verdict_names[c->verdict]);
+            percent(c->shift.low), percent(c->shift.high), detectable_text(c->detectable, seen), 100 * c->budget, c->rounds, verdict_names[c->verdict]);
 }
 
 static void times(const Gate *g, FILE *f, int markdown)
@@ -155,10 +163,10 @@ static const char *bad_of(Verdict v) { return v == GATE_REGRESSED ? "failure" : 
 
 static void xml_bench(const GateBench *b, FILE *f)
 {
-    char sentence[160];
+    char sentence[160], seen[32];
     const GateCase *c = &b->pair;
-    snprintf(sentence, sizeof sentence, "%+.1f %% [%+.1f, %+.1f], detectable %.1f %%, budget %.0f %%", percent(c->shift.median),
-             percent(c->shift.low), percent(c->shift.high), percent(c->detectable), 100 * c->budget);
+    snprintf(sentence, sizeof sentence, "%+.1f %% [%+.1f, %+.1f], detectable %s, budget %.0f %%", percent(c->shift.median),
+             percent(c->shift.low), percent(c->shift.high), detectable_text(c->detectable, seen), 100 * c->budget);
     xml_case("time", b->name, bad_of(c->verdict), verdict_names[c->verdict], sentence, f);
     if (!b->probe) return;
     const int moved = b->control.verdict == GATE_REGRESSED || b->control.verdict == GATE_IMPROVED;

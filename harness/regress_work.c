@@ -19,7 +19,7 @@ struct Bench1 {
     const char *name;
     double      budget;          /* percent that may go unseen */
     int         probe;
-    Work      (*make)(const Bench1 *, Arena *);
+    Work      (*make)(const Bench1 *, int counted, Arena *);      /* counted: for callgrind, which is slow */
     const char *part;            /* kernel, operation, head */
     int         n;               /* batch rows of a kernel */
 };
@@ -59,8 +59,9 @@ static const TernaryKernel *kernel_of(const Bench1 *b)
     return k && ternary_runs_here(k) ? k : NULL;
 }
 
-static Work make_product(const Bench1 *b, Arena *a)
+static Work make_product(const Bench1 *b, int counted, Arena *a)
 {
+    (void)counted;
     Product *p = arena_get(a, sizeof *p);
     Rng rng = rng_at(1, STREAM_CHECK, 11);
     int8_t *w = arena_raw(a, SIDE * SIDE);
@@ -89,8 +90,9 @@ static void run_conv2(void *ctx, long iters)
         o->f->conv2(o->y, o->z, o->x, NULL, o->w, o->w + WEIGHTS, o->room, N / T, T, D, GROUPS, TAPS, DILATION, 0, GROUPS);
 }
 
-static Work make_op(const Bench1 *b, Arena *a)
+static Work make_op(const Bench1 *b, int counted, Arena *a)
 {
+    (void)counted;
     Op *o = arena_get(a, sizeof *o);
     Rng rng = rng_at(1, STREAM_CHECK, 12);
     *o = (Op){ .f = f32_best(), .x = normals(ALL, 1, &rng, a), .gain = normals(D, 1, &rng, a), .w = normals(2 * WEIGHTS, 0.1f, &rng, a) };
@@ -101,21 +103,21 @@ static Work make_op(const Bench1 *b, Arena *a)
 }
 
 /* ---- heads: forward and backward of 512 positions, V = 8192, d = 64, targets of frequency 1 / rank ---- */
-enum { HEAD_V = 8192, HEAD_D = 64 };
-typedef struct { const HeadDef *def; void *head; float *x, *dx; int *y; } Head;
+enum { HEAD_V = 8192, HEAD_D = 64, COUNTED = 32 };     /* COUNTED: positions under callgrind */
+typedef struct { const HeadDef *def; void *head; int n; float *x, *dx; int *y; } Head;
 
 static void run_head(void *ctx, long iters)
 {
     const Head *h = ctx;
     const int chunk = h->def->chunk(h->head);
     for (; iters > 0; iters--)
-        for (int at = 0; at < N; at += chunk) {
-            h->def->forward(h->head, h->x + (size_t)at * HEAD_D, h->y + at, N - at < chunk ? N - at : chunk);
+        for (int at = 0; at < h->n; at += chunk) {
+            h->def->forward(h->head, h->x + (size_t)at * HEAD_D, h->y + at, h->n - at < chunk ? h->n - at : chunk);
             h->def->backward(h->head, h->dx + (size_t)at * HEAD_D, 1.0f / N);
         }
 }
 
-static Work make_head(const Bench1 *b, Arena *a)
+static Work make_head(const Bench1 *b, int counted, Arena *a)
 {
     static const char *const words[] = { "threads=1", "cutoffs=1000,4000", NULL };
     Spec *spec;
@@ -123,7 +125,7 @@ static Work make_head(const Bench1 *b, Arena *a)
     const Exec *e = exec_of(words, &spec, a);
     Rng rng = rng_at(1, STREAM_CHECK, 13);
     long *freq = arena_raw(a, sizeof *freq * HEAD_V);
-    *h = (Head){ .def = head_find(b->part), .x = normals(N * HEAD_D, 1, &rng, a), .dx = arena_get(a, sizeof(float) * N * HEAD_D),
+    *h = (Head){ .def = head_find(b->part), .n = counted ? COUNTED : N, .x = normals(N * HEAD_D, 1, &rng, a), .dx = arena_get(a, sizeof(float) * N * HEAD_D),
                  .y = arena_raw(a, sizeof(int) * N) };
     for (int v = 0; v < HEAD_V; v++) freq[v] = 1000000 / (v + 1);
     for (int i = 0; i < N; i++) h->y[i] = (int)exp(rng_uniform(&rng) * log(HEAD_V)) - 1;
@@ -160,8 +162,9 @@ static void run_step(void *ctx, long iters)
     for (; iters > 0; iters--) train_step(ctx);
 }
 
-static Work make_step(const Bench1 *b, Arena *a)
+static Work make_step(const Bench1 *b, int counted, Arena *a)
 {
+    (void)counted;
     static const char *const words[] = { "V=2048", "d=64", "train_tokens=20000", "valid_tokens=2048", "threads=1",
                                          "cutoffs=200,1000", NULL };
     Spec *spec = spec_new(a);
@@ -305,7 +308,7 @@ int regress_sample_main(int argc, char **argv)
         const int core = cpu ? (int)number("--cpu", cpu, CPU_SETSIZE - 1) : -1;
         if (cpu) pin(core);
         cpu_flush_denormals();
-        const Work w = b->make(b, &a);
+        const Work w = b->make(b, !timing, &a);
         w.run(w.ctx, 1);
         if (timing) time_it(b, &w, n, k, wait, core, &rec);
         else regress_counted(w.run, w.ctx, n);
