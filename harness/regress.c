@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The command regress: two builds, laws and quality, then rounds until every benchmark is decided or the looks are used
- * up, instruction counts, the verdict.
+/* The command regress: two builds, laws and quality, then rounds until every benchmark is decided or the
+ * looks are used up, instruction counts, the verdict.
  *
- * Every run carries its own proof. A probe benchmark has two sides more: a second copy of base, which must not differ, and
- * base with a delay of 5 %, which must be found REGRESSED. If either goes wrong the verdict of the run is INVALID. */
+ * Every run carries its own proof. A probe benchmark has two sides more: a second copy of base, which must
+ * not differ, and base with a delay of 5 %, which must be found REGRESSED. If either goes wrong the verdict
+ * of the run is INVALID. */
 #include "harness/regress.h"
 #include "harness/child.h"
 #include "harness/clock.h"
-#include "harness/db.h"
 #include "harness/options.h"
 #include <errno.h>
 #include <math.h>
@@ -34,7 +34,7 @@ static const char help[] =
     "exit code: 0 pass; 1 a regression, or wrong results; 2 bad usage, or a build that fails; 3 inconclusive, or an invalid\n"
     "measurement; 130 interrupted. results/BENCHMARKS.md explains.\n";
 
-enum { SIDE_BASE, SIDE_HEAD, SIDE_CONTROL, SIDE_CANARY, SIDES, MOST_ROUNDS = 1000, MOST_SAMPLES = 100, HISTORY = 512, HISTORY_LEAST = 8 };
+enum { SIDE_BASE, SIDE_HEAD, SIDE_CONTROL, SIDE_CANARY, SIDES, MOST_ROUNDS = 1000, MOST_SAMPLES = 100 };
 static const char *const side_names[] = { "base", "head", "control", "canary" };
 #define BLOCK_LIMIT_S 120
 #define DELAY 0.05
@@ -53,15 +53,17 @@ typedef struct Run {
     const char *binary[SIDES];
     const char *quality[GATE_MOST], *quality_words[GATE_MOST];
     int         qualities;
-    Db         *db;
-    long        run;
+    GateRecord *record;                  /* NULL: nothing is recorded */
     double      began;
 } Run;
 
-static void note(Gate *g, const char *sentence) { if (g->notes < GATE_MOST) g->note[g->notes++] = sentence; }
-
 /* ---- what both builds can do ---- */
-typedef struct Lists { GateBench bench[GATE_MOST]; const char *quality[GATE_MOST], *words[GATE_MOST]; int benches, qualities; Arena *a; } Lists;
+typedef struct Lists {
+    GateBench   bench[GATE_MOST];
+    const char *quality[GATE_MOST], *words[GATE_MOST];
+    int         benches, qualities;
+    Arena      *a;
+} Lists;
 
 static void hear_list(void *ctx, const RecLine *l)
 {
@@ -70,8 +72,10 @@ static void hear_list(void *ctx, const RecLine *l)
     double budget;
     int probe, end = 0;
     if (l->kind != 't') return;
-    if (!strcmp(l->name, "bench") && s->benches < GATE_MOST && sscanf(l->text, "%255s %lf %d", name, &budget, &probe) == 3)
-        s->bench[s->benches++] = (GateBench){ .name = arena_text(s->a, "%s", name), .budget = budget / 100, .probe = probe };
+    if (!strcmp(l->name, "bench") && s->benches < GATE_MOST &&
+        sscanf(l->text, "%255s %lf %d", name, &budget, &probe) == 3)
+        s->bench[s->benches++] = (GateBench){ .name = arena_text(s->a, "%s", name), .budget = budget / 100,
+                                              .probe = probe };
     if (!strcmp(l->name, "quality") && s->qualities < GATE_MOST && sscanf(l->text, "%255s %n", name, &end) == 1) {
         s->quality[s->qualities] = arena_text(s->a, "%s", name);
         s->words[s->qualities++] = arena_text(s->a, "%s", l->text + end);
@@ -109,15 +113,17 @@ static void choose(Run *r)
     const Lists *base = list_of(g->base, a), *head = list_of(g->head, a);
     regex_t re;
     const char *filter = r->o.filter ? r->o.filter : ".";
-    if (regcomp(&re, filter, REG_EXTENDED | REG_NOSUB)) die("--filter %s: not a POSIX extended regular expression", filter);
+    if (regcomp(&re, filter, REG_EXTENDED | REG_NOSUB))
+        die("--filter %s: not a POSIX extended regular expression", filter);
     g->bench = arena_get(a, sizeof *g->bench * GATE_MOST);
     for (int i = 0; i < base->benches; i++) {
         if (regexec(&re, base->bench[i].name, 0, NULL, 0)) continue;
         if (bench_of(head, base->bench[i].name)) g->bench[g->benches++] = base->bench[i];
-        else note(g, arena_text(a, "%s: gone from head, not compared", base->bench[i].name));
+        else gate_note(g, arena_text(a, "%s: gone from head, not compared", base->bench[i].name));
     }
     for (int i = 0; i < head->benches; i++)
-        if (!bench_of(base, head->bench[i].name)) note(g, arena_text(a, "%s: new in head, nothing to compare with", head->bench[i].name));
+        if (!bench_of(base, head->bench[i].name))
+            gate_note(g, arena_text(a, "%s: new in head, nothing to compare with", head->bench[i].name));
     for (int i = 0; i < head->qualities; i++) {
         const int k = index_of(base->quality, base->qualities, head->quality[i]);
         r->quality[r->qualities] = head->quality[i];
@@ -125,8 +131,9 @@ static void choose(Run *r)
     }
     regfree(&re);
     if (!g->benches) die("--filter %s: no benchmark that both builds have has such a name", filter);
-    if (strcmp(g->base->compiler, g->head->compiler)) note(g, "compilers differ: the comparison includes that");
-    if (strcmp(g->base->flags, g->head->flags)) note(g, "compiler flags differ: the change includes that");
+    if (strcmp(g->base->compiler, g->head->compiler))
+        gate_note(g, "compilers differ: the comparison includes that");
+    if (strcmp(g->base->flags, g->head->flags)) gate_note(g, "compiler flags differ: the change includes that");
 }
 
 /* ---- blocks ---- */
@@ -147,13 +154,15 @@ static Block block(Run *r, const char *bench, int side, long iters)
 {
     Arena *a = &r->round;
     Block b = { .n = 0 };
-    const char *const words[] = { "OMP_NUM_THREADS=1", r->binary[side], "regress-sample", "time", bench, "--iters", arena_text(a, "%ld", iters),
+    const char *const words[] = { "OMP_NUM_THREADS=1", r->binary[side], "regress-sample", "time", bench,
+        "--iters", arena_text(a, "%ld", iters),
         "--samples", arena_text(a, "%d", r->o.samples), "--cpu", arena_text(a, "%d", r->o.cpu), "--delay",
         side == SIDE_CANARY ? arena_text(a, "%g", r->gate.delay) : "0", NULL };
     const GateRun run = gate_run(words, BLOCK_LIMIT_S, hear_block, &b, a);
     if (gate_interrupted()) return b;
     if (strcmp(run.status, "ok")) die("%s of %s: %s: %s", bench, side_names[side], run.status, run.error);
-    if (iters ? b.n != r->o.samples : b.iters < 1) die("%s of %s: expected %d samples, got %d", bench, side_names[side], r->o.samples, b.n);
+    if (iters ? b.n != r->o.samples : b.iters < 1)
+        die("%s of %s: expected %d samples, got %d", bench, side_names[side], r->o.samples, b.n);
     return b;
 }
 
@@ -184,17 +193,6 @@ static void shuffle(int *x, int n, Rng *rng)
     }
 }
 
-static void keep(Run *r, const GateBench *b, int side, int round, int position, const Block *k)
-{
-    if (!r->db) return;
-    const char *name = arena_text(&r->round, "%s@%s", b->name, side_names[side]);
-    for (int i = 0; i < k->n; i++)
-        db_record(r->db, r->run, &(RecLine){ .kind = 'p', .name = name, .step = round, .position = position * r->o.samples + i,
-                                             .value = k->ns[i] * (double)b->iters, .iters = b->iters });
-    db_record(r->db, r->run, &(RecLine){ .kind = 'n', .name = arena_text(&r->round, "switches:%s", name), .step = round, .value = (double)k->switches });
-    db_record(r->db, r->run, &(RecLine){ .kind = 'n', .name = arena_text(&r->round, "steal:%s", name), .step = round, .value = (double)k->steal });
-}
-
 /* One round of one benchmark: its sides in random order and back; appends d of whatever is open. */
 static void round_of(Run *r, GateBench *b, int round, Rng *rng)
 {
@@ -208,7 +206,8 @@ static void round_of(Run *r, GateBench *b, int round, Rng *rng)
         for (int s = 0; s < k.n; s++) ns[side][n[side]++] = k.ns[s];
         b->switches += k.switches;
         b->steal += k.steal;
-        keep(r, b, side, round, i, &k);
+        const GateBlock kept = { b->name, side_names[side], round, i, k.n, k.ns, b->iters, k.switches, k.steal };
+        if (r->record) gate_record_block(r->record, &kept);
     }
     if (gate_interrupted()) return;
     GateCase *const cases[] = { NULL, &b->pair, &b->control, &b->canary };
@@ -233,11 +232,11 @@ static void one_round(Run *r, int round, int of)
         if (is_open(&g->bench[order[i]])) round_of(r, &g->bench[order[i]], round, &rng);
         arena_reset(&r->round, 0);
     }
-    if (r->db) db_flush(r->db);
+    if (r->record) gate_record_flush(r->record);
 }
 
-/* Benchmarks are one family; controls another, and so are canaries: a canary is not made harder to see by the number of
- * benchmarks, nor is a control let off by it. */
+/* Benchmarks are one family; controls another, and so are canaries: a canary is not made harder to see by the
+ * number of benchmarks, nor is a control let off by it. */
 static int decide(Run *r, int look)
 {
     Gate *g = &r->gate;
@@ -247,7 +246,10 @@ static int decide(Run *r, int look)
     for (int i = 0; i < g->benches; i++)
         if (g->bench[i].probe) control[probes] = g->bench[i].control, canary[probes++] = g->bench[i].canary;
     gate_decide(&g->rule, pair, g->benches, look, &r->round);
-    if (probes) gate_decide(&g->rule, control, probes, look, &r->round), gate_decide(&g->rule, canary, probes, look, &r->round);
+    if (probes) {
+        gate_decide(&g->rule, control, probes, look, &r->round);
+        gate_decide(&g->rule, canary, probes, look, &r->round);
+    }
     for (int i = g->benches - 1; i >= 0; i--) {
         GateBench *b = &g->bench[i];
         b->pair = pair[i];
@@ -289,107 +291,11 @@ static void measure(Run *r)
     prepare_cases(r);
     calibrate(r);
     for (int look = 1; look <= g->rule.looks && open && !gate_interrupted(); look++) {
-        for (int i = (look - 1) * r->o.rounds; i < look * r->o.rounds && !gate_interrupted(); i++) one_round(r, i, look * r->o.rounds);
+        for (int i = (look - 1) * r->o.rounds; i < look * r->o.rounds && !gate_interrupted(); i++)
+            one_round(r, i, look * r->o.rounds);
         if (!gate_interrupted()) open = decide(r, look);
     }
     if (isatty(2)) fputs("\r\033[K", stderr);
-}
-
-/* ---- records ---- */
-static const char *id_of(const GateBuild *b) { return *b->commit ? b->commit : b->code; }
-
-static void record_begin(Run *r)
-{
-    const char *why;
-    char key[65];
-    const Gate *g = &r->gate;
-    if (!r->o.db) return;
-    r->db = db_open(r->o.db, &r->home, &why);
-    if (!r->db) die("%s", why);
-    const char *spec = arena_text(&r->home, "regress base=%s head=%s filter=%s rounds=%d samples=%d floor=%g seed=%llu", id_of(g->base),
-        id_of(g->head), r->o.filter ? r->o.filter : ".", r->o.rounds, r->o.samples, g->rule.floor, (unsigned long long)r->o.seed);
-    db_experiment(r->db, "regress", "", "");
-    r->run = db_run_start(r->db, "regress", sha256_hex(spec, strlen(spec), key), spec);
-    db_config(r->db, r->run, "base", id_of(g->base));
-    db_config(r->db, r->run, "head", id_of(g->head));
-    db_config(r->db, r->run, "cpu", arena_text(&r->home, "%d", r->o.cpu));
-}
-
-static void record_number(Run *r, const char *what, const char *name, double value)
-{
-    db_record(r->db, r->run, &(RecLine){ .kind = 'n', .name = arena_text(&r->home, "%s:%s", what, name), .value = value });
-}
-
-static void record_verdict(Run *r, const char *name, const char *verdict)
-{
-    db_record(r->db, r->run, &(RecLine){ .kind = 't', .name = arena_text(&r->home, "verdict:%s", name), .text = verdict });
-}
-
-static void record_case(Run *r, const char *name, const GateCase *c)
-{
-    record_number(r, "shift", name, c->shift.median);
-    record_number(r, "low", name, c->shift.low);
-    record_number(r, "high", name, c->shift.high);
-    record_number(r, "detectable", name, isfinite(c->detectable) ? c->detectable : NAN);
-    record_number(r, "rounds", name, c->rounds);
-    record_verdict(r, name, verdict_names[c->verdict]);
-}
-
-static void record(Run *r)
-{
-    const Gate *g = &r->gate;
-    for (int i = 0; i < g->benches && !g->equal; i++) {
-        const GateBench *b = &g->bench[i];
-        record_case(r, b->name, &b->pair);
-        if (b->probe) record_case(r, arena_text(&r->home, "%s@control", b->name), &b->control);
-        if (b->probe) record_case(r, arena_text(&r->home, "%s@canary", b->name), &b->canary);
-    }
-    for (int i = 0; i < g->checks.n; i++) {
-        const GateCheck *c = &g->checks.list[i];
-        const char *name = arena_text(&r->home, "%s:%s", c->kind, c->name);
-        record_number(r, "base", name, c->base);
-        record_number(r, "head", name, c->head);
-        record_verdict(r, name, verdict_names[c->verdict]);
-    }
-    record_verdict(r, "all", g->equal ? "SAME" : gate_verdict(&g->total));
-    db_flush(r->db);
-}
-
-/* ---- history: has the ratio to this base changed its level? Advice only, by Pettitt's test ---- */
-typedef struct Past { const char *bench, *base, *rig; double shift[HISTORY]; long run[HISTORY]; int n, column[5]; } Past;
-
-static void see_past(void *ctx, int columns, const char *const *value)
-{
-    static const char *const names[] = { "bench", "base", "rig", "shift", "run" };
-    Past *p = ctx;
-    if (p->n < 0) {
-        for (int k = 0; k < 5; k++)
-            for (int i = 0; i < columns; i++)
-                if (!strcmp(value[i], names[k])) p->column[k] = i;
-        p->n = 0;
-        return;
-    }
-    const char *is[5];
-    for (int k = 0; k < 5; k++) is[k] = value[p->column[k]];
-    if (p->n == HISTORY || !is[3] || strcmp(is[0], p->bench) || strcmp(is[1], p->base) || strcmp(is[2], p->rig)) return;
-    p->run[p->n] = atol(is[4]);
-    p->shift[p->n++] = atof(is[3]);
-}
-
-static void look_back(Run *r)
-{
-    Gate *g = &r->gate;
-    const Host *h = host_read(&r->home);
-    for (int i = 0; i < g->benches && !g->equal; i++) {
-        Past *p = arena_get(&r->home, sizeof *p);
-        *p = (Past){ .bench = g->bench[i].name, .base = id_of(g->base), .n = -1,
-                     .rig = arena_text(&r->home, "%s | %s | %d cores", h->cpu, h->isa, h->cores) };
-        if (db_view(r->db, "gate", "regress", see_past, p, &r->home) || p->n < HISTORY_LEAST) continue;
-        const Change c = stats_change(p->shift, p->n, &r->home);
-        if (c.p < 0.01)
-            note(g, arena_text(&r->home, "history of %d runs against this base: %s went from %+.1f %% to %+.1f %% at run %ld (Pettitt, p %.2g)",
-                               p->n, p->bench, 100 * expm1(c.before), 100 * expm1(c.after), p->run[c.at], c.p));
-    }
 }
 
 /* ---- the command ---- */
@@ -398,7 +304,8 @@ static double number(const char *option, const char *text, double least, double 
     char *end;
     errno = 0;
     const double x = strtod(text, &end);
-    if (errno || end == text || *end || !(x >= least && x <= most)) die("%s %s: expected a number, %g to %g", option, text, least, most);
+    if (errno || end == text || *end || !(x >= least && x <= most))
+        die("%s %s: expected a number, %g to %g", option, text, least, most);
     return x;
 }
 
@@ -415,15 +322,19 @@ static int last_core(void)
 static void read_words(Run *r, int argc, char **argv)
 {
     Options *o = &r->o;
-    const char *rounds = "20", *samples = "5", *floor = "2", *seed = "1", *cpu = NULL, *jobs = NULL, *quality = "0.1";
+    const char *rounds = "20", *samples = "5", *floor = "2", *seed = "1", *quality = "0.1", *cpu = NULL, *jobs = NULL;
     int no_db = 0;
     o->db = "results/results.db";
-    const Option options[] = { { "--base", &o->base, NULL }, { "--head", &o->head, NULL }, { "--rounds", &rounds, NULL },
-        { "--samples", &samples, NULL }, { "--floor", &floor, NULL }, { "--filter", &o->filter, NULL }, { "--seed", &seed, NULL },
-        { "--cpu", &cpu, NULL }, { "--jobs", &jobs, NULL }, { "--always", NULL, &o->always }, { "--times-only", NULL, &o->times_only },
-        { "--accept-quality", NULL, &o->accept }, { "--quality", &quality, NULL }, { "--markdown", &o->markdown, NULL },
-        { "--junit", &o->junit, NULL }, { "--db", &o->db, NULL }, { "--no-db", NULL, &no_db }, { 0 } };
-    if (options_read(argc, argv, options, help)) die("regress %s: expected options only; see eightysix regress --help", argv[1]);
+    const Option options[] = {
+        { "--base", &o->base, NULL }, { "--head", &o->head, NULL }, { "--rounds", &rounds, NULL },
+        { "--samples", &samples, NULL }, { "--floor", &floor, NULL }, { "--filter", &o->filter, NULL },
+        { "--seed", &seed, NULL }, { "--cpu", &cpu, NULL }, { "--jobs", &jobs, NULL },
+        { "--always", NULL, &o->always }, { "--times-only", NULL, &o->times_only },
+        { "--accept-quality", NULL, &o->accept }, { "--quality", &quality, NULL },
+        { "--markdown", &o->markdown, NULL }, { "--junit", &o->junit, NULL }, { "--db", &o->db, NULL },
+        { "--no-db", NULL, &no_db }, { 0 } };
+    if (options_read(argc, argv, options, help))
+        die("regress %s: expected options only; see eightysix regress --help", argv[1]);
     if (!o->base || !o->head) die("regress: expected --base REF and --head REF");
     o->rounds = (int)number("--rounds", rounds, 2, MOST_ROUNDS);
     o->samples = (int)number("--samples", samples, 1, MOST_SAMPLES);
@@ -469,18 +380,27 @@ static void report_to(const char *path, void (*report)(const Gate *, FILE *), co
     if (fclose(f)) die("%s: cannot be written: %s", path, strerror(errno));
 }
 
+static const char *spec_of(Run *r)
+{
+    const Options *o = &r->o;
+    return arena_text(&r->home, "regress base=%s head=%s filter=%s rounds=%d samples=%d floor=%g seed=%llu cpu=%d",
+                      gate_build_name(r->gate.base), gate_build_name(r->gate.head), o->filter ? o->filter : ".",
+                      o->rounds, o->samples, r->gate.rule.floor, (unsigned long long)o->seed, o->cpu);
+}
+
 static void gate(Run *r)
 {
     Gate *g = &r->gate;
     build_both(r);
     choose(r);
-    record_begin(r);
+    if (r->o.db) r->record = gate_record_begin(g, r->o.db, spec_of(r), &r->home);
     if (!g->equal) {
-        if (r->o.times_only) note(g, "times only: laws, quality and instructions were not looked at");
+        if (r->o.times_only) gate_note(g, "times only: laws, quality and instructions were not looked at");
         else {
             fputs("laws and quality\n", stderr);
             gate_check_laws(g, &r->home);
-            gate_check_quality(g, r->quality, r->quality_words, r->qualities, r->o.tolerance, r->o.accept, &r->home);
+            gate_check_quality(g, r->quality, r->quality_words, r->qualities, r->o.tolerance, r->o.accept,
+                               &r->home);
         }
         measure(r);
         if (!r->o.times_only && !gate_interrupted()) gate_check_counts(g, &r->home);
@@ -494,15 +414,14 @@ int regress_main(int argc, char **argv)
     Run *r = arena_get(&home, sizeof *r);
     r->home = home;
     r->round = arena_new((size_t)1 << 30);
-    r->gate.note = arena_get(&r->home, sizeof *r->gate.note * 2 * GATE_MOST);
+    r->gate.note = arena_get(&r->home, sizeof *r->gate.note * GATE_MOST);
     r->began = clock_now();
     read_words(r, argc, argv);
     gate(r);
     const Gate *g = &r->gate;
     const int stopped = gate_interrupted(), code = stopped ? 130 : gate_code(&g->total);
-    if (r->db && !stopped) record(r), look_back(r);
-    if (r->db) db_run_end(r->db, r->run, stopped ? "crash" : "ok", stopped ? "interrupted" : "", clock_now() - r->began, 0);
-    db_close(r->db);
+    if (r->record && !stopped) gate_record_verdicts(r->record, g), gate_record_history(r->record, &r->gate);
+    if (r->record) gate_record_end(r->record, stopped, clock_now() - r->began);
     gate_build_drop(g->base);
     gate_build_drop(g->head);
     if (!stopped) {

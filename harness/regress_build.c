@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The two builds of a gate, and how anything is run: as a child of its own process group, its words kept.
  *
- *     build/regress/NAME         a git work tree of the commit, built there with the same make and compiler; removed after
+ *     build/regress/NAME         a git work tree of the commit, built there, removed after
  *     build/regress/NAME.log     what make said
  *
- * What the benchmarks run is hashed without debug sections, so that a commit which changes comments, documentation or the
- * rest of the harness has the same code and nothing needs to be timed. */
+ * What the benchmarks run is hashed without debug sections, so that a commit which changes comments,
+ * documentation or the rest of the harness has the same code and nothing needs to be timed. */
 #include "harness/regress.h"
 #include "harness/child.h"
 #include <errno.h>
@@ -46,7 +46,8 @@ GateRun gate_run(const char *const *words, double seconds, GateLine *line, void 
     }
     const size_t at = a->used;
     Ear ear = { .line = line, .ctx = ctx, .said = arena_raw(a, SAID_MOST) };
-    const ChildPlan plan = { .program = "/usr/bin/env", .argv = argv, .limits = { .seconds = seconds }, .line = hear_line,
+    const ChildPlan plan = { .program = "/usr/bin/env", .argv = argv, .limits = { .seconds = seconds },
+                             .line = hear_line,
                              .said = hear_words, .ctx = &ear };
     Child *c = arena_raw(a, sizeof *c);
     const int signals = child_signals();
@@ -61,7 +62,8 @@ GateRun gate_run(const char *const *words, double seconds, GateLine *line, void 
     char sentence[1024];
     snprintf(sentence, sizeof sentence, "%s", error);
     ear.said[ear.n] = 0;
-    arena_reset(a, at);                      /* said lies at its start: what is not used of it is given back */
+    /* said lies at its start: what is not used of it is given back */
+    arena_reset(a, at);
     arena_raw(a, ear.n + 1);
     return (GateRun){ status, arena_text(a, "%s", sentence), ear.said };
 }
@@ -129,8 +131,8 @@ static void check_out(GateBuild *b, const char *dir, const char *name, int jobs,
 static const char *code_of(const char *tree, Arena *a)
 {
     static const char script[] =
-        "set -e; cd \"$0/build\"; ls kernels/*.o > /dev/null; for f in kernels/*.o models/*.o harness/regress_work.o harness/session.o harness/data.o "
-        "harness/synth.o; do [ -e \"$f\" ] || continue; objcopy --strip-debug \"$f\" stripped.o; "
+        "set -e; cd \"$0/build\"; ls kernels/*.o > /dev/null; for f in kernels/*.o models/*.o "
+        "harness/regress_work.o harness/session.o harness/data.o harness/synth.o; do [ -e \"$f\" ] || continue; objcopy --strip-debug \"$f\" stripped.o; "
         "echo \"$f $(sha256sum < stripped.o)\"; done | sha256sum";
     const GateRun r = RUN(a, "LC_ALL=C", "sh", "-c", script, tree);
     return ok(&r) && strlen(r.said) >= 64 ? arena_text(a, "%.64s", r.said) : "";
@@ -155,10 +157,12 @@ static void ask_protocol(GateBuild *b, Arena *a)
     const GateRun r = gate_run(words, 60, hear_build, &ear, a);
     if (left.interrupted) exit(130);
     if (!ok(&r) || !ear.protocol)
-        die("%s has no command regress-sample: the gate needs it in both builds, so the oldest base is the commit that has it",
+        die("%s has no command regress-sample: the gate needs it in both builds, so the oldest base is the "
+            "commit that has it",
             b->ref);
     if (ear.protocol != REGRESS_PROTOCOL)
-        die("%s speaks protocol %d of regress-sample, this program %d", b->ref, ear.protocol, REGRESS_PROTOCOL);
+        die("%s speaks protocol %d of regress-sample, this program %d", b->ref, ear.protocol,
+            REGRESS_PROTOCOL);
 }
 
 GateBuild *gate_build(const char *ref, const char *name, int jobs, Arena *a)
@@ -177,8 +181,11 @@ GateBuild *gate_build(const char *ref, const char *name, int jobs, Arena *a)
         b->code = first_line(&r, a);
         b->code = arena_text(a, "%.64s", b->code);
     } else {
-        const GateRun r = RUN(a, "git", "rev-parse", "--verify", "--quiet", arena_text(a, "%s^{commit}", ref));
-        if (!ok(&r)) die("%s: expected a commit of this repository, or the path of a program that was built before", ref);
+        const char *commit = arena_text(a, "%s^{commit}", ref);
+        const GateRun r = RUN(a, "git", "rev-parse", "--verify", "--quiet", commit);
+        if (!ok(&r))
+            die("%s: expected a commit of this repository, or the path of a program that was built before",
+                ref);
         b->commit = first_line(&r, a);
         check_out(b, dir, name, jobs, a);
         b->code = code_of(b->tree, a);

@@ -2,11 +2,11 @@
 /* What is not time, and so needs no statistics:
  *
  *   laws          `check` of head's build: what is fast and wrong fails here
- *   quality       a short training per head on the synthetic language, same seed: the loss of the validation text. Moved by
- *                 more than the tolerance, or below the entropy of the language, it fails; better too, as a normaliser that
- *                 was dropped looks better, unless that is accepted (--accept-quality)
- *   instructions  by callgrind, on AVX2 for both builds (valgrind knows no AVX-512). More by the tolerance fails unless
- *                 the same benchmark's time is SAME or IMPROVED: then it is a note */
+ *   quality       a short training per head on the synthetic language, same seed: the loss of the validation
+ *                 text. Moved by more than the tolerance, or below the entropy of the language, it fails; better
+ *                 too, as a normaliser that was dropped looks better, unless accepted (--accept-quality)
+ *   instructions  by callgrind, on AVX2 for both builds (valgrind knows no AVX-512). More by the tolerance
+ *                 fails unless the same benchmark's time is SAME or IMPROVED: then it is a note */
 #include "harness/regress.h"
 #include <math.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 
 enum { COUNT_LIMIT_S = 300, CHECK_LIMIT_S = 1200, CELL_LIMIT_S = 300 };
 #define COUNT_TOLERANCE 1e-3
-#define COUNTED_NS 1e6           /* of all iterations at full speed; valgrind takes 50 times that, 500 for multiply-add */
+#define COUNTED_NS 1e6           /* of all iterations at full speed; valgrind: 50 times that, FMA 500 */
 
 static int ok(const GateRun *r) { return !strcmp(r->status, "ok"); }
 
@@ -32,8 +32,11 @@ void gate_check_laws(Gate *g, Arena *a)
 {
     const char *const words[] = { g->head->binary, "check", "shapes=20", NULL };
     const GateRun r = gate_run(words, CHECK_LIMIT_S, NULL, NULL, a);
-    const char *first = strstr(r.said, "FAIL"), *why = first ? arena_text(a, "%.*s", (int)strcspn(first, "\n"), first) : r.error;
-    add(g, (GateCheck){ "laws", "check", ok(&r) ? "all hold" : why, ok(&r) ? GATE_SAME : GATE_REGRESSED, NAN, NAN }, a);
+    const char *first = strstr(r.said, "FAIL"), *why = r.error;
+    if (first) why = arena_text(a, "%.*s", (int)strcspn(first, "\n"), first);
+    const GateCheck good = { "laws", "check", "all hold", GATE_SAME, NAN, NAN };
+    const GateCheck bad = { "laws", "check", why, GATE_REGRESSED, NAN, NAN };
+    add(g, ok(&r) ? good : bad, a);
 }
 
 /* ---- quality ---- */
@@ -52,7 +55,8 @@ static Loss train(const GateBuild *b, const char *words, const char **why, Arena
     const char *argv[MOST] = { b->binary, "cell" };
     char *text = arena_text(a, "%s", words), *save = NULL;
     int n = 2;
-    for (char *w = strtok_r(text, " ", &save); w && n < MOST - 1; w = strtok_r(NULL, " ", &save)) argv[n++] = w;
+    for (char *w = strtok_r(text, " ", &save); w && n < MOST - 1; w = strtok_r(NULL, " ", &save))
+        argv[n++] = w;
     Loss loss = { NAN, NAN };
     const GateRun r = gate_run(argv, CELL_LIMIT_S, hear_loss, &loss, a);
     *why = ok(&r) ? isfinite(loss.nll) ? NULL : "no finite loss" : r.error;
@@ -65,23 +69,28 @@ static GateCheck compare(const char *name, Loss base, Loss head, double toleranc
     GateCheck c = { "quality", name, NULL, GATE_SAME, base.nll, head.nll };
     if (head.nll < head.floor) {
         c.verdict = GATE_REGRESSED;
-        c.sentence = arena_text(a, "%.4f nats per token, below the entropy of the language, %.4f", head.nll, head.floor);
+        c.sentence = arena_text(a, "%.4f nats per token, below the entropy of the language, %.4f", head.nll,
+                                head.floor);
     } else if (share > tolerance) {
         const int better = moved < 0;
         c.verdict = better && accept ? GATE_IMPROVED : GATE_REGRESSED;
-        c.sentence = arena_text(a, "loss %.4f -> %.4f nats, %.3f %% %s%s", base.nll, head.nll, 100 * share, better ? "better" : "worse",
+        c.sentence = arena_text(a, "loss %.4f -> %.4f nats, %.3f %% %s%s", base.nll, head.nll, 100 * share,
+                                better ? "better" : "worse",
                                 better && !accept ? "; if that is meant, --accept-quality" : "");
     } else c.sentence = moved == 0 ? "the same loss" : arena_text(a, "loss moved by %+.2g nats", moved);
     return c;
 }
 
-void gate_check_quality(Gate *g, const char *const *name, const char *const *words, int n, double tolerance, int accept, Arena *a)
+void gate_check_quality(Gate *g, const char *const *name, const char *const *words, int n, double tolerance,
+                        int accept, Arena *a)
 {
     for (int i = 0; i < n && !gate_interrupted(); i++) {
         const char *base_why, *head_why;
-        const Loss head = train(g->head, words[i], &head_why, a), base = train(g->base, words[i], &base_why, a);
+        const Loss head = train(g->head, words[i], &head_why, a);
+        const Loss base = train(g->base, words[i], &base_why, a);
         GateCheck c = { "quality", name[i], head_why, GATE_REGRESSED, base.nll, head.nll };
-        if (!head_why && base_why) c.verdict = GATE_UNKNOWN, c.sentence = arena_text(a, "new: base says: %s", base_why);
+        if (!head_why && base_why)
+            c.verdict = GATE_UNKNOWN, c.sentence = arena_text(a, "new: base says: %s", base_why);
         else if (!head_why) c = compare(name[i], base, head, tolerance, accept, a);
         add(g, c, a);
     }
@@ -91,8 +100,9 @@ void gate_check_quality(Gate *g, const char *const *name, const char *const *wor
 /* NAN and a sentence when valgrind says no number */
 static double count(const GateBuild *b, const char *bench, long iters, const char **why, Arena *a)
 {
-    const char *const words[] = { "EIGHTYSIX_CPU=avx2", "OMP_NUM_THREADS=1", "valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null",
-        "--toggle-collect=regress_counted", b->binary, "regress-sample", "count", bench, "--iters", arena_text(a, "%ld", iters), NULL };
+    const char *const words[] = { "EIGHTYSIX_CPU=avx2", "OMP_NUM_THREADS=1", "valgrind", "--tool=callgrind",
+        "--callgrind-out-file=/dev/null", "--toggle-collect=regress_counted", b->binary, "regress-sample", "count",
+        bench, "--iters", arena_text(a, "%ld", iters), NULL };
     const GateRun r = gate_run(words, COUNT_LIMIT_S, NULL, NULL, a);
     const char *s = strstr(r.said, "Collected :");
     const double n = s ? strtod(s + strlen("Collected :"), NULL) : 0;
@@ -117,7 +127,7 @@ void gate_check_counts(Gate *g, Arena *a)
     const char *const ask[] = { "valgrind", "--version", NULL };
     const GateRun r = gate_run(ask, 60, NULL, NULL, a);
     if (!ok(&r)) {
-        g->note[g->notes++] = "instructions were not counted: there is no valgrind";
+        gate_note(g, "instructions were not counted: there is no valgrind");
         return;
     }
     for (int i = 0; i < g->benches && !gate_interrupted(); i++) {
@@ -125,9 +135,10 @@ void gate_check_counts(Gate *g, Arena *a)
         const double each = REGRESS_SAMPLE_S * 1e9 / (double)b->iters;
         const long iters = each > COUNTED_NS ? 1 : (long)ceil(COUNTED_NS / each);
         const char *why, *head_why;
-        const double base = count(g->base, b->name, iters, &why, a), head = count(g->head, b->name, iters, &head_why, a);
-        if ((why || head_why) && g->notes < GATE_MOST)
-            g->note[g->notes++] = arena_text(a, "%s: instructions were not counted: %s", b->name, why ? why : head_why);
-        if (!why && !head_why) judge_count(g, b, base, head, a);
+        const double base = count(g->base, b->name, iters, &why, a);
+        const double head = count(g->head, b->name, iters, &head_why, a);
+        if (why || head_why)
+            gate_note(g, arena_text(a, "%s: instructions were not counted: %s", b->name, why ? why : head_why));
+        else judge_count(g, b, base, head, a);
     }
 }

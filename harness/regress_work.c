@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the gate times, one benchmark in a process of its own: the hidden command regress-sample. Every benchmark runs on
- * one thread, which is bound to a core. Its name says its work: two builds are compared where the names are equal. */
+/* What the gate times, one benchmark in a process of its own: the hidden command regress-sample. Every
+ * benchmark runs on one thread, which is bound to a core. Its name says its work: two builds are compared
+ * where the names are equal. */
 #include "harness/bench.h"
 #include "harness/clock.h"
 #include "harness/options.h"
@@ -76,7 +77,8 @@ static Work make_product(const Bench1 *b, int counted, Arena *a)
 }
 
 /* ---- operations on (512, 256) ---- */
-enum { N = 512, D = 256, GROUPS = 16, TAPS = 4, DILATION = 4, T = 128, ALL = N * D, WEIGHTS = D * (D / GROUPS) * TAPS };
+enum { N = 512, D = 256, GROUPS = 16, TAPS = 4, DILATION = 4, T = 128, ALL = N * D,
+       WEIGHTS = D * (D / GROUPS) * TAPS };
 typedef struct { const F32 *f; float *x, *y, *z, *gain, *w, *room; } Op;
 
 static void run_rmsnorm(void *ctx, long iters)
@@ -87,7 +89,8 @@ static void run_rmsnorm(void *ctx, long iters)
 static void run_conv2(void *ctx, long iters)
 {
     for (const Op *o = ctx; iters > 0; iters--)
-        o->f->conv2(o->y, o->z, o->x, NULL, o->w, o->w + WEIGHTS, o->room, N / T, T, D, GROUPS, TAPS, DILATION, 0, GROUPS);
+        o->f->conv2(o->y, o->z, o->x, NULL, o->w, o->w + WEIGHTS, o->room, N / T, T, D, GROUPS, TAPS,
+                    DILATION, 0, GROUPS);
 }
 
 static Work make_op(const Bench1 *b, int counted, Arena *a)
@@ -95,7 +98,8 @@ static Work make_op(const Bench1 *b, int counted, Arena *a)
     (void)counted;
     Op *o = arena_get(a, sizeof *o);
     Rng rng = rng_at(1, STREAM_CHECK, 12);
-    *o = (Op){ .f = f32_best(), .x = normals(ALL, 1, &rng, a), .gain = normals(D, 1, &rng, a), .w = normals(2 * WEIGHTS, 0.1f, &rng, a) };
+    *o = (Op){ .f = f32_best(), .x = normals(ALL, 1, &rng, a), .gain = normals(D, 1, &rng, a),
+               .w = normals(2 * WEIGHTS, 0.1f, &rng, a) };
     o->y = arena_get(a, sizeof(float) * ALL);
     o->z = arena_get(a, sizeof(float) * ALL);
     o->room = arena_get(a, sizeof(float) * conv_scratch(T, D, GROUPS, TAPS, DILATION));
@@ -112,7 +116,8 @@ static void run_head(void *ctx, long iters)
     const int chunk = h->def->chunk(h->head);
     for (; iters > 0; iters--)
         for (int at = 0; at < h->n; at += chunk) {
-            h->def->forward(h->head, h->x + (size_t)at * HEAD_D, h->y + at, h->n - at < chunk ? h->n - at : chunk);
+            const int n = h->n - at < chunk ? h->n - at : chunk;
+            h->def->forward(h->head, h->x + (size_t)at * HEAD_D, h->y + at, n);
             h->def->backward(h->head, h->dx + (size_t)at * HEAD_D, 1.0f / N);
         }
 }
@@ -125,12 +130,14 @@ static Work make_head(const Bench1 *b, int counted, Arena *a)
     const Exec *e = exec_of(words, &spec, a);
     Rng rng = rng_at(1, STREAM_CHECK, 13);
     long *freq = arena_raw(a, sizeof *freq * HEAD_V);
-    *h = (Head){ .def = head_find(b->part), .n = counted ? COUNTED : N, .x = normals(N * HEAD_D, 1, &rng, a), .dx = arena_get(a, sizeof(float) * N * HEAD_D),
+    *h = (Head){ .def = head_find(b->part), .n = counted ? COUNTED : N, .x = normals(N * HEAD_D, 1, &rng, a),
+                 .dx = arena_get(a, sizeof(float) * N * HEAD_D),
                  .y = arena_raw(a, sizeof(int) * N) };
     for (int v = 0; v < HEAD_V; v++) freq[v] = 1000000 / (v + 1);
     for (int i = 0; i < N; i++) h->y[i] = (int)exp(rng_uniform(&rng) * log(HEAD_V)) - 1;
     Params *ps = params_new(a);
-    param_normal(params_add(ps, "embedding.weight", (int[]){ HEAD_V, HEAD_D, 0 }, GROUP_ADAMW, OWNER_CORE), 1, 0, 0.02);
+    Param *e_rows = params_add(ps, "embedding.weight", (int[]){ HEAD_V, HEAD_D, 0 }, GROUP_ADAMW, OWNER_CORE);
+    param_normal(e_rows, 1, 0, 0.02);
     h->head = h->def->make(spec, e, ps, &(HeadData){ .V = HEAD_V, .freq = freq }, HEAD_D, a);
     return (Work){ run_head, h };
 }
@@ -165,8 +172,8 @@ static void run_step(void *ctx, long iters)
 static Work make_step(const Bench1 *b, int counted, Arena *a)
 {
     (void)counted;
-    static const char *const words[] = { "V=2048", "d=64", "train_tokens=20000", "valid_tokens=2048", "threads=1",
-                                         "cutoffs=200,1000", NULL };
+    static const char *const words[] = { "V=2048", "d=64", "train_tokens=20000", "valid_tokens=2048",
+                                         "threads=1", "cutoffs=200,1000", NULL };
     Spec *spec = spec_new(a);
     Step *t = arena_get(a, sizeof *t);
     const char *why = spec_set(spec, arena_text(a, "head=%s", b->part));
@@ -202,8 +209,11 @@ static void list(Rec *rec, Arena *a)
     rec_text(rec, "compiler", b->compiler);
     rec_text(rec, "flags", b->flags);
     for (int i = 0; i < BENCHES; i++)
-        if (runs_here(&benches[i])) rec_text(rec, "bench", arena_text(a, "%s %g %d", benches[i].name, benches[i].budget, benches[i].probe));
-    for (int i = 0; heads[i]; i++) rec_text(rec, "quality", arena_text(a, "%s head=%s %s", heads[i]->name, heads[i]->name, small));
+        if (runs_here(&benches[i]))
+            rec_text(rec, "bench", arena_text(a, "%s %g %d", benches[i].name, benches[i].budget,
+                                              benches[i].probe));
+    for (int i = 0; heads[i]; i++)
+        rec_text(rec, "quality", arena_text(a, "%s head=%s %s", heads[i]->name, heads[i]->name, small));
     rec_text(rec, "quality", arena_text(a, "softmax+int8 head=softmax act=int8 quant=absmean %s", small));
 }
 
@@ -235,7 +245,10 @@ static long stolen(int cpu)
     if (cpu < 0) snprintf(name, sizeof name, "cpu ");
     else snprintf(name, sizeof name, "cpu%d ", cpu);
     while (f && fgets(line, sizeof line, f))
-        if (!strncmp(line, name, strlen(name)) && sscanf(line, "%*s %*d %*d %*d %*d %*d %*d %*d %ld", &ticks) == 1) break;
+        if (!strncmp(line, name, strlen(name))) {
+            sscanf(line, "%*s %*d %*d %*d %*d %*d %*d %*d %ld", &ticks);
+            break;
+        }
     if (f) fclose(f);
     return ticks;
 }
@@ -245,7 +258,8 @@ static void pin(int cpu)
     cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET((size_t)cpu, &set);
-    if (sched_setaffinity(0, sizeof set, &set)) die("--cpu %d: expected a core that this process may use", cpu);
+    if (sched_setaffinity(0, sizeof set, &set))
+        die("--cpu %d: expected a core that this process may use", cpu);
 }
 
 static void time_it(const Bench1 *b, const Work *w, long iters, long samples, double delay, int cpu, Rec *rec)
@@ -273,7 +287,8 @@ static double number(const char *option, const char *text, double most)
 {
     char *end;
     const double x = strtod(text, &end);
-    if (end == text || *end || !(x >= 0) || x > most) die("%s %s: expected a number, 0 to %g", option, text, most);
+    if (end == text || *end || !(x >= 0) || x > most)
+        die("%s %s: expected a number, 0 to %g", option, text, most);
     return x;
 }
 
@@ -292,11 +307,14 @@ int regress_sample_main(int argc, char **argv)
         "       eightysix regress-sample count NAME --iters N\n\n"
         "What `eightysix regress` asks of both builds: protocol 1 of harness/regress.h.\n";
     const char *iters = "0", *samples = "5", *delay = "0", *cpu = NULL;
-    const Option options[] = { { "--iters", &iters, NULL }, { "--samples", &samples, NULL }, { "--delay", &delay, NULL },
+    const Option options[] = { { "--iters", &iters, NULL }, { "--samples", &samples, NULL },
+                               { "--delay", &delay, NULL },
                                { "--cpu", &cpu, NULL }, { 0 } };
     const int words = options_read(argc, argv, options, help);
-    const int listing = words == 1 && !strcmp(argv[1], "list"), timing = words == 2 && !strcmp(argv[1], "time");
-    if (!listing && !timing && !(words == 2 && !strcmp(argv[1], "count"))) die("regress-sample: expected list, time NAME or count NAME");
+    const int listing = words == 1 && !strcmp(argv[1], "list");
+    const int timing = words == 2 && !strcmp(argv[1], "time");
+    if (!listing && !timing && !(words == 2 && !strcmp(argv[1], "count")))
+        die("regress-sample: expected list, time NAME or count NAME");
     const long n = (long)number("--iters", iters, 1e12), k = (long)number("--samples", samples, 1e4);
     const double wait = number("--delay", delay, 10);
     FILE *out = fdopen(3, "w");

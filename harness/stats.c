@@ -29,7 +29,8 @@ Interval stats_median(const double *x, int n, double level, Arena *a)
     const double *sorted = sorted_copy(x, n, a);
     int rank = 1;
     while (2 * (rank + 1) <= n && covered(rank + 1, n) >= level) rank++;
-    const Interval i = { .median = gsl_stats_median_from_sorted_data(sorted, 1, (size_t)n), .low = sorted[rank - 1],
+    const Interval i = { .median = gsl_stats_median_from_sorted_data(sorted, 1, (size_t)n),
+                         .low = sorted[rank - 1],
                          .high = sorted[n - rank], .low_rank = rank, .high_rank = n + 1 - rank,
                          .coverage = n > 1 ? covered(rank, n) : 0 };
     arena_reset(a, at);
@@ -45,7 +46,8 @@ double stats_quantile(const double *x, int n, double q, Arena *a)
 }
 
 /* ---- means ---- */
-/* (mean - center) / (standard error) of n draws of x with replacement; draws that are all equal have none, and are drawn again */
+/* (mean - center) / (standard error) of n draws of x with replacement; draws that are all equal have none,
+ * and are drawn again */
 static double draw_t(const double *x, int n, double center, gsl_rng *rng)
 {
     for (;;) {
@@ -85,14 +87,18 @@ Range stats_paired_t(const double *x, const double *y, int n, double level, Aren
     double *d = arena_raw(a, sizeof *d * (size_t)n);
     for (int i = 0; i < n; i++) d[i] = x[i] - y[i];
     const double mean = gsl_stats_mean(d, 1, (size_t)n);
-    const double half = gsl_cdf_tdist_Pinv((1 + level) / 2, n - 1) * gsl_stats_sd_m(d, 1, (size_t)n, mean) / sqrt(n);
+    const double se = gsl_stats_sd_m(d, 1, (size_t)n, mean) / sqrt(n);
+    const double half = gsl_cdf_tdist_Pinv((1 + level) / 2, n - 1) * se;
     arena_reset(a, at);
     return (Range){ mean, mean - half, mean + half };
 }
 
 /* ---- tests ---- */
 /* P(Binomial(n, 1/2) >= k) */
-static double tail(int k, int n) { return k <= 0 ? 1 : k > n ? 0 : gsl_cdf_binomial_Q((unsigned)(k - 1), 0.5, (unsigned)n); }
+static double tail(int k, int n)
+{
+    return k <= 0 ? 1 : k > n ? 0 : gsl_cdf_binomial_Q((unsigned)(k - 1), 0.5, (unsigned)n);
+}
 
 double stats_sign(const double *x, int n, double floor)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The gate. Its decision on a simulated machine whose speed drifts (AR(1), 3 %) and is disturbed to one side; then the
- * command itself with two programs that speak the protocol and invent their times. */
+/* The gate. Its decision on a simulated machine whose speed drifts (AR(1), 3 %) and is disturbed to one side;
+ * then the command itself with two programs that speak the protocol and invent their times. */
 #include "harness/db.h"
 #include "harness/regress.h"
 #include "tests/test.h"
@@ -32,11 +32,13 @@ static double one_round(Machine *m, double shift, Arena *a)
     return gate_shift(ns[0], n[0], ns[1], n[1], a);
 }
 
-typedef struct { int first[4], others[4]; } Tally;       /* verdicts of the case that is shifted, and of the others */
+/* verdicts of the case that is shifted, and of the others */
+typedef struct { int first[4], others[4]; } Tally;
 
 static Tally gates(double keep, double shift, double budget, int n)
 {
-    Machine m = { .keep = keep, .sigma = 0.03, .skew = 0.01, .rng = rng_at(test_seed(), STREAM_CHECK, (uint64_t)(1e4 * keep + 1e6 * shift)) };
+    const uint64_t stream = (uint64_t)(int64_t)(1e4 * keep + 1e6 * shift);
+    Machine m = { .keep = keep, .sigma = 0.03, .skew = 0.01, .rng = rng_at(test_seed(), STREAM_CHECK, stream) };
     Arena a = arena_new(1 << 22);
     Tally t = { { 0 }, { 0 } };
     for (int g = 0; g < n; g++) {
@@ -61,7 +63,8 @@ static Tally gates(double keep, double shift, double budget, int n)
 static void expect_quiet(const int *verdicts, int gates_run)
 {
     if (verdicts[GATE_REGRESSED] * 100 > gates_run || verdicts[GATE_IMPROVED] * 100 > gates_run)
-        fail_msg("%d REGRESSED and %d IMPROVED in %d gates, nothing having changed", verdicts[GATE_REGRESSED], verdicts[GATE_IMPROVED], gates_run);
+        fail_msg("%d REGRESSED and %d IMPROVED in %d gates, nothing having changed", verdicts[GATE_REGRESSED],
+                 verdicts[GATE_IMPROVED], gates_run);
 }
 
 static void false_alarms(void **state)
@@ -83,12 +86,16 @@ static void detection(void **state)
     static const double keeps[] = { 0.9, 0.99 };
     for (int k = 0; k < 2; k++) {
         Tally t = gates(keeps[k], log(1.05), 0.05, GATES);
-        if (t.first[GATE_REGRESSED] < 0.95 * GATES) fail_msg("5 %% slower: %d of %d REGRESSED", t.first[GATE_REGRESSED], GATES);
+        if (t.first[GATE_REGRESSED] < 0.95 * GATES)
+            fail_msg("5 %% slower: %d of %d REGRESSED", t.first[GATE_REGRESSED], GATES);
         expect_quiet(t.others, GATES);
         t = gates(keeps[k], -log(1.05), 0.05, GATES);
-        if (t.first[GATE_IMPROVED] < 0.95 * GATES) fail_msg("5 %% faster: %d of %d IMPROVED", t.first[GATE_IMPROVED], GATES);
-        t = gates(keeps[k], 0.02, 0.05, GATES);      /* at the floor: neither the same nor, but for one in a hundred, REGRESSED */
-        if (t.first[GATE_SAME]) fail_msg("a slowdown of the floor was called SAME %d times", t.first[GATE_SAME]);
+        if (t.first[GATE_IMPROVED] < 0.95 * GATES)
+            fail_msg("5 %% faster: %d of %d IMPROVED", t.first[GATE_IMPROVED], GATES);
+        /* at the floor: neither the same nor, but for one in a hundred, REGRESSED */
+        t = gates(keeps[k], 0.02, 0.05, GATES);
+        if (t.first[GATE_SAME])
+            fail_msg("a slowdown of the floor was called SAME %d times", t.first[GATE_SAME]);
         assert_true(t.first[GATE_REGRESSED] * 100 <= 2 * GATES);
     }
 }
@@ -96,7 +103,8 @@ static void detection(void **state)
 static void no_pass_beyond_budget(void **state)
 {
     (void)state;
-    const Tally t = gates(0.99, 0, 0.021, 30);        /* nothing changed, but less than 2.1 % over the floor cannot be seen */
+    /* nothing changed, but less than 2.1 % over the floor cannot be seen */
+    const Tally t = gates(0.99, 0, 0.021, 30);
     assert_int_equal(t.first[GATE_SAME] + t.others[GATE_SAME], 0);
 }
 
@@ -123,9 +131,9 @@ static void pure(void **state)
 static void codes(void **state)
 {
     (void)state;
-    static const struct { GateTotal t; int code; const char *verdict; } known[] = { { { 0, 0, 0, 0 }, 0, "PASS" },
-        { { 0, 0, 0, 1 }, 3, "UNKNOWN" }, { { 0, 0, 1, 1 }, 1, "REGRESSED" }, { { 0, 1, 1, 0 }, 3, "INVALID" },
-        { { 1, 1, 0, 0 }, 1, "REGRESSED" } };
+    static const struct { GateTotal t; int code; const char *verdict; } known[] = {
+        { { 0, 0, 0, 0 }, 0, "PASS" }, { { 0, 0, 0, 1 }, 3, "UNKNOWN" }, { { 0, 0, 1, 1 }, 1, "REGRESSED" },
+        { { 0, 1, 1, 0 }, 3, "INVALID" }, { { 1, 1, 0, 0 }, 1, "REGRESSED" } };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         assert_int_equal(gate_code(&known[i].t), known[i].code);
         assert_string_equal(gate_verdict(&known[i].t), known[i].verdict);
@@ -161,8 +169,8 @@ static int tear_down(void **state)
     return bad;
 }
 
-/* A program of the protocol: an iteration takes `ns`, times 1 + delay where it heeds --delay, and a little by process; its
- * laws hold or not, its loss is `nll`. */
+/* A program of the protocol: an iteration takes `ns`, times 1 + delay where it heeds --delay, and a little by
+ * process; its laws hold or not, its loss is `nll`. */
 static void invent(Place *p, const char *name, double ns, int heeds, int law, double nll)
 {
     FILE *f = fopen(arena_text(&p->a, "%s/%s", p->dir, name), "w");
@@ -186,10 +194,16 @@ static void invent(Place *p, const char *name, double ns, int heeds, int law, do
 static int regress(Place *p, const char *more)
 {
     unlink(arena_text(&p->a, "%s/out", p->dir));
-    return shell(p, arena_text(&p->a, "%s regress --base ./base --head ./head --rounds 12 --db t.db --markdown r.md --junit r.xml %s", p->binary, more));
+    return shell(p, arena_text(&p->a, "%s regress --base ./base --head ./head --rounds 12 --db t.db --markdown r.md "
+                               "--junit r.xml %s", p->binary, more));
 }
 
-/* how often a file of the place says it */
+static int gate(Place *p, const char *words)
+{
+    return shell(p, arena_text(&p->a, "%s regress %s --no-db", p->binary, words));
+}
+
+/* 1: a file of the place says it */
 static int says(Place *p, const char *file, const char *what)
 {
     return shell(p, arena_text(&p->a, "grep -qF -- '%s' %s", what, file)) == 0;
@@ -205,7 +219,8 @@ static void command(void **state)
     assert_true(says(p, "out", "SAME: both builds run the same code"));
     assert_int_equal(regress(p, "--always --times-only"), 0);
     assert_true(says(p, "out", "PASS:"));
-    assert_true(says(p, "r.md", "| plain/1 |") && says(p, "r.xml", "tests=\"4\" failures=\"0\" errors=\"0\" skipped=\"0\""));
+    assert_true(says(p, "r.md", "| plain/1 |"));
+    assert_true(says(p, "r.xml", "tests=\"4\" failures=\"0\" errors=\"0\" skipped=\"0\""));
     invent(p, "head", 1.06e6, 1, 1, 5);
     assert_int_equal(regress(p, "--times-only"), 1);
     assert_true(says(p, "out", "REGRESSED: head is slower than base"));
@@ -253,9 +268,9 @@ static void refused(void **state)
     if (!p->binary) skip();
     invent(p, "base", 1e6, 1, 1, 5);
     invent(p, "head", 1e6, 1, 1, 5);
-    assert_int_equal(shell(p, arena_text(&p->a, "%s regress --base /bin/true --head ./head --no-db", p->binary)), 2);
+    assert_int_equal(gate(p, "--base /bin/true --head ./head"), 2);
     assert_true(says(p, "out", "/bin/true has no command regress-sample"));
-    assert_int_equal(shell(p, arena_text(&p->a, "%s regress --base no-such-ref --head ./head --no-db", p->binary)), 2);
+    assert_int_equal(gate(p, "--base no-such-ref --head ./head"), 2);
     assert_true(says(p, "out", "no-such-ref: expected a commit"));
     assert_int_equal(regress(p, "--always --filter nothing"), 2);
     assert_int_equal(regress(p, "--rounds many"), 2);
@@ -280,7 +295,8 @@ static void records(void **state)
     if (!p->binary) skip();
     invent(p, "base", 1e6, 1, 1, 5);
     for (int i = 0; i < 16; i++) {
-        invent(p, "head", (i < 8 ? 1 : 1.015) * 1e6 + i + 1, 1, 1, 5);      /* + i + 1: always another program */
+        /* + i + 1: always another program */
+        invent(p, "head", (i < 8 ? 1 : 1.015) * 1e6 + i + 1, 1, 1, 5);
         assert_int_equal(regress(p, "--times-only --filter plain"), 0);
     }
     assert_true(says(p, "out", "history of 16 runs against this base: plain/1 went from"));
@@ -304,27 +320,28 @@ static void commits(void **state)
     if (system("git --version > /dev/null 2>&1")) skip();
     invent(p, "fake", 1e6, 1, 1, 5);
     const char *commit = "git -c user.name=t -c user.email=t@t -c commit.gpgsign=false commit -q -a -m c";
-    assert_int_equal(shell(p, "git init -q . && printf 'build/eightysix: fake\\n\\tmkdir -p build && cp fake build/eightysix\\n' > Makefile && "
-                              "git add Makefile fake"), 0);
+    assert_int_equal(shell(p, "git init -q . && git add fake && printf 'build/eightysix: fake\\n\\tmkdir -p build && "
+                              "cp fake build/eightysix\\n' > Makefile && git add Makefile"), 0);
     assert_int_equal(shell(p, commit), 0);
     invent(p, "fake", 1.07e6, 1, 1, 5);
     assert_int_equal(shell(p, commit), 0);
-    assert_int_equal(shell(p, arena_text(&p->a, "%s regress --base HEAD~1 --head HEAD --rounds 12 --times-only --no-db", p->binary)), 1);
+    assert_int_equal(gate(p, "--base HEAD~1 --head HEAD --rounds 12 --times-only"), 1);
     assert_true(says(p, "out", "HEAD~1 ("));
-    assert_int_equal(shell(p, "test ! -e build/regress/base && test ! -e build/regress/head && test $(git worktree list | wc -l) = 1"), 0);
+    assert_int_equal(shell(p, "test ! -e build/regress/base && test ! -e build/regress/head && "
+                              "test $(git worktree list | wc -l) = 1"), 0);
     assert_int_equal(shell(p, "printf 'build/eightysix:\\n\\tfalse\\n' > Makefile"), 0);
     assert_int_equal(shell(p, commit), 0);
-    assert_int_equal(shell(p, arena_text(&p->a, "%s regress --base HEAD~1 --head HEAD --no-db", p->binary)), 2);
+    assert_int_equal(gate(p, "--base HEAD~1 --head HEAD"), 2);
     assert_true(says(p, "out", "HEAD: make:"));
     assert_int_equal(shell(p, "test ! -e build/regress/base && test ! -e build/regress/head"), 0);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(false_alarms), cmocka_unit_test(detection), cmocka_unit_test(no_pass_beyond_budget),
-        cmocka_unit_test(pure), cmocka_unit_test(codes), cmocka_unit_test_setup_teardown(command, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(invalid, set_up, tear_down), cmocka_unit_test_setup_teardown(faster_but_wrong, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(refused, set_up, tear_down), cmocka_unit_test_setup_teardown(records, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(commits, set_up, tear_down) };
+#define PLACED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(false_alarms), cmocka_unit_test(detection), cmocka_unit_test(no_pass_beyond_budget),
+        cmocka_unit_test(pure), cmocka_unit_test(codes), PLACED(command), PLACED(invalid), PLACED(faster_but_wrong),
+        PLACED(refused), PLACED(records), PLACED(commits) };
     return cmocka_run_group_tests_name("regress", tests, NULL, NULL);
 }

@@ -1,23 +1,29 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Statistics against published values, and the coverage of every interval by simulation: on skewed samples, and on pairs of
- * a machine whose speed drifts (AR(1)), within 1 % of what they say. */
+/* Statistics against published values, and the coverage of every interval by simulation: on skewed samples,
+ * and on pairs of a machine whose speed drifts (AR(1)), within 1 % of what they say. */
 #include "harness/stats.h"
 #include "tests/test.h"
 #include <math.h>
 #include <string.h>
 
-#define near(x, y, most) do { if (!(fabs((x) - (y)) <= (most))) fail_msg("%s is %.10g, expected %.10g", #x, (double)(x), (double)(y)); } while (0)
+static void is_near(const char *what, double x, double y, double most)
+{
+    if (!(fabs(x - y) <= most)) fail_msg("%s is %.10g, expected %.10g", what, x, y);
+}
+#define near(x, y, most) is_near(#x, x, y, most)
 
 static void known_ranks(void **state)
 {
     (void)state;
-    static const struct { int n, low; double coverage; } known[] = { { 5, 1, 0.9375 }, { 6, 1, 0.96875 }, { 10, 2, 0.978515625 },
-        { 15, 4, 0.96484375 }, { 20, 6, 0.958610534668 }, { 1, 1, 0 } };
+    static const struct { int n, low; double coverage; } known[] = {
+        { 5, 1, 0.9375 }, { 6, 1, 0.96875 }, { 10, 2, 0.978515625 }, { 15, 4, 0.96484375 },
+        { 20, 6, 0.958610534668 }, { 1, 1, 0 } };
     Arena a = arena_new(1 << 20);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         double x[20];
         const int n = known[i].n;
-        for (int k = 0; k < n; k++) x[k] = (k * 7 + 3) % n + 1;      /* 1..n out of order, 7 being prime to them */
+        /* 1..n out of order, 7 being prime to them */
+        for (int k = 0; k < n; k++) x[k] = (k * 7 + 3) % n + 1;
         const Interval v = stats_median(x, n, 0.95, &a);
         assert_int_equal(v.low_rank, known[i].low);
         assert_int_equal(v.high_rank, n + 1 - known[i].low);
@@ -57,11 +63,13 @@ static void known_tests(void **state)
 static void nile(void **state)
 {
     (void)state;
-    static const double flow[] = { 1120, 1160, 963, 1210, 1160, 1160, 813, 1230, 1370, 1140, 995, 935, 1110, 994, 1020, 960, 1180, 799,
-        958, 1140, 1100, 1210, 1150, 1250, 1260, 1220, 1030, 1100, 774, 840, 874, 694, 940, 833, 701, 916, 692, 1020, 1050, 969, 831, 726,
-        456, 824, 702, 1120, 1100, 832, 764, 821, 768, 845, 864, 862, 698, 845, 744, 796, 1040, 759, 781, 865, 845, 944, 984, 897, 822,
-        1010, 771, 676, 649, 846, 812, 742, 801, 1040, 860, 874, 848, 890, 744, 749, 838, 1050, 918, 986, 797, 923, 975, 815, 1020, 906,
-        901, 1170, 912, 746, 919, 718, 714, 740 };
+    static const double flow[] = {
+        1120, 1160, 963, 1210, 1160, 1160, 813, 1230, 1370, 1140, 995, 935, 1110, 994, 1020, 960, 1180,
+        799, 958, 1140, 1100, 1210, 1150, 1250, 1260, 1220, 1030, 1100, 774, 840, 874, 694, 940, 833,
+        701, 916, 692, 1020, 1050, 969, 831, 726, 456, 824, 702, 1120, 1100, 832, 764, 821, 768, 845,
+        864, 862, 698, 845, 744, 796, 1040, 759, 781, 865, 845, 944, 984, 897, 822, 1010, 771, 676, 649,
+        846, 812, 742, 801, 1040, 860, 874, 848, 890, 744, 749, 838, 1050, 918, 986, 797, 923, 975, 815,
+        1020, 906, 901, 1170, 912, 746, 919, 718, 714, 740 };
     Arena a = arena_new(1 << 20);
     assert_int_equal(sizeof flow / sizeof *flow, 100);
     const Change c = stats_change(flow, 100, &a);
@@ -93,7 +101,8 @@ static void draw(Kind kind, double *x, double *y, int n, double *mean, double *m
         else x[i] = -log(1 - rng_uniform(rng));
         if (kind == SKEWED_PAIRS) y[i] = -log(1 - rng_uniform(rng));
         if (kind != DRIFTING_PAIRS) continue;
-        for (int b = 0; b < 4; b++) {        /* ABBA or BAAB of a speed that drifts, 3 %, and skewed noise, 2 % */
+        /* ABBA or BAAB of a speed that drifts, 3 %, and skewed noise, 2 % */
+        for (int b = 0; b < 4; b++) {
             drift = 0.95 * drift + sqrt(1 - 0.95 * 0.95) * 0.03 * rng_normal(rng);
             block[b] = drift - 0.02 * log(1 - rng_uniform(rng));
         }
@@ -126,14 +135,16 @@ static void covers(int method, Kind kind, int n, int tries)
         inside += r.low <= mean && mean <= r.high;
     }
     const double is = (double)inside / tries;
-    if (fabs(is - says) > 0.01 || says < 0.95) fail_msg("method %d, law %d, n %d covers %.4f, says %.4f", method, (int)kind, n, is, says);
+    if (fabs(is - says) > 0.01 || says < 0.95)
+        fail_msg("method %d, law %d, n %d covers %.4f, says %.4f", method, (int)kind, n, is, says);
     arena_drop(&a);
 }
 
 static void coverage_of_medians(void **state)
 {
     (void)state;
-    for (Kind kind = EXPONENTIAL; kind <= DRIFTING_PAIRS; kind++) covers(METHOD_MEDIAN, kind, 15, 20000), covers(METHOD_MEDIAN, kind, 40, 20000);
+    for (Kind kind = EXPONENTIAL; kind <= DRIFTING_PAIRS; kind++)
+        covers(METHOD_MEDIAN, kind, 15, 20000), covers(METHOD_MEDIAN, kind, 40, 20000);
 }
 
 static void coverage_of_means(void **state)
@@ -172,7 +183,8 @@ static void detectable(void **state)
 static void dan_wood(void **state)
 {
     (void)state;
-    static const double x[] = { 1.309, 1.471, 1.490, 1.565, 1.611, 1.680 }, y[] = { 2.138, 3.421, 3.597, 4.340, 4.882, 5.660 };
+    static const double x[] = { 1.309, 1.471, 1.490, 1.565, 1.611, 1.680 };
+    static const double y[] = { 2.138, 3.421, 3.597, 4.340, 4.882, 5.660 };
     Arena a = arena_new(1 << 20);
     Fit f;
     holds(stats_fit(&f, FIT_POWER, 0, x, y, 6, 0.95, &a));
@@ -219,7 +231,8 @@ static void coverage_of_curves(FitModel model, int relative, double a, double b,
     }
     for (int k = 0; k < (model == FIT_POWER ? 2 : 3); k++)
         if (fabs((double)inside[k] / TRIES - 0.95) > 0.01)
-            fail_msg("model %d, relative %d, parameter %d: covers %.4f", (int)model, relative, k, (double)inside[k] / TRIES);
+            fail_msg("model %d, relative %d, parameter %d: covers %.4f", (int)model, relative, k,
+                     (double)inside[k] / TRIES);
     arena_drop(&arena);
 }
 
@@ -235,7 +248,8 @@ static void curves(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(known_ranks), cmocka_unit_test(known_tests), cmocka_unit_test(nile),
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(known_ranks), cmocka_unit_test(known_tests), cmocka_unit_test(nile),
         cmocka_unit_test(coverage_of_medians), cmocka_unit_test(coverage_of_means), cmocka_unit_test(detectable),
         cmocka_unit_test(dan_wood), cmocka_unit_test(refused_fits), cmocka_unit_test(curves) };
     return cmocka_run_group_tests(tests, NULL, NULL);
