@@ -129,8 +129,14 @@ static void choose(Run *r)
         r->quality[r->qualities] = head->quality[i];
         r->quality_words[r->qualities++] = k < 0 ? head->words[i] : base->words[k];
     }
+    for (int i = 0; i < base->qualities; i++)
+        if (index_of(head->quality, head->qualities, base->quality[i]) < 0)
+            gate_note(g, arena_text(a, "%s: its quality is gone from head, not compared", base->quality[i]));
     regfree(&re);
     if (!g->benches) die("--filter %s: no benchmark that both builds have has such a name", filter);
+    int probes = 0;
+    for (int i = 0; i < g->benches; i++) probes += g->bench[i].probe;
+    if (!probes) g->bench[0].probe = 1;      /* no run without its proof, whatever the filter */
     if (strcmp(g->base->compiler, g->head->compiler))
         gate_note(g, "compilers differ: the comparison includes that");
     if (strcmp(g->base->flags, g->head->flags)) gate_note(g, "compiler flags differ: the change includes that");
