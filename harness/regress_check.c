@@ -106,7 +106,9 @@ static double count(const GateBuild *b, const char *bench, long iters, const cha
     const GateRun r = gate_run(words, COUNT_LIMIT_S, NULL, NULL, a);
     const char *s = strstr(r.said, "Collected :");
     const double n = s ? strtod(s + strlen("Collected :"), NULL) : 0;
+    const char *own = strstr(r.said, "eightysix: ");      /* valgrind has the last word, the program the reason */
     *why = ok(&r) && n > 0 ? NULL : ok(&r) ? "callgrind counted nothing" : r.error;
+    if (*why && own) *why = arena_text(a, "%.*s", (int)strcspn(own, "\n"), own);
     return *why ? NAN : n;
 }
 
