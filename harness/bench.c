@@ -51,6 +51,7 @@ struct Bench {
     int         n, position, shown, broken, header;
     double      peak[MOST_PEAKS][BENCH_THREADS + 1];
     int         probed[MOST_PEAKS][BENCH_THREADS + 1], groups;      /* the group of the last probe, from 1; groups done */
+    int         times[MOST_PEAKS][BENCH_THREADS + 1];               /* it was probed */
     const Host *host;
     Db         *db;
     long        run;
@@ -58,7 +59,7 @@ struct Bench {
 };
 
 static const struct { const char *name; void (*run)(Bench *); const char *filter; } kinds[] = {
-    { "kernels", bench_kernels, "_(avx512|avx2|neon|neon_dot|dnnl|openblas)/(1024x1024|2560x2560)/n(1|512)/t[0-9]+(/cold)?$" },
+    { "kernels", bench_kernels, "(_(avx512|avx2|neon|neon_dot|dnnl|openblas)|read)/(1024x1024|2560x2560)/n(1|512)/t[0-9]+(/cold)?$" },
     { "heads",   bench_heads,   "/n512/" },
     { "ops",     bench_ops,     "." },
     { "machine", bench_machine, "." } };
@@ -129,8 +130,9 @@ double bench_peak(Bench *b, const char *name, int threads)
         if (strcmp(probes[i].name, name)) continue;
         double *peak = &b->peak[i][threads];
         if (b->probed[i][threads] > b->groups || !probe_runs_here(&probes[i])) return *peak;
-        const double now = machine_probe(&probes[i], threads);      /* once in every group: noise only ever lowers it */
-        if (now > *peak) *peak = now;
+        const double now = machine_probe(&probes[i], threads);      /* once in every group */
+        const int bytes = !strcmp(probes[i].unit, "B/s"), k = b->times[i][threads]++;
+        *peak = bytes ? (*peak * k + now) / (k + 1) : now > *peak ? now : *peak;
         b->probed[i][threads] = b->groups + 1;
         return *peak;
     }
@@ -191,7 +193,7 @@ static void rounds(Bench *b)
     }
 }
 
-static double percent(const BenchCell *c) { return c->limit_ns > 0 ? 100 * c->limit_ns / c->time.median : NAN; }
+static double percent(const BenchCell *c) { return c->limit_ns > 0 && !c->reads ? 100 * c->limit_ns / c->time.median : NAN; }
 
 static const char *human(char *out, size_t size, double ns)
 {
@@ -213,7 +215,8 @@ static void show_row(Bench *b, const BenchCell *c)
     if (c->ops > 0) snprintf(rate, sizeof rate, "%9.1f [%8.1f,%8.1f]", c->ops / c->time.median, c->ops / c->time.high, c->ops / c->time.low);
     else snprintf(rate, sizeof rate, "%9s [%s]", "", human(low, sizeof low, c->time.high - c->time.low));
     if (c->bytes > 0) snprintf(bytes, sizeof bytes, "%.1f", c->bytes / c->time.median);
-    if (c->limit) snprintf(limit, sizeof limit, "%4.0f %% %s", percent(c), c->limit);
+    if (c->reads) snprintf(limit, sizeof limit, "       %s", c->limit);
+    else if (c->limit) snprintf(limit, sizeof limit, "%4.0f %% %s", percent(c), c->limit);
     if (c->per > 0) snprintf(more, sizeof more, "%.2f us a position, %.0f MB", c->time.median / c->per / 1e3, c->memory / 1e6);
     printf("%-40s %10s %-30s %8s  %s%s\n", c->name, human(time, sizeof time, c->time.median), rate, bytes, limit, more);
 }
@@ -265,12 +268,25 @@ static int by_time(const void *x, const void *y)
     return (a->time.median > c->time.median) - (a->time.median < c->time.median);
 }
 
+/* Memory is shared with whoever else is on the machine: its limit is what the group's reader found between their rounds */
+static void limits_by_reader(Bench *b)
+{
+    const BenchCell *reader = NULL;
+    for (int i = 0; i < b->n; i++)
+        if (b->cell[i]->reads) reader = b->cell[i];
+    for (int i = 0; i < b->n && reader; i++) {
+        BenchCell *c = b->cell[i];
+        if (c->read > 0) bench_limit(c, c->compute, c->compute_ns, reader->limit, c->read * reader->time.median / reader->bytes);
+    }
+}
+
 void bench_group(Bench *b)
 {
     choose_iterations(b);
     rounds(b);
     for (int i = 0; i < b->n; i++)
         if (!b->cell[i]->broken) b->cell[i]->time = stats_median(b->cell[i]->ns, b->cell[i]->samples, LEVEL, &b->group);
+    limits_by_reader(b);
     qsort(b->cell, (size_t)b->n, sizeof *b->cell, by_time);
     for (int i = 0; i < b->n; i++) {
         if (b->plan.json) show_json(b->cell[i]);

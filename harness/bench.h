@@ -20,6 +20,9 @@ typedef struct BenchCell {
     double      ops, bytes;      /* of one iteration; 0: none to speak of */
     const char *limit;           /* what binds it: a name of probe.h; NULL: unknown */
     double      limit_ns;        /* the least time of one iteration by that */
+    double      compute_ns, read;/* of it by operations alone; bytes it must read, where the group has a cell that only reads: */
+    int         reads;           /* 1: this one, of `bytes` */
+    const char *compute;
     const char *broken;          /* what its check said; NULL: right */
     int         idle;            /* 1: it has no say in the number of iterations (noop) */
     double      prepare_ns;      /* of it, the time of prepare alone; 0: none */
@@ -48,15 +51,16 @@ BenchCell *bench_cell (Bench *, const char *name, GbenchWork *, void *ctx);
 void       bench_group(Bench *);                /* calibrates, runs the rounds, shows and records; a new group begins */
 void       bench_skip (Bench *, const char *what, const char *why);       /* says that this cannot run here */
 
-/* What the machine gives with so many threads at once: units a second, the most of the probes of this run, one for every
- * group that asks; 0: not on this CPU. */
+/* What the machine gives with so many threads at once, units a second, probed in every group that asks: of operations the
+ * most, of bytes the mean of this run's probes; 0: not on this CPU. */
 double     bench_peak (Bench *, const char *probe, int threads);
 const char *bench_level(Bench *, double bytes);                            /* "read_l2": the level that holds so much */
 /* The binding one of a time by operations and a time by bytes; either may be 0 for unknown. */
 void       bench_limit(BenchCell *, const char *compute, double compute_ns, const char *memory, double memory_ns);
 double     bench_time (GbenchWork *, void *ctx, double seconds, long *iters);   /* ns per iteration, by the clock, for about so long */
 
-/* Units a second of a probe on so many threads at once: the best of a few samples, so that no limit is too low. */
+/* Units a second of a probe on so many threads at once. Of operations the best of a few samples, so that no limit is too
+ * low; of bytes, which one core alone does not decide, their median, as of what is compared with it. */
 double     machine_probe(const Probe *, int threads);
 
 /* The kinds. Each adds its groups one after the other. */

@@ -48,6 +48,7 @@ typedef struct {
     char    *weight, *room;           /* copies of the weight, one after the other; prepared activations */
     size_t   size, each;              /* of a copy; of a thread's room */
     long     copies, at;
+    const Probe *reader;              /* of run_read */
     int32_t *co;                      /* (rows) -128 sum of the weight's row, of dense8 */
     int32_t *y;                       /* (n, rows); of a dense product: float */
 } Job;
@@ -119,6 +120,19 @@ static void run_dense8(void *ctx, long iters)
     }
 }
 
+/* the bytes of a packed weight of two bits and nothing else: every thread reads its part */
+static void run_read(void *ctx, long iters)
+{
+    Job *j = ctx;
+    const int threads = j->s->threads;
+    const size_t each = j->each;
+    for (; iters > 0; iters--) {
+        char *at = j->weight + j->size * (size_t)(j->at++ % j->copies);
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+        for (int t = 0; t < threads; t++) j->reader->work(1, at + each * (size_t)t, each);
+    }
+}
+
 /* ---- checks ---- */
 /* Against the definition: all of y, or so many random ones. Poisoned first, so what is not written shows. */
 static const char *check(Job *j, GbenchWork *run, uint64_t seed, Arena *a)
@@ -180,6 +194,7 @@ static void limit(Bench *b, BenchCell *c, const Job *j, int cold)
         const double each = (s->n == 1 ? costs[i].single : costs[i].large) * (costs[i].per_bit ? j->bits : 1);
         if (rate > 0) ns = weights * s->n * each / rate * 1e9;
     }
+    c->compute = compute, c->compute_ns = ns, c->read = read;
     bench_limit(c, compute, ns, level, bandwidth > 0 ? read / bandwidth * 1e9 : 0);
 }
 
@@ -300,16 +315,37 @@ static void add_provider(Bench *b, Shape *s, int at, int i, int thread, int cold
     }
 }
 
-static void one_group(Bench *b, int shape, int batch, int thread, Parts *parts)
+/* read/<rows>x<cols>/n1/t<threads>[/cold]: what binds a product of one row, measured between its rounds */
+static void add_reader(Bench *b, Shape *s, int cold)
+{
+    const double weights = (double)s->rows * s->cols;
+    const size_t each = (size_t)(weights / 4 / s->threads) / PROBE_BLOCK * PROBE_BLOCK;
+    const char *name = cell_name("", "read", s, 8, cold, bench_arena(b));
+    if (s->n > 1 || !each || !bench_wants(b, name)) return;
+    Arena *a = bench_arena(b);
+    Job *j = arena_get(a, sizeof *j);
+    *j = (Job){ .s = s, .each = each, .size = each * (size_t)s->threads };
+    const char *level = cold ? "read_dram" : bench_level(b, (double)each);
+    for (int i = 0; probes[i].name; i++)
+        if (!strcmp(probes[i].name, level)) j->reader = &probes[i];
+    if (!probe_runs_here(j->reader)) return;
+    fill_copies(j, cold, a);
+    memset(j->weight, 1, j->size * (size_t)j->copies);
+    BenchCell *c = bench_cell(b, name, run_read, j);
+    c->bytes = (double)j->size;
+    c->limit = level;
+    c->reads = 1;
+}
+
+static void one_group(Bench *b, int shape, int batch, int thread, int cold, Parts *parts)
 {
     const BenchPlan *p = bench_plan(b);
     Shape *s = arena_get(bench_arena(b), sizeof *s);
     *s = (Shape){ .rows = shapes[shape].rows, .cols = shapes[shape].cols, .n = batches[batch], .threads = p->threads[thread] };
     const int at = (shape * BATCHES + batch) * BENCH_THREADS + thread;
-    for (int cold = 0; cold <= (p->cold && s->n == 1); cold++) {
-        for (int i = 0; p->kernels[i]; i++) add_kernel(b, s, at, i, cold, parts);
-        for (int i = 0; gemm_providers[i].name; i++) add_provider(b, s, at, i, thread, cold, parts);
-    }
+    for (int i = 0; p->kernels[i]; i++) add_kernel(b, s, at, i, cold, parts);
+    for (int i = 0; gemm_providers[i].name; i++) add_provider(b, s, at, i, thread, cold, parts);
+    add_reader(b, s, cold);
     bench_group(b);
 }
 
@@ -326,5 +362,6 @@ void bench_kernels(Bench *b)
             for (int t = 0; t < p->n_threads; t++) bench_peak(b, probes[i].name, p->threads[t]);
     for (int shape = 0; shape < SHAPES; shape++)
         for (int batch = 0; batch < BATCHES; batch++)
-            for (int t = 0; t < p->n_threads; t++) one_group(b, shape, batch, t, parts);
+            for (int t = 0; t < p->n_threads; t++)
+                for (int cold = 0; cold <= (p->cold && batches[batch] == 1); cold++) one_group(b, shape, batch, t, cold, parts);
 }

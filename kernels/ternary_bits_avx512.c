@@ -167,6 +167,9 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
         for (size_t p = 0; p < planes; p += TILE) {
             _Alignas(64) int32_t ones[TILE][ROWS];
             const size_t m = planes - p < TILE ? planes - p : TILE;
+            for (size_t t = p / (size_t)act_bits; t * (size_t)act_bits < p + m; t++)      /* y is often in no cache */
+                for (int l = 0; l < ROWS + 15; l += 15)
+                    _mm_prefetch((const char *)(y + r + t * (size_t)rows + (l < ROWS ? l : ROWS - 1)), _MM_HINT_T0);
             tile[m - 1](ones, block + ROWS, (const uint32_t *)scratch + p * steps, steps);
             fold(y + r, (size_t)rows, lanes, (const int32_t *)block, ones, p, m, act_bits);
         }
