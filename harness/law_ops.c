@@ -19,7 +19,7 @@ static Var add(const Case *c)     { return op_add(c->t, c->in[0], c->in[1]); }
 static Var mul(const Case *c)     { return op_mul(c->t, c->in[0], c->in[1]); }
 static Var sigmoid(const Case *c) { return op_sigmoid(c->t, c->in[0]); }
 static Var silu(const Case *c)    { return op_silu(c->t, c->in[0]); }
-static Var relu2(const Case *c)   { return op_relu2_mul(c->t, c->in[0], c->in[1]); }
+static Var relu2(const Case *c)   { return op_relu2_mul(c->t, c->in[0], c->in[1], 0); }
 static Var conv(const Case *c)
 {
     return op_gated_conv(c->t, c->in[0], c->in[1], c->p[0], c->p[1], B, GROUPS, TAPS, 5, NULL, NULL);

@@ -120,7 +120,7 @@ static Var mixer(const Flash *m, Tape *t, Var x, int B, float **past, int rec)
 static Var glu(const Flash *m, Tape *t, Var x)
 {
     Var gate = op_linear(t, x, m->gate, 1), up = op_linear(t, x, m->up, 1);
-    return op_linear(t, op_relu2_mul(t, gate, up), m->down, 1);
+    return op_linear(t, op_relu2_mul(t, gate, up, 1), m->down, 1);
 }
 
 static Var named(Tape *t, int rec, const char *what, Var x)

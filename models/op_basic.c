@@ -181,11 +181,19 @@ static void relu2_back(Tape *t, void *ctx)
     grad_done(t, o->y);
 }
 
-Var op_relu2_mul(Tape *t, Var g, Var u)
+Var op_relu2_mul(Tape *t, Var g, Var u, int to_linear)
 {
+    const F32 *f = t->exec->f;
+    const long d = g.cols;
     CHECK(g.rows == u.rows && g.cols == u.cols);
     Var y = tape_var(t, g.rows, g.cols, NULL);
-    SHARED(size(g), t->exec->f->relu2_mul(y.v + lo, g.v + lo, u.v + lo, hi - lo));
+    const Quant *quant = to_linear && t->int8 ? quant_room(t, y) : NULL;
+    SHARED(g.rows,
+        if (!quant) f->relu2_mul(y.v + lo * d, g.v + lo * d, u.v + lo * d, (hi - lo) * d);
+        for (long i = lo * d, r = lo; quant && r < hi; r++, i += d) {
+            f->relu2_mul(y.v + i, g.v + i, u.v + i, d);
+            f->quant_rows(quant->q + i, quant->inv + r, y.v + i, 1, (int)d, t->act_bits);
+        });
     if (t->recording) *(Operands *)tape_note(t, relu2_back, sizeof(Operands)) = (Operands){ y, g, u };
     return y;
 }
