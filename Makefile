@@ -2,6 +2,7 @@
 # make            build/eightysix            make test     everything under ASan+UBSan, NEON under qemu
 # make sweep      the main job: a database    make lint     the include rules, the naming rules
 #                 of runs and its figures     make figures  results/*.csv and results/figures/* from the database
+# make bench      the kernels and their figures
 # make regress    BASE=HEAD~1 HEAD=HEAD: is head slower or worse than base?
 # make deps       installs what is missing    make clean
 # A fresh Debian machine needs make, a C compiler, and nothing else.
@@ -123,6 +124,13 @@ regress: $(OUT)/eightysix
 	@mkdir -p results
 	$(OUT)/eightysix regress --base $(BASE) --head $(HEAD) --markdown results/regress.md --junit results/regress.xml $(REGRESS)
 
+# every kernel beside the peaks and the dense products, about ten minutes of a quiet machine
+BENCHED = ((i2|t5|lut|bits)_(avx512|avx2|neon|neon_dot)|i2_scalar|read|(sgemm|u8s8)_(dnnl|openblas))
+bench: $(OUT)/eightysix
+	$(OUT)/eightysix bench kernels --cold --threads $$(nproc) --filter \
+	  '$(BENCHED)/((683x256|2560x2560)/n(1|8|32|128|512|2048)|(4096x4096|11008x4096)/n1|(256x683|1024x1024)/n512|4096x4096/n512/t[0-9]+/b)|ref/(683x256|256x683|1024x1024)/n(1|8|32|512)/'
+	$(OUT)/eightysix plot kernels && $(OUT)/eightysix plot roofline
+
 deps:
 	@rm -f $(OUT)/deps.ok; $(MAKE) $(OUT)/deps.ok
 $(OUT)/deps.ok:
@@ -138,5 +146,5 @@ clean:
 	rm -rf build
 FORCE:
 .SECONDARY:
-.PHONY: all deps test run-tests run-arm lint sweep figures regress clean FORCE
+.PHONY: all deps test run-tests run-arm lint sweep figures bench regress clean FORCE
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
