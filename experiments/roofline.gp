@@ -14,12 +14,11 @@ y_high = STATS_max
 stats data using (column('is_peak') == 1 ? NaN : column('ops_per_byte')) nooutput
 x_low = 0.25; x_high = 2 * STATS_max
 # roofs: 0 where this CPU has none
-roof(p) = (found = 0.0, p)
 array probe[9] = ['int8_vnni512', 'int8_maddubs256', 'f32_fma512', 'f32_fma256', 'f32_fma_neon', 'read_dram', 'read_l3', 'read_l2', 'read_l1']
 array rate[9]
 do for [i = 1:9] {
     rate[i] = 0.0
-    stats data using (column('is_peak') == 1 && strcol('label') eq probe[i] ? (rate[i] = column('gops')) : NaN) nooutput
+    stats data using (column('is_peak') == 1 && strcol('label') eq probe[i] ? (rate[i] = column('gops')) : 0) nooutput
 }
 fast = rate[1] > 0 ? rate[1] : rate[2] > 0 ? rate[2] : rate[5]
 unset key
@@ -28,11 +27,11 @@ set tics nomirror out scale 0.5 font ',8' tc rgb black
 set logscale xy
 set xrange [x_low:x_high]
 set yrange [1:fast * 2.2]
-set lmargin at screen 0.075; set rmargin at screen 0.80; set bmargin at screen 0.46 / H; set tmargin at screen 1 - 0.36 / H
+set lmargin at screen 0.085; set rmargin at screen 0.79; set bmargin at screen 0.46 / H; set tmargin at screen 1 - 0.36 / H
 set title sprintf('Roofline of the products with W 2560x2560 and 4096x4096 (%s, %d threads)', cpu_name(cpu), threads) font ',9' offset 0, -0.4
 set xlabel 'operations per byte of weights read (2 n per weight)' offset 0, 0.6 font ',8'
-set ylabel 'GOP/s' offset 1.5, 0 font ',8'
-paint(s) = strstrt(s, 'i2_avx512') || strstrt(s, 'i2_neon') ? vermillion : strstrt(s, 'i2_') ? orange : strstrt(s, 't5_') ? purple \
+set ylabel 'GOP/s' offset 0.8, 0 font ',8'
+paint(s) = strstrt(s, 'i2_avx512') || strstrt(s, 'i2_neon') ? vermillion : strstrt(s, 'i2_scalar') ? 0xA6761D : strstrt(s, 'i2_') ? orange : strstrt(s, 't5_') ? purple \
          : strstrt(s, 'bits_') ? green : strstrt(s, 'lut_') ? sky : strstrt(s, 'sgemm_dnnl') ? black : strstrt(s, 'sgemm') ? dark : grey
 do for [i = 1:5] {
     if (rate[i] > 0) {
@@ -53,10 +52,10 @@ do for [i = 1:names] {
     set label name[i] at screen 0.835, screen 0.88 - 0.052 * i left font ',8' tc rgb paint(name[i])
     set object circle at screen 0.82, screen 0.88 - 0.052 * i size screen 0.005 fc rgb paint(name[i]) fs solid noborder
 }
-set label 'filled: weights from memory' at screen 0.815, screen 0.20 left font ',7'
+set label 'filled: from memory' at screen 0.815, screen 0.20 left font ',7'
 set label 'open: from a cache' at screen 0.815, screen 0.16 left font ',7'
-set label 'n = 1, 8, 32, 128, 512 ...' at screen 0.815, screen 0.12 left font ',7'
+set label 'n = 1, 8, 32, 128, ...' at screen 0.815, screen 0.12 left font ',7'
 plot for [i = 1:names] data using (column('is_peak') == 0 && column('cold') == 0 && strcol('label') eq name[i] ? column('ops_per_byte') : NaN):'gops' \
-         with points pt 6 ps 0.55 lw 1.2 lc rgb paint(name[i]), \
+         with points pt 6 ps 0.9 lw 0.9 lc rgb paint(name[i]), \
      for [i = 1:names] data using (column('is_peak') == 0 && column('cold') == 1 && strcol('label') eq name[i] ? column('ops_per_byte') : NaN):'gops' \
-         with points pt 7 ps 0.65 lc rgb paint(name[i])
+         with points pt 7 ps 0.8 lc rgb paint(name[i])
