@@ -263,6 +263,15 @@ static void check_kernel(const Session *s)
     arena_drop(&a);
 }
 
+/* A branch of a stable phase whose decay would have begun before it is no branch. */
+static void check_branch(const Session *s, const char *from, const Budget *budget)
+{
+    const double done = progress_of(s, budget), stable = 1 - spec_num(s->spec, "decay");
+    if (!from || strcmp(from, spec_str(s->spec, "from")) || !spec_is(s->spec, "schedule", "wsd") || done <= stable) return;
+    die("from=%s: its %ld steps are %.0f %% of budget=%s; expected at most the %.0f %% before the decay", from, s->step,
+        100 * done, spec_str(s->spec, "budget"), 100 * stable);
+}
+
 typedef struct { const Session *s; Rec *rec; } Teller;
 static void say(void *ctx, const char *name, double value)
 {
@@ -279,6 +288,7 @@ void run_cell(const Spec *spec, Rec *rec)
     tape_laps(s->tape, linear_lap, &t.laps);
     check_kernel(s);
     if (from && (why = checkpoint_load(s, from))) die("%s", why);
+    check_branch(s, from, &budget);
     describe(s, rec);
     const long first_step = s->step;
     long evaluated = periods(s, &evals), saved = periods(s, &saves), last_eval = -1, tokens0 = s->tokens, supervised0 = s->supervised;
