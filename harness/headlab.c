@@ -265,7 +265,6 @@ static void record_end(const Lab *l, long run, const Fit *f)
         record_number(l, run, "decile.unigram", g, l->unigram.nll[g]);
         record_number(l, run, "decile.bigram", g, l->bigram.nll[g]);
     }
-    record_number(l, run, "nll", f->steps, f->anatomy.nll[0]);
     record_number(l, run, "unigram", f->steps, l->unigram.nll[0]);
     if (f->steps) record_number(l, run, "loss", f->steps, f->loss);
     record_number(l, run, "steps", f->steps, (double)f->steps);

@@ -28,6 +28,12 @@ static Plan plan_of(const Spec *s, long step)
     return p;
 }
 
+static int supervised_of(const Spec *s, int n)
+{
+    const int part = (int)lround(spec_num(s, "fraction") * n);
+    return part < 1 ? 1 : part > n ? n : part;
+}
+
 static int ascending(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
 
 /* k of n positions, drawn without replacement, in order; pos (n) */
@@ -147,7 +153,7 @@ static void train_step(Trainer *t, const Budget *budget)
 {
     Session *s = t->s;
     const Plan p = plan_of(s->spec, s->step);
-    const int n = p.B * p.T, part = (int)lround(spec_num(s->spec, "fraction") * n), supervised = part < 1 ? 1 : part > n ? n : part;
+    const int n = p.B * p.T, supervised = supervised_of(s->spec, n);
     make_room(t, n);
     laps_start(&t->laps);
     const double began = t->laps.last;
@@ -202,6 +208,8 @@ static void describe(const Session *s, Rec *rec)
 {
     char cpu[128];
     const int int8 = spec_is(s->spec, "act", "int8");
+    const Plan p = plan_of(s->spec, s->step);
+    const int n = p.B * p.T;
     rec_text(rec, "kernel", int8 ? s->exec->kernel->name : "dense");
     rec_text(rec, "gemm", s->exec->gemm->name);
     rec_text(rec, "gemm_core", s->exec->gemm->core);
@@ -215,6 +223,8 @@ static void describe(const Session *s, Rec *rec)
     rec_num(rec, "params", 0, (double)params_count(s->params));
     if (!isnan(s->corpus->floor)) rec_num(rec, "nll_floor", 0, s->corpus->floor);
     rec_num(rec, "unigram", 0, s->corpus->unigram);
+    rec_num(rec, "core_flops", 0, 3 * s->model->flops(s->m));
+    rec_num(rec, "head_flops", 0, s->head->cost(s->h, supervised_of(s->spec, n)).flops / n);
     if (!isnan(s->embed_variance)) rec_num(rec, "embed_variance", 0, s->embed_variance);
     rec_flush(rec);
 }
