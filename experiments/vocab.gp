@@ -28,8 +28,9 @@ set tics nomirror out scale 0.5 font ',8' tc rgb black
 set grid ytics lc rgb 0xE4E4E4 lt 1 lw 0.6
 set logscale x
 set xrange [least_V / 1.15:most_V * 1.1]
-set xtics ('1,000' 1000, '3,000' 3000, '10,000' 10000, '25,000' 25000, '50,257' 50257) font ',8'
+set xtics ('1k' 1000, '3k' 3000, '10k' 10000, '25k' 25000, '50k' 50257) font ',8'
 set xlabel 'words of the vocabulary' offset 0, 0.5 font ',8'
+set errorbars small
 set multiplot title sprintf('Speed and share of the head (%s, %d cores, n = %s)', cpu_name(cpu), cores, \
                             n_low == n_high ? sprintf('%d', n_low) : sprintf('%d to %d', n_low, n_high))
 set bmargin at screen 0.48 / H; set tmargin at screen 1 - 0.52 / H
@@ -45,7 +46,7 @@ gap = (log10(high) - log10(low)) * 0.14 / (H - 1.0)
 load 'experiments/labels.gp'
 do for [i = 1:ends] { set label i title[i] at graph 1.02, first 10 ** label_y[i] left font ',8' tc rgb paint(i) }
 plot for [i = 1:ends] data using (column('line') == i ? column('V') : NaN):'tokens_per_s':'tokens_low':'tokens_high' \
-         with yerrorbars pt 7 ps 0.4 lw 1 lc rgb paint(i), \
+         with yerrorbars pt 7 ps 0.4 lw 0.8 lc rgb paint(i), \
      for [i = 1:ends] data using (column('line') == i ? column('V') : NaN):'tokens_per_s' with lines lw 1.5 lc rgb paint(i)
 
 set lmargin at screen 0.555; set rmargin at screen 0.855

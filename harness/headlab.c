@@ -287,7 +287,7 @@ static void open_records(Lab *l)
 /* The head the trunk was trained with, as it was: what learning together was worth. */
 static void as_trained(Lab *l)
 {
-    const char *label = arena_text(&l->a, "%s, as trained", l->s->head->name);
+    const char *label = arena_text(&l->a, "%s (as trained)", l->s->head->name);
     Fit f = { .label = label, .params = l->s->params };
     const long run = record_start(l, label, l->s->spec);
     const int ema = spec_is(l->s->spec, "eval", "ema");

@@ -364,7 +364,7 @@ reached AS MATERIALIZED (
 rate AS MATERIALIZED (
     SELECT max(gops) * 1e9 AS flops FROM kernel_cell
     WHERE kernel LIKE 'sgemm%' AND threads = (SELECT max(threads) FROM kernel_cell)),
-clock (clock, name) AS (VALUES (1, 'per token read'), (2, 'per supervised position'), (3, 'FLOPs per token read'), (4, 'to the same loss'))
+clock (clock, name) AS (VALUES (1, 'time per token'), (2, 'time per position'), (3, 'FLOPs per token'), (4, 'time to equal loss'))
 SELECT c.experiment, c.position, c.label, c.head, k.clock, k.name,
        CASE k.clock WHEN 1 THEN c.tokens_per_s / b.tokens_per_s
                     WHEN 2 THEN c.supervised * c.tokens_per_s / (b.supervised * b.tokens_per_s)

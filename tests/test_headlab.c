@@ -302,7 +302,7 @@ static void heads_are_refitted(void **state)
     p->db = db_open(db, &p->a, &why);
     const Table *t = view(p, "anatomy", "headlab");
     assert_int_equal(t->rows, 1 + 6 * 11);
-    assert_string_equal(cell(t, 1, "label"), "tree, as trained");
+    assert_string_equal(cell(t, 1, "label"), "tree (as trained)");
     assert_true(fabs(number(t, 1, "nll") - after(trained, "num nll 60 ")) < 1e-5);
     const double unigram = number(t, 1 + 5 * 11, "nll");
     for (int head = 0; head < 4; head++) {
