@@ -40,9 +40,11 @@ const Bigram *bigram_make(const uint16_t *tok, long n, int V, Arena *a)
     CHECK(n >= 2);
     Bigram *b = arena_get(a, sizeof *b);
     const size_t words = (size_t)V, tokens = (size_t)n - 1;
-    *b = (Bigram){ .V = V, .first = arena_get(a, sizeof(long) * (words + 1)), .seen = arena_get(a, sizeof(long) * words),
-                   .before = arena_get(a, sizeof(long) * words), .pair = arena_raw(a, sizeof(uint32_t) * tokens),
-                   .count = arena_raw(a, sizeof(uint32_t) * tokens) };
+    *b = (Bigram){ .V = V, .first = arena_get(a, sizeof(long) * (words + 1)) };
+    b->seen = arena_get(a, sizeof(long) * words);
+    b->before = arena_get(a, sizeof(long) * words);
+    b->pair = arena_raw(a, sizeof(uint32_t) * tokens);
+    b->count = arena_raw(a, sizeof(uint32_t) * tokens);
     const size_t mark = a->used;
     long *at = arena_raw(a, sizeof *at * 65537), once = 0, twice = 0;
     for (long i = 0; i < n - 1; i++) b->pair[i] = (uint32_t)tok[i] << 16 | tok[i + 1];
@@ -75,6 +77,7 @@ double bigram_logp(const Bigram *b, int u, int v)
         else high = middle;
     }
     const int found = low < b->first[u + 1] && b->pair[low] == wanted;
-    const double kept = found ? (double)b->count[low] - b->D : 0, different = (double)(b->first[u + 1] - b->first[u]);
+    const double kept = found ? (double)b->count[low] - b->D : 0;
+    const double different = (double)(b->first[u + 1] - b->first[u]);
     return log((kept + b->D * different * q) / (double)b->seen[u]);
 }

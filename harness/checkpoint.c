@@ -24,7 +24,8 @@ static const char *settings_text(const Spec *spec, Arena *a)
 /* The settings that a stable phase shares with every run that branches off it. */
 static const char *trunk_text(const Spec *spec, Arena *a)
 {
-    static const char *const own[] = { "schedule=wsd", "decay=0.1", "finish=0", "eval=raw", "eval_every=0", "valid_tokens=65536", "from=" };
+    static const char *const own[] = { "schedule=wsd", "decay=0.1", "finish=0", "eval=raw", "eval_every=0",
+                                       "valid_tokens=65536", "from=" };
     Spec *s = spec_copy(spec, a);
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) CHECK(!spec_set(s, own[i]));
     return settings_text(s, a);
@@ -58,7 +59,8 @@ static const char *may_continue(const Session *s, const TensorFile *f, const cha
         was = trunk_text(trunk, a), now = trunk_text(s->spec, a);
     }
     if (!strcmp(was, now)) return NULL;
-    return arena_text(a, "%s was trained with other settings: it says [%s], this run is [%s]; resume=0 starts anew", f->path, was, now);
+    return arena_text(a, "%s was trained with other settings: it says [%s], this run is [%s]; resume=0 starts anew",
+                      f->path, was, now);
 }
 
 const char *checkpoint_save(Session *s, const char *path)

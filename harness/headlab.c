@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The trunk is read once (states.h). Every head then starts anew, with rows of its own: what it would share with the
- * embedding is a copy of it, so that one refit does not move the features of another. */
+/* The trunk is read once (states.h). Every head then starts anew, with rows of its own: what it would share
+ * with the embedding is a copy, so that one refit does not move the features of another. Beside them: the
+ * head the trunk was trained with, as it was; unigrams, one added to every count; interpolated Kneser-Ney
+ * bigrams. */
 #include "harness/headlab.h"
+#include "harness/anatomy.h"
 #include "harness/bigram.h"
 #include "harness/clock.h"
 #include "harness/db.h"
@@ -15,13 +18,14 @@
 
 static const char help[] =
     "usage: eightysix headlab CHECKPOINT [key=value ...] [heads=HEAD,...] [--option ...]\n\n"
-    "Caches the hidden states of a trained trunk and refits every head on them, the trunk frozen, with AdamW: steps of\n"
-    "batch x accum x seq states, drawn anew for every pass, by the settings of the checkpoint and the words after it.\n\n"
-    "  heads=...          names with their settings: heads=softmax,tree:assign=brown:classes=300 (all that there are)\n"
-    "  --states N         hidden states of the training text (131072); of the validation text: valid_tokens\n"
-    "  --passes X         over them (4)\n"
-    "  --start WHAT       output rows of tied heads: embedding, a copy of it; or drawn, from scratch (embedding)\n"
-    "  --db FILE          where the fits are recorded (results/results.db); --no-db records nothing\n\n"
+    "Caches the hidden states of a trained trunk and refits every head on them, the trunk frozen, by AdamW:\n"
+    "steps of batch x accum x seq states, shuffled anew for every pass, with the settings of the checkpoint and\n"
+    "the words after it.\n\n"
+    "  heads=...      names with settings: heads=softmax,tree:assign=brown:classes=300 (all that there are)\n"
+    "  --states N     hidden states of the training text (131072); of the validation text: valid_tokens\n"
+    "  --passes X     over them (4)\n"
+    "  --start WHAT   output rows of tied heads: a copy of the embedding, or drawn (embedding)\n"
+    "  --db FILE      where the fits are recorded (results/results.db); --no-db records nothing\n\n"
     "  eightysix headlab v3.safetensors heads=softmax,tree:assign=freq,tree:assign=brown lr=1e-3 warmup=20\n"
     "  eightysix plot anatomy\n";
 
@@ -34,7 +38,6 @@ typedef struct {
     StatePair   pair;
     Anatomy     unigram, bigram;
     int        *decile;          /* (V) */
-    long        count[DECILES + 1];
     float      *nll, *part;      /* (valid.n) */
     Db         *db;
     long        plan;
@@ -53,57 +56,25 @@ typedef struct {                 /* of one refit */
     Anatomy        anatomy;
 } Fit;
 
-/* ---- by frequency ---- */
-
-void headlab_deciles(int *decile, const long *freq, int V, Arena *a)
-{
-    const size_t mark = a->used;
-    HeadRank *rank = arena_raw(a, sizeof *rank * (size_t)V);
-    double *mass = arena_raw(a, sizeof *mass * ((size_t)V + 1));
-    head_rank(rank, freq, V);
-    head_mass(mass, rank, V);
-    for (int r = 0; r < V; r++) {
-        const int d = (int)(DECILES * (mass[r] + mass[r + 1]) / 2);
-        decile[rank[r].word] = 1 + (d < DECILES ? d : DECILES - 1);
-    }
-    arena_reset(a, mark);
-}
-
-void headlab_anatomy(Anatomy *out, long *count, const int *decile, const int *y, long n, const float *nll, const float *part)
-{
-    memset(out, 0, sizeof *out);
-    memset(count, 0, sizeof *count * (DECILES + 1));
-    for (long i = 0; i < n; i++)
-        for (int k = 0; k < 2; k++) {
-            const int g = k ? decile[y[i]] : 0;
-            out->nll[g] += (double)nll[i];
-            out->part[g] += part ? (double)part[i] : 0;
-            count[g]++;
-        }
-    for (int g = 0; g <= DECILES; g++) {
-        out->nll[g] = count[g] ? out->nll[g] / (double)count[g] : NAN;
-        out->part[g] = count[g] && part ? out->part[g] / (double)count[g] : NAN;
-    }
-}
-
-static void look(Lab *l, Anatomy *out, const HeadDef *def, const void *h)
+static Anatomy look(Lab *l, const HeadDef *def, const void *h)
 {
     const States *v = &l->pair.valid;
     def->nll(h, v->h, v->y, (int)v->n, l->nll);
     if (def->parts) def->parts(h, v->h, v->y, (int)v->n, l->part);
-    headlab_anatomy(out, l->count, l->decile, v->y, v->n, l->nll, def->parts ? l->part : NULL);
+    return anatomy_of(l->decile, v->y, v->n, l->nll, def->parts ? l->part : NULL);
 }
 
 static void anchors(Lab *l)
 {
     const Corpus *c = l->s->corpus;
     const States *v = &l->pair.valid;
+    const double all = (double)(c->n_train + c->V);
     Arena a = arena_new((size_t)1 << 36);
     const Bigram *b = bigram_make(c->train, c->n_train, c->V, &a);
-    for (long i = 0; i < v->n; i++) l->nll[i] = (float)-log((double)(c->freq[v->y[i]] + 1) / (double)(c->n_train + c->V));
-    headlab_anatomy(&l->unigram, l->count, l->decile, v->y, v->n, l->nll, NULL);
+    for (long i = 0; i < v->n; i++) l->nll[i] = (float)-log((double)(c->freq[v->y[i]] + 1) / all);
+    l->unigram = anatomy_of(l->decile, v->y, v->n, l->nll, NULL);
     for (long i = 0; i < v->n; i++) l->nll[i] = (float)-bigram_logp(b, v->x[i], v->y[i]);
-    headlab_anatomy(&l->bigram, l->count, l->decile, v->y, v->n, l->nll, NULL);
+    l->bigram = anatomy_of(l->decile, v->y, v->n, l->nll, NULL);
     arena_drop(&a);
 }
 
@@ -120,13 +91,16 @@ static const Spec *spec_of(const Lab *l, const char *label, Arena *a)
     return s;
 }
 
+static uint64_t seed_of(const Fit *f) { return (uint64_t)spec_int(f->spec, "seed"); }
+
 static void make_rows(const Lab *l, Fit *f, Arena *a)
 {
     const Param *from = params_find(l->s->params, "embedding.weight");
     f->params = params_new(a);
-    Param *rows = params_add(f->params, from->name, (int[]){ from->rows, from->cols, 0 }, GROUP_ADAMW, OWNER_CORE);
+    const int shape[] = { from->rows, from->cols, 0 };
+    Param *rows = params_add(f->params, from->name, shape, GROUP_ADAMW, OWNER_CORE);
     if (!strcmp(l->start, "embedding")) memcpy(rows->v, from->v, sizeof(float) * (size_t)rows->n);
-    else param_normal(rows, (uint64_t)spec_int(f->spec, "seed"), HEAD_DRAW - 1, spec_num(f->spec, "init_sigma"));
+    else param_normal(rows, seed_of(f), HEAD_DRAW - 1, spec_num(f->spec, "init_sigma"));
 }
 
 static void make_fit(const Lab *l, Fit *f, Arena *a)
@@ -136,8 +110,10 @@ static void make_fit(const Lab *l, Fit *f, Arena *a)
     Spec *spec = spec_copy(f->spec, a);
     f->def = head_find(spec_str(spec, "head"));
     if (!f->def) die("heads=%s: no such head; `eightysix list heads` shows those there are", f->label);
-    if (spec_is(spec, "head", "adaptive") && spec_is(spec, "cutoffs", "auto"))
-        CHECK(!spec_set(spec, arena_text(a, "cutoffs=%s", price_cutoffs(spec, l->s->exec, &data, l->pair.d, a))));
+    if (spec_is(spec, "head", "adaptive") && spec_is(spec, "cutoffs", "auto")) {
+        const char *cutoffs = price_cutoffs(spec, l->s->exec, &data, l->pair.d, a);
+        CHECK(!spec_set(spec, arena_text(a, "cutoffs=%s", cutoffs)));
+    }
     f->spec = spec;
     make_rows(l, f, a);
     f->h = f->def->make(spec, l->s->exec, f->params, &data, l->pair.d, a);
@@ -167,13 +143,15 @@ static void fit_step(Fit *f, const float *x, const int *y, float *dx, int m, int
         loss += f->def->forward(f->h, x + (size_t)i * d, y + i, n);
         f->def->backward(f->h, dx + (size_t)i * d, 1.0f / (float)m);
     }
-    optim_begin(f->optim, optim_schedule(f->spec, f->steps, progress), sqrt(optim_norm(f->optim, OWNER_HEAD)));
+    const double norm = sqrt(optim_norm(f->optim, OWNER_HEAD));
+    optim_begin(f->optim, optim_schedule(f->spec, f->steps, progress), norm);
     if (f->def->update) f->def->update(f->h, f->optim);
     else optim_update(f->optim, OWNER_HEAD);
     f->loss = loss / m;
     f->steps++;
     f->done += m;
-    if (!isfinite(loss)) die("heads=%s: the loss is not finite at step %ld; a smaller rate (lr) may help", f->label, f->steps - 1);
+    if (isfinite(loss)) return;
+    die("heads=%s: the loss is not finite at step %ld; a smaller rate (lr) may help", f->label, f->steps - 1);
 }
 
 static void say(const Fit *f, long all, double *said)
@@ -181,15 +159,19 @@ static void say(const Fit *f, long all, double *said)
     const double now = clock_now();
     if (now - *said < (isatty(2) ? 1 : 10)) return;
     *said = now;
-    fprintf(stderr, "%s%s: step %ld, training loss %.3f, %.0f %%, %.0f s left%s", isatty(2) ? "\r\033[K" : "", f->label, f->steps, f->loss,
-            100 * (double)f->done / (double)all, f->seconds * (double)(all - f->done) / (double)f->done, isatty(2) ? "" : "\n");
+    const double part = (double)f->done / (double)all;
+    fprintf(stderr, "%s%s: step %ld, training loss %.3f, %.0f %%, %.0f s left%s", isatty(2) ? "\r\033[K" : "",
+            f->label, f->steps, f->loss, 100 * part, f->seconds * (1 / part - 1), isatty(2) ? "" : "\n");
 }
 
 static void fit(const Lab *l, Fit *f, Arena *a)
 {
     const States *t = &l->pair.train;
-    const long size = spec_int(f->spec, "batch") * spec_int(f->spec, "accum") * spec_int(f->spec, "seq"), all = lround(l->passes * (double)t->n);
+    const Spec *s = f->spec;
+    const long size = spec_int(s, "batch") * spec_int(s, "accum") * spec_int(s, "seq");
+    const long all = lround(l->passes * (double)t->n);
     const size_t d = (size_t)l->pair.d;
+    if (size < 1) die("batch, accum, seq: expected positive numbers");
     float *x = arena_raw(a, sizeof *x * (size_t)size * d), *dx = arena_raw(a, sizeof *dx * (size_t)size * d);
     int *y = arena_raw(a, sizeof *y * (size_t)size), *order = arena_raw(a, sizeof *order * (size_t)t->n);
     double said = clock_now();
@@ -198,7 +180,7 @@ static void fit(const Lab *l, Fit *f, Arena *a)
         const int m = (int)(all - f->done < size ? all - f->done : size);
         for (long i = 0; i < m; i++) {
             const long at = f->done + i;
-            if (at % t->n == 0) shuffle(order, t->n, (uint64_t)spec_int(f->spec, "seed"), at / t->n);
+            if (at % t->n == 0) shuffle(order, t->n, seed_of(f), at / t->n);
             memcpy(x + (size_t)i * d, t->h + (size_t)order[at % t->n] * d, sizeof *x * d);
             y[i] = t->y[order[at % t->n]];
         }
@@ -232,15 +214,16 @@ static void show(const char *label, long params, const Anatomy *a)
 
 static void record_number(const Lab *l, long run, const char *name, long step, double value)
 {
-    if (!isnan(value)) db_record(l->db, run, &(RecLine){ .kind = 'n', .name = name, .step = step, .value = value });
+    const RecLine line = { .kind = 'n', .name = name, .step = step, .value = value };
+    if (!isnan(value)) db_record(l->db, run, &line);
 }
 
 static long record_start(Lab *l, const char *label, const Spec *spec)
 {
     char key[65];
     if (!l->db) return 0;
-    const char *text = arena_text(&l->a, "headlab %s %.12s states=%ld passes=%g start=%s %s", label, l->pair.checkpoint, l->pair.train.n,
-                                  l->passes, l->start, spec_text(spec));
+    const char *text = arena_text(&l->a, "headlab %s %.12s states=%ld passes=%g start=%s %s", label,
+                                  l->pair.checkpoint, l->pair.train.n, l->passes, l->start, spec_text(spec));
     sha256_hex(text, strlen(text), key);
     db_plan_add(l->db, l->plan, key, text, label, spec_int(spec, "seed"));
     const long run = db_run_start(l->db, "headlab", key, text);
@@ -259,7 +242,7 @@ static void record_end(const Lab *l, long run, const Fit *f)
 {
     if (!l->db) return;
     for (int g = 0; g <= DECILES; g++) {
-        record_number(l, run, "decile.tokens", g, (double)l->count[g]);
+        record_number(l, run, "decile.tokens", g, (double)f->anatomy.tokens[g]);
         record_number(l, run, "decile.nll", g, f->anatomy.nll[g]);
         record_number(l, run, "decile.class_nll", g, f->anatomy.part[g]);
         record_number(l, run, "decile.unigram", g, l->unigram.nll[g]);
@@ -280,8 +263,9 @@ static void open_records(Lab *l)
     if (!l->db_path) return;
     l->db = db_open(l->db_path, &l->a, &why);
     if (!l->db) die("%s", why);
-    l->plan = db_experiment(l->db, "headlab", arena_text(&l->a, "%s %s: %ld states, %g passes, rows from %s", l->path, l->pair.checkpoint,
-                                                        l->pair.train.n, l->passes, l->start), l->words);
+    const char *text = arena_text(&l->a, "%s %s: %ld states, %g passes, start=%s", l->path,
+                                  l->pair.checkpoint, l->pair.train.n, l->passes, l->start);
+    l->plan = db_experiment(l->db, "headlab", text, l->words);
 }
 
 /* The head the trunk was trained with, as it was: what learning together was worth. */
@@ -292,7 +276,7 @@ static void as_trained(Lab *l)
     const long run = record_start(l, label, l->s->spec);
     const int ema = spec_is(l->s->spec, "eval", "ema");
     if (ema) params_swap_ema(l->s->params);
-    look(l, &f.anatomy, l->s->head, l->s->h);
+    f.anatomy = look(l, l->s->head, l->s->h);
     if (ema) params_swap_ema(l->s->params);
     show(label, own_params(f.params), &f.anatomy);
     record_end(l, run, &f);
@@ -305,7 +289,7 @@ static void refit(Lab *l, const char *label)
     make_fit(l, &f, &a);
     const long run = record_start(l, label, f.spec);
     fit(l, &f, &a);
-    look(l, &f.anatomy, f.def, f.h);
+    f.anatomy = look(l, f.def, f.h);
     show(label, own_params(f.params), &f.anatomy);
     record_end(l, run, &f);
     arena_drop(&a);
@@ -324,14 +308,16 @@ static double positive(const char *option, const char *text)
 static const char *all_heads(Arena *a)
 {
     const char *names = "";
-    for (const HeadDef *const *h = heads; *h; h++) names = arena_text(a, "%s%s%s", names, *names ? "," : "", (*h)->name);
+    for (const HeadDef *const *h = heads; *h; h++)
+        names = arena_text(a, "%s%s%s", names, *names ? "," : "", (*h)->name);
     return names;
 }
 
 /* What concerns the trunk is taken by the trunk too; its other settings are those it was trained with. */
 static void read_settings(Lab *l, char **word, int n)
 {
-    static const char *const trunk[] = { "act=", "act_bits=", "kernel=", "gemm=", "threads=", "eval=", "valid_tokens=", "seq=" };
+    static const char *const trunk[] = { "act=", "act_bits=", "kernel=", "gemm=", "threads=", "eval=",
+                                         "valid_tokens=", "seq=" };
     const char *why;
     Spec *spec = spec_new(&l->a);
     for (int i = 0; i < n; i++)
@@ -339,7 +325,7 @@ static void read_settings(Lab *l, char **word, int n)
     if (!l->path) die("headlab: expected a checkpoint; see eightysix headlab --help");
     if ((why = checkpoint_spec(l->path, spec, &l->a))) die("%s", why);
     l->spec = spec_copy(spec, &l->a);
-    CHECK(!spec_set(l->spec, "ema=0") && !spec_set(l->spec, "tied=1") && !spec_set(l->spec, "finish=0"));
+    CHECK(!spec_set(l->spec, "ema=0") && !spec_set(l->spec, "tied=1"));
     for (int i = 0; i < n; i++) {
         if (word[i] == l->path) continue;
         if (!strncmp(word[i], "heads=", 6)) { l->heads = word[i] + 6; continue; }
@@ -358,13 +344,15 @@ static void read_words(Lab *l, int argc, char **argv)
     int no_db = 0;
     l->start = "embedding", l->db_path = "results/results.db", l->words = "";
     l->heads = all_heads(&l->a);
-    const Option options[] = { { "--states", &states, NULL }, { "--passes", &passes, NULL }, { "--start", &l->start, NULL },
-                               { "--db", &l->db_path, NULL }, { "--no-db", NULL, &no_db }, { 0 } };
+    const Option options[] = { { "--states", &states, NULL }, { "--passes", &passes, NULL },
+                               { "--start", &l->start, NULL }, { "--db", &l->db_path, NULL },
+                               { "--no-db", NULL, &no_db }, { 0 } };
     const int n = options_read(argc, argv, options, help);
     if (no_db) l->db_path = NULL;
     l->states = lround(positive("--states", states));
     l->passes = positive("--passes", passes);
-    if (strcmp(l->start, "embedding") && strcmp(l->start, "drawn")) die("--start %s: expected embedding or drawn", l->start);
+    if (strcmp(l->start, "embedding") && strcmp(l->start, "drawn"))
+        die("--start %s: expected embedding or drawn", l->start);
     read_settings(l, argv + 1, n);
 }
 
@@ -381,7 +369,7 @@ int headlab_main(int argc, char **argv)
     l->nll = arena_raw(&l->a, sizeof(float) * n);
     l->part = arena_raw(&l->a, sizeof(float) * n);
     l->decile = arena_raw(&l->a, sizeof(int) * V);
-    headlab_deciles(l->decile, l->s->corpus->freq, (int)V, &l->a);
+    anatomy_deciles(l->decile, l->s->corpus->freq, (int)V, &l->a);
     open_records(l);
     anchors(l);
     printf("%ld + %ld hidden states of %s (%s), %g passes\n", l->pair.train.n, l->pair.valid.n, l->path,
@@ -391,7 +379,7 @@ int headlab_main(int argc, char **argv)
     show("bigram", 0, &l->bigram);
     as_trained(l);
     char *labels = arena_text(&l->a, "%s", l->heads);
-    for (char *label = strtok_r(labels, ",", &save); label; label = strtok_r(NULL, ",", &save)) refit(l, label);
+    for (char *one = strtok_r(labels, ",", &save); one; one = strtok_r(NULL, ",", &save)) refit(l, one);
     if (l->db) db_close(l->db);
     states_close(&l->pair);
     session_drop(l->s);

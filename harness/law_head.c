@@ -170,12 +170,12 @@ static const char *parts(const Lab *lab)
     double classes = 0;
     for (int v = 0; v < V; v++) {
         if (!(part[v] >= 0 && part[v] <= -lp[v] + 1e-5f * (1 - lp[v])))
-            return broken(lab, arena_text(lab->a, "the first level takes %.7f of the %.7f nats of word %d", (double)part[v],
-                                          -(double)lp[v], v));
+            return broken(lab, arena_text(lab->a, "the first level takes %.7f of the %.7f nats of word %d",
+                                          (double)part[v], -(double)lp[v], v));
         classes += exp((double)lp[v] + (double)part[v]);
     }
     if (fabs(classes - rint(classes)) <= 1e-5 * classes) return NULL;
-    return broken(lab, arena_text(lab->a, "shares within classes add up to %.6f, expected a whole number of classes", classes));
+    return broken(lab, arena_text(lab->a, "shares within classes add up to %.6f, expected a whole number", classes));
 }
 
 /* ---- gradients ---- */

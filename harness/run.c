@@ -277,7 +277,8 @@ static void check_kernel(const Session *s)
 static void check_branch(const Session *s, const char *from, const Budget *budget)
 {
     const double done = progress_of(s, budget), stable = 1 - spec_num(s->spec, "decay");
-    if (!from || strcmp(from, spec_str(s->spec, "from")) || !spec_is(s->spec, "schedule", "wsd") || done <= stable) return;
+    const int branch = from && !strcmp(from, spec_str(s->spec, "from")) && spec_is(s->spec, "schedule", "wsd");
+    if (!branch || done <= stable) return;
     die("from=%s: its %ld steps are %.0f %% of budget=%s; expected at most the %.0f %% before the decay", from, s->step,
         100 * done, spec_str(s->spec, "budget"), 100 * stable);
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* states.h -- what a trained trunk shows its head: hidden states and the tokens that follow, made once and kept.
+/* states.h -- what a trained trunk shows its head: hidden states and the tokens that follow, made once and
+ * kept.
  *
- * Windows of `seq` tokens, as evaluation reads them: of the training text spread evenly over it, of the validation text one
- * after the other. The file lies in the cache directory under a name that follows from the checkpoint's and the windows'
- * SHA-256, the settings and the build, so that what is found there is what would be computed. */
+ * Windows of `seq` tokens, as evaluation reads them: of the training text spread evenly over it, of the
+ * validation text one after the other. The file lies in the cache directory under a name that follows from
+ * the SHA-256 of the checkpoint and of the windows, the settings and the build, so that what is found there
+ * is what would be computed. */
 #ifndef STATES_H
 #define STATES_H
 #include "harness/session.h"
@@ -20,7 +22,7 @@ typedef struct StatePair {
     TensorFile *file;
 } StatePair;
 
-/* positions: of training text, at most; the validation text is the corpus's. NULL or a sentence; progress to stderr. */
+/* positions: of training text, at most; the validation text is the corpus's. NULL or a sentence */
 const char *states_open (StatePair *, Session *, const char *checkpoint, long positions, Arena *);
 void        states_close(StatePair *);
 #endif
