@@ -21,6 +21,48 @@ static const char *settings_text(const Spec *spec, Arena *a)
     return spec_text(s);
 }
 
+/* The settings that a stable phase shares with every run that branches off it. */
+static const char *trunk_text(const Spec *spec, Arena *a)
+{
+    static const char *const own[] = { "schedule=wsd", "decay=0.1", "finish=0", "eval=raw", "eval_every=0",
+                                       "valid_tokens=65536", "from=" };
+    Spec *s = spec_copy(spec, a);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) CHECK(!spec_set(s, own[i]));
+    return settings_text(s, a);
+}
+
+static const char *read_words(Spec *spec, const char *path, const char *text, Arena *a)
+{
+    const char *why = NULL;
+    char *words = arena_text(a, "%s", text), *save = NULL;
+    for (char *w = strtok_r(words, " ", &save); w && !why; w = strtok_r(NULL, " ", &save))
+        if ((why = spec_set(spec, w))) why = arena_text(a, "%s: %s", path, why);
+    return why;
+}
+
+static const char *meta(const TensorFile *f, const char *key)
+{
+    const char *v = tensors_meta(f, key);
+    return v ? v : "0";
+}
+
+/* NULL when a run with these settings may go on from a checkpoint with the settings `was`, or a sentence */
+static const char *may_continue(const Session *s, const TensorFile *f, const char *was, Arena *a)
+{
+    const char *now = settings_text(s->spec, a);
+    if (!strcmp(f->path, spec_str(s->spec, "from"))) {
+        Spec *trunk = spec_new(a);
+        const char *why = read_words(trunk, f->path, was, a);
+        if (why) return why;
+        if (!strcmp(meta(f, "finishing"), "1"))
+            return arena_text(a, "from=%s: its last head is in force; expected a checkpoint from before that", f->path);
+        was = trunk_text(trunk, a), now = trunk_text(s->spec, a);
+    }
+    if (!strcmp(was, now)) return NULL;
+    return arena_text(a, "%s was trained with other settings: it says [%s], this run is [%s]; resume=0 starts anew",
+                      f->path, was, now);
+}
+
 const char *checkpoint_save(Session *s, const char *path)
 {
     Arena *a = &s->arena;
@@ -83,21 +125,14 @@ static void load_ema(Session *s, const TensorFile *f)
     }
 }
 
-static const char *meta(const TensorFile *f, const char *key)
-{
-    const char *v = tensors_meta(f, key);
-    return v ? v : "0";
-}
-
 const char *checkpoint_load(Session *s, const char *path)
 {
     const char *why;
     TensorFile *f = tensors_open(path, &s->arena, &why);
     if (!f) return why;
-    const char *was = tensors_meta(f, "spec"), *now = settings_text(s->spec, &s->arena);
+    const char *was = tensors_meta(f, "spec");
     if (!was) why = arena_text(&s->arena, "%s: not a checkpoint of this program: expected \"spec\" in its metadata", path);
-    else if (s->optim && strcmp(was, now))
-        why = arena_text(&s->arena, "%s was trained with other settings: it says [%s], this run is [%s]; resume=0 starts anew", path, was, now);
+    else if (s->optim) why = may_continue(s, f, was, &s->arena);
     if (!why) why = load_state(s, f);
     if (!why) load_ema(s, f);
     s->step = strtol(meta(f, "step"), NULL, 10);
@@ -128,9 +163,7 @@ const char *checkpoint_spec(const char *path, Spec *spec, Arena *a)
     if (!f) return why;
     const char *text = tensors_meta(f, "spec"), *cutoffs = tensors_meta(f, "cutoffs");
     if (!text) why = arena_text(a, "%s: not a checkpoint of this program: expected \"spec\" in its metadata", path);
-    char *words = arena_text(a, "%s", text ? text : ""), *save = NULL;
-    for (char *w = strtok_r(words, " ", &save); w && !why; w = strtok_r(NULL, " ", &save))
-        if ((why = spec_set(spec, w))) why = arena_text(a, "%s: %s", path, why);
+    if (!why) why = read_words(spec, path, text, a);
     if (!why && cutoffs && *cutoffs) why = spec_set(spec, arena_text(a, "cutoffs=%s", cutoffs));
     tensors_close(f);
     return why;

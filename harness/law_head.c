@@ -152,6 +152,32 @@ static const char *probabilities(const Lab *lab)
     return NULL;
 }
 
+/* Within each class the words' shares add up to one, so over all words they add up to the number of classes:
+ *   sum over v of exp(lp[v] + class_nll(v)) = C, a whole number */
+static const char *parts(const Lab *lab)
+{
+    const int V = lab->c->V, d = lab->c->d;
+    if (!lab->def->parts) return NULL;
+    float *lp = arena_raw(lab->a, sizeof *lp * (size_t)V), *part = arena_raw(lab->a, sizeof *part * (size_t)V);
+    float *x = arena_raw(lab->a, sizeof *x * (size_t)V * (size_t)d);
+    int *y = arena_raw(lab->a, sizeof *y * (size_t)V);
+    for (int v = 0; v < V; v++) {
+        memcpy(x + (size_t)v * d, lab->x, sizeof *x * (size_t)d);
+        y[v] = v;
+    }
+    lab->def->logprob(lab->h, lab->x, lp);
+    lab->def->parts(lab->h, x, y, V, part);
+    double classes = 0;
+    for (int v = 0; v < V; v++) {
+        if (!(part[v] >= 0 && part[v] <= -lp[v] + 1e-5f * (1 - lp[v])))
+            return broken(lab, arena_text(lab->a, "the first level takes %.7f of the %.7f nats of word %d",
+                                          (double)part[v], -(double)lp[v], v));
+        classes += exp((double)lp[v] + (double)part[v]);
+    }
+    if (fabs(classes - rint(classes)) <= 1e-5 * classes) return NULL;
+    return broken(lab, arena_text(lab->a, "shares within classes add up to %.6f, expected a whole number", classes));
+}
+
 /* ---- gradients ---- */
 
 static double loss_at(const Lab *lab, Input *in, const float *u, double h)
@@ -343,6 +369,7 @@ const char *law_head(const HeadDef *def, uint64_t seed, Arena *a)
         if (wrong) break;
         set_inputs(&lab);
         wrong = probabilities(&lab);
+        if (!wrong) wrong = parts(&lab);
         if (!wrong) wrong = gradients(&lab);
         if (!wrong) wrong = manners(&lab);
         if (!wrong) wrong = samples(&lab);

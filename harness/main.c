@@ -2,6 +2,7 @@
 /* The command line: one binary, one word that says what to do. */
 #include "harness/bench.h"
 #include "harness/data.h"
+#include "harness/headlab.h"
 #include "harness/laws.h"
 #include "harness/regress.h"
 #include "harness/run.h"
@@ -18,6 +19,7 @@ static const struct { const char *name; int (*run)(int, char **); const char *br
     { "train",    train_main,    "train one model, record it" },
     { "eval",     eval_main,     "exact loss of a checkpoint" },
     { "generate", generate_main, "text from a checkpoint" },
+    { "headlab",  headlab_main,  "heads refitted on the same frozen hidden states" },
     { "sweep",    sweep_main,    "run the cells of an experiment that have not been run" },
     { "export",   export_main,   "views of the database as CSV" },
     { "plot",     plot_main,     "figures from the database" },

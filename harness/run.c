@@ -28,6 +28,12 @@ static Plan plan_of(const Spec *s, long step)
     return p;
 }
 
+static int supervised_of(const Spec *s, int n)
+{
+    const int part = (int)lround(spec_num(s, "fraction") * n);
+    return part < 1 ? 1 : part > n ? n : part;
+}
+
 static int ascending(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
 
 /* k of n positions, drawn without replacement, in order; pos (n) */
@@ -147,7 +153,7 @@ static void train_step(Trainer *t, const Budget *budget)
 {
     Session *s = t->s;
     const Plan p = plan_of(s->spec, s->step);
-    const int n = p.B * p.T, part = (int)lround(spec_num(s->spec, "fraction") * n), supervised = part < 1 ? 1 : part > n ? n : part;
+    const int n = p.B * p.T, supervised = supervised_of(s->spec, n);
     make_room(t, n);
     laps_start(&t->laps);
     const double began = t->laps.last;
@@ -202,6 +208,8 @@ static void describe(const Session *s, Rec *rec)
 {
     char cpu[128];
     const int int8 = spec_is(s->spec, "act", "int8");
+    const Plan p = plan_of(s->spec, s->step);
+    const int n = p.B * p.T;
     rec_text(rec, "kernel", int8 ? s->exec->kernel->name : "dense");
     rec_text(rec, "gemm", s->exec->gemm->name);
     rec_text(rec, "gemm_core", s->exec->gemm->core);
@@ -215,6 +223,8 @@ static void describe(const Session *s, Rec *rec)
     rec_num(rec, "params", 0, (double)params_count(s->params));
     if (!isnan(s->corpus->floor)) rec_num(rec, "nll_floor", 0, s->corpus->floor);
     rec_num(rec, "unigram", 0, s->corpus->unigram);
+    rec_num(rec, "core_flops", 0, 3 * s->model->flops(s->m));
+    rec_num(rec, "head_flops", 0, s->head->cost(s->h, supervised_of(s->spec, n)).flops / n);
     if (!isnan(s->embed_variance)) rec_num(rec, "embed_variance", 0, s->embed_variance);
     rec_flush(rec);
 }
@@ -263,6 +273,16 @@ static void check_kernel(const Session *s)
     arena_drop(&a);
 }
 
+/* A branch of a stable phase whose decay would have begun before it is no branch. */
+static void check_branch(const Session *s, const char *from, const Budget *budget)
+{
+    const double done = progress_of(s, budget), stable = 1 - spec_num(s->spec, "decay");
+    const int branch = from && !strcmp(from, spec_str(s->spec, "from")) && spec_is(s->spec, "schedule", "wsd");
+    if (!branch || done <= stable) return;
+    die("from=%s: its %ld steps are %.0f %% of budget=%s; expected at most the %.0f %% before the decay", from, s->step,
+        100 * done, spec_str(s->spec, "budget"), 100 * stable);
+}
+
 typedef struct { const Session *s; Rec *rec; } Teller;
 static void say(void *ctx, const char *name, double value)
 {
@@ -279,6 +299,7 @@ void run_cell(const Spec *spec, Rec *rec)
     tape_laps(s->tape, linear_lap, &t.laps);
     check_kernel(s);
     if (from && (why = checkpoint_load(s, from))) die("%s", why);
+    check_branch(s, from, &budget);
     describe(s, rec);
     const long first_step = s->step;
     long evaluated = periods(s, &evals), saved = periods(s, &saves), last_eval = -1, tokens0 = s->tokens, supervised0 = s->supervised;

@@ -29,8 +29,10 @@ static _Noreturn void skip(const char *why)
 
 const char *session_resumes(const Spec *spec)
 {
-    const char *save = spec_str(spec, "save");
-    return *save && spec_int(spec, "resume") && !access(save, F_OK) ? save : NULL;
+    const char *save = spec_str(spec, "save"), *from = spec_str(spec, "from");
+    if (*from && !strcmp(save, from)) die("save=%s: expected another file than that of from", save);
+    if (*save && spec_int(spec, "resume") && !access(save, F_OK)) return save;
+    return *from ? from : NULL;
 }
 
 /* The settings the head is made with. cutoffs=auto: what the checkpoint to continue says, or the cheapest here */

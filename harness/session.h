@@ -31,7 +31,8 @@ typedef struct Session {
 
 /* Dies with a sentence, or exits with EXIT_SKIP when the settings name what this machine cannot run. */
 Session *session_make(const Spec *, int training);
-const char *session_resumes(const Spec *);      /* the checkpoint these settings continue from; NULL: none */
+/* The checkpoint these settings continue from, the one of save before that of from; NULL: none */
+const char *session_resumes(const Spec *);
 void     session_drop(Session *);
 /* Puts the last head in force, for good: a run that is continued for longer keeps it. The first one's own
  * parameters stay as they are. */

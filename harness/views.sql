@@ -278,3 +278,143 @@ CREATE VIEW gate_sample AS
 SELECT 'regress' AS experiment, run, substr(name, 1, instr(name, '@') - 1) AS bench, substr(name, instr(name, '@') + 1) AS side,
        round, position, ns / iters AS ns, iters
 FROM sample WHERE instr(name, '@') > 0;
+
+-- tokens/s of a cell over its seeds, which are its rounds: median, and the 95 % interval between order statistics of stats.h.
+-- ranks: from how many values on which one from each end; below six no interval covers so much, and all of them are taken.
+-- signature: every setting that can change the speed
+CREATE VIEW cell_speed AS
+WITH ranks (from_n, low_rank) AS (VALUES (1, 1), (9, 2), (12, 3), (15, 4), (17, 5), (20, 6), (23, 7), (25, 8), (28, 9), (30, 10),
+    (33, 11), (35, 12), (37, 13), (40, 14)),
+sorted AS (
+    SELECT n.experiment, n.label, n.head, n.run, n.cpu, n.cores, n.build, x.tokens_per_s AS v, x.supervised_per_s AS s,
+           row_number() OVER (PARTITION BY n.experiment, n.label ORDER BY x.tokens_per_s) AS i,
+           row_number() OVER (PARTITION BY n.experiment, n.label ORDER BY x.supervised_per_s) AS j,
+           count(*) OVER (PARTITION BY n.experiment, n.label) AS n, min(n.position) OVER (PARTITION BY n.experiment, n.label) AS first
+    FROM named n JOIN number x ON x.experiment = n.experiment AND x.position = n.position
+    WHERE n.status = 'ok' AND x.tokens_per_s > 0),
+ranked AS (SELECT *, (SELECT max(low_rank) FROM ranks WHERE from_n <= n) AS r FROM sorted),
+medians AS (
+    SELECT experiment, first AS position, label, head, n, r AS low_rank, min(run) AS one,
+           avg(v) FILTER (WHERE i IN ((n + 1) / 2, (n + 2) / 2)) AS tokens_per_s,
+           max(v) FILTER (WHERE i = r) AS tokens_low, max(v) FILTER (WHERE i = n + 1 - r) AS tokens_high,
+           avg(s) FILTER (WHERE j IN ((n + 1) / 2, (n + 2) / 2)) AS supervised_per_s, cpu, cores, build
+    FROM ranked GROUP BY experiment, label)
+SELECT experiment, position, label, head, n, low_rank, tokens_per_s, tokens_low, tokens_high, supervised_per_s,
+       (SELECT group_concat(key || '=' || value, ' ') FROM (SELECT key, value FROM config WHERE run = one AND key NOT IN (
+            'budget', 'seed', 'schedule', 'warmup', 'decay', 'lr', 'lr_head', 'lr_normuon', 'eval', 'eval_every', 'valid_tokens', 'from',
+            'save', 'save_every', 'resume') ORDER BY key)) AS signature,
+       cpu, cores, build
+FROM medians ORDER BY experiment, position;
+
+-- time without noise: losses against tokens, of any experiment and under any load, over the tokens/s of the experiment `speed`,
+-- where all settings that can change the speed and the CPU are the same
+CREATE VIEW composed AS
+WITH clean AS MATERIALIZED (SELECT * FROM cell_speed WHERE experiment = 'speed'),
+     cells AS MATERIALIZED (SELECT experiment, label, signature, cpu FROM cell_speed)
+SELECT v.experiment, v.position, v.label, v.head, v.seed, v.colour, v.line, v.step, v.tokens, v.nll,
+       v.tokens / s.tokens_per_s AS seconds, v.tokens / s.tokens_high AS seconds_low, v.tokens / s.tokens_low AS seconds_high,
+       v.seconds AS seconds_measured, s.n AS rounds, v.unigram, v.nll_floor, v.corpus, v.cpu, v.cores, s.build AS speed_build
+FROM curve v JOIN cells c ON c.experiment = v.experiment AND c.label = v.label
+JOIN clean s ON s.signature = c.signature AND s.cpu = c.cpu
+ORDER BY v.experiment, v.position, v.step;
+
+-- mean over the seeds of a cell, evaluation by evaluation, as far as all seeds came; low, high: the least and the most
+CREATE VIEW mean_curve AS
+WITH numbered AS (
+    SELECT v.*, s.seconds AS clean, s.seconds_low AS clean_low, s.seconds_high AS clean_high,
+           row_number() OVER (PARTITION BY v.experiment, v.position ORDER BY v.step) AS evaluation
+    FROM curve v LEFT JOIN composed s ON s.experiment = v.experiment AND s.position = v.position AND s.step = v.step),
+means AS (
+    SELECT experiment, label, head, min(position) AS position, min(colour) AS line, evaluation, count(*) AS n, avg(seconds) AS seconds,
+           avg(tokens) AS tokens, avg(nll) AS nll, min(nll) AS low, max(nll) AS high, avg(clean) AS clean_seconds,
+           avg(clean_low) AS clean_low, avg(clean_high) AS clean_high, max(unigram) AS unigram, max(nll_floor) AS nll_floor,
+           max(corpus) AS corpus, max(cpu) AS cpu, max(cores) AS cores
+    FROM numbered GROUP BY experiment, label, evaluation)
+SELECT * FROM means m WHERE n = (SELECT max(n) FROM means WHERE experiment = m.experiment AND label = m.label)
+ORDER BY experiment, line, evaluation;
+
+-- figures: loss against seconds, and against tokens
+CREATE VIEW equal_time AS SELECT * FROM mean_curve;
+CREATE VIEW equal_tokens AS SELECT * FROM mean_curve;
+
+-- figure: what a head costs in loss and gives in speed, one row per cell without its seed; the speed by the experiment `speed` where
+-- it measured this cell, else of the runs themselves
+CREATE VIEW pareto AS
+WITH clean AS MATERIALIZED (SELECT * FROM cell_speed WHERE experiment = 'speed'), own AS MATERIALIZED (SELECT * FROM cell_speed)
+SELECT o.experiment, o.position, o.label, o.head, r.n, r.nll, r.nll_low, r.nll_high,
+       coalesce(c.tokens_per_s, o.tokens_per_s) AS tokens_per_s, coalesce(c.tokens_low, o.tokens_low) AS tokens_low,
+       coalesce(c.tokens_high, o.tokens_high) AS tokens_high, c.n AS rounds, r.tokens, r.unigram,
+       (SELECT value FROM config WHERE run = r.run AND key = 'corpus') AS corpus, o.cpu, o.cores
+FROM own o
+JOIN (SELECT experiment, label, count(*) AS n, avg(nll) AS nll, min(nll) AS nll_low, max(nll) AS nll_high, avg(tokens) AS tokens,
+             max(unigram) AS unigram, max(run) AS run
+      FROM result WHERE status = 'ok' AND nll IS NOT NULL GROUP BY experiment, label) r ON r.experiment = o.experiment AND r.label = o.label
+LEFT JOIN clean c ON c.signature = o.signature AND c.cpu = o.cpu
+ORDER BY o.experiment, o.position;
+
+-- figure: speed and share of the head against the size of the vocabulary, medians over the seeds
+CREATE VIEW vocab AS
+SELECT s.experiment, s.position, s.label, s.head, dense_rank() OVER (PARTITION BY s.experiment ORDER BY s.first) AS line,
+       CAST(s.V AS INTEGER) AS V, s.n, s.tokens_per_s, s.tokens_low, s.tokens_high,
+       (SELECT value FROM median m WHERE m.experiment = s.experiment AND m.label = s.label AND m.name = 'head_share') AS head_share,
+       s.cpu, s.cores
+FROM (SELECT s.*, min(s.position) OVER (PARTITION BY s.experiment, s.head) AS first,
+             (SELECT max(m.value) FROM chosen c JOIN metric m ON m.run = c.run AND m.name = 'V'
+              WHERE c.experiment = s.experiment AND c.label = s.label) AS V FROM cell_speed s) s
+ORDER BY s.experiment, line, V;
+
+-- figure: speed-up over the full softmax at all positions, on four clocks: seconds per token read, seconds per supervised position,
+-- FLOPs per token read, seconds to the loss that the softmax ends with (clean seconds where there are some; between evaluations
+-- by straight lines; NULL: not reached). bound: of the first clock, a head that costs nothing (Amdahl); roofline: one whose
+-- FLOPs run at the best rate of the dense products of `bench kernels`
+CREATE VIEW clocks AS
+WITH cell AS MATERIALIZED (
+    SELECT p.*, (SELECT o.supervised_per_s / o.tokens_per_s FROM cell_speed o WHERE o.experiment = p.experiment AND o.label = p.label) AS supervised,
+           (SELECT max(m.value) FROM chosen c JOIN metric m ON m.run = c.run AND m.name = 'core_flops'
+            WHERE c.experiment = p.experiment AND c.label = p.label) AS core_flops,
+           (SELECT max(m.value) FROM chosen c JOIN metric m ON m.run = c.run AND m.name = 'head_flops'
+            WHERE c.experiment = p.experiment AND c.label = p.label) AS head_flops
+    FROM pareto p),
+base AS MATERIALIZED (
+    SELECT c.*, (SELECT value FROM median m WHERE m.experiment = c.experiment AND m.label = c.label AND m.name = 'head_share') AS share
+    FROM cell c WHERE c.head = 'softmax' AND c.supervised > 0.999),
+path AS MATERIALIZED (
+    SELECT experiment, label, coalesce(clean_seconds, seconds) AS t, nll,
+           lag(coalesce(clean_seconds, seconds)) OVER w AS t0, lag(nll) OVER w AS nll0
+    FROM mean_curve WINDOW w AS (PARTITION BY experiment, label ORDER BY evaluation)),
+reached AS MATERIALIZED (
+    SELECT p.experiment, p.label, min(CASE WHEN p.nll0 > b.nll THEN p.t0 + (p.nll0 - b.nll) / (p.nll0 - p.nll) * (p.t - p.t0) ELSE p.t END) AS t
+    FROM path p JOIN base b ON b.experiment = p.experiment WHERE p.nll <= b.nll + 1e-9 GROUP BY p.experiment, p.label),
+rate AS MATERIALIZED (
+    SELECT max(gops) * 1e9 AS flops FROM kernel_cell
+    WHERE kernel LIKE 'sgemm%' AND threads = (SELECT max(threads) FROM kernel_cell)),
+clock (clock, name) AS (VALUES (1, 'time per token'), (2, 'time per position'), (3, 'FLOPs per token'), (4, 'time to equal loss'))
+SELECT c.experiment, c.position, c.label, c.head, k.clock, k.name,
+       CASE k.clock WHEN 1 THEN c.tokens_per_s / b.tokens_per_s
+                    WHEN 2 THEN c.supervised * c.tokens_per_s / (b.supervised * b.tokens_per_s)
+                    WHEN 3 THEN (b.core_flops + b.head_flops) / (c.core_flops + c.head_flops)
+                    ELSE (SELECT t FROM reached WHERE experiment = b.experiment AND label = b.label) /
+                         (SELECT t FROM reached WHERE experiment = c.experiment AND label = c.label) END AS value,
+       CASE k.clock WHEN 1 THEN c.tokens_low / b.tokens_high END AS low, CASE k.clock WHEN 1 THEN c.tokens_high / b.tokens_low END AS high,
+       1 / (1 - b.share) AS bound,
+       1 / (1 - b.share + c.head_flops * b.tokens_per_s / (SELECT flops FROM rate)) AS roofline,
+       c.corpus, c.cpu, c.cores
+FROM cell c JOIN base b ON b.experiment = c.experiment JOIN clock k
+WHERE c.label <> b.label ORDER BY c.experiment, c.position, k.clock;
+
+-- figure: loss of heads refitted on the same hidden states (`headlab`), all words (decile 0) and by frequency (1: the most
+-- frequent); class: what the first level takes; anchor: 1 for unigram and bigram
+CREATE VIEW anatomy AS
+WITH fits AS MATERIALIZED (SELECT c.*, min(c.position) OVER (PARTITION BY c.experiment) AS first FROM chosen c WHERE c.status = 'ok'),
+rows AS (
+    SELECT f.experiment, f.position, f.label, 0 AS anchor, m.step AS decile, m.value AS nll,
+           (SELECT value FROM metric WHERE run = f.run AND name = 'decile.class_nll' AND step = m.step) AS class_nll,
+           (SELECT value FROM metric WHERE run = f.run AND name = 'decile.tokens' AND step = m.step) AS tokens, f.run, f.cpu, f.cores
+    FROM fits f JOIN metric m ON m.run = f.run AND m.name = 'decile.nll'
+    UNION ALL
+    SELECT f.experiment, -1, substr(m.name, 8), 1, m.step, m.value, NULL,
+           (SELECT value FROM metric WHERE run = f.run AND name = 'decile.tokens' AND step = m.step), f.run, f.cpu, f.cores
+    FROM fits f JOIN metric m ON m.run = f.run AND m.name IN ('decile.unigram', 'decile.bigram') WHERE f.position = f.first)
+SELECT experiment, position, label, anchor, dense_rank() OVER (PARTITION BY experiment ORDER BY anchor, position, label) AS line, decile,
+       nll, class_nll, nll - class_nll AS within_nll, tokens, (SELECT value FROM config WHERE run = rows.run AND key = 'corpus') AS corpus, cpu, cores
+FROM rows ORDER BY experiment, anchor, position, label, decile;

@@ -37,6 +37,8 @@ typedef struct HeadDef {
     void   (*update)  (void *h, Optim *);               /* NULL: a dense update of every OWNER_HEAD parameter */
     /* exact, whatever the training loss: writes nll[i] (n) when not NULL, returns the sum, nats; any n */
     double (*nll)     (const void *h, const float *x, const int *y, int n, float *nll);
+    /* of every exact loss, what the first level takes (a class, a cluster): class_nll (n); NULL: one level */
+    void   (*parts)   (const void *h, const float *x, const int *y, int n, float *class_nll);
     void   (*logprob) (const void *h, const float *x, float *lp);       /* one position: x (d) -> lp (V) */
     int    (*sample)  (const void *h, const float *x, double temperature, Rng *);   /* 0: the most probable */
     Cost   (*cost)    (const void *h, int n);

@@ -209,6 +209,21 @@ static double nll(const void *head, const float *x, const int *y, int n, float *
     return sum;
 }
 
+/* What the short list takes; of its own words that is all. */
+static void parts(const void *head, const float *x, const int *y, int n, float *class_nll)
+{
+    const Adaptive *h = head;
+    const Block *b = h->eval;
+    const int top = h->J + h->K, d = h->d;
+    for (int at = 0; at < n; at += h->chunk) {
+        const int m = n - at < h->chunk ? n - at : h->chunk;
+        plan(h, h->eval, x + (size_t)at * d, y + at, m);
+        gemm(h->exec->gemm, 'N', 'T', m, top, d, 1, b->x, d, h->top->v, d, 0, b->zs, top);
+        head_xent_rows(h->exec, b->zs, m, top, b->short_y, -1, b->loss);
+        for (int i = 0; i < m; i++) class_nll[at + i] = (float)b->loss[i];
+    }
+}
+
 /* ---- one position ---- */
 
 /* z = log softmax(w x) */
@@ -273,6 +288,6 @@ static Cost cost(const void *head, int n)
 
 const HeadDef head_adaptive = {
     "adaptive", "a short list and projected tails", "Grave et al. 2017, arXiv 1609.04309", 1,
-    .make = make, .chunk = chunk, .forward = forward, .backward = backward, .nll = nll, .logprob = logprob,
-    .sample = sample, .cost = cost,
+    .make = make, .chunk = chunk, .forward = forward, .backward = backward, .nll = nll, .parts = parts,
+    .logprob = logprob, .sample = sample, .cost = cost,
 };

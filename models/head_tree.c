@@ -211,6 +211,20 @@ static double nll(const void *head, const float *x, const int *y, int n, float *
     return sum;
 }
 
+static void parts(const void *head, const float *x, const int *y, int n, float *class_nll)
+{
+    const Tree *h = head;
+    Block *b = h->eval;
+    const int d = h->d;
+    for (int at = 0; at < n; at += h->chunk) {
+        const int m = n - at < h->chunk ? n - at : h->chunk;
+        for (int i = 0; i < m; i++) b->class_y[i] = h->class_of[y[at + i]], b->loss[i] = 0;
+        gemm(h->exec->gemm, 'N', 'T', m, h->C, d, 1, x + (size_t)at * d, d, h->cls->v, d, 0, b->zc, h->C);
+        head_xent_rows(h->exec, b->zc, m, h->C, b->class_y, -1, b->loss);
+        for (int i = 0; i < m; i++) class_nll[at + i] = (float)b->loss[i];
+    }
+}
+
 /* ---- one position ---- */
 
 static const float *row_of(const Tree *h, int i)       /* of word[i] */
@@ -272,6 +286,6 @@ static Cost cost(const void *head, int n)
 
 const HeadDef head_tree = {
     "tree", "two levels, a class and a word of it", "Goodman 2001; Morin and Bengio 2005", 1,
-    .make = make, .chunk = chunk, .forward = forward, .backward = backward, .nll = nll, .logprob = logprob,
-    .sample = sample, .cost = cost,
+    .make = make, .chunk = chunk, .forward = forward, .backward = backward, .nll = nll, .parts = parts,
+    .logprob = logprob, .sample = sample, .cost = cost,
 };

@@ -185,6 +185,57 @@ static void other_settings_do_not_resume(void **state)
     unlink(SAVE);
 }
 
+static void keep_trunk(const char *from, const char *more)
+{
+    char save[64];
+    snprintf(save, sizeof save, "save=%s", from);
+    const char *const trunk[] = { "budget=8steps", "schedule=wsd", "decay=0", save, more, NULL };
+    Told t;
+    unlink(from);
+    assert_int_equal(run(&t, trunk, 0), 0);
+    assert_int_equal(t.n, 8);
+}
+
+/* One stable phase serves two budgets: what follows it is what an unbroken run of that budget does, bit for bit. */
+static void a_branch_is_the_direct_run(void **state)
+{
+    (void)state;
+    static const char *const budgets[] = { "budget=12steps", "budget=16steps" }, *const heads_[] = { "head=tree", "head=adaptive" };
+    char from[64];
+    snprintf(from, sizeof from, "from=%s", SAVE);
+    for (int i = 0; i < 4; i++) {
+        const char *direct[] = { heads_[i / 2], budgets[i % 2], "schedule=wsd", "decay=0.25", NULL };
+        const char *branch[] = { heads_[i / 2], budgets[i % 2], "schedule=wsd", "decay=0.25", from, NULL };
+        Told a, b;
+        keep_trunk(SAVE, heads_[i / 2]);
+        assert_int_equal(run(&a, direct, 0), 0);
+        assert_int_equal(run(&b, branch, 0), 0);
+        assert_int_equal(b.n, a.n - 8);
+        for (int k = 0; k < b.n; k++) assert_string_equal(b.loss[k], a.loss[8 + k]);
+        assert_string_equal(b.nll, a.nll);
+    }
+    unlink(SAVE);
+}
+
+static void a_branch_that_is_none_is_refused(void **state)
+{
+    (void)state;
+    char from[64], save[64];
+    snprintf(from, sizeof from, "from=%s", SAVE);
+    snprintf(save, sizeof save, "save=%s", SAVE);
+    const char *const wrong[][4] = { { "budget=9steps", "schedule=wsd", "decay=0.25", from }, { "budget=16steps", "lr=0.001", "decay=0.25", from },
+                                     { "budget=16steps", "schedule=wsd", save, from } };
+    keep_trunk(SAVE, "head=tree");
+    for (int i = 0; i < 3; i++) {
+        const char *more[] = { "head=tree", wrong[i][0], wrong[i][1], wrong[i][2], wrong[i][3], NULL };
+        Told t;
+        const int status = run(&t, more, 0);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 2);
+        assert_int_equal(t.n, 0);
+    }
+    unlink(SAVE);
+}
+
 static void learns(void **state)
 {
     (void)state;
@@ -220,7 +271,8 @@ int main(void)
         cmocka_unit_test(same_seed_same_losses), cmocka_unit_test(an_embedding_from_the_text_repeats), cmocka_unit_test(int8_both_ways_repeats),
         cmocka_unit_test(int8_back_alone_is_refused), cmocka_unit_test(killed_and_resumed_is_unbroken),
         cmocka_unit_test(finishes_with_the_full_softmax),
-        cmocka_unit_test(other_settings_do_not_resume), cmocka_unit_test(learns), cmocka_unit_test(noop_records_no_loss),
+        cmocka_unit_test(other_settings_do_not_resume), cmocka_unit_test(a_branch_is_the_direct_run),
+        cmocka_unit_test(a_branch_that_is_none_is_refused), cmocka_unit_test(learns), cmocka_unit_test(noop_records_no_loss),
         cmocka_unit_test(unknown_kernel_is_skipped) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Refits on frozen states, the laws they are held against, and the views of losses beside speeds. */
+#include "harness/anatomy.h"
+#include "harness/bigram.h"
+#include "harness/db.h"
+#include "harness/headlab.h"
+#include "harness/run.h"
+#include "harness/stats.h"
+#include "tests/test.h"
+#include <math.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- laws ---- */
+
+static void bigrams_sum_to_one(void **state)
+{
+    (void)state;
+    enum { V = 23, N = 400 };
+    Arena a = arena_new(1 << 24);
+    Rng r = rng_at(test_seed(), STREAM_CHECK, 0);
+    uint16_t tok[N];
+    for (int i = 0; i < N; i++)       /* the last words never */
+        tok[i] = (uint16_t)(rng_below(&r, V - 3) * rng_below(&r, V - 3) / (V - 3));
+    const Bigram *b = bigram_make(tok, N, V, &a);
+    for (int u = 0; u < V; u++) {
+        double sum = 0;
+        for (int v = 0; v < V; v++) sum += exp(bigram_logp(b, u, v));
+        assert_true(fabs(sum - 1) < 1e-12);
+    }
+    arena_drop(&a);
+}
+
+/* 01 twice, 10 twice, 02 once: D = 2/7, q(1) = 2/6, q(2) = 2/6 */
+static void bigrams_by_hand(void **state)
+{
+    (void)state;
+    static const uint16_t tok[] = { 0, 1, 0, 1, 0, 2 };
+    Arena a = arena_new(1 << 24);
+    const Bigram *b = bigram_make(tok, 6, 3, &a);
+    assert_true(fabs(bigram_logp(b, 0, 1) - log((2 - 2 / 7.) / 3 + 2 / 7. * 2 / 3 / 3)) < 1e-12);
+    assert_true(fabs(bigram_logp(b, 1, 2) - log(2 / 7. / 2 / 3)) < 1e-12);
+    assert_true(fabs(bigram_logp(b, 2, 1) - log(1 / 3.)) < 1e-12);
+    arena_drop(&a);
+}
+
+static void deciles_share_the_tokens(void **state)
+{
+    (void)state;
+    enum { V = 500 };
+    Arena a = arena_new(1 << 24);
+    long freq[V], total = 0, of[DECILES + 1] = { 0 };
+    int decile[V];
+    for (int v = 0; v < V; v++) total += freq[v] = 100000 / (1 + (v * 7 + 3) % V);
+    anatomy_deciles(decile, freq, V, &a);
+    for (int v = 0; v < V; v++) {
+        of[decile[v]] += freq[v];
+        for (int u = 0; u < V; u++) assert_true(freq[u] <= freq[v] || decile[u] <= decile[v]);
+    }
+    for (int g = 3; g <= DECILES; g++) assert_true(fabs((double)of[g] / (double)total - 0.1) < 0.05);
+    assert_int_equal(decile[(V - 3) / 7], 1);
+    arena_drop(&a);
+}
+
+static void an_anatomy_adds_up(void **state)
+{
+    (void)state;
+    static const int decile[] = { 1, 1, 10 }, y[] = { 0, 1, 2, 2, 0 };
+    static const float nll[] = { 1, 2, 3, 4, 5 }, part[] = { 0.5f, 1, 1, 2, 4 };
+    const Anatomy a = anatomy_of(decile, y, 5, nll, part), b = anatomy_of(decile, y, 5, nll, NULL);
+    assert_true(a.nll[0] == 3 && fabs(a.nll[1] - 8 / 3.) < 1e-12 && a.nll[10] == 3.5 && isnan(a.nll[5]));
+    assert_true(a.part[0] == 1.7 && a.part[10] == 1.5);
+    assert_true(a.tokens[0] == 5 && a.tokens[1] == 3 && a.tokens[10] == 2 && a.tokens[5] == 0);
+    assert_true(isnan(b.part[0]) && b.nll[0] == 3);
+}
+
+/* ---- views ---- */
+
+typedef struct { Arena a; char dir[64], path[128]; Db *db; } Place;
+
+static int set_up(void **state)
+{
+    Place *p = test_malloc(sizeof *p);
+    const char *why;
+    p->a = arena_new((size_t)256 << 20);
+    strcpy(p->dir, "/tmp/eightysix-lab-XXXXXX");
+    if (!mkdtemp(p->dir)) return -1;
+    snprintf(p->path, sizeof p->path, "%s/t.db", p->dir);
+    p->db = db_open(p->path, &p->a, &why);
+    *state = p;
+    return p->db ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    Place *p = *state;
+    char command[100];
+    if (p->db) db_close(p->db);
+    snprintf(command, sizeof command, "rm -rf %s", p->dir);
+    const int bad = system(command);
+    arena_drop(&p->a);
+    test_free(p);
+    return bad;
+}
+
+enum { ROWS = 100, COLUMNS = 32 };
+typedef struct { int rows, columns; char value[ROWS + 1][COLUMNS][48]; } Table;      /* row 0: names */
+
+static void see(void *ctx, int columns, const char *const *value)
+{
+    Table *t = ctx;
+    assert_true(t->rows <= ROWS && columns <= COLUMNS);
+    t->columns = columns;
+    for (int i = 0; i < columns; i++) snprintf(t->value[t->rows][i], 48, "%s", value[i] ? value[i] : "");
+    t->rows++;
+}
+
+static Table *view(Place *p, const char *name, const char *experiment)
+{
+    Table *t = arena_get(&p->a, sizeof *t);
+    holds(db_view(p->db, name, experiment, see, t, &p->a));
+    return t;
+}
+
+static const char *cell(const Table *t, int row, const char *column)      /* rows from 1 */
+{
+    assert_true(row < t->rows);
+    for (int i = 0; i < t->columns; i++)
+        if (!strcmp(t->value[0][i], column)) return t->value[row][i];
+    fail_msg("no column %s", column);
+    return "";
+}
+
+static double number(const Table *t, int row, const char *column)
+{
+    return strtod(cell(t, row, column), NULL);
+}
+
+static void put(Place *p, long run, const char *name, long step, double value)
+{
+    db_record(p->db, run, &(RecLine){ .kind = 'n', .name = name, .step = step, .value = value });
+}
+
+/* a run of so many tokens/s, of `fraction`, whose only evaluation came after 1000 tokens */
+static void add_run(Place *p, const char *experiment, int position, const char *fraction, double tokens_per_s)
+{
+    const char *key = arena_text(&p->a, "%s%d", experiment, position);
+    const char *label = arena_text(&p->a, "head=x%s", fraction);
+    const long e = db_experiment(p->db, experiment, "q", "");
+    db_plan(p->db, e, position, key, key, label, position);
+    db_label(p->db, e, position, "head", label + 5);
+    const long run = db_run_start(p->db, experiment, key, key);
+    db_config(p->db, run, "fraction", fraction);
+    db_config(p->db, run, "head", "tree");
+    db_config(p->db, run, "budget", experiment);
+    put(p, run, "tokens_per_s", 9, tokens_per_s);
+    put(p, run, "supervised_per_s", 9, tokens_per_s / 2);
+    put(p, run, "nll", 9, 5);
+    put(p, run, "eval_tokens", 9, 1000);
+    put(p, run, "eval_seconds", 9, 77);
+    db_run_end(p->db, run, "ok", "", 1, 1);
+}
+
+static void speeds_have_the_interval_of_stats(void **state)
+{
+    Place *p = *state;
+    Rng r = rng_at(test_seed(), STREAM_CHECK, 1);
+    for (int n = 1; n <= 41; n++) {
+        double x[41];
+        const char *name = arena_text(&p->a, "rounds%d", n);
+        for (int i = 0; i < n; i++) add_run(p, name, i, "1", x[i] = 1000 + rint(1000 * rng_uniform(&r)));
+        const Interval want = stats_median(x, n, 0.95, &p->a);
+        const Table *t = view(p, "cell_speed", name);
+        assert_int_equal(t->rows, 2);
+        assert_int_equal((int)number(t, 1, "n"), n);
+        assert_int_equal((int)number(t, 1, "low_rank"), want.low_rank);
+        assert_true(number(t, 1, "tokens_per_s") == want.median);
+        assert_true(number(t, 1, "supervised_per_s") == want.median / 2);
+        assert_true(number(t, 1, "tokens_low") == want.low && number(t, 1, "tokens_high") == want.high);
+    }
+}
+
+static void losses_meet_speeds_of_the_same_settings(void **state)
+{
+    Place *p = *state;
+    for (int i = 0; i < 3; i++) add_run(p, "speed", i, "1", 100 + 10 * i);
+    add_run(p, "equal", 0, "1", 55);
+    add_run(p, "equal", 1, "0.25", 99);
+    const Table *t = view(p, "composed", "equal"), *m = view(p, "equal_tokens", "equal");
+    const Table *q = view(p, "pareto", "equal");
+    assert_int_equal(t->rows, 2);
+    assert_true(fabs(number(t, 1, "seconds") - 1000 / 110.) < 1e-9);
+    assert_true(fabs(number(t, 1, "seconds_low") - 1000 / 120.) < 1e-9);
+    assert_true(fabs(number(t, 1, "seconds_high") - 1000 / 100.) < 1e-9);
+    assert_int_equal(m->rows, 3);
+    assert_true(number(m, 1, "seconds") == 77 && fabs(number(m, 1, "clean_seconds") - 1000 / 110.) < 1e-9);
+    assert_string_equal(cell(m, 2, "clean_seconds"), "");
+    assert_int_equal(q->rows, 3);
+    assert_true(number(q, 1, "tokens_per_s") == 110 && number(q, 2, "tokens_per_s") == 99);
+}
+
+/* softmax ends at 5 after 40 s; the tree passes 6 at 10 s and 4 at 20 s, so 5 at 15 s */
+static void clocks_of_a_made_up_tree(void **state)
+{
+    Place *p = *state;
+    static const struct { const char *head; double rate, flops, nll[2], at[2]; } of[] = {
+        { "softmax", 1000, 90, { 7, 5 }, { 20, 40 } }, { "tree", 4000, 10, { 6, 4 }, { 10, 20 } } };
+    const long e = db_experiment(p->db, "grid", "q", "");
+    for (int i = 0; i < 2; i++) {
+        const char *label = arena_text(&p->a, "head=%s", of[i].head);
+        db_plan(p->db, e, i, label, label, label, 1);
+        db_label(p->db, e, i, "head", of[i].head);
+        const long run = db_run_start(p->db, "grid", label, label);
+        db_config(p->db, run, "head", of[i].head);
+        put(p, run, "tokens_per_s", 9, of[i].rate);
+        put(p, run, "supervised_per_s", 9, of[i].rate);
+        put(p, run, "core_flops", 0, 10);
+        put(p, run, "head_flops", 0, of[i].flops);
+        for (int k = 0; k < 2; k++) {
+            put(p, run, "nll", k, of[i].nll[k]);
+            put(p, run, "eval_seconds", k, of[i].at[k]);
+        }
+        db_record(p->db, run, &(RecLine){ .kind = 's', .name = "core.forward", .step = 0, .value = 1 });
+        db_record(p->db, run, &(RecLine){ .kind = 's', .name = "head.forward", .step = 0, .value = 3 });
+        db_run_end(p->db, run, "ok", "", 1, 1);
+    }
+    const Table *t = view(p, "clocks", "grid");
+    assert_int_equal(t->rows, 5);
+    assert_true(number(t, 1, "value") == 4 && number(t, 2, "value") == 4 && number(t, 3, "value") == 5);
+    assert_true(fabs(number(t, 4, "value") - 40 / 15.) < 1e-9);
+    assert_true(fabs(number(t, 1, "bound") - 4) < 1e-9);
+    assert_string_equal(cell(t, 1, "roofline"), "");
+}
+
+/* ---- the command ---- */
+
+/* Runs f in a child, its standard output in the file `out`; returns the exit code. */
+static int apart(int (*f)(int, char **), int argc, char **argv, const char *out)
+{
+    int status;
+    fflush(NULL);
+    const pid_t pid = fork();
+    if (!pid) {
+        if (!freopen(out, "w", stdout)) _exit(99);
+        const int code = f(argc, argv);
+        fflush(stdout);
+        _exit(code);
+    }
+    waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static char *text_of(Place *p, const char *path)
+{
+    char *text = arena_get(&p->a, 1 << 16);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    text[fread(text, 1, (1 << 16) - 1, f)] = 0;
+    fclose(f);
+    return text;
+}
+
+static int run_words(int argc, char **argv)
+{
+    Arena a = arena_new(1 << 24);
+    Spec *s = spec_new(&a);
+    for (int i = 0; i < argc; i++)
+        if (spec_set(s, argv[i])) return 98;
+    run_cell(s, &(Rec){ stdout });
+    return 0;
+}
+
+static char *train(Place *p)
+{
+    char *save = arena_text(&p->a, "%s/t.safetensors", p->dir), *out = arena_text(&p->a, "%s/train", p->dir);
+    char *word[] = { "head=tree", "V=97", "train_tokens=20000", "valid_tokens=600", "d=32", "inner=85",
+                     "conv_groups=4", "dilations=1,4,8", "batch=2", "accum=2", "seq=24", "warmup=4",
+                     "threads=2", "lr=3e-3", "budget=60steps", arena_text(&p->a, "save=%s", save) };
+    setenv("EIGHTYSIX_CACHE", arena_text(&p->a, "%s/cache", p->dir), 1);
+    assert_int_equal(apart(run_words, sizeof word / sizeof *word, word, out), 0);
+    return save;
+}
+
+static double after(const char *text, const char *name)
+{
+    const char *at = strstr(text, name);
+    assert_non_null(at);
+    return strtod(at + strlen(name), NULL);
+}
+
+static void heads_are_refitted(void **state)
+{
+    Place *p = *state;
+    char *save = train(p), *out = arena_text(&p->a, "%s/lab", p->dir), *db = p->path;
+    char *word[] = { "headlab", save, "heads=softmax,tree:classes=5,huffman", "--states", "4800", "--passes",
+                     "3", "--db", db };
+    const int words = sizeof word / sizeof *word;
+    db_close(p->db);
+    assert_int_equal(apart(headlab_main, words, word, out), 0);
+    char *first = text_of(p, out);
+    assert_int_equal(apart(headlab_main, words, word, out), 0);
+    char *second = text_of(p, out);
+    assert_non_null(strstr(first, "(made now)"));
+    assert_non_null(strstr(second, "(from the cache)"));
+    assert_string_equal(strchr(first, '\n'), strchr(second, '\n'));
+    const char *why, *trained = text_of(p, arena_text(&p->a, "%s/train", p->dir));
+    p->db = db_open(db, &p->a, &why);
+    const Table *t = view(p, "anatomy", "headlab");
+    assert_int_equal(t->rows, 1 + 6 * 11);
+    assert_string_equal(cell(t, 1, "label"), "tree (as trained)");
+    assert_true(fabs(number(t, 1, "nll") - after(trained, "num nll 60 ")) < 1e-5);
+    const double unigram = number(t, 1 + 5 * 11, "nll");
+    for (int head = 0; head < 4; head++) {
+        double sum = 0;
+        const int all = 1 + head * 11;
+        for (int g = 1; g <= DECILES; g++) sum += number(t, all + g, "nll") * number(t, all + g, "tokens");
+        assert_true(fabs(sum / number(t, all, "tokens") - number(t, all, "nll")) < 1e-9);
+        assert_true(number(t, all, "nll") < unigram);
+    }
+    assert_true(number(t, 1 + 2 * 11, "class_nll") > 0.5 && number(t, 1 + 2 * 11, "within_nll") > 0.5);
+    assert_string_equal(cell(t, 1 + 11, "class_nll"), "");
+}
+
+static void other_settings_are_other_states(void **state)
+{
+    Place *p = *state;
+    char *save = train(p), *out = arena_text(&p->a, "%s/lab", p->dir);
+    char *word[] = { "headlab", save, "heads=huffman", "--states", "2400", "--passes", "0.1", "--no-db",
+                     NULL };
+    static char *const more[] = { "lr=0.01", "act=int8", "eval=ema" };
+    assert_int_equal(apart(headlab_main, 8, word, out), 0);
+    for (int i = 0; i < 3; i++) {
+        word[8] = more[i];
+        assert_int_equal(apart(headlab_main, 9, word, out), 0);
+        assert_int_equal(strstr(text_of(p, out), "(made now)") != NULL, i > 0);
+    }
+    word[8] = "heads=oak";
+    assert_int_equal(apart(headlab_main, 9, word, out), 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bigrams_sum_to_one), cmocka_unit_test(bigrams_by_hand),
+        cmocka_unit_test(deciles_share_the_tokens), cmocka_unit_test(an_anatomy_adds_up),
+        cmocka_unit_test_setup_teardown(speeds_have_the_interval_of_stats, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(losses_meet_speeds_of_the_same_settings, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(clocks_of_a_made_up_tree, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(heads_are_refitted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(other_settings_are_other_states, set_up, tear_down) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
