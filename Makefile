@@ -2,6 +2,7 @@
 # make            build/eightysix            make test     everything under ASan+UBSan, NEON under qemu
 # make sweep      the main job: a database    make lint     the include rules, the naming rules
 #                 of runs and its figures     make figures  results/*.csv and results/figures/* from the database
+# make regress    BASE=HEAD~1 HEAD=HEAD: is head slower or worse than base?
 # make deps       installs what is missing    make clean
 # A fresh Debian machine needs make, a C compiler, and nothing else.
 
@@ -115,6 +116,13 @@ sweep: $(OUT)/eightysix
 figures: $(OUT)/eightysix
 	$(OUT)/eightysix plot time_split
 
+# ---- the gate of CI: results/BENCHMARKS.md. REGRESS: more of its options ----
+BASE ?= HEAD~1
+HEAD ?= HEAD
+regress: $(OUT)/eightysix
+	@mkdir -p results
+	$(OUT)/eightysix regress --base $(BASE) --head $(HEAD) --markdown results/regress.md --junit results/regress.xml $(REGRESS)
+
 deps:
 	@rm -f $(OUT)/deps.ok; $(MAKE) $(OUT)/deps.ok
 $(OUT)/deps.ok:
@@ -130,5 +138,5 @@ clean:
 	rm -rf build
 FORCE:
 .SECONDARY:
-.PHONY: all deps test run-tests run-arm lint sweep figures clean FORCE
+.PHONY: all deps test run-tests run-arm lint sweep figures regress clean FORCE
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

@@ -3,6 +3,7 @@
 #include "harness/bench.h"
 #include "harness/data.h"
 #include "harness/laws.h"
+#include "harness/regress.h"
 #include "harness/run.h"
 #include "harness/sweep.h"
 #include <string.h>
@@ -20,7 +21,9 @@ static const struct { const char *name; int (*run)(int, char **); const char *br
     { "sweep",    sweep_main,    "run the cells of an experiment that have not been run" },
     { "export",   export_main,   "views of the database as CSV" },
     { "plot",     plot_main,     "figures from the database" },
+    { "regress",  regress_main,  "is one commit slower or worse than another? for CI" },
     { "cell",     cell_main,     NULL },
+    { "regress-sample", regress_sample_main, NULL },
 };
 enum { N = sizeof commands / sizeof *commands };
 

@@ -254,3 +254,27 @@ FROM kernel_cell c JOIN (SELECT DISTINCT experiment FROM chosen) e
 WHERE c.kernel IN ('bits_avx512', 'bits_avx2', 'bits_neon') AND c.shape = '2560x2560' AND c.n = 512 AND NOT c.cold
   AND c.threads = (SELECT max(threads) FROM kernel_cell)
 ORDER BY 1, 2, 3, 4;
+
+-- one row per comparison of a gate (`eightysix regress`): shift, low, high and detectable are of ln (time of head / time of
+-- base); NAME@control is base against its copy, NAME@canary against base with a delay, quality:NAME and laws:NAME have none
+CREATE VIEW gate AS
+SELECT 'regress' AS experiment, r.id AS run, r.started, m.rig, b.value AS base, h.value AS head, substr(v.key, 9) AS bench,
+       v.value AS verdict,
+       (SELECT value FROM metric WHERE run = r.id AND name = 'shift:' || substr(v.key, 9)) AS shift,
+       (SELECT value FROM metric WHERE run = r.id AND name = 'low:' || substr(v.key, 9)) AS low,
+       (SELECT value FROM metric WHERE run = r.id AND name = 'high:' || substr(v.key, 9)) AS high,
+       (SELECT value FROM metric WHERE run = r.id AND name = 'detectable:' || substr(v.key, 9)) AS detectable,
+       (SELECT value FROM metric WHERE run = r.id AND name = 'rounds:' || substr(v.key, 9)) AS rounds
+FROM text v
+JOIN run r ON r.id = v.run
+JOIN machine m ON m.id = r.machine
+JOIN config b ON b.run = r.id AND b.key = 'base'
+JOIN config h ON h.run = r.id AND h.key = 'head'
+WHERE v.key LIKE 'verdict:%'
+ORDER BY r.id, v.rowid;
+
+-- the raw samples of gates, from which the same verdicts follow: position counts through the blocks of a round
+CREATE VIEW gate_sample AS
+SELECT 'regress' AS experiment, run, substr(name, 1, instr(name, '@') - 1) AS bench, substr(name, instr(name, '@') + 1) AS side,
+       round, position, ns / iters AS ns, iters
+FROM sample WHERE instr(name, '@') > 0;

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The gate. Its decision on a simulated machine whose speed drifts (AR(1), 3 %) and is disturbed to one side;
+ * then the command itself with two programs that speak the protocol and invent their times. */
+#include "harness/db.h"
+#include "harness/regress.h"
+#include "tests/test.h"
+#include <math.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- the decision ---- */
+enum { CASES = 8, SAMPLES = 5, ROUNDS = 20, GATES = 150 };
+typedef struct { double now, keep, sigma, skew; Rng rng; } Machine;
+
+static double tick(Machine *m, double shift)
+{
+    m->now = m->keep * m->now + sqrt(1 - m->keep * m->keep) * m->sigma * rng_normal(&m->rng);
+    return 1e7 * exp(m->now + shift - m->skew * log(1 - rng_uniform(&m->rng)));
+}
+
+static double one_round(Machine *m, double shift, Arena *a)
+{
+    double ns[2][2 * SAMPLES];
+    int n[2] = { 0 };
+    const int coin = (int)rng_below(&m->rng, 2);
+    for (int b = 0; b < 4; b++) {
+        const int side = b == 0 || b == 3 ? coin : !coin;
+        tick(m, 0), tick(m, 0);               /* a process starts */
+        for (int k = 0; k < SAMPLES; k++) ns[side][n[side]++] = tick(m, side ? shift : 0);
+    }
+    return gate_shift(ns[0], n[0], ns[1], n[1], a);
+}
+
+/* verdicts of the case that is shifted, and of the others */
+typedef struct { int first[4], others[4]; } Tally;
+
+static Tally gates(double keep, double shift, double budget, int n)
+{
+    const uint64_t stream = (uint64_t)(int64_t)(1e4 * keep + 1e6 * shift);
+    Machine m = { .keep = keep, .sigma = 0.03, .skew = 0.01, .rng = rng_at(test_seed(), STREAM_CHECK, stream) };
+    Arena a = arena_new(1 << 22);
+    Tally t = { { 0 }, { 0 } };
+    for (int g = 0; g < n; g++) {
+        double d[CASES][2 * ROUNDS];
+        GateCase c[CASES];
+        for (int i = 0; i < CASES; i++) c[i] = (GateCase){ .name = "", .budget = budget, .d = d[i] };
+        for (int look = 1, open = 1; look <= gate_rule.looks && open; look++) {
+            for (int r = 0; r < ROUNDS; r++)
+                for (int i = 0; i < CASES; i++) {
+                    d[i][(look - 1) * ROUNDS + r] = one_round(&m, i ? 0 : shift, &a);
+                    c[i].rounds += c[i].verdict == GATE_UNKNOWN;
+                }
+            open = gate_decide(&gate_rule, c, CASES, look, &a);
+        }
+        t.first[c[0].verdict]++;
+        for (int i = 1; i < CASES; i++) t.others[c[i].verdict]++;
+    }
+    arena_drop(&a);
+    return t;
+}
+
+static void expect_quiet(const int *verdicts, int gates_run)
+{
+    if (verdicts[GATE_REGRESSED] * 100 > gates_run || verdicts[GATE_IMPROVED] * 100 > gates_run)
+        fail_msg("%d REGRESSED and %d IMPROVED in %d gates, nothing having changed", verdicts[GATE_REGRESSED],
+                 verdicts[GATE_IMPROVED], gates_run);
+}
+
+static void false_alarms(void **state)
+{
+    (void)state;
+    static const double keeps[] = { 0, 0.9, 0.99 };
+    for (int k = 0; k < 3; k++) {
+        const Tally t = gates(keeps[k], 0, 0.05, GATES);
+        expect_quiet(t.first, GATES);
+        expect_quiet(t.others, GATES);
+    }
+    const Tally slow = gates(0.99, 0, 0.05, GATES);
+    assert_true(slow.first[GATE_SAME] >= 0.95 * GATES);
+}
+
+static void detection(void **state)
+{
+    (void)state;
+    static const double keeps[] = { 0.9, 0.99 };
+    for (int k = 0; k < 2; k++) {
+        Tally t = gates(keeps[k], log(1.05), 0.05, GATES);
+        if (t.first[GATE_REGRESSED] < 0.95 * GATES)
+            fail_msg("5 %% slower: %d of %d REGRESSED", t.first[GATE_REGRESSED], GATES);
+        expect_quiet(t.others, GATES);
+        t = gates(keeps[k], -log(1.05), 0.05, GATES);
+        if (t.first[GATE_IMPROVED] < 0.95 * GATES)
+            fail_msg("5 %% faster: %d of %d IMPROVED", t.first[GATE_IMPROVED], GATES);
+        /* at the floor: neither the same nor, but for one in a hundred, REGRESSED */
+        t = gates(keeps[k], 0.02, 0.05, GATES);
+        if (t.first[GATE_SAME])
+            fail_msg("a slowdown of the floor was called SAME %d times", t.first[GATE_SAME]);
+        assert_true(t.first[GATE_REGRESSED] * 100 <= 2 * GATES);
+    }
+}
+
+static void no_pass_beyond_budget(void **state)
+{
+    (void)state;
+    /* nothing changed, but less than 2.1 % over the floor cannot be seen */
+    const Tally t = gates(0.99, 0, 0.021, 30);
+    assert_int_equal(t.first[GATE_SAME] + t.others[GATE_SAME], 0);
+}
+
+static void pure(void **state)
+{
+    (void)state;
+    double slow[20], same[20];
+    Arena a = arena_new(1 << 20);
+    for (int i = 0; i < 20; i++) slow[i] = 0.05 + 0.001 * (i % 5), same[i] = 0.001 * (i % 5 - 2);
+    for (int again = 0; again < 2; again++) {
+        GateCase c[2] = { { .budget = 0.05, .d = slow, .rounds = 20 }, { .budget = 0.05, .d = same, .rounds = 20 } };
+        assert_int_equal(gate_decide(&gate_rule, c, 2, 1, &a), 0);
+        assert_int_equal(c[0].verdict, GATE_REGRESSED);
+        assert_int_equal(c[1].verdict, GATE_SAME);
+        assert_true(c[0].shift.median > 0.0519 && c[0].shift.median < 0.0521 && c[0].look == 1);
+        c[0].d = same;                                /* what is decided stays */
+        assert_int_equal(gate_decide(&gate_rule, c, 2, 2, &a), 0);
+        assert_true(c[0].verdict == GATE_REGRESSED && c[0].look == 1);
+        assert_int_equal(a.used, 0);
+    }
+    arena_drop(&a);
+}
+
+static void codes(void **state)
+{
+    (void)state;
+    static const struct { GateTotal t; int code; const char *verdict; } known[] = {
+        { { 0, 0, 0, 0 }, 0, "PASS" }, { { 0, 0, 0, 1 }, 3, "UNKNOWN" }, { { 0, 0, 1, 1 }, 1, "REGRESSED" },
+        { { 0, 1, 1, 0 }, 3, "INVALID" }, { { 1, 1, 0, 0 }, 1, "REGRESSED" } };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        assert_int_equal(gate_code(&known[i].t), known[i].code);
+        assert_string_equal(gate_verdict(&known[i].t), known[i].verdict);
+    }
+}
+
+/* ---- the command, with programs that invent their times ---- */
+typedef struct { Arena a; char dir[64]; const char *binary; } Place;
+
+static int set_up(void **state)
+{
+    Place *p = test_malloc(sizeof *p);
+    p->a = arena_new(64 << 20);
+    p->binary = getenv("EIGHTYSIX_BINARY");
+    strcpy(p->dir, "/tmp/eightysix-gate-XXXXXX");
+    if (!mkdtemp(p->dir)) return -1;
+    *state = p;
+    return 0;
+}
+
+static int shell(Place *p, const char *command)
+{
+    const int status = system(arena_text(&p->a, "cd %s && { %s; } >> out 2>&1", p->dir, command));
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int tear_down(void **state)
+{
+    Place *p = *state;
+    const int bad = system(arena_text(&p->a, "rm -rf %s", p->dir));
+    arena_drop(&p->a);
+    test_free(p);
+    return bad;
+}
+
+/* A program of the protocol: an iteration takes `ns`, times 1 + delay where it heeds --delay, and a little by
+ * process; its laws hold or not, its loss is `nll`. */
+static void invent(Place *p, const char *name, double ns, int heeds, int law, double nll)
+{
+    FILE *f = fopen(arena_text(&p->a, "%s/%s", p->dir, name), "w");
+    assert_non_null(f);
+    fprintf(f, "#!/bin/sh\n"
+               "case \"$1 $2\" in\n"
+               "'regress-sample list') printf 'text protocol 1\\ntext build b\\ntext compiler c\\ntext flags f\\n"
+               "text bench probe/1 5 1\\ntext bench plain/1 5 0\\ntext quality q head=q\\n' >&3 ;;\n"
+               "'regress-sample time') shift 3; while [ $# -gt 0 ]; do case $1 in --iters) n=$2 ;; --samples) k=$2 ;; --delay) d=$2 ;; esac; "
+               "shift 2; done\n"
+               "  if [ \"$n\" = 0 ]; then echo 'num iters 0 10' >&3; exit; fi\n"
+               "  awk -v n=$n -v k=$k -v d=$d -v p=$$ 'BEGIN { srand(p); for (i = 0; i < k; i++)\n"
+               "    printf \"sample x 0 %%d %%.3f %%d\\n\", i, %.0f * n * (1 + %d * d) * (1 + 0.002 * rand()), n }' >&3 ;;\n"
+               "check*) %s ;;\n"
+               "cell*) printf 'num nll_floor 0 3\\nnum nll 40 %g\\n' >&3 ;;\n"
+               "esac\n", ns, heeds, law ? "exit 0" : "echo 'FAIL  head x does not sum to one'; exit 1", nll);
+    fclose(f);
+    assert_int_equal(shell(p, arena_text(&p->a, "chmod +x %s", name)), 0);
+}
+
+static int regress(Place *p, const char *more)
+{
+    unlink(arena_text(&p->a, "%s/out", p->dir));
+    return shell(p, arena_text(&p->a, "%s regress --base ./base --head ./head --rounds 12 --db t.db --markdown r.md "
+                               "--junit r.xml %s", p->binary, more));
+}
+
+static int gate(Place *p, const char *words)
+{
+    return shell(p, arena_text(&p->a, "%s regress %s --no-db", p->binary, words));
+}
+
+/* 1: a file of the place says it */
+static int says(Place *p, const char *file, const char *what)
+{
+    return shell(p, arena_text(&p->a, "grep -qF -- '%s' %s", what, file)) == 0;
+}
+
+static void command(void **state)
+{
+    Place *p = *state;
+    if (!p->binary) skip();
+    invent(p, "base", 1e6, 1, 1, 5);
+    invent(p, "head", 1e6, 1, 1, 5);
+    assert_int_equal(regress(p, ""), 0);
+    assert_true(says(p, "out", "SAME: both builds run the same code"));
+    assert_int_equal(regress(p, "--always --times-only"), 0);
+    assert_true(says(p, "out", "PASS:"));
+    assert_true(says(p, "r.md", "| plain/1 |"));
+    assert_true(says(p, "r.xml", "tests=\"4\" failures=\"0\" errors=\"0\" skipped=\"0\""));
+    invent(p, "head", 1.06e6, 1, 1, 5);
+    assert_int_equal(regress(p, "--times-only"), 1);
+    assert_true(says(p, "out", "REGRESSED: head is slower than base"));
+    assert_true(says(p, "r.xml", "failures=\"2\" errors=\"0\" skipped=\"0\""));
+    invent(p, "head", 0.9e6, 1, 1, 5);
+    assert_int_equal(regress(p, "--times-only"), 0);
+    assert_true(says(p, "out", "IMPROVED"));
+}
+
+static void invalid(void **state)
+{
+    Place *p = *state;
+    if (!p->binary) skip();
+    invent(p, "base", 1e6, 0, 1, 5);                  /* a machine that does not show a delay */
+    invent(p, "head", 1.06e6, 0, 1, 5);
+    assert_int_equal(regress(p, "--times-only"), 3);
+    assert_true(says(p, "out", "INVALID:") && says(p, "r.xml", "a delay of 5 % was not found"));
+}
+
+static void faster_but_wrong(void **state)
+{
+    Place *p = *state;
+    if (!p->binary) skip();
+    invent(p, "base", 1e6, 1, 1, 5);
+    invent(p, "head", 0.9e6, 1, 0, 5);
+    assert_int_equal(regress(p, ""), 1);
+    assert_true(says(p, "out", "does not sum to one"));
+    invent(p, "head", 0.9e6, 1, 1, 5.1);
+    assert_int_equal(regress(p, ""), 1);
+    assert_true(says(p, "out", "2.000 % worse"));
+    invent(p, "head", 0.9e6, 1, 1, 4.9);
+    assert_int_equal(regress(p, ""), 1);
+    assert_true(says(p, "out", "if that is meant, --accept-quality"));
+    assert_int_equal(regress(p, "--accept-quality"), 0);
+    invent(p, "head", 0.9e6, 1, 1, 2.9);
+    assert_int_equal(regress(p, "--accept-quality"), 1);
+    assert_true(says(p, "out", "below the entropy of the language"));
+    invent(p, "head", 0.9e6, 1, 1, 5.001);
+    assert_int_equal(regress(p, ""), 0);
+}
+
+static void refused(void **state)
+{
+    Place *p = *state;
+    if (!p->binary) skip();
+    invent(p, "base", 1e6, 1, 1, 5);
+    invent(p, "head", 1e6, 1, 1, 5);
+    assert_int_equal(gate(p, "--base /bin/true --head ./head"), 2);
+    assert_true(says(p, "out", "/bin/true has no command regress-sample"));
+    assert_int_equal(gate(p, "--base no-such-ref --head ./head"), 2);
+    assert_true(says(p, "out", "no-such-ref: expected a commit"));
+    assert_int_equal(regress(p, "--always --filter nothing"), 2);
+    assert_int_equal(regress(p, "--rounds many"), 2);
+    assert_int_equal(regress(p, "word"), 2);
+}
+
+typedef struct { int rows, same, column; } Seen;
+static void see(void *ctx, int columns, const char *const *value)
+{
+    Seen *s = ctx;
+    for (int i = 0; !s->rows && i < columns; i++)
+        if (!strcmp(value[i], "verdict")) s->column = i;
+    s->same += s->rows && !strcmp(value[s->column], "SAME");
+    s->rows++;
+}
+
+/* A run leaves its verdicts and all of its samples; a history whose level changes is remarked on. */
+static void records(void **state)
+{
+    Place *p = *state;
+    const char *why;
+    if (!p->binary) skip();
+    invent(p, "base", 1e6, 1, 1, 5);
+    for (int i = 0; i < 16; i++) {
+        /* + i + 1: always another program */
+        invent(p, "head", (i < 8 ? 1 : 1.015) * 1e6 + i + 1, 1, 1, 5);
+        assert_int_equal(regress(p, "--times-only --filter plain"), 0);
+    }
+    assert_true(says(p, "out", "history of 16 runs against this base: plain/1 went from"));
+    Db *db = db_open_read(arena_text(&p->a, "%s/t.db", p->dir), &p->a, &why);
+    if (!db) fail_msg("%s", why);
+    Seen s = { 0 };
+    assert_null(db_view(db, "gate", "regress", see, &s, &p->a));
+    assert_int_equal(s.rows - 1, 16 * 4);        /* plain/1, its control and canary, and the run as a whole */
+    assert_int_equal(s.same, 16 * 2);
+    s = (Seen){ 0 };
+    assert_null(db_view(db, "gate_sample", "regress", see, &s, &p->a));
+    assert_int_equal(s.rows - 1, 16 * 12 * 8 * 5);
+    db_close(db);
+}
+
+/* Commits of a repository are built in work trees, which are gone afterwards. */
+static void commits(void **state)
+{
+    Place *p = *state;
+    if (!p->binary) skip();
+    if (system("git --version > /dev/null 2>&1")) skip();
+    invent(p, "fake", 1e6, 1, 1, 5);
+    const char *commit = "git -c user.name=t -c user.email=t@t -c commit.gpgsign=false commit -q -a -m c";
+    assert_int_equal(shell(p, "git init -q . && git add fake && printf 'build/eightysix: fake\\n\\tmkdir -p build && "
+                              "cp fake build/eightysix\\n' > Makefile && git add Makefile"), 0);
+    assert_int_equal(shell(p, commit), 0);
+    invent(p, "fake", 1.07e6, 1, 1, 5);
+    assert_int_equal(shell(p, commit), 0);
+    assert_int_equal(gate(p, "--base HEAD~1 --head HEAD --rounds 12 --times-only"), 1);
+    assert_true(says(p, "out", "HEAD~1 ("));
+    assert_int_equal(shell(p, "test ! -e build/regress/base && test ! -e build/regress/head && "
+                              "test $(git worktree list | wc -l) = 1"), 0);
+    assert_int_equal(shell(p, "printf 'build/eightysix:\\n\\tfalse\\n' > Makefile"), 0);
+    assert_int_equal(shell(p, commit), 0);
+    assert_int_equal(gate(p, "--base HEAD~1 --head HEAD"), 2);
+    assert_true(says(p, "out", "HEAD: make:"));
+    assert_int_equal(shell(p, "test ! -e build/regress/base && test ! -e build/regress/head"), 0);
+}
+
+int main(void)
+{
+#define PLACED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(false_alarms), cmocka_unit_test(detection), cmocka_unit_test(no_pass_beyond_budget),
+        cmocka_unit_test(pure), cmocka_unit_test(codes), PLACED(command), PLACED(invalid), PLACED(faster_but_wrong),
+        PLACED(refused), PLACED(records), PLACED(commits) };
+    return cmocka_run_group_tests_name("regress", tests, NULL, NULL);
+}
