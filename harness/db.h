@@ -67,7 +67,7 @@ void        db_verdict(Db *, const DbVerdict *);
 typedef struct DbMerged { long runs, again, running; } DbMerged;       /* taken; had already; left out */
 const char *db_merge(const char *const *from, int n, const char *into, DbMerged *, Arena *);
 /* The records as CSV, one file per table, every number as it is to the last bit. Of what a run says at every step only
- * the sums of its spans are kept, over the steps that views count. */
+ * the means of its spans are kept, over the steps that views count. */
 const char *db_save_text(Db *, const char *dir, Arena *);
 
 extern const char *const db_migrations[];      /* schema.c */

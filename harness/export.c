@@ -12,7 +12,7 @@ static const char help[] =
     "  --out DIR          where to (results); - writes one view to stdout\n"
     "  --experiment NAME  only this experiment's rows\n"
     "  --pack FILE        instead: all records in one new file, for `eightysix merge` and `eightysix replay`\n"
-    "  --text DIR         instead: all records as CSV, one file per table; of single steps only sums; packs read it too\n\n"
+    "  --text DIR         instead: all records as CSV, one file per table; of single steps only means; merge reads it too\n\n"
     "exit code: 0 written, 2 bad usage or input\n";
 
 static void write_row(void *ctx, int columns, const char *const *value)
