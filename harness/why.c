@@ -18,9 +18,12 @@
 #include <unistd.h>
 
 static const char help[] =
-    "usage: eightysix why FIGURE|CLAIM|CELL [--db FILE] [--claims FILE]\n\n"
+    "usage: eightysix why FIGURE|CLAIM|CELL [--experiment NAME] [--db FILE] [--claims FILE]\n\n"
     "Names the runs behind a figure (a view), a claim or a cell (its label, or the first digits of its key), what has changed\n"
     "since - a flag, the commit, the corpus, the host - and the fewest runs that would refresh it, with their time.\n\n"
+    "  --experiment NAME  whose rows the figure shows (the last experiment that has some)\n"
+    "  --db FILE          the records (results/results.db)\n"
+    "  --claims FILE      other claims (" CLAIMS_FILE ")\n\n"
     "exit code: 0 nothing is stale, 1 something is, or nothing was run, 2 bad usage or input\n";
 
 enum { MOST_REASONS = 64, MOST_CELLS = 4096 };
@@ -29,7 +32,7 @@ typedef struct Why {
     Db          *db;
     const Build *build;
     const Host  *host;
-    const char  *rig;
+    const char  *rig, *experiment;           /* experiment: of a figure; NULL: the last */
     DbTable      runs;                       /* provenance of the runs behind it */
     const char  *reason[MOST_REASONS];       /* what is stale, each once, and of how many runs */
     int          of[MOST_REASONS], reasons;
@@ -175,9 +178,11 @@ static void refresh_run(Why *w, const DbTable *t, int i)
     else refresh_cell(w, key, arena_text(w->a, "eightysix %s%s", spec_of(t, i, w->a) ? "train " : "", spec));
 }
 
+/* All of its cells that are not done, by one command when that is all of them */
 static void refresh_experiment(Why *w, const char *name)
 {
     const Exp *e = experiment(w, name, "");
+    const int before = w->commands;
     if (!e) refresh(w, arena_text(w->a, "eightysix %s", name), NAN);
     for (int k = 0; e && k < e->cells; k++) {
         const char *reason;
@@ -188,6 +193,9 @@ static void refresh_experiment(Why *w, const char *name)
         if (isnan(wall) && !spec_budget(spec_str(c->spec, "budget"), &b) && b.seconds > 0) wall = b.seconds + 5;
         refresh(w, sweep_of(w, e, c), wall);
     }
+    if (!e || w->commands - before < e->cells) return;
+    w->command[before] = arena_text(w->a, "eightysix sweep experiments/%s.yaml    # %d cells", name, e->cells);
+    w->commands = before + 1;
 }
 
 /* ---- from a name to runs ---- */
@@ -199,8 +207,9 @@ static const char *runs_where(Why *w, const char *where)
 
 static const char *runs_of_figure(Why *w, const char *figure)
 {
-    const char *e = db_last_experiment(w->db, figure, w->a);
-    if (!e) e = "bench";                     /* no plan, but runs of `eightysix bench` */
+    const char *e = w->experiment ? w->experiment : db_last_experiment(w->db, figure, w->a);
+    if (!e) return arena_text(w->a, "%s: the view '%s' has no rows of any experiment", db_path(w->db), figure);
+    if (!db_has_experiment(w->db, e)) return arena_text(w->a, "%s: no experiment '%s'", db_path(w->db), e);
     printf("%s: a figure of experiment %s\n", figure, e);
     return runs_where(w, arena_text(w->a, "SELECT run FROM chosen WHERE experiment = '%s' AND run IS NOT NULL UNION "
                                     "SELECT run FROM kernel_cell WHERE experiment = '%s'", e, e));
@@ -255,20 +264,21 @@ static int answer(Why *w)
     printf("%d runs behind it, %d of them stale\n", w->runs.rows, old);
     for (int i = 0; i < w->reasons; i++) printf("  %s  (%d of %d runs)\n", w->reason[i], w->of[i], w->runs.rows);
     if (!w->commands) return old || !w->runs.rows;
-    printf("%d to run, about %s%s:\n", w->commands, report_duration(w->seconds, time), w->unknown ? " and what was never timed" : "");
+    printf("to run, about %s%s:\n", report_duration(w->seconds, time), w->unknown ? " and what was never timed" : "");
     for (int i = 0; i < w->commands; i++) printf("  %s\n", w->command[i]);
     return 1;
 }
 
 int why_main(int argc, char **argv)
 {
-    const char *db_path = "results/results.db", *path = CLAIMS_FILE, *why = NULL;
-    const Option options[] = { { "--db", &db_path, NULL }, { "--claims", &path, NULL }, { NULL, NULL, NULL } };
+    const char *db_path = "results/results.db", *path = CLAIMS_FILE, *experiment_name = NULL, *why = NULL;
+    const Option options[] = { { "--db", &db_path, NULL }, { "--claims", &path, NULL },
+                               { "--experiment", &experiment_name, NULL }, { NULL, NULL, NULL } };
     if (options_read(argc, argv, options, help) != 1) die("why: expected one figure, claim or cell; `eightysix why --help`");
     Arena a = arena_new((size_t)1 << 32);
     Claims claims = { 0 };
     Why *w = arena_get(&a, sizeof *w);
-    *w = (Why){ .a = &a, .build = build_read(&a), .host = host_read(&a) };
+    *w = (Why){ .a = &a, .build = build_read(&a), .host = host_read(&a), .experiment = experiment_name };
     w->rig = arena_text(&a, "%s | %s | %d cores", w->host->cpu, w->host->isa, w->host->cores);
     if (!access(path, F_OK) && (why = claims_load(path, &claims, &a))) die("%s", why);
     w->db = db_open_read(db_path, &a, &why);
