@@ -3,6 +3,7 @@
 # make sweep      the main job: a database    make lint     the include rules, the naming rules
 #                 of runs and its figures     make figures  results/*.csv and results/figures/* from the database
 # make bench      the kernels and their figures
+# make claims     what the literature claims against results/reference and results/results.db
 # make regress    BASE=HEAD~1 HEAD=HEAD: is head slower or worse than base?
 # make deps       installs what is missing    make clean
 # A fresh Debian machine needs make, a C compiler, and nothing else.
@@ -102,7 +103,7 @@ lint:
 	@! grep -nE '"models/(model|tape)' models/head*.c
 	@! grep -nE '^ *# *if' $(VARIANTS) kernels/f32_*.[ch] kernels/f32.c kernels/gemm.c models/*.c
 	@! grep -nE '\b(malloc|calloc|realloc|free)\(' $(filter-out kernels/base.c models/tensors.c,$(wildcard kernels/*.c models/*.c))
-	@! grep -lE '^#include.*sqlite3' $(filter-out harness/db.c,$(wildcard harness/*.[ch] kernels/* models/*))
+	@! grep -lE '^#include.*sqlite3' $(filter-out $(wildcard harness/db*.[ch]),$(wildcard harness/*.[ch] kernels/* models/*))
 	@! grep -nE 'clock_gettime|gettimeofday' $(filter-out harness/clock.c,$(wildcard kernels/*.c models/*.c harness/*.c))
 	@for f in $(VARIANTS); do v=$${f#kernels/ternary_}; grep -q "^V($${v%.c})" kernels/variants.def || \
 	  { echo "$$f: no line in kernels/variants.def"; exit 1; }; done
@@ -116,6 +117,13 @@ sweep: $(OUT)/eightysix
 	$(MAKE) figures
 figures: $(OUT)/eightysix
 	$(OUT)/eightysix plot time_split
+
+# ---- the reference runs and one's own; of an experiment the plan made last counts. CLAIMS: more options ----
+RECORDS = $(wildcard results/results.db results/reference/records)
+claims: $(OUT)/eightysix
+	@rm -f $(OUT)/claims.db
+	@$(OUT)/eightysix merge $(RECORDS) --into $(OUT)/claims.db
+	$(OUT)/eightysix claims --db $(OUT)/claims.db $(CLAIMS)
 
 # ---- the gate of CI: results/BENCHMARKS.md. REGRESS: more of its options ----
 BASE ?= HEAD~1
@@ -146,5 +154,5 @@ clean:
 	rm -rf build
 FORCE:
 .SECONDARY:
-.PHONY: all deps test run-tests run-arm lint sweep figures bench regress clean FORCE
+.PHONY: all deps test run-tests run-arm lint sweep figures bench regress claims clean FORCE
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

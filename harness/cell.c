@@ -41,12 +41,25 @@ static FILE *open_log(const Db *db, long run, Arena *a)
     return fopen(arena_text(a, "%s/%ld.log", dir, run), "ae");
 }
 
+/* what of the environment changes how a cell runs */
+static const char *environment(Arena *a)
+{
+    static const char *const begin[] = { "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "DNNL_", "ONEDNN_", "MALLOC_", "EIGHTYSIX_CPU=", "LD_PRELOAD=" };
+    const char *all = "";
+    for (char **e = environ; *e; e++)
+        for (size_t k = 0; k < sizeof begin / sizeof *begin; k++)
+            if (!strncmp(*e, begin[k], strlen(begin[k]))) all = arena_text(a, "%s%s%s", all, *all ? " " : "", *e);
+    return all;
+}
+
 static void record_start(CellRun *r, const CellPlan *p, Arena *a)
 {
     char key[65];
     const char *canonical = spec_text(p->spec);
     r->run = db_run_start(r->db, p->experiment, sha256_hex(canonical, strlen(canonical), key), canonical);
     for (const Setting *s = settings; s->key; s++) db_config(r->db, r->run, s->key, spec_str(p->spec, s->key));
+    db_record(r->db, r->run, &(RecLine){ .kind = 't', .name = "environment", .text = environment(a) });
+    if (p->schedule) db_record(r->db, r->run, &(RecLine){ .kind = 't', .name = "schedule", .text = p->schedule });
     db_flush(r->db);
     r->log = open_log(r->db, r->run, a);
 }

@@ -19,6 +19,7 @@ typedef struct CellRun {
 
 typedef struct CellPlan {
     const char *experiment;          /* NULL: none */
+    const char *schedule;            /* "seed 1, 3 of 15": when its turn came; NULL: it had none */
     const Spec *spec;
     Limits      limits;
     int         alone, loud;         /* alone: no other cell runs beside it */

@@ -43,7 +43,7 @@ static Corpus *corpus_of(const TokenFile *train, const TokenFile *valid, Vocab *
 {
     Corpus *c = arena_get(a, sizeof *c);
     const long held = valid ? 0 : train->n / SINGLE_VALID;
-    *c = (Corpus){ .vocab = train->vocab, .V = train->V, .train = train->tok, .n_train = train->n - held, .mapped = 1,
+    *c = (Corpus){ .vocab = train->vocab, .sha = train->source_hash, .V = train->V, .train = train->tok, .n_train = train->n - held, .mapped = 1,
                    .valid = valid ? valid->tok : train->tok + train->n - held, .n_valid = valid ? valid->n : held,
                    .text = text, .floor = NAN };
     if (valid_most > 0 && valid_most < c->n_valid) c->n_valid = valid_most;
@@ -77,6 +77,7 @@ static Corpus *synth_open(const Spec *s, Arena *a, const char **why)
     Corpus *c = valid ? corpus_of(train, valid, NULL, 0, a, why) : NULL;
     if (!c) return NULL;
     c->name = "synth";
+    c->sha = "";
     c->floor = valid->floor;
     c->why_no_text = "the synthetic language is ids, not text";
     return c;

@@ -25,6 +25,7 @@ void        tokens_close(TokenFile *);
 
 typedef struct Corpus {
     const char *name, *vocab, *why_no_text;
+    const char *sha;                 /* SHA-256 of the training text, hex; "": the build says what it is (synth) */
     int         V;
     const uint16_t *train, *valid;
     long        n_train, n_valid;

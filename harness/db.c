@@ -1,29 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Statements are prepared once and kept by the address of their text. Arguments are bound by a word of types:
  * s text, l integer, d real (NaN becomes NULL). */
-#include "harness/db.h"
+#include "harness/db_parts.h"
 #include <errno.h>
 #include <math.h>
-#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-enum { KEPT = 48, BUSY_MS = 20000 };
-
-struct Db {
-    sqlite3      *sql;
-    const char   *path;
-    Arena        *a;
-    const Host   *host;
-    const Build  *build;
-    const char   *rig;                       /* as the column of that name in `machine` */
-    long          machine_id, build_id;
-    int           open, os_error;            /* a transaction is; errno of the last refusal */
-    struct { const char *text; sqlite3_stmt *stmt; } kept[KEPT];
-};
 
 const char *db_path (const Db *db) { return db->path; }
 const char *db_build(const Db *db) { return db->build->id; }
@@ -34,10 +19,11 @@ void db_close(Db *db)
     for (int i = 0; i < KEPT; i++) sqlite3_finalize(db->kept[i].stmt);
     if (db->open) sqlite3_exec(db->sql, "COMMIT", NULL, NULL, NULL);
     sqlite3_close(db->sql);
+    sqlite3_close(db->stub);
     memset(db, 0, sizeof *db);
 }
 
-static const char *sentence(Db *db, const char *what)
+const char *db_sentence(Db *db, const char *what)
 {
     const int code = sqlite3_errcode(db->sql) & 0xff, error = db->os_error ? db->os_error : sqlite3_system_errno(db->sql);
     if (code == SQLITE_NOTADB) return arena_text(db->a, "%s: not an SQLite database", db->path);
@@ -50,7 +36,7 @@ static const char *sentence(Db *db, const char *what)
 
 static _Noreturn void fail(Db *db, const char *what)
 {
-    const char *why = sentence(db, what);
+    const char *why = db_sentence(db, what);
     db->open = 0;                            /* what is not committed is lost, and said to be */
     db_close(db);
     die("%s", why);
@@ -199,7 +185,7 @@ static const char *check_version(Db *db, long *version)
 {
     int newest = 0;
     while (db_migrations[newest]) newest++;
-    if ((*version = ask(db, -1, "PRAGMA user_version", "")) < 0) return sentence(db, "read");
+    if ((*version = ask(db, -1, "PRAGMA user_version", "")) < 0) return db_sentence(db, "read");
     if (*version > newest)
         return arena_text(db->a, "%s: schema version %ld; this program knows versions up to %d", db->path, *version, newest);
     if (!*version && ask(db, 0, "SELECT count(*) FROM sqlite_schema", ""))
@@ -215,10 +201,10 @@ static const char *prepare_write(Db *db)
     if (sqlite3_db_readonly(db->sql, "main"))
         return arena_text(db->a, "%s: read-only; expected a database that can be written", db->path);
     if (!exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; BEGIN IMMEDIATE"))
-        return sentence(db, "written");
+        return db_sentence(db, "written");
     if ((why = check_version(db, &version))) return why;      /* another process may have been first */
     if (!migrate(db, version) || !(db->machine_id = identify_machine(db)) || !(db->build_id = identify_build(db)) ||
-        !recover(db) || !exec(db, "COMMIT")) return sentence(db, "written");
+        !recover(db) || !exec(db, "COMMIT")) return db_sentence(db, "written");
     return NULL;
 }
 
@@ -231,7 +217,7 @@ static Db *connect(const char *path, int flags, Arena *a, const char **why)
     db->build = build_read(a);
     db->rig = arena_text(a, "%s | %s | %d cores", db->host->cpu, db->host->isa, db->host->cores);
     const int rc = sqlite3_open_v2(path, &db->sql, flags | SQLITE_OPEN_NOMUTEX, NULL);
-    *why = rc == SQLITE_OK ? NULL : sentence(db, "opened");
+    *why = rc == SQLITE_OK ? NULL : db_sentence(db, "opened");
     if (!*why) sqlite3_busy_timeout(db->sql, BUSY_MS);
     return db;
 }
@@ -270,7 +256,7 @@ static const char *prepare_read(Db *db)
     if (version < newest)
         return arena_text(db->a, "%s: schema version %ld, this program reads %d; `eightysix sweep` brings it up to date", db->path,
                           version, newest);
-    return exec(db, "PRAGMA temp_store = MEMORY") && make_views(db, 1) ? NULL : sentence(db, "read");
+    return exec(db, "PRAGMA temp_store = MEMORY") && make_views(db, 1) ? NULL : db_sentence(db, "read");
 }
 
 Db *db_open_read(const char *path, Arena *a, const char **why)
@@ -358,7 +344,14 @@ void db_run_end(Db *db, long run, const char *status, const char *error, double 
     db_flush(db);
 }
 
-static const char *column(sqlite3_stmt *s, int i)
+void db_verdict(Db *db, const DbVerdict *v)
+{
+    WRITE(db, "INSERT INTO verdict (name, verdict, sentence, value, low, high, runs, build, machine, decided) "
+          "VALUES (?,?,?,?,?,?,?,?,?," NOW ")", "sssdddsll", v->name, v->verdict, v->definition, v->value, v->low, v->high, v->rows,
+          db->build_id, db->machine_id);
+}
+
+const char *db_column(sqlite3_stmt *s, int i)
 {
     const char *text = (const char *)sqlite3_column_text(s, i);
     return text ? text : "";
@@ -367,12 +360,12 @@ static const char *column(sqlite3_stmt *s, int i)
 /* What one row, newer ones having been seen, adds to the state */
 static CellState judge(Db *db, sqlite3_stmt *s, CellState state, Arena *a, const char **last, const char **elsewhere)
 {
-    const char *status = column(s, 0), *error = column(s, 1);
-    const char *sha = column(s, 2), *rig = column(s, 3);
+    const char *status = db_column(s, 0), *error = db_column(s, 1);
+    const char *sha = db_column(s, 2), *rig = db_column(s, 3);
     const int same_build = !strcmp(sha, db->build->id), same_rig = !strcmp(rig, db->rig);
     if (!strcmp(status, "running")) {
         const long pid = sqlite3_column_int64(s, 5);
-        const int here = !strcmp(column(s, 7), db->host->hostname);
+        const int here = !strcmp(db_column(s, 7), db->host->hostname);
         if (!here || process_start(pid) == sqlite3_column_int64(s, 6)) {
             *last = arena_text(a, "running now in process %ld", pid);
             return CELL_RUNNING;
@@ -399,7 +392,7 @@ CellState db_cell_state(Db *db, const char *cell, Arena *a, const char **reason,
     const char *last = NULL, *elsewhere = NULL;
     *wall_s = NAN;
     while (state != CELL_DONE && state != CELL_RUNNING && sqlite3_step(s) == SQLITE_ROW) {
-        if (isnan(*wall_s) && !strcmp(column(s, 0), "ok")) *wall_s = sqlite3_column_double(s, 4);
+        if (isnan(*wall_s) && !strcmp(db_column(s, 0), "ok")) *wall_s = sqlite3_column_double(s, 4);
         state = judge(db, s, state, a, &last, &elsewhere);
     }
     sqlite3_reset(s);
@@ -413,7 +406,7 @@ int db_views(Db *db, const char **name, int max, Arena *a)
                                "SELECT name FROM main.sqlite_schema WHERE type = 'view' ORDER BY name");
     int n = 0;
     if (!s) fail(db, "read");
-    while (n < max && sqlite3_step(s) == SQLITE_ROW) name[n++] = arena_text(a, "%s", column(s, 0));
+    while (n < max && sqlite3_step(s) == SQLITE_ROW) name[n++] = arena_text(a, "%s", db_column(s, 0));
     sqlite3_reset(s);
     return n;
 }
@@ -431,7 +424,7 @@ const char *db_view(Db *db, const char *view, const char *experiment, DbRow *row
     if (!known) return arena_text(a, "there is no view '%s'; expected one of %s", view, names);
     sqlite3_stmt *s = NULL;
     const char *text = arena_text(a, "SELECT * FROM %s WHERE ?1 IS NULL OR experiment = ?1", view);
-    if (sqlite3_prepare_v2(db->sql, text, -1, &s, NULL) != SQLITE_OK) return sentence(db, "read");
+    if (sqlite3_prepare_v2(db->sql, text, -1, &s, NULL) != SQLITE_OK) return db_sentence(db, "read");
     sqlite3_bind_text(s, 1, experiment, -1, SQLITE_TRANSIENT);
     const int columns = sqlite3_column_count(s);
     CHECK(columns <= MAX);
@@ -442,7 +435,7 @@ const char *db_view(Db *db, const char *view, const char *experiment, DbRow *row
         for (int i = 0; i < columns; i++) value[i] = (const char *)sqlite3_column_text(s, i);
         row(ctx, columns, value);
     }
-    const char *why = rc == SQLITE_DONE ? NULL : sentence(db, "read");
+    const char *why = rc == SQLITE_DONE ? NULL : db_sentence(db, "read");
     sqlite3_finalize(s);
     return why;
 }
@@ -453,7 +446,7 @@ const char *db_last_experiment(Db *db, const char *view, Arena *a)
     const char *text = arena_text(a, "SELECT e.name FROM experiment e JOIN (SELECT DISTINCT experiment FROM \"%s\") v "
                                      "ON v.experiment = e.name ORDER BY e.id DESC LIMIT 1", view);
     if (sqlite3_prepare_v2(db->sql, text, -1, &s, NULL) != SQLITE_OK) return NULL;
-    const char *name = sqlite3_step(s) == SQLITE_ROW ? arena_text(a, "%s", column(s, 0)) : NULL;
+    const char *name = sqlite3_step(s) == SQLITE_ROW ? arena_text(a, "%s", db_column(s, 0)) : NULL;
     sqlite3_finalize(s);
     return name;
 }

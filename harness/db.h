@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* db.h -- the records in SQLite; db.c is the only file that includes sqlite3.h. Figures read views only.
+/* db.h -- the records in SQLite; only db*.c know SQL's library. Figures and claims read views only.
  *
  * Opening answers with a sentence; afterwards a refusal of the disk ends the program (die), with everything committed
  * before it intact. Writes gather in a transaction until db_flush. */
@@ -43,6 +43,32 @@ const char *db_view(Db *, const char *view, const char *experiment, DbRow *, voi
 int         db_views(Db *, const char **name, int max, Arena *);           /* their names, how many */
 const char *db_last_experiment(Db *, const char *view, Arena *);           /* planned last of those it shows; NULL: none */
 int         db_has_experiment(Db *, const char *name);
+
+/* ---- questions of claims: db_ask.c ---- */
+/* Why a text is not one SELECT over views; NULL: it is. */
+const char *db_check (Db *, const char *select, Arena *);
+/* Its rows, as db_view gives them. NULL, or a sentence. */
+const char *db_select(Db *, const char *select, DbRow *, void *ctx, Arena *);
+/* The same as a table of texts, row i being field + i * columns; the first row is the names. */
+typedef struct DbTable { int rows, columns; const char **field; } DbTable;     /* rows: without the names */
+const char *db_table(Db *, const char *select, DbTable *, Arena *);
+const char *db_field(const DbTable *, int row, const char *column);            /* row from 0; NULL: SQL's NULL */
+/* From now on views see these rows only, words that a verdict keeps: UUIDs of runs, and plans as
+ * experiment@planned@build. NULL: all. The database must be open to be read. */
+void        db_restrict(Db *, const char *rows);
+/* A verdict, of this build on this machine. definition: what it follows from; rows as above. NAN: none */
+typedef struct DbVerdict { const char *name, *verdict, *definition, *rows; double value, low, high; } DbVerdict;
+void        db_verdict(Db *, const DbVerdict *);
+
+/* ---- packs: db_merge.c, db_text.c ---- */
+/* Unites databases and directories of text in a new one: runs by UUID (the first that has it gives all of it), plans,
+ * verdicts and artifacts by what they say. Ids follow the times at which things were planned and started. Runs that
+ * have not ended are left out. */
+typedef struct DbMerged { long runs, again, running; } DbMerged;       /* taken; had already; left out */
+const char *db_merge(const char *const *from, int n, const char *into, DbMerged *, Arena *);
+/* The records as CSV, one file per table, every number as it is to the last bit. Of what a run says at every step only
+ * the means of its spans are kept, over the steps that views count. */
+const char *db_save_text(Db *, const char *dir, Arena *);
 
 extern const char *const db_migrations[];      /* schema.c */
 extern const char *const db_views_sql;

@@ -40,7 +40,7 @@ typedef struct Exp {
     double      seconds;
     int         factors, cells, seeds;
 } Exp;
-enum { EXP_MAX_BYTES = 1 << 20, EXP_MAX_CELLS = 10000 };
+enum { EXP_MAX_CELLS = 10000 };
 
 /* words (n): "key=value" that replace fixed settings. NULL and a sentence in *why. */
 Exp *exp_load (const char *path, const char *const *words, int n, Arena *, const char **why);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The command line: one binary, one word that says what to do. */
 #include "harness/bench.h"
+#include "harness/claims.h"
 #include "harness/data.h"
 #include "harness/headlab.h"
 #include "harness/laws.h"
@@ -21,8 +22,12 @@ static const struct { const char *name; int (*run)(int, char **); const char *br
     { "generate", generate_main, "text from a checkpoint" },
     { "headlab",  headlab_main,  "heads refitted on the same frozen hidden states" },
     { "sweep",    sweep_main,    "run the cells of an experiment that have not been run" },
-    { "export",   export_main,   "views of the database as CSV" },
+    { "export",   export_main,   "views of the database as CSV; all of it as a pack, or as text" },
     { "plot",     plot_main,     "figures from the database" },
+    { "claims",   claims_main,   "what the literature claims, and what the records say" },
+    { "why",      why_main,      "what a figure, a claim or a cell rests on, what is stale, what would refresh it" },
+    { "merge",    merge_main,    "records of several machines into one database" },
+    { "replay",   replay_main,   "every recorded verdict again, from the raw records" },
     { "regress",  regress_main,  "is one commit slower or worse than another? for CI" },
     { "cell",     cell_main,     NULL },
     { "regress-sample", regress_sample_main, NULL },

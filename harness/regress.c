@@ -143,12 +143,15 @@ static void choose(Run *r)
 }
 
 /* ---- blocks ---- */
-typedef struct Block { double ns[MOST_SAMPLES]; int n; long iters, switches, steal; } Block;
+typedef struct Block { double ns[MOST_SAMPLES], whole[MOST_SAMPLES]; int n; long iters, switches, steal; } Block;
 
 static void hear_block(void *ctx, const RecLine *l)
 {
     Block *b = ctx;
-    if (l->kind == 'p' && b->n < MOST_SAMPLES && l->iters > 0) b->ns[b->n++] = l->value / (double)l->iters;
+    if (l->kind == 'p' && b->n < MOST_SAMPLES && l->iters > 0) {
+        b->whole[b->n] = l->value;
+        b->ns[b->n++] = l->value / (double)l->iters;
+    }
     if (l->kind != 'n') return;
     if (!strcmp(l->name, "iters")) b->iters = (long)l->value;
     if (!strcmp(l->name, "switches")) b->switches = (long)l->value;
@@ -212,7 +215,7 @@ static void round_of(Run *r, GateBench *b, int round, Rng *rng)
         for (int s = 0; s < k.n; s++) ns[side][n[side]++] = k.ns[s];
         b->switches += k.switches;
         b->steal += k.steal;
-        const GateBlock kept = { b->name, side_names[side], round, i, k.n, k.ns, b->iters, k.switches, k.steal };
+        const GateBlock kept = { b->name, side_names[side], round, i, k.n, k.whole, b->iters, k.switches, k.steal };
         if (r->record) gate_record_block(r->record, &kept);
     }
     if (gate_interrupted()) return;

@@ -128,7 +128,7 @@ typedef struct GateRecord GateRecord;
 typedef struct GateBlock {
     const char   *bench, *side;
     int           round, position, n;                /* position: of the block in its round */
-    const double *ns;                                /* (n) of an iteration */
+    const double *ns;                                /* (n) of all iterations of a sample */
     long          iters, switches, steal;
 } GateBlock;
 const char *gate_build_name(const GateBuild *);      /* its commit, or the hash of its code */

@@ -47,7 +47,7 @@ void gate_record_block(GateRecord *r, const GateBlock *b)
     const char *name = arena_text(r->a, "%s@%s", b->bench, b->side);
     for (int i = 0; i < b->n; i++)
         db_record(r->db, r->run, &(RecLine){ .kind = 'p', .name = name, .step = b->round, .position = b->position * b->n + i,
-                                             .value = b->ns[i] * (double)b->iters, .iters = b->iters });
+                                             .value = b->ns[i], .iters = b->iters });
     number(r, "switches", name, b->round, (double)b->switches);
     number(r, "steal", name, b->round, (double)b->steal);
     arena_reset(r->a, at);
@@ -62,6 +62,7 @@ static void comparison(GateRecord *r, const char *name, const GateCase *c)
     number(r, "high", name, 0, c->shift.high);
     number(r, "detectable", name, 0, isfinite(c->detectable) ? c->detectable : NAN);
     number(r, "rounds", name, 0, c->rounds);
+    number(r, "budget", name, 0, c->budget);
     verdict(r, name, verdict_names[c->verdict]);
 }
 

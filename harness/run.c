@@ -217,6 +217,7 @@ static void describe(const Session *s, Rec *rec)
     rec_text(rec, "isa", cpu_text(cpu_has(), cpu, sizeof cpu));
     rec_text(rec, "corpus", s->corpus->name);
     rec_text(rec, "vocab", s->corpus->vocab);
+    if (*s->corpus->sha) rec_text(rec, "corpus_sha", s->corpus->sha);
     if (s->cutoffs) rec_text(rec, "cutoffs", s->cutoffs), rec_num(rec, "cutoffs_s", 0, s->cutoffs_s);
     rec_num(rec, "threads", 0, s->exec->threads);
     rec_num(rec, "V", 0, s->corpus->V);

@@ -148,7 +148,8 @@ static void start_next(Sweep *s, Job *job)
             continue;
         }
         job->progress = (Progress){ NAN, NAN, NAN };
-        const CellPlan p = { .experiment = s->exp->name, .spec = c->spec, .alone = s->jobs == 1,
+        const char *turn = arena_text(s->a, "seed %llu, %d of %d", (unsigned long long)s->seed, s->next, s->todos);
+        const CellPlan p = { .experiment = s->exp->name, .schedule = turn, .spec = c->spec, .alone = s->jobs == 1,
                              .limits = { s->exp->seconds, s->exp->memory_kb }, .loud = s->verbose || isatty(2),
                              .see = report_see, .ctx = &job->progress };
         cell_start(&job->run, s->db, &p, s->a);

@@ -264,7 +264,8 @@ SELECT 'regress' AS experiment, r.id AS run, r.started, m.rig, b.value AS base, 
        (SELECT value FROM metric WHERE run = r.id AND name = 'low:' || substr(v.key, 9)) AS low,
        (SELECT value FROM metric WHERE run = r.id AND name = 'high:' || substr(v.key, 9)) AS high,
        (SELECT value FROM metric WHERE run = r.id AND name = 'detectable:' || substr(v.key, 9)) AS detectable,
-       (SELECT value FROM metric WHERE run = r.id AND name = 'rounds:' || substr(v.key, 9)) AS rounds
+       (SELECT value FROM metric WHERE run = r.id AND name = 'rounds:' || substr(v.key, 9)) AS rounds,
+       (SELECT value FROM metric WHERE run = r.id AND name = 'budget:' || substr(v.key, 9)) AS budget
 FROM text v
 JOIN run r ON r.id = v.run
 JOIN machine m ON m.id = r.machine
@@ -418,3 +419,46 @@ rows AS (
 SELECT experiment, position, label, anchor, dense_rank() OVER (PARTITION BY experiment ORDER BY anchor, position, label) AS line, decile,
        nll, class_nll, nll - class_nll AS within_nll, tokens, (SELECT value FROM config WHERE run = rows.run AND key = 'corpus') AS corpus, cpu, cores
 FROM rows ORDER BY experiment, anchor, position, label, decile;
+
+-- what a run was: one row per run, whatever became of it
+CREATE VIEW provenance AS
+SELECT coalesce(e.name, '') AS experiment, r.id AS run, r.uuid, r.cell, c.spec, r.status, r.started, r.wall_s, b.sha AS build, b.git,
+       b.dirty, b.compiler, b.flags, m.rig, m.kernel, m.hostname,
+       (SELECT value FROM text WHERE run = r.id AND key = 'corpus_sha' ORDER BY rowid DESC LIMIT 1) AS corpus_sha,
+       (SELECT value FROM config WHERE run = r.id AND key = 'corpus') AS corpus
+FROM run r JOIN cell c ON c.key = r.cell JOIN build b ON b.id = r.build JOIN machine m ON m.id = r.machine
+LEFT JOIN experiment e ON e.id = r.experiment
+ORDER BY r.id;
+
+-- recorded verdicts on claims, and what each follows from
+CREATE VIEW judged AS
+SELECT 'claims' AS experiment, v.id, v.name, v.verdict, v.value, v.low, v.high, v.sentence AS definition, v.runs, b.sha AS build,
+       b.git, m.rig, v.decided
+FROM verdict v JOIN build b ON b.id = v.build JOIN machine m ON m.id = v.machine
+ORDER BY v.id;
+
+-- raw samples of `eightysix bench`: ns of one iteration; rounds of a run are interleaved, so cells of a round are pairs
+CREATE VIEW bench_sample AS
+SELECT 'bench' AS experiment, s.run, c.value AS kind, s.name, s.round, s.ns / s.iters AS ns,
+       (SELECT value FROM metric WHERE run = s.run AND name = 'ops:' || s.name) AS ops,
+       (SELECT value FROM metric WHERE run = s.run AND name = 'bytes:' || s.name) AS bytes
+FROM sample s JOIN run r ON r.id = s.run AND r.status = 'ok'
+JOIN config c ON c.run = s.run AND c.key = 'bench'
+ORDER BY s.run, s.name, s.round;
+
+-- every evaluation on four clocks; supervised positions and FLOPs are in proportion to tokens within a run
+CREATE VIEW clock_curve AS
+SELECT c.experiment, c.position, c.label, c.seed, c.head, c.step, c.nll, c.corpus, c.seconds, c.tokens,
+       c.tokens * x.supervised / x.tokens AS supervised, c.tokens * x.flops / x.tokens AS flops, c.run
+FROM curve c JOIN number x ON x.experiment = c.experiment AND x.position = c.position;
+
+-- pairs of runs of one experiment, corpus and seed: the last loss of base, and how many times less of each clock the other
+-- had spent at its first evaluation at or below that loss; 0: it never got there
+CREATE VIEW reach AS
+WITH last AS (SELECT *, max(step) FROM clock_curve GROUP BY experiment, position)
+SELECT b.experiment, b.seed, b.corpus, b.label AS base_label, o.label, o.head, b.nll, coalesce(b.seconds / t.seconds, 0) AS by_seconds,
+       coalesce(b.tokens / t.tokens, 0) AS by_tokens, coalesce(b.supervised / t.supervised, 0) AS by_supervised,
+       coalesce(b.flops / t.flops, 0) AS by_flops, b.run AS run_base, o.run AS run
+FROM last b JOIN last o ON o.experiment = b.experiment AND o.seed = b.seed AND o.corpus = b.corpus AND o.position <> b.position
+LEFT JOIN clock_curve t ON t.experiment = o.experiment AND t.position = o.position AND t.step = (
+    SELECT min(step) FROM clock_curve WHERE experiment = o.experiment AND position = o.position AND nll <= b.nll);

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Packs: several sittings become one database without loss, text and back is the identity, and verdicts taken again from a
+ * pack are what they were, bit for bit, until a sample is touched. */
+#include "harness/claims.h"
+#include "harness/regress.h"
+#include "tests/test.h"
+#include <math.h>
+#include <sqlite3.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+typedef struct { Arena a; char dir[64]; } Place;
+
+static int set_up(void **state)
+{
+    Place *p = test_malloc(sizeof *p);
+    p->a = arena_new((size_t)1 << 30);
+    strcpy(p->dir, "/tmp/eightysix-pack-XXXXXX");
+    if (!mkdtemp(p->dir)) return -1;
+    *state = p;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    Place *p = *state;
+    char command[100];
+    snprintf(command, sizeof command, "rm -rf %s", p->dir);
+    const int bad = system(command);
+    arena_drop(&p->a);
+    test_free(p);
+    return bad;
+}
+
+static const char *in(Place *p, const char *name) { return arena_text(&p->a, "%s/%s", p->dir, name); }
+
+static void by_hand(const char *path, const char *sql)
+{
+    sqlite3 *db;
+    char *error = NULL;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    sqlite3_exec(db, sql, NULL, NULL, &error);
+    if (error) fail_msg("%s: %s", sql, error);
+    sqlite3_close(db);
+}
+
+/* what SQL says, one row per line */
+static const char *told(Place *p, const char *path, const char *sql)
+{
+    sqlite3 *db;
+    sqlite3_stmt *s;
+    const char *all = "";
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &s, NULL), SQLITE_OK);
+    while (sqlite3_step(s) == SQLITE_ROW)
+        for (int i = 0; i < sqlite3_column_count(s); i++) {
+            const char *v = (const char *)sqlite3_column_text(s, i);
+            all = arena_text(&p->a, "%s%s%c", all, v ? v : "NULL", i + 1 < sqlite3_column_count(s) ? '|' : '\n');
+        }
+    sqlite3_finalize(s);
+    sqlite3_close(db);
+    return all;
+}
+
+static int command(Place *p, const char *words, const char **said)
+{
+    char *text = arena_raw(&p->a, 1 << 16);
+    FILE *f = popen(arena_text(&p->a, "cd '%s' && '%s' %s 2>&1", getenv("EIGHTYSIX_ROOT"), getenv("EIGHTYSIX_BINARY"), words), "r");
+    assert_non_null(f);
+    text[fread(text, 1, (1 << 16) - 1, f)] = 0;
+    const int status = pclose(f);
+    *said = text;
+    return WEXITSTATUS(status);
+}
+
+static void assert_says(const char *said, const char *what)
+{
+    if (!strstr(said, what)) fail_msg("expected '%s' in: %s", what, said);
+}
+
+static void say(Db *db, long run, const char *text)
+{
+    char line[256];
+    RecLine l;
+    snprintf(line, sizeof line, "%s", text);
+    assert_true(rec_parse(line, &l));
+    db_record(db, run, &l);
+}
+
+/* A sitting: runs of two cells of the experiment, with every kind of record; nll + seed is their loss */
+static const char *sitting(Place *p, const char *name, const char *experiment, double nll)
+{
+    const char *path = in(p, name), *why;
+    Db *db = db_open(path, &p->a, &why);
+    holds(why);
+    const long e = db_experiment(db, experiment, "question: \"q, r\"\nfixed: {}\n", "");
+    for (int seed = 1; seed <= 2; seed++) {
+        const char *key = arena_text(&p->a, "%s%d", experiment, seed);
+        db_plan(db, e, seed, key, key, "head=tree", seed);
+        db_label(db, e, seed, "head", "tree");
+        const long run = db_run_start(db, experiment, key, key);
+        db_config(db, run, "head", "tree");
+        db_config(db, run, "act", "f32");
+        db_config(db, run, "save", "");
+        for (int step = 0; step < 9; step++) {
+            say(db, run, arena_text(&p->a, "span core.forward %d %.17g", step, 0.1 + step / 7.0));
+            if (step > 3) say(db, run, arena_text(&p->a, "span head.forward %d 0.3", step));
+        }
+        say(db, run, arena_text(&p->a, "num nll 4 %.17g", nll + seed));
+        say(db, run, "num nll_floor 0 nan");
+        say(db, run, "num tokens_per_s 4 1000");
+        say(db, run, "text kernel a \"ref\", it says");
+        for (int k = 0; k < 5; k++) say(db, run, arena_text(&p->a, "sample k/1 %d 2 %.17g 100", k, 12.5 + nll / 3 + k));
+        db_run_end(db, run, seed > 1 ? "fail" : "ok", seed > 1 ? "no, \"not\"\nthis" : "", 2.5 + nll / 7, 4096);
+    }
+    db_run_start(db, experiment, "late", "late");          /* has not ended */
+    db_close(db);
+    return path;
+}
+
+#define COUNTS "SELECT (SELECT count(*) FROM run WHERE status <> 'running'), (SELECT count(*) FROM config), (SELECT count(*) FROM metric), " \
+               "(SELECT count(*) FROM span), (SELECT count(*) FROM sample), (SELECT count(*) FROM text), (SELECT count(*) FROM plan), " \
+               "(SELECT count(*) FROM label), (SELECT count(*) FROM experiment), (SELECT count(*) FROM cell)"
+/* all that runs say, whatever their ids */
+#define RECORDS "SELECT r.uuid, r.cell, r.status, r.error, r.started, r.wall_s, e.name, m.name, m.value, s.step, s.phase, s.seconds, " \
+                "p.round, p.ns, t.value FROM run r LEFT JOIN experiment e ON e.id = r.experiment LEFT JOIN metric m ON m.run = r.id " \
+                "LEFT JOIN span s ON s.run = r.id AND s.step = m.step LEFT JOIN sample p ON p.run = r.id AND p.round = m.step " \
+                "LEFT JOIN text t ON t.run = r.id WHERE r.status <> 'running' ORDER BY 1, 8, 9, 10, 11, 13"
+
+static const char *merge(Place *p, const char *into, DbMerged *m, const char *one, const char *two)
+{
+    const char *const from[] = { one, two }, *path = in(p, into);
+    holds(db_merge(from, two ? 2 : 1, path, m, &p->a));
+    return path;
+}
+
+static void test_merge(void **state)
+{
+    Place *p = *state;
+    DbMerged m;
+    const char *a = sitting(p, "a.db", "one", 7.1), *b = sitting(p, "b.db", "two", 8.3);
+    const char *c = merge(p, "c.db", &m, a, b);
+    assert_true(m.runs == 4 && m.again == 0 && m.running == 2);
+    assert_string_equal(told(p, a, COUNTS), "2|6|6|28|10|2|2|2|1|3\n");
+    assert_string_equal(told(p, c, COUNTS), "4|12|12|56|20|4|4|4|2|5\n");
+    const char *both = told(p, c, RECORDS);
+    assert_string_equal(told(p, c, "SELECT count(*) FROM pragma_foreign_key_check"), "0\n");
+    const char *again = merge(p, "d.db", &m, c, a);                   /* what is there already comes once */
+    assert_true(m.runs == 4 && m.again == 2 && m.running == 1);
+    assert_string_equal(told(p, again, RECORDS), both);
+    assert_string_equal(told(p, again, COUNTS), "4|12|12|56|20|4|4|4|2|5\n");
+    assert_string_equal(told(p, merge(p, "e.db", &m, b, a), RECORDS), both);      /* in any order */
+    char *of_a = arena_text(&p->a, "%s", told(p, a, RECORDS));
+    for (char *line; (line = strsep(&of_a, "\n")); ) assert_says(both, line);
+}
+
+/* Two sittings of the same experiment: both plans are kept, the later one is shown */
+static void test_same_name(void **state)
+{
+    Place *p = *state;
+    DbMerged m;
+    const char *a = sitting(p, "a.db", "one", 7), *b = sitting(p, "b.db", "one", 8);
+    by_hand(a, "UPDATE experiment SET planned = '2020-01-01T00:00:00Z'; DROP TRIGGER run_final; UPDATE run SET started = '2020-01-01T00:00:01Z'");
+    const char *shows = "SELECT experiment, nll FROM result WHERE status = 'ok'";
+    assert_string_equal(told(p, merge(p, "c.db", &m, a, b), shows), "one|9.0\n");
+    assert_string_equal(told(p, merge(p, "d.db", &m, b, a), shows), "one|9.0\n");
+    assert_true(m.runs == 4);
+    assert_string_equal(told(p, in(p, "d.db"), "SELECT count(*), count(DISTINCT experiment) FROM run"), "4|2\n");
+}
+
+static const char *differences(Place *p, const char *x, const char *y)
+{
+    char *text = arena_raw(&p->a, 1 << 12);
+    FILE *f = popen(arena_text(&p->a, "diff -r %s %s 2>&1", x, y), "r");
+    assert_non_null(f);
+    text[fread(text, 1, (1 << 12) - 1, f)] = 0;
+    pclose(f);
+    return text;
+}
+
+static void save_text(Place *p, const char *path, const char *dir)
+{
+    const char *why;
+    Db *db = db_open_read(path, &p->a, &why);
+    holds(why ? why : db_save_text(db, dir, &p->a));
+    db_close(db);
+}
+
+static void test_text(void **state)
+{
+    Place *p = *state;
+    DbMerged m;
+    const char *a = sitting(p, "a.db", "one", 7.1), *text = in(p, "text"), *again = in(p, "again"), *back;
+    save_text(p, a, text);
+    back = merge(p, "back.db", &m, text, NULL);
+    assert_int_equal(m.runs, 2);
+    save_text(p, back, again);
+    assert_string_equal(differences(p, text, again), "");
+    static const char *const equal[] = {       /* bit for bit: SQLite compares what it stores */
+        "SELECT uuid, cell, status, error, started, hex(wall_s * 1e15), peak_rss_kb FROM run WHERE status <> 'running' ORDER BY uuid",
+        "SELECT name, step, value IS NULL, printf('%!.20g', value) FROM metric ORDER BY rowid",
+        "SELECT name, round, position, printf('%!.20g', ns), iters FROM sample ORDER BY rowid",
+        "SELECT key, value FROM text ORDER BY rowid", "SELECT key, value FROM config ORDER BY run, key",
+        "SELECT name, sha, text, overrides, planned FROM experiment",
+        "SELECT steps FROM phase" };
+    for (size_t i = 0; i < sizeof equal / sizeof *equal; i++) assert_string_equal(told(p, a, equal[i]), told(p, back, equal[i]));
+    const char *phase = "SELECT round(core_forward, 12), round(head_forward, 12), round(step_s, 12) FROM phase";
+    assert_string_equal(told(p, a, phase), told(p, back, phase));
+    assert_non_null(strstr(told(p, a, "SELECT error FROM run"), "no, \"not\"\nthis"));
+}
+
+static void test_refused(void **state)
+{
+    static const struct { const char *file, *text, *says; } bad[] = {
+        { "run.csv", "id,uuid\n1\n", "run.csv:2: expected 11 fields of CSV" },
+        { "metric.csv", "run,name,step,value\n1,nll,4,\"x\n", "metric.csv:2: expected 4 fields" },
+        { "metric.csv", "run,name,step,value\n1,nll,4,7\n1,nll,5,many\n", "metric.csv:3: 'many': expected a number" },
+        { "metric.csv", "run,name,step,value\n1,,4,7\n", "metric.csv:2: NOT NULL constraint failed: metric.name" },
+        { "metric.csv", "run,name,step,value\n99,nll,4,7\n", "metric.csv:2: FOREIGN KEY constraint failed" } };
+    Place *p = *state;
+    DbMerged m;
+    const char *a = sitting(p, "a.db", "one", 7.1), *into = in(p, "into.db"), *text = in(p, "text"), *odd = in(p, "odd"), *none = in(p, "none");
+    assert_says(db_merge(&a, 1, a, &m, &p->a), "a.db: is there already; expected the name of a new file");
+    assert_says(db_merge(&none, 1, into, &m, &p->a), "no such database");
+    FILE *f = fopen(odd, "w");
+    fputs("this is no database, but text of some length\n", f);
+    fclose(f);
+    assert_says(db_merge(&odd, 1, into, &m, &p->a), "odd: not an SQLite database");
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        save_text(p, a, text);
+        f = fopen(arena_text(&p->a, "%s/%s", text, bad[i].file), "w");
+        fputs(bad[i].text, f);
+        fclose(f);
+        const char *why = db_merge(&text, 1, into, &m, &p->a);
+        if (!why) fail_msg("accepted: %s", bad[i].text);
+        assert_says(why, bad[i].says);
+    }
+    unlink(arena_text(&p->a, "%s/run.csv", text));
+    assert_says(db_merge(&text, 1, into, &m, &p->a), "run.csv: cannot be read: No such file");
+    assert_int_equal(access(into, F_OK), -1);
+    assert_string_equal(told(p, a, "SELECT count(*) FROM run"), "3\n");       /* no source is ever touched */
+}
+
+/* ---- replay ---- */
+static const char claim[] = "loss:\n  words: w\n  source: s\n  experiment: e\n  claimed: {most: 9}\n"
+                            "  value: SELECT nll AS value, run FROM result WHERE experiment = 'one' AND status = 'ok'\n"
+                            "time:\n  words: w\n  source: s\n  experiment: e\n  claimed: 0.01\n"
+                            "  value: SELECT ns / iters AS value, run FROM gate_sample UNION ALL SELECT wall_s, run FROM result WHERE nll < 9\n"
+                            "never:\n  words: w\n  source: s\n  experiment: e\n  claimed: 1\n"
+                            "  value: SELECT nll AS value, run FROM result WHERE experiment = 'three'\n";
+
+static void record(Place *p, const char *path)
+{
+    const char *said, *yaml = in(p, "claims.yaml");
+    FILE *f = fopen(yaml, "w");
+    fputs(claim, f);
+    fclose(f);
+    const int code = command(p, arena_text(&p->a, "claims --db %s --claims %s --recorded %s --record", path, yaml, in(p, "c.csv")), &said);
+    if (code) fail_msg("%s", said);
+    unlink(in(p, "c.csv"));
+}
+
+static void test_replay(void **state)
+{
+    Place *p = *state;
+    DbMerged m;
+    const char *said, *a = sitting(p, "a.db", "one", 7.1), *b = sitting(p, "b.db", "one", 8.3);
+    assert_int_equal(command(p, arena_text(&p->a, "replay %s", a), &said), 3);
+    by_hand(a, "UPDATE experiment SET planned = '2020-01-01T00:00:00Z'");
+    record(p, a);
+    record(p, b);
+    assert_string_equal(told(p, a, "SELECT name, verdict, value FROM verdict WHERE name <> 'time'"), "loss|held|8.1\nnever|not tested|NULL\n");
+    assert_string_equal(told(p, b, "SELECT name, verdict, value FROM verdict WHERE name = 'loss'"), "loss|refuted|9.3\n");
+    const char *c = merge(p, "c.db", &m, a, b);               /* where views show b's plan only */
+    assert_string_equal(told(p, c, "SELECT verdict FROM verdict WHERE name = 'loss' ORDER BY 1"), "held\nrefuted\n");
+    if (command(p, arena_text(&p->a, "replay %s", c), &said)) fail_msg("%s", said);
+    assert_string_equal(said, "6 verdicts on claims, 0 comparisons of gates; 0 differ\n");
+    save_text(p, c, in(p, "text"));
+    assert_int_equal(command(p, arena_text(&p->a, "replay %s", in(p, "text")), &said), 0);
+    assert_int_equal(command(p, arena_text(&p->a, "export --db %s --pack %s", c, in(p, "pack.db")), &said), 0);
+    assert_int_equal(command(p, arena_text(&p->a, "replay %s --verbose", in(p, "pack.db")), &said), 0);
+    assert_says(said, "same     loss: refuted 9.3");
+    by_hand(c, "UPDATE metric SET value = value + 1e-14 WHERE value BETWEEN 8 AND 8.2");      /* the last digits of one value */
+    assert_int_equal(command(p, arena_text(&p->a, "replay %s", c), &said), 1);
+    assert_says(said, "differs  loss: recorded held 8.0999999999999996 [8.0999999999999996, 8.0999999999999996]; now held 8.1");
+    assert_says(said, "; 1 differ\n");
+}
+
+/* A gate of invented times: head is `slower` than base, a copy of base is not, the canary is slower by 5 % */
+static const char *gate(Place *p, const char *name, double slower)
+{
+    enum { ROUNDS = 20, SAMPLES = 5, SIDES = 4 };
+    static const char *const side[SIDES] = { "base", "head", "control", "canary" };
+    static const GateBuild build = { .ref = "r", .commit = "c", .binary = "b", .id = "i", .compiler = "c", .flags = "f", .code = "k" };
+    const char *path = in(p, name);
+    const double shift[SIDES] = { 0, slower, 0, 0.05 };
+    Rng rng = rng_at(test_seed(), STREAM_CHECK, 86);
+    Gate g = { .rule = gate_rule, .base = &build, .head = &build, .bench = arena_get(&p->a, sizeof(GateBench)), .benches = 1, .rounds = ROUNDS };
+    g.bench[0] = (GateBench){ .name = "b/1", .budget = 0.05, .probe = 1, .iters = 7 };
+    GateCase *cases[SIDES] = { NULL, &g.bench[0].pair, &g.bench[0].control, &g.bench[0].canary };
+    GateRecord *r = gate_record_begin(&g, path, "regress base=c head=c rounds=20 samples=5 floor=0.02 seed=1", &p->a);
+    double d[SIDES][ROUNDS];
+    for (int k = 1; k < SIDES; k++) *cases[k] = (GateCase){ .name = "b/1", .budget = 0.05, .d = d[k], .rounds = ROUNDS };
+    for (int round = 0; round < ROUNDS; round++) {
+        double whole[SIDES][SAMPLES], ns[SIDES][SAMPLES];
+        for (int k = 0; k < SIDES; k++) {
+            for (int i = 0; i < SAMPLES; i++) {
+                whole[k][i] = 1e7 * exp(shift[k] + 0.01 * rng_normal(&rng));
+                ns[k][i] = whole[k][i] / 7;
+            }
+            const GateBlock b = { "b/1", side[k], round, k, SAMPLES, whole[k], 7, 0, 0 };
+            gate_record_block(r, &b);
+        }
+        for (int k = 1; k < SIDES; k++) d[k][round] = gate_shift(ns[0], SAMPLES, ns[k], SAMPLES, &p->a);
+    }
+    for (int k = 1; k < SIDES; k++) gate_decide(&g.rule, cases[k], 1, 1, &p->a);
+    gate_record_verdicts(r, &g);
+    gate_record_end(r, 0, 1);
+    return path;
+}
+
+static void test_replay_gates(void **state)
+{
+    Place *p = *state;
+    DbMerged m;
+    const char *said, *a = gate(p, "a.db", 0), *b = gate(p, "b.db", 0.08), *c = merge(p, "c.db", &m, a, b);
+    if (command(p, arena_text(&p->a, "replay %s --verbose", c), &said)) fail_msg("%s", said);
+    assert_says(said, "gate of run 1, b/1: SAME");
+    assert_says(said, "gate of run 2, b/1: REGRESSED");
+    assert_says(said, "0 verdicts on claims, 6 comparisons of gates; 0 differ\n");
+    by_hand(c, "UPDATE sample SET ns = ns * 1.1 WHERE name = 'b/1@control' AND run = 1 AND round < 12");
+    assert_int_equal(command(p, arena_text(&p->a, "replay %s", c), &said), 1);
+    assert_says(said, "differs  gate of run 1, b/1@control: recorded SAME");
+    assert_says(said, "; 1 differ\n");
+}
+
+int main(void)
+{
+#define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = { T(test_merge), T(test_same_name), T(test_text), T(test_refused), T(test_replay),
+                                        T(test_replay_gates) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
