@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Speed-up of every head over the full softmax at all positions, on four clocks; a ratio, so on a logarithmic axis. Points: median,
-# and the 95 % interval where speeds were measured in rounds. Vertical lines of the first panel: the bound of a head that costs nothing
-# (dashed); open diamonds: a head whose FLOPs run at the measured rate of the dense products.
+# and the 95 % interval where speeds were measured in rounds. Of the first panel, dashed: the bound of a head that costs nothing;
+# diamonds: a head whose FLOPs run at the measured rate of the dense products.
 # gnuplot -c clocks.gp DATA.csv OUTPUT svg|png|pdf          DATA: the view clocks
 data = ARG1; target = ARG2; format = ARG3
 set datafile separator comma columnheaders

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What a head costs in loss against what it gives in speed, at equal tokens: a point per cell, means and least to most over the seeds
+# What a head costs in loss against what it gives in speed: a point per cell, means and least to most over the seeds
 # upwards, median and 95 % interval of its speed across; the line joins the cells that no other beats in both.
 # gnuplot -c pareto.gp DATA.csv OUTPUT svg|png|pdf          DATA: the view pareto
 data = ARG1; target = ARG2; format = ARG3
@@ -10,9 +10,11 @@ load 'experiments/style.gp'
 array title[64]; array speed[64]; array loss[64]; array order[64]
 ends = 0
 stats data using (ends = ends + 1, title[ends] = strike(strcol('label'), 'head='), speed[ends] = column('tokens_per_s'), \
-                  loss[ends] = column('nll'), tokens = column('tokens'), n = column('n'), corpus = strcol('corpus'), cores = column('cores'), \
+                  loss[ends] = column('nll'), n = column('n'), corpus = strcol('corpus'), cores = column('cores'), \
                   cpu = strcol('cpu'), column('nll_low')) nooutput
 least = STATS_min
+stats data using (column('tokens') / 1e6) nooutput
+budget = STATS_max < 1.01 * STATS_min ? sprintf('%.1f million tokens', STATS_max) : 'equal time'
 stats data using (column('nll_high')) nooutput
 most = STATS_max
 stats data using (column('tokens_low')) nooutput
@@ -29,7 +31,7 @@ set logscale x
 set xrange [slowest / 1.2:fastest * 1.1]
 set yrange [bottom:top]
 set xtics (500, 1000, 2000, 3000, 5000, 7000, 10000, 15000, 20000, 30000, 50000)
-set title sprintf('Loss on %s after %.1f million tokens, and speed (%s, %d cores, %d seeds)', corpus, tokens / 1e6, cpu_name(cpu), cores, n) offset 0, -0.4
+set title sprintf('Loss on %s after %s, and speed (%s, %d cores, %d seeds)', corpus, budget, cpu_name(cpu), cores, n) offset 0, -0.4
 set xlabel 'tokens read a second      (better: to the right and down)' offset 0, 0.5 font ',8'
 set ylabel 'nats per token' offset 1.5, 0 font ',8'
 

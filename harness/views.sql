@@ -366,8 +366,8 @@ ORDER BY s.experiment, line, V;
 
 -- figure: speed-up over the full softmax at all positions, on four clocks: seconds per token read, seconds per supervised position,
 -- FLOPs per token read, seconds to the loss that the softmax ends with (clean seconds where there are some; between evaluations
--- by straight lines; NULL: not reached). bound: of the first clock, a head that costs nothing (Amdahl); roofline: one whose
--- FLOPs run at the best rate of the dense products of `bench kernels`
+-- by straight lines; NULL: not reached). Of the first clock, bound: a head that costs nothing, no update either (Amdahl); roofline:
+-- one whose FLOPs run at the best rate of the dense products of `bench kernels`, with the softmax's update
 CREATE VIEW clocks AS
 WITH cell AS MATERIALIZED (
     SELECT p.*, (SELECT o.supervised_per_s / o.tokens_per_s FROM cell_speed o WHERE o.experiment = p.experiment AND o.label = p.label) AS supervised,
@@ -377,7 +377,8 @@ WITH cell AS MATERIALIZED (
             WHERE c.experiment = p.experiment AND c.label = p.label) AS head_flops
     FROM pareto p),
 base AS MATERIALIZED (
-    SELECT c.*, (SELECT value FROM median m WHERE m.experiment = c.experiment AND m.label = c.label AND m.name = 'head_share') AS share
+    SELECT c.*, (SELECT value FROM median m WHERE m.experiment = c.experiment AND m.label = c.label AND m.name = 'head_share') AS share,
+           (SELECT value FROM median m WHERE m.experiment = c.experiment AND m.label = c.label AND m.name = 'v_share') AS v_share
     FROM cell c WHERE c.head = 'softmax' AND c.supervised > 0.999),
 path AS MATERIALIZED (
     SELECT experiment, label, coalesce(clean_seconds, seconds) AS t, nll,
@@ -397,7 +398,7 @@ SELECT c.experiment, c.position, c.label, c.head, k.clock, k.name,
                     ELSE (SELECT t FROM reached WHERE experiment = b.experiment AND label = b.label) /
                          (SELECT t FROM reached WHERE experiment = c.experiment AND label = c.label) END AS value,
        CASE k.clock WHEN 1 THEN c.tokens_low / b.tokens_high END AS low, CASE k.clock WHEN 1 THEN c.tokens_high / b.tokens_low END AS high,
-       1 / (1 - b.share) AS bound,
+       1 / (1 - b.v_share) AS bound,
        1 / (1 - b.share + c.head_flops * b.tokens_per_s / (SELECT flops FROM rate)) AS roofline,
        c.corpus, c.cpu, c.cores
 FROM cell c JOIN base b ON b.experiment = c.experiment JOIN clock k

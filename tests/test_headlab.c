@@ -222,7 +222,8 @@ static void clocks_of_a_made_up_tree(void **state)
             put(p, run, "eval_seconds", k, of[i].at[k]);
         }
         db_record(p->db, run, &(RecLine){ .kind = 's', .name = "core.forward", .step = 0, .value = 1 });
-        db_record(p->db, run, &(RecLine){ .kind = 's', .name = "head.forward", .step = 0, .value = 3 });
+        db_record(p->db, run, &(RecLine){ .kind = 's', .name = "head.forward", .step = 0, .value = 2 });
+        db_record(p->db, run, &(RecLine){ .kind = 's', .name = "head.update", .step = 0, .value = 1 });
         db_run_end(p->db, run, "ok", "", 1, 1);
     }
     const Table *t = view(p, "clocks", "grid");
