@@ -213,7 +213,7 @@ static void test_text(void **state)
 static void test_refused(void **state)
 {
     static const struct { const char *file, *text, *says; } bad[] = {
-        { "run.csv", "id,uuid\n1\n", "run.csv:2: expected 11 fields of CSV" },
+        { "run.csv", "id,uuid\n1\n", "run.csv:1: expected 11 fields of CSV" },
         { "metric.csv", "run,name,step,value\n1,nll,4,\"x\n", "metric.csv:2: expected 4 fields" },
         { "metric.csv", "run,name,step,value\n1,nll,4,7\n1,nll,5,many\n", "metric.csv:3: 'many': expected a number" },
         { "metric.csv", "run,name,step,value\n1,,4,7\n", "metric.csv:2: NOT NULL constraint failed: metric.name" },
@@ -269,6 +269,7 @@ static void test_replay(void **state)
     assert_int_equal(command(p, arena_text(&p->a, "replay %s", a), &said), 3);
     by_hand(a, "UPDATE experiment SET planned = '2020-01-01T00:00:00Z'");
     record(p, a);
+    by_hand(a, "UPDATE verdict SET decided = '2020-01-02T00:00:00Z'");
     record(p, b);
     assert_string_equal(told(p, a, "SELECT name, verdict, value FROM verdict WHERE name <> 'time'"), "loss|held|8.1\nnever|not tested|NULL\n");
     assert_string_equal(told(p, b, "SELECT name, verdict, value FROM verdict WHERE name = 'loss'"), "loss|refuted|9.3\n");
