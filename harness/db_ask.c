@@ -104,10 +104,10 @@ const char *db_table(Db *db, const char *select, DbTable *t, Arena *a)
 
 const char *db_field(const DbTable *t, int row, const char *column)
 {
-    for (int i = 0; i < t->columns; i++)
-        if (!strcmp(t->field[i], column)) return t->field[(row + 1) * t->columns + i];
-    CHECK(!"a column of this name");
-    return NULL;
+    int i = 0;
+    while (i < t->columns && strcmp(t->field[i], column)) i++;
+    CHECK(i < t->columns && row < t->rows);
+    return t->field[(row + 1) * t->columns + i];
 }
 
 /* Views of this connection that stand before the tables of the same name: the views above them read these. */

@@ -114,7 +114,7 @@ const char *db_save_text(Db *db, const char *dir, Arena *a)
 typedef struct Reader {
     const char *path;
     char       *at;
-    int         line, fields;
+    int         line, row, fields;           /* row: the line where it began */
     char       *field[MOST_COLUMNS];         /* NULL: SQL's NULL */
 } Reader;
 
@@ -145,7 +145,7 @@ static int read_field(Reader *r, char **field)
 static int read_row(Reader *r)
 {
     int more = 1;
-    r->line++;
+    r->row = ++r->line;
     if (!*r->at) return 0;
     for (r->fields = 0; more == 1 && r->fields < MOST_COLUMNS; r->fields++) more = read_field(r, &r->field[r->fields]);
     return more ? -1 : 1;
@@ -160,7 +160,7 @@ static const char *bind(const Reader *r, sqlite3_stmt *s, const Table *t, Arena 
         else if (t->types[i] == 's') sqlite3_bind_text(s, i + 1, f, -1, SQLITE_STATIC);
         else if (t->types[i] == 'l') sqlite3_bind_int64(s, i + 1, strtol(f, &end, 10));
         else sqlite3_bind_double(s, i + 1, strtod(f, &end));
-        if (*end) return arena_text(a, "%s:%d: '%.40s': expected a number", r->path, r->line, f);
+        if (*end) return arena_text(a, "%s:%d: '%.40s': expected a number", r->path, r->row, f);
     }
     return NULL;
 }
@@ -170,11 +170,11 @@ static const char *load_rows(Db *db, const Table *t, Reader *r, sqlite3_stmt *s)
     int rc, columns = (int)strlen(t->types);
     const char *why = NULL;
     while (!why && (rc = read_row(r)) != 0) {
-        if (rc < 0 || r->fields != columns) return arena_text(db->a, "%s:%d: expected %d fields of CSV", r->path, r->line, columns);
-        if (r->line == 1) continue;
+        if (rc < 0 || r->fields != columns) return arena_text(db->a, "%s:%d: expected %d fields of CSV", r->path, r->row, columns);
+        if (r->row == 1) continue;
         why = bind(r, s, t, db->a);
         if (!why && sqlite3_step(s) != SQLITE_DONE)
-            why = arena_text(db->a, "%s:%d: %s", r->path, r->line, sqlite3_errmsg(db->sql));
+            why = arena_text(db->a, "%s:%d: %s", r->path, r->row, sqlite3_errmsg(db->sql));
         sqlite3_reset(s);
     }
     return why;

@@ -165,6 +165,8 @@ static void test_same_name(void **state)
     const char *shows = "SELECT experiment, nll FROM result WHERE status = 'ok'";
     assert_string_equal(told(p, merge(p, "c.db", &m, a, b), shows), "one|9.0\n");
     assert_string_equal(told(p, merge(p, "d.db", &m, b, a), shows), "one|9.0\n");
+    assert_string_equal(told(p, in(p, "c.db"), "SELECT planned > '2021' FROM current"), "1\n");
+    assert_string_equal(told(p, in(p, "d.db"), "SELECT planned > '2021' FROM current"), "1\n");
     assert_true(m.runs == 4);
     assert_string_equal(told(p, in(p, "d.db"), "SELECT count(*), count(DISTINCT experiment) FROM run"), "4|2\n");
 }
@@ -205,6 +207,9 @@ static void test_text(void **state)
         "SELECT name, sha, text, overrides, planned FROM experiment",
         "SELECT steps FROM phase" };
     for (size_t i = 0; i < sizeof equal / sizeof *equal; i++) assert_string_equal(told(p, a, equal[i]), told(p, back, equal[i]));
+    const char *first = "SELECT min(step) FROM span";         /* of two that have a run the first tells it */
+    assert_string_equal(told(p, merge(p, "raw.db", &m, a, text), first), "0\n");
+    assert_string_equal(told(p, merge(p, "means.db", &m, text, a), first), "2\n");
     const char *phase = "SELECT round(core_forward, 12), round(head_forward, 12), round(step_s, 12) FROM phase";
     assert_string_equal(told(p, a, phase), told(p, back, phase));
     assert_non_null(strstr(told(p, a, "SELECT error FROM run"), "no, \"not\"\nthis"));
@@ -213,7 +218,7 @@ static void test_text(void **state)
 static void test_refused(void **state)
 {
     static const struct { const char *file, *text, *says; } bad[] = {
-        { "run.csv", "id,uuid\n1\n", "run.csv:2: expected 11 fields of CSV" },
+        { "run.csv", "id,uuid\n1\n", "run.csv:1: expected 11 fields of CSV" },
         { "metric.csv", "run,name,step,value\n1,nll,4,\"x\n", "metric.csv:2: expected 4 fields" },
         { "metric.csv", "run,name,step,value\n1,nll,4,7\n1,nll,5,many\n", "metric.csv:3: 'many': expected a number" },
         { "metric.csv", "run,name,step,value\n1,,4,7\n", "metric.csv:2: NOT NULL constraint failed: metric.name" },
@@ -269,6 +274,7 @@ static void test_replay(void **state)
     assert_int_equal(command(p, arena_text(&p->a, "replay %s", a), &said), 3);
     by_hand(a, "UPDATE experiment SET planned = '2020-01-01T00:00:00Z'");
     record(p, a);
+    by_hand(a, "UPDATE verdict SET decided = '2020-01-02T00:00:00Z'");
     record(p, b);
     assert_string_equal(told(p, a, "SELECT name, verdict, value FROM verdict WHERE name <> 'time'"), "loss|held|8.1\nnever|not tested|NULL\n");
     assert_string_equal(told(p, b, "SELECT name, verdict, value FROM verdict WHERE name = 'loss'"), "loss|refuted|9.3\n");
