@@ -76,7 +76,8 @@ static const char *ask(Db *db, const Claim *c, Answer *r, Arena *a)
 static const char *rows_of(Db *db, const char *runs, Arena *a, const char **rows)
 {
     const char *const select[] = {
-        arena_text(a, "SELECT DISTINCT u.experiment || '@' || u.planned || '@' || u.build FROM current u JOIN chosen c ON c.plan = u.plan "
+        arena_text(a, "SELECT DISTINCT u.experiment || '@' || u.planned || '@' || u.build FROM current u "
+                      "JOIN chosen c ON c.plan = u.plan "
                       "WHERE c.run IN (%s) ORDER BY 1", runs),
         arena_text(a, "SELECT uuid FROM provenance WHERE run IN (%s) ORDER BY run", runs) };
     *rows = "";
@@ -84,7 +85,8 @@ static const char *rows_of(Db *db, const char *runs, Arena *a, const char **rows
         DbTable t;
         const char *why = db_table(db, select[k], &t, a);
         if (why) return why;
-        for (int i = 1; i <= t.rows; i++) *rows = arena_text(a, "%s%s%s", *rows, **rows ? " " : "", t.field[i]);
+        for (int i = 1; i <= t.rows; i++)
+            *rows = arena_text(a, "%s%s%s", *rows, **rows ? " " : "", t.field[i]);
     }
     return NULL;
 }
@@ -93,7 +95,8 @@ static int same(double x, double y) { return (isnan(x) && isnan(y)) || !memcmp(&
 
 int claim_same(const Judgement *j, const char *verdict, double value, double low, double high)
 {
-    return !strcmp(claim_verdicts[j->verdict], verdict) && same(j->of.median, value) && same(j->of.low, low) && same(j->of.high, high);
+    return !strcmp(claim_verdicts[j->verdict], verdict) && same(j->of.median, value) &&
+        same(j->of.low, low) && same(j->of.high, high);
 }
 
 static const char *judge(Db *db, const Claim *c, Judgement *j, Arena *a)
@@ -119,8 +122,10 @@ const char *claim_judge(Db *db, const Claim *c, Judgement *j, Arena *a)
     Judgement again;
     const char *why = judge(db, c, j, a);
     if (!why) why = claim_again(db, c, j->rows, &again, a);
-    if (why || (again.n == j->n && claim_same(j, claim_verdicts[again.verdict], again.of.median, again.of.low, again.of.high)))
+    if (why || (again.n == j->n && claim_same(j, claim_verdicts[again.verdict], again.of.median, again.of.low,
+                                              again.of.high)))
         return why;
-    return arena_text(a, "%s: %s: value: depends on runs it does not name; expected them in columns that begin with run",
+    return arena_text(a, "%s: %s: value: depends on runs it does not name; expected them in columns that "
+                         "begin with run",
                       c->at_value, c->name);
 }

@@ -11,8 +11,8 @@
  *     above: 50                              or below: the direction of the claim; default: none
  *     unit: "%"
  *
- * Columns of `value` whose names begin with "run" name the runs a row follows from, all of them: the verdict is taken
- * again with nothing but these in sight, and must come out the same.
+ * Columns of `value` whose names begin with "run" name the runs a row follows from, all of them: the
+ * verdict is taken again with nothing but these in sight, and must come out the same.
  *
  *   held        the interval of the median lies within tolerance of what is claimed
  *   refuted     it lies on the other side of `above` or `below`; without these: wholly beyond the tolerance

@@ -15,7 +15,8 @@ static const char *number(Doc *d, const Node *n, const char *what, double *out)
     if (why) return why;
     char *end;
     *out = strtod(doc_text(n), &end);
-    if (end == doc_text(n) || *end || !isfinite(*out)) return doc_at(d, n, "%s '%.40s': expected a number", what, doc_text(n));
+    if (end == doc_text(n) || *end || !isfinite(*out))
+        return doc_at(d, n, "%s '%.40s': expected a number", what, doc_text(n));
     return NULL;
 }
 
@@ -34,7 +35,8 @@ static const char *read_claimed(Doc *d, const Node *n, Claim *c)
         const char *k = doc_text(key);
         if (!strcmp(k, "from") || !strcmp(k, "least")) why = number(d, doc_value(d, n, i), k, &c->low);
         else if (!strcmp(k, "to") || !strcmp(k, "most")) why = number(d, doc_value(d, n, i), k, &c->high);
-        else why = doc_at(d, key, "claimed: unknown key '%.60s'; expected a number, from and to, least or most", k);
+        else why = doc_at(d, key, "claimed: unknown key '%.60s'; expected a number, from and to, least or "
+                                  "most", k);
     }
     if (!why && !doc_pairs(n)) why = doc_at(d, n, "claimed: expected a number, from and to, least or most");
     if (!why && c->low > c->high) why = doc_at(d, n, "claimed: expected from <= to");
@@ -69,17 +71,21 @@ static const char *read_key(Doc *d, const Node *key, const Node *n, Claim *c)
         return why || c->tolerance >= 0 ? why : doc_at(d, n, "tolerance: expected 0 or more");
     }
     if (!strcmp(k, "value")) {
-        c->at_value = arena_text(d->a, "%s:%zu:%zu", d->file, n->start_mark.line + 1, n->start_mark.column + 1);
+        c->at_value = arena_text(d->a, "%s:%zu:%zu", d->file, n->start_mark.line + 1,
+                                 n->start_mark.column + 1);
         return read_sentence(d, n, k, &c->value);
     }
-    return doc_at(d, key, "unknown key '%.60s'; expected words, source, experiment, value, claimed, tolerance, above, below or unit", k);
+    return doc_at(d, key, "unknown key '%.60s'; expected words, source, experiment, value, claimed, "
+                          "tolerance, above, below or unit", k);
 }
 
 static const char *read_claim(Doc *d, const Node *n, Claim *c)
 {
     const char *name = c->name, *why = doc_want_map(d, n, name);
-    *c = (Claim){ .name = name, .words = "", .source = "", .experiment = "", .unit = "", .value = "", .low = NAN, .at_value = "",
-                  .at = arena_text(d->a, "%s:%zu:%zu", d->file, n->start_mark.line + 1, n->start_mark.column + 1) };
+    *c = (Claim){ .name = name, .words = "", .source = "", .experiment = "", .unit = "", .value = "",
+                  .low = NAN, .at_value = "",
+                  .at = arena_text(d->a, "%s:%zu:%zu", d->file, n->start_mark.line + 1,
+                                   n->start_mark.column + 1) };
     for (int i = 0; !why && i < doc_pairs(n); i++) why = read_key(d, doc_key(d, n, i), doc_value(d, n, i), c);
     if (why) return why;
     if (isnan(c->low)) return doc_at(d, n, "%s: expected a key 'claimed'", name);

@@ -9,13 +9,15 @@
 
 static const char help[] =
     "usage: eightysix claims [NAME ...] [--db FILE] [--tap] [--record] ...\n\n"
-    "Asks the records about every claim of " CLAIMS_FILE ": the measured median with its 95 % interval, the verdict, the runs.\n\n"
+    "Asks the records about every claim of " CLAIMS_FILE ":\n"
+    "the measured median with its 95 % interval, the verdict, the runs.\n\n"
     "  --db FILE        the records (results/results.db), or a pack\n"
     "  --claims FILE    other claims\n"
     "  --recorded FILE  verdicts to compare with (" CLAIMS_RECORDED ")\n"
     "  --record         keep these verdicts: rows in the database, and that file\n"
     "  --tap            as TAP: not ok is what was held and is not\n\n"
-    "exit code: 0 what was held is, 1 one is weakened or refuted, 2 bad usage or input, 3 one is not tested any more\n";
+    "exit code: 0 what was held is, 1 one is weakened or refuted, 2 bad usage or input,\n"
+    "           3 one is not tested any more\n";
 
 typedef struct Report {
     Claims      claims;
@@ -34,7 +36,8 @@ static const char *claimed(const Claim *c, Arena *a)
 {
     const char *low = amount(c->low, a), *high = amount(c->high, a);
     const char *range = c->low == c->high ? low : isinf(c->low) ? arena_text(a, "at most %s", high)
-                      : isinf(c->high) ? arena_text(a, "at least %s", low) : arena_text(a, "%s to %s", low, high);
+                      : isinf(c->high) ? arena_text(a, "at least %s", low)
+                      : arena_text(a, "%s to %s", low, high);
     return c->tolerance > 0 ? arena_text(a, "%s within %s", range, amount(c->tolerance, a)) : range;
 }
 
@@ -42,9 +45,11 @@ const char *claim_sentence(const Claim *c, const Judgement *j, Arena *a)
 {
     const char *unit = arena_text(a, "%s%s", *c->unit ? " " : "", c->unit);
     if (!j->n) return arena_text(a, "no rows; claimed %s%s; %s", claimed(c, a), unit, c->experiment);
-    const char *interval = j->n == 1 ? "" : arena_text(a, " [%s, %s] %.3g %%", amount(j->of.low, a), amount(j->of.high, a),
+    const char *interval = j->n == 1 ? "" : arena_text(a, " [%s, %s] %.3g %%", amount(j->of.low, a),
+                                                       amount(j->of.high, a),
                                                        100 * j->of.coverage);
-    return arena_text(a, "%s%s%s, n %d; claimed %s", amount(j->of.median, a), unit, interval, j->n, claimed(c, a));
+    return arena_text(a, "%s%s%s, n %d; claimed %s", amount(j->of.median, a), unit, interval, j->n,
+                      claimed(c, a));
 }
 
 /* ---- verdicts as they were recorded: name,verdict,value,low,high,n ---- */
@@ -89,7 +94,8 @@ static void keep(const Report *r, const char *db_path, Arena *a)
         const Claim *c = &r->claims.claim[i];
         const Judgement *j = &r->of[i];
         db_verdict(db, &(DbVerdict){ .name = c->name, .verdict = claim_verdicts[j->verdict], .rows = j->rows,
-                                     .definition = claim_definition(c, a), .value = j->of.median, .low = j->of.low, .high = j->of.high });
+                                     .definition = claim_definition(c, a), .value = j->of.median,
+                                     .low = j->of.low, .high = j->of.high });
     }
     db_flush(db);
     db_close(db);
@@ -108,7 +114,8 @@ static void show(Report *r, int i, int at, Arena *a)
     r->gone += changed && !j->n;
     if (r->tap) {
         const int skip = !j->n && !changed;
-        printf("%s %d - %s: %s: %s%s\n", changed ? "not ok" : "ok", at, c->name, verdict, sentence, skip ? " # SKIP not tested" : "");
+        printf("%s %d - %s: %s: %s%s\n", changed ? "not ok" : "ok", at, c->name, verdict, sentence,
+               skip ? " # SKIP not tested" : "");
         return;
     }
     printf("%-10s  %s: %s%s\n", verdict, c->name, sentence, changed ? "  (was held)" : "");
@@ -131,8 +138,10 @@ int claims_main(int argc, char **argv)
     const char *db_path = "results/results.db", *path = CLAIMS_FILE, *why;
     Report r = { .recorded_path = CLAIMS_RECORDED };
     int record = 0, chosen = 0, at = 0;
-    const Option options[] = { { "--db", &db_path, NULL }, { "--claims", &path, NULL }, { "--recorded", &r.recorded_path, NULL },
-                               { "--record", NULL, &record }, { "--tap", NULL, &r.tap }, { NULL, NULL, NULL } };
+    const Option options[] = { { "--db", &db_path, NULL }, { "--claims", &path, NULL },
+                               { "--recorded", &r.recorded_path, NULL },
+                               { "--record", NULL, &record }, { "--tap", NULL, &r.tap },
+                               { NULL, NULL, NULL } };
     const int words = options_read(argc, argv, options, help);
     if (words && record) die("--record: expected no names; every verdict is kept or none");
     Arena a = arena_new((size_t)1 << 30);
@@ -150,7 +159,9 @@ int claims_main(int argc, char **argv)
     if (r.tap) printf("TAP version 13\n1..%d\n", chosen);
     for (int i = 0; i < r.claims.n; i++)
         if (r.chosen[i]) show(&r, i, ++at, &a);
-    if (!r.tap) printf("\n%d held, %d weakened, %d refuted, %d not tested\n", r.count[CLAIM_HELD], r.count[CLAIM_WEAKENED],
+    if (!r.tap)
+        printf("\n%d held, %d weakened, %d refuted, %d not tested\n", r.count[CLAIM_HELD],
+               r.count[CLAIM_WEAKENED],
                        r.count[CLAIM_REFUTED], r.count[CLAIM_UNTESTED]);
     if (record) keep(&r, db_path, &a);
     arena_drop(&a);

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Questions over views. Whether a question reads nothing else is asked of SQLite itself: it is prepared in a database in
- * memory where every view is an empty table and nothing else exists. */
+/* Questions over views. Whether a question reads nothing else is asked of SQLite itself: it is prepared in
+ * a database in memory where every view is an empty table and nothing else exists. */
 #include "harness/db_parts.h"
 #include <math.h>
 #include <string.h>
 #include <strings.h>
 
-static int run(sqlite3 *sql, const char *text) { return sqlite3_exec(sql, text, NULL, NULL, NULL) == SQLITE_OK; }
+static int run(sqlite3 *sql, const char *text) { return sqlite3_exec(sql, text, NULL, NULL,
+                                                                     NULL) == SQLITE_OK; }
 
 /* CREATE TABLE view (columns) */
 static int stub_view(Db *db, const char *view)
 {
     sqlite3_stmt *s = NULL;
     const size_t at = db->a->used;
-    if (sqlite3_prepare_v2(db->sql, arena_text(db->a, "SELECT * FROM \"%s\"", view), -1, &s, NULL) != SQLITE_OK) return 0;
+    if (sqlite3_prepare_v2(db->sql, arena_text(db->a, "SELECT * FROM \"%s\"", view), -1, &s,
+                           NULL) != SQLITE_OK) return 0;
     const char *columns = "";
     for (int i = 0; i < sqlite3_column_count(s); i++)
         columns = arena_text(db->a, "%s%s\"%s\"", columns, i ? ", " : "", sqlite3_column_name(s, i));
@@ -121,8 +123,10 @@ void db_restrict(Db *db, const char *rows)
     run(db->sql, "DROP VIEW IF EXISTS temp.run; DROP VIEW IF EXISTS temp.experiment");
     if (!rows) return;
     sqlite3_stmt *s = NULL;
-    CHECK(run(db->sql, "CREATE TEMP TABLE IF NOT EXISTS kept (word TEXT PRIMARY KEY); DELETE FROM temp.kept"));
-    CHECK(sqlite3_prepare_v2(db->sql, "INSERT OR IGNORE INTO temp.kept VALUES (?)", -1, &s, NULL) == SQLITE_OK);
+    CHECK(run(db->sql, "CREATE TEMP TABLE IF NOT EXISTS kept (word TEXT PRIMARY KEY); DELETE FROM "
+                       "temp.kept"));
+    CHECK(sqlite3_prepare_v2(db->sql, "INSERT OR IGNORE INTO temp.kept VALUES (?)", -1, &s,
+                             NULL) == SQLITE_OK);
     for (const char *word = rows; *word; word += strspn(word, " ")) {
         const int len = (int)strcspn(word, " ");
         sqlite3_bind_text(s, 1, word, len, SQLITE_STATIC);

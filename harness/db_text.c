@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The records as text: DIR/TABLE.csv with a line of names (RFC 4180). A field without quotes that is empty is NULL, "" is
- * an empty text; a number has as many digits as give it back bit for bit. span.csv holds means over the steps that
- * the view `phase` counts; they are read back as that many equal steps. Training loss and time of single steps are left out. */
+/* The records as text: DIR/TABLE.csv with a line of names (RFC 4180). A field without quotes that is empty
+ * is NULL, "" is an empty text; a number has as many digits as give it back bit for bit. span.csv holds
+ * means over the steps that the view `phase` counts; they are read back as that many equal steps. Training
+ * loss and time of single steps are left out. */
 #include "harness/db_parts.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -9,7 +10,8 @@
 #include <sys/stat.h>
 
 enum { MOST_COLUMNS = 16, MOST_BYTES = 1 << 28 };
-typedef struct Table { const char *name, *types, *save, *load; } Table;       /* types: of its fields, as in db.c */
+/* types: of its fields, as in db.c */
+typedef struct Table { const char *name, *types, *save, *load; } Table;
 #define MACHINE "id, cpu, isa, cores, kernel, hostname, governor, virt, mem_kb, l1d_kb, l2_kb, l3_kb"
 #define BUILD "id, sha, git, dirty, compiler, flags"
 #define RUN "id, uuid, cell, experiment, build, machine, status, error, started, wall_s, peak_rss_kb"
@@ -20,35 +22,47 @@ static const Table tables[] = {
     { "machine", "lsslssssllll", "SELECT " MACHINE " FROM machine WHERE id IN (SELECT machine FROM run UNION "
       "SELECT machine FROM experiment UNION SELECT machine FROM verdict) ORDER BY id",
       "INSERT INTO machine (" MACHINE ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?)" },
-    { "build", "lsslss", "SELECT " BUILD " FROM build WHERE id IN (SELECT build FROM run UNION SELECT build FROM experiment UNION "
-      "SELECT build FROM verdict UNION SELECT build FROM artifact) ORDER BY id", "INSERT INTO build (" BUILD ") VALUES (?,?,?,?,?,?)" },
-    { "experiment", "lsssslls", "SELECT * FROM experiment ORDER BY id", "INSERT INTO experiment VALUES (?,?,?,?,?,?,?,?)" },
+    { "build", "lsslss", "SELECT " BUILD " FROM build WHERE id IN (SELECT build FROM run UNION SELECT build "
+                                         "FROM experiment UNION "
+      "SELECT build FROM verdict UNION SELECT build FROM artifact) ORDER BY id",
+          "INSERT INTO build (" BUILD ") VALUES (?,?,?,?,?,?)" },
+    { "experiment", "lsssslls", "SELECT * FROM experiment ORDER BY id",
+      "INSERT INTO experiment VALUES (?,?,?,?,?,?,?,?)" },
     { "cell", "ss", "SELECT * FROM cell ORDER BY key", "INSERT INTO cell VALUES (?,?)" },
     { "plan", "llssl", "SELECT * FROM plan ORDER BY 1, 2", "INSERT INTO plan VALUES (?,?,?,?,?)" },
     { "label", "llss", "SELECT * FROM label ORDER BY 1, 2, 3", "INSERT INTO label VALUES (?,?,?,?)" },
     { "run", "lsslllsssdl", "SELECT " RUN " FROM run WHERE status <> 'running' ORDER BY id",
       "INSERT INTO run (" RUN ", sweeper, sweeper_start) VALUES (?,?,?,?,?,?,?,?,?,?,?,0,0)" },
-    { "config", "lss", "SELECT * FROM config WHERE run IN (SELECT id FROM run WHERE status <> 'running') ORDER BY run, key",
+    { "config", "lss", "SELECT * FROM config WHERE run IN (SELECT id FROM run WHERE status <> 'running') "
+                       "ORDER BY run, key",
       "INSERT INTO config VALUES (?,?,?)" },
     { "metric", "lsld", "SELECT * FROM metric WHERE name NOT IN ('step_s', 'loss') "
-      "AND run IN (SELECT id FROM run WHERE status <> 'running') ORDER BY run, rowid", "INSERT INTO metric VALUES (?,?,?,?)" },
+      "AND run IN (SELECT id FROM run WHERE status <> 'running') ORDER BY run, rowid",
+          "INSERT INTO metric VALUES (?,?,?,?)" },
     { "span", "lslld",
-      "WITH c AS (SELECT run, min(max(step), 2 + coalesce((SELECT max(value) FROM metric m WHERE m.run = span.run AND name = 'first_step'),"
-      "           0)) AS first FROM span WHERE run IN (SELECT id FROM run WHERE status <> 'running') GROUP BY run), "
-      "n AS (SELECT c.*, count(DISTINCT step) AS steps FROM c JOIN span s ON s.run = c.run AND s.step >= c.first GROUP BY c.run) "
+      "WITH c AS (SELECT run, min(max(step), 2 + coalesce((SELECT max(value) FROM metric m WHERE m.run = "
+      "span.run AND name = 'first_step'),"
+      "           0)) AS first FROM span WHERE run IN (SELECT id FROM run WHERE status <> 'running') GROUP "
+      "BY run), "
+      "n AS (SELECT c.*, count(DISTINCT step) AS steps FROM c JOIN span s ON s.run = c.run AND s.step >= "
+      "c.first GROUP BY c.run) "
       "SELECT n.run, s.phase, n.first AS first_step, n.steps, "
-      "CASE WHEN min(s.seconds) = max(s.seconds) AND count(*) = n.steps THEN min(s.seconds) ELSE total(s.seconds) / n.steps END AS mean "
+      "CASE WHEN min(s.seconds) = max(s.seconds) AND count(*) = n.steps THEN min(s.seconds) ELSE "
+      "total(s.seconds) / n.steps END AS mean "
       "FROM n JOIN span s ON s.run = n.run "
       "AND s.step >= n.first GROUP BY n.run, s.phase ORDER BY n.run, min(s.rowid)",
       "WITH RECURSIVE at(k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM at WHERE k + 1 < ?4) "
       "INSERT INTO span SELECT ?1, ?3 + k, ?2, ?5 FROM at" },
-    { "sample", "lslldl", "SELECT * FROM sample WHERE run IN (SELECT id FROM run WHERE status <> 'running') ORDER BY run, rowid",
+    { "sample", "lslldl", "SELECT * FROM sample WHERE run IN (SELECT id FROM run WHERE status <> 'running') "
+                          "ORDER BY run, rowid",
       "INSERT INTO sample VALUES (?,?,?,?,?,?)" },
-    { "text", "lss", "SELECT * FROM text WHERE run IN (SELECT id FROM run WHERE status <> 'running') ORDER BY run, rowid",
+    { "text", "lss", "SELECT * FROM text WHERE run IN (SELECT id FROM run WHERE status <> 'running') ORDER "
+                     "BY run, rowid",
       "INSERT INTO text VALUES (?,?,?)" },
     { "verdict", "lsssdddslls", "SELECT " VERDICT " FROM verdict ORDER BY id",
       "INSERT INTO verdict (" VERDICT ") VALUES (?,?,?,?,?,?,?,?,?,?,?)" },
-    { "artifact", "lssssls", "SELECT " ARTIFACT " FROM artifact ORDER BY id", "INSERT INTO artifact (" ARTIFACT ") VALUES (?,?,?,?,?,?,?)" },
+    { "artifact", "lssssls", "SELECT " ARTIFACT " FROM artifact ORDER BY id",
+      "INSERT INTO artifact (" ARTIFACT ") VALUES (?,?,?,?,?,?,?)" },
 };
 enum { TABLES = sizeof tables / sizeof *tables };
 
@@ -96,7 +110,8 @@ static const char *save(Db *db, const Table *t, const char *path)
     const char *why = NULL;
     FILE *out = fopen(path, "w");
     if (!out) return arena_text(db->a, "%s: cannot be written: %s", path, strerror(errno));
-    if (sqlite3_prepare_v2(db->sql, t->save, -1, &s, NULL) != SQLITE_OK || !save_rows(s, out)) why = db_sentence(db, "read");
+    if (sqlite3_prepare_v2(db->sql, t->save, -1, &s, NULL) != SQLITE_OK || !save_rows(s, out))
+        why = db_sentence(db, "read");
     sqlite3_finalize(s);
     const int bad = ferror(out) | fclose(out);
     return why || !bad ? why : arena_text(db->a, "%s: cannot be written: %s", path, strerror(errno));
@@ -106,7 +121,8 @@ const char *db_save_text(Db *db, const char *dir, Arena *a)
 {
     const char *why = NULL;
     mkdir(dir, 0777);
-    for (int i = 0; i < TABLES && !why; i++) why = save(db, &tables[i], arena_text(a, "%s/%s.csv", dir, tables[i].name));
+    for (int i = 0; i < TABLES && !why; i++)
+        why = save(db, &tables[i], arena_text(a, "%s/%s.csv", dir, tables[i].name));
     return why;
 }
 
@@ -118,7 +134,7 @@ typedef struct Reader {
     char       *field[MOST_COLUMNS];         /* NULL: SQL's NULL */
 } Reader;
 
-/* The field at r->at, unquoted in place; leaves r->at behind its comma or line end. 0: the row ends with it; -1: bad */
+/* The field at r->at, unquoted in place; leaves r->at behind it. 0: the row ends with it; -1: bad */
 static int read_field(Reader *r, char **field)
 {
     char *from = r->at, *to = from;
@@ -147,7 +163,8 @@ static int read_row(Reader *r)
     int more = 1;
     r->row = ++r->line;
     if (!*r->at) return 0;
-    for (r->fields = 0; more == 1 && r->fields < MOST_COLUMNS; r->fields++) more = read_field(r, &r->field[r->fields]);
+    for (r->fields = 0; more == 1 && r->fields < MOST_COLUMNS; r->fields++)
+        more = read_field(r, &r->field[r->fields]);
     return more ? -1 : 1;
 }
 
@@ -170,7 +187,8 @@ static const char *load_rows(Db *db, const Table *t, Reader *r, sqlite3_stmt *s)
     int rc, columns = (int)strlen(t->types);
     const char *why = NULL;
     while (!why && (rc = read_row(r)) != 0) {
-        if (rc < 0 || r->fields != columns) return arena_text(db->a, "%s:%d: expected %d fields of CSV", r->path, r->row, columns);
+        if (rc < 0 || r->fields != columns)
+            return arena_text(db->a, "%s:%d: expected %d fields of CSV", r->path, r->row, columns);
         if (r->row == 1) continue;
         why = bind(r, s, t, db->a);
         if (!why && sqlite3_step(s) != SQLITE_DONE)

@@ -11,14 +11,15 @@ const char *doc_at(Doc *d, const Node *n, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
-    return arena_text(d->a, "%s:%zu:%zu: %s", d->file, n->start_mark.line + 1, n->start_mark.column + 1, what);
+    return arena_text(d->a, "%s:%zu:%zu: %s", d->file, n->start_mark.line + 1, n->start_mark.column + 1,
+                      what);
 }
 
 static Node *node(Doc *d, int id) { return yaml_document_get_node(&d->tree, id); }
 
 const char *doc_text(const Node *n)  { return (const char *)n->data.scalar.value; }
-int   doc_pairs(const Node *n)       { return (int)(n->data.mapping.pairs.top - n->data.mapping.pairs.start); }
-int   doc_items(const Node *n)       { return (int)(n->data.sequence.items.top - n->data.sequence.items.start); }
+int doc_pairs(const Node *n) { return (int)(n->data.mapping.pairs.top - n->data.mapping.pairs.start); }
+int doc_items(const Node *n) { return (int)(n->data.sequence.items.top - n->data.sequence.items.start); }
 Node *doc_key  (Doc *d, const Node *n, int i) { return node(d, n->data.mapping.pairs.start[i].key); }
 Node *doc_value(Doc *d, const Node *n, int i) { return node(d, n->data.mapping.pairs.start[i].value); }
 Node *doc_item (Doc *d, const Node *n, int i) { return node(d, n->data.sequence.items.start[i]); }
@@ -39,7 +40,8 @@ const char *doc_want_map(Doc *d, const Node *n, const char *what)
         if (why) return why;
         for (int j = 0; j < i; j++)
             if (!strcmp(doc_text(key), doc_text(doc_key(d, n, j))))
-                return doc_at(d, key, "'%s' is given twice, first in line %zu", doc_text(key), doc_key(d, n, j)->start_mark.line + 1);
+                return doc_at(d, key, "'%s' is given twice, first in line %zu", doc_text(key),
+                              doc_key(d, n, j)->start_mark.line + 1);
     }
     return NULL;
 }
@@ -57,7 +59,8 @@ const char *doc_want_name(Doc *d, const Node *n, const char *what)
 static const char *not_yaml(Doc *d, const yaml_parser_t *p)
 {
     const char *context = p->context ? p->context : "";
-    return arena_text(d->a, "%s:%zu:%zu: not YAML: %s%s%s", d->file, p->problem_mark.line + 1, p->problem_mark.column + 1, context,
+    return arena_text(d->a, "%s:%zu:%zu: not YAML: %s%s%s", d->file, p->problem_mark.line + 1,
+                      p->problem_mark.column + 1, context,
                       *context ? ", " : "", p->problem ? p->problem : "out of memory");
 }
 
@@ -65,7 +68,8 @@ static const char *read_one(Doc *d, yaml_parser_t *p, const char *what, DocRead 
 {
     if (!yaml_parser_load(p, &d->tree)) return not_yaml(d, p);
     const Node *root = yaml_document_get_root_node(&d->tree);
-    const char *why = root ? read(ctx, root) : arena_text(d->a, "%s:1:1: the file is empty; expected %s", d->file, what);
+    const char *why = root ? read(ctx, root) : arena_text(d->a, "%s:1:1: the file is empty; expected %s",
+                                                          d->file, what);
     yaml_document_delete(&d->tree);
     if (why) return why;
     if (!yaml_parser_load(p, &d->tree)) return not_yaml(d, p);

@@ -15,14 +15,15 @@ typedef struct Doc {
     yaml_document_t tree;
 } Doc;
 
-/* Hands the root of the one document of the text to `read` (what: "an experiment", should it be empty). NULL, or a
- * sentence: its own, or that the text is no YAML. */
+/* Hands the root of the one document of the text to `read` (what: "an experiment", should it be empty).
+ * NULL, or a sentence: its own, or that the text is no YAML. */
 typedef const char *DocRead(void *ctx, const Node *root);
 const char *doc_parse(Doc *, const char *text, size_t len, const char *what, DocRead *, void *ctx);
 /* The whole file, ended by a zero byte; NULL and a sentence in *why. */
 char       *doc_load (const char *path, size_t *len, Arena *, const char **why);
 
-const char *doc_at(Doc *, const Node *, const char *fmt, ...) __attribute__((format(printf, 3, 4)));   /* the sentence */
+/* the sentence */
+const char *doc_at(Doc *, const Node *, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 const char *doc_text (const Node *);                    /* of a single value */
 int         doc_pairs(const Node *);                    /* of a mapping */
 int         doc_items(const Node *);                    /* of a sequence */
@@ -31,6 +32,7 @@ Node       *doc_value(Doc *, const Node *, int i);
 Node       *doc_item (Doc *, const Node *, int i);
 
 const char *doc_want_scalar(Doc *, const Node *, const char *what);
-const char *doc_want_map   (Doc *, const Node *, const char *what);     /* keys are single values, each once */
+/* keys are single values, each once */
+const char *doc_want_map   (Doc *, const Node *, const char *what);
 const char *doc_want_name  (Doc *, const Node *, const char *what);
 #endif

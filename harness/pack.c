@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The commands `merge` and `replay`. A pack is a database of records like any other, or a directory of text. */
+/* The commands `merge` and `replay`. A pack is a database like any other, or a directory of text. */
 #include "harness/claims.h"
 #include "harness/options.h"
 #include "harness/regress.h"
@@ -11,8 +11,9 @@
 
 static const char merge_help[] =
     "usage: eightysix merge PACK ... --into FILE\n\n"
-    "Unites databases of records, packs and directories of text (`eightysix export --pack FILE`, `--text DIR`) in a new database:\n"
-    "every run once, by its UUID, as the first PACK that has it tells it. Runs that have not ended are left out.\n\n"
+    "Unites databases of records, packs and directories of text (`eightysix export --pack FILE`,\n"
+    "`--text DIR`) in a new database: every run once, by its UUID, as the first PACK that has it tells it.\n"
+    "Runs that have not ended are left out.\n\n"
     "exit code: 0 merged, 2 bad usage or input\n";
 
 int merge_main(int argc, char **argv)
@@ -36,8 +37,9 @@ int merge_main(int argc, char **argv)
 /* ---- replay ---- */
 static const char replay_help[] =
     "usage: eightysix replay PACK [--verbose]\n\n"
-    "Takes every recorded verdict again from the raw records and compares bit for bit: verdicts on claims (`eightysix claims\n"
-    "--record`) from the rows each names, comparisons of gates (`eightysix regress`) from their samples.\n\n"
+    "Takes every recorded verdict again from the raw records and compares bit for bit: verdicts on claims\n"
+    "(`eightysix claims --record`) from the rows each names, comparisons of gates (`eightysix regress`)\n"
+    "from their samples.\n\n"
     "  --verbose   also those that come out the same\n\n"
     "exit code: 0 all come out the same, 1 one differs, 2 bad usage or input, 3 there are none\n";
 
@@ -53,7 +55,8 @@ static void tell(Replay *r, int same, const char *what, const char *was, const c
 static const char *const *row(const DbTable *t, int i) { return t->field + (i + 1) * t->columns; }
 static double real(const char *text) { return text ? strtod(text, NULL) : NAN; }
 
-static const char *replay_claim(Replay *r, const char *const *v)      /* name, verdict, value, low, high, definition, runs */
+/* name, verdict, value, low, high, definition, runs */
+static const char *replay_claim(Replay *r, const char *const *v)
 {
     Claim c;
     Judgement j;
@@ -61,7 +64,8 @@ static const char *replay_claim(Replay *r, const char *const *v)      /* name, v
     if (!why) why = claim_again(r->db, &c, v[6], &j, r->a);
     if (why) return why;
     const char *was = arena_text(r->a, "%s %.17g [%.17g, %.17g]", v[1], real(v[2]), real(v[3]), real(v[4]));
-    const char *is = arena_text(r->a, "%s %.17g [%.17g, %.17g]", claim_verdicts[j.verdict], j.of.median, j.of.low, j.of.high);
+    const char *is = arena_text(r->a, "%s %.17g [%.17g, %.17g]", claim_verdicts[j.verdict], j.of.median,
+                                j.of.low, j.of.high);
     tell(r, claim_same(&j, v[1], real(v[2]), real(v[3]), real(v[4])), v[0], was, is);
     r->claims++;
     return NULL;
@@ -70,7 +74,8 @@ static const char *replay_claim(Replay *r, const char *const *v)      /* name, v
 static const char *replay_claims(Replay *r)
 {
     DbTable all;
-    const char *why = db_table(r->db, "SELECT name, verdict, value, low, high, definition, runs FROM judged ORDER BY id", &all, r->a);
+    const char *why = db_table(r->db, "SELECT name, verdict, value, low, high, definition, runs FROM judged "
+                                      "ORDER BY id", &all, r->a);
     for (int i = 0; i < all.rows && !why; i++) why = replay_claim(r, row(&all, i));
     return why;
 }
@@ -83,7 +88,8 @@ typedef struct Compared { const char *was; double low, high, shift; double *d; i
 static const char *shifts(Replay *r, const char *run, const char *bench, const char *side, Compared *c)
 {
     DbTable s;
-    const char *why = db_table(r->db, arena_text(r->a, "SELECT round, side, ns FROM gate_sample WHERE run = %s AND bench = '%s' AND "
+    const char *why = db_table(r->db, arena_text(r->a, "SELECT round, side, ns FROM gate_sample WHERE run = "
+                                                       "%s AND bench = '%s' AND "
                               "side IN ('base', '%s') ORDER BY round", run, bench, side), &s, r->a);
     if (why) return why;
     double *ns = arena_get(r->a, sizeof *ns * 2 * (size_t)(s.rows + 1)), *of[2] = { ns, ns + s.rows };
@@ -102,9 +108,11 @@ static const char *shifts(Replay *r, const char *run, const char *bench, const c
 /* One family: benches against base, or controls, or canaries. rounds: of a look */
 static const char *replay_family(Replay *r, const char *run, int side, int rounds, const GateRule *rule)
 {
-    static const char *const like[] = { "bench NOT LIKE '%@%'", "bench LIKE '%@control'", "bench LIKE '%@canary'" };
+    static const char *const like[] = { "bench NOT LIKE '%@%'", "bench LIKE '%@control'",
+                                        "bench LIKE '%@canary'" };
     DbTable g;
-    const char *why = db_table(r->db, arena_text(r->a, "SELECT bench, verdict, shift, low, high, budget FROM gate WHERE run = %s AND %s "
+    const char *why = db_table(r->db, arena_text(r->a, "SELECT bench, verdict, shift, low, high, budget FROM "
+                                                       "gate WHERE run = %s AND %s "
                               "AND rounds IS NOT NULL", run, like[side]), &g, r->a);
     if (why || !g.rows) return why;
     Compared *all = arena_get(r->a, sizeof *all * (size_t)g.rows);
@@ -118,16 +126,19 @@ static const char *replay_family(Replay *r, const char *run, int side, int round
     }
     for (int look = 1, open = 1; look <= rule->looks && open && !why; look++) {
         for (int i = 0; i < g.rows; i++)
-            if (c[i].verdict == GATE_UNKNOWN) c[i].rounds = all[i].rounds < look * rounds ? all[i].rounds : look * rounds;
+            if (c[i].verdict == GATE_UNKNOWN)
+                c[i].rounds = all[i].rounds < look * rounds ? all[i].rounds : look * rounds;
         open = gate_decide(rule, c, g.rows, look, r->a);
     }
     for (int i = 0; i < g.rows && !why; i++) {
         const Compared *x = &all[i];
         const Interval *s = &c[i].shift;
-        const int same = !strcmp(x->was, verdict_names[c[i].verdict]) && s->median == x->shift && s->low == x->low && s->high == x->high;
+        const int same = !strcmp(x->was, verdict_names[c[i].verdict]) && s->median == x->shift &&
+            s->low == x->low && s->high == x->high;
         tell(r, same, arena_text(r->a, "gate of run %s, %s", run, c[i].name),
              arena_text(r->a, "%s %.17g [%.17g, %.17g]", x->was, x->shift, x->low, x->high),
-             arena_text(r->a, "%s %.17g [%.17g, %.17g]", verdict_names[c[i].verdict], s->median, s->low, s->high));
+             arena_text(r->a, "%s %.17g [%.17g, %.17g]", verdict_names[c[i].verdict], s->median, s->low,
+                        s->high));
         r->gates++;
     }
     return why;
@@ -142,15 +153,18 @@ static double setting(const char *spec, const char *key)
 static const char *replay_gates(Replay *r)
 {
     DbTable all;
-    const char *why = db_table(r->db, "SELECT DISTINCT g.run, p.spec FROM gate g JOIN provenance p ON p.run = g.run "
+    const char *why = db_table(r->db, "SELECT DISTINCT g.run, p.spec FROM gate g JOIN provenance p ON p.run "
+                                      "= g.run "
                               "WHERE g.rounds IS NOT NULL ORDER BY g.run", &all, r->a);
     for (int i = 0; i < all.rows && !why; i++) {
         GateRule rule = gate_rule;
         const double rounds = setting(row(&all, i)[1], " rounds=");
         rule.floor = setting(row(&all, i)[1], " floor=");
-        if (!(rounds >= 1) || !(rule.floor >= 0)) return arena_text(r->a, "gate of run %s: expected rounds= and floor= in its words: %s",
+        if (!(rounds >= 1) || !(rule.floor >= 0))
+            return arena_text(r->a, "gate of run %s: expected rounds= and floor= in its words: %s",
                                                                     row(&all, i)[0], row(&all, i)[1]);
-        for (int side = 0; side < 3 && !why; side++) why = replay_family(r, row(&all, i)[0], side, (int)rounds, &rule);
+        for (int side = 0; side < 3 && !why; side++)
+            why = replay_family(r, row(&all, i)[0], side, (int)rounds, &rule);
     }
     return why;
 }
@@ -170,7 +184,8 @@ int replay_main(int argc, char **argv)
 {
     Replay r = { 0 };
     const Option options[] = { { "--verbose", NULL, &r.loud }, { NULL, NULL, NULL } };
-    if (options_read(argc, argv, options, replay_help) != 1) die("replay: expected one pack; `eightysix replay --help`");
+    if (options_read(argc, argv, options, replay_help) != 1)
+        die("replay: expected one pack; `eightysix replay --help`");
     Arena a = arena_new((size_t)1 << 34);
     const char *temporary = NULL, *why = NULL;
     r.a = &a;

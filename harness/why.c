@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The command `why`: from a figure, a claim or a cell to the runs behind it; each is compared with what would run now.
+/* The command `why`: from a figure, a claim or a cell to the runs behind it; each is compared with what
+ * would run now.
  *
  *   flag     compiler or its flags; or the settings: its experiment has no such cell any more
  *   commit   the sources
@@ -19,8 +20,10 @@
 
 static const char help[] =
     "usage: eightysix why FIGURE|CLAIM|CELL [--experiment NAME] [--db FILE] [--claims FILE]\n\n"
-    "Names the runs behind a figure (a view), a claim or a cell (its label, or the first digits of its key), what has changed\n"
-    "since - a flag, the commit, the corpus, the host - and the fewest runs that would refresh it, with their time.\n\n"
+    "Names the runs behind a figure (a view), a claim or a cell (its label, or the first digits of its key), "
+    "what has changed\n"
+    "since - a flag, the commit, the corpus, the host - and the fewest runs that would refresh it, with "
+    "their time.\n\n"
     "  --experiment NAME  whose rows the figure shows (the last experiment that has some)\n"
     "  --db FILE          the records (results/results.db)\n"
     "  --claims FILE      other claims (" CLAIMS_FILE ")\n\n"
@@ -68,20 +71,25 @@ static const char *without(const char *text, const char *other, Arena *a)
     const char *all = arena_text(a, " %s ", other), *out = "";
     char *rest = arena_text(a, "%s", text);
     for (char *word; (word = strsep(&rest, " ")); )
-        if (*word && !strstr(all, arena_text(a, " %s ", word))) out = arena_text(a, "%s%s%s", out, *out ? " " : "", word);
+        if (*word && !strstr(all, arena_text(a, " %s ", word)))
+            out = arena_text(a, "%s%s%s", out, *out ? " " : "", word);
     return *out ? out : "nothing more";
 }
 
 static int compare_build(Why *w, const DbTable *t, int i)
 {
-    const char *compiler = db_field(t, i, "compiler"), *flags = db_field(t, i, "flags"), *git = db_field(t, i, "git");
+    const char *compiler = db_field(t, i, "compiler"), *flags = db_field(t, i, "flags");
+    const char *git = db_field(t, i, "git"), *changes = w->build->dirty ? " with changes" : "";
     const Build *b = w->build;
     if (!strcmp(db_field(t, i, "build"), b->id)) return 0;
     const int same_tools = !strcmp(compiler, b->compiler) && !strcmp(flags, b->flags);
-    if (strcmp(compiler, b->compiler)) stale(w, arena_text(w->a, "flag: compiler was %s, is %s", compiler, b->compiler));
+    if (strcmp(compiler, b->compiler))
+        stale(w, arena_text(w->a, "flag: compiler was %s, is %s", compiler, b->compiler));
     if (strcmp(flags, b->flags))
-        stale(w, arena_text(w->a, "flag: compiler flags had %s, have %s", without(flags, b->flags, w->a), without(b->flags, flags, w->a)));
-    if (strcmp(git, b->git)) stale(w, arena_text(w->a, "commit: was %.10s, is %.10s%s", git, b->git, b->dirty ? " with changes" : ""));
+        stale(w, arena_text(w->a, "flag: compiler flags had %s, have %s", without(flags, b->flags, w->a),
+                            without(b->flags, flags, w->a)));
+    if (strcmp(git, b->git))
+        stale(w, arena_text(w->a, "commit: was %.10s, is %.10s%s", git, b->git, changes));
     else if (same_tools) stale(w, arena_text(w->a, "commit: other changes on top of %.10s", git));
     return 1;
 }
@@ -111,7 +119,8 @@ static int compare_corpus(Why *w, const DbTable *t, int i)
     const Spec *s = was ? spec_of(t, i, &a) : NULL;
     const Corpus *c = s ? corpus_open(s, &a, &why) : NULL;
     const int changed = c && strcmp(c->sha, was);
-    if (changed) stale(w, arena_text(w->a, "corpus: %s was %.10s, is %.10s", db_field(t, i, "corpus"), was, c->sha));
+    if (changed)
+        stale(w, arena_text(w->a, "corpus: %s was %.10s, is %.10s", db_field(t, i, "corpus"), was, c->sha));
     arena_drop(&a);
     return changed;
 }
@@ -131,12 +140,17 @@ static Exp *experiment(Why *w, const char *name, const char *overrides)
     return e;
 }
 
+static const char *sweep_all(Why *w, const Exp *e)
+{
+    return arena_text(w->a, "eightysix sweep experiments/%s.yaml%s%s", e->name, *e->overrides ? " " : "",
+                      e->overrides);
+}
+
 static const char *sweep_of(Why *w, const Exp *e, const Cell *c)
 {
     char *filter = arena_text(w->a, "%s", c->label);
     for (char *s = filter; (s = strchr(s, ' ')); ) *s = ',';
-    return arena_text(w->a, "eightysix sweep experiments/%s.yaml%s%s --filter %s,seed=%ld", e->name, *e->overrides ? " " : "",
-                      e->overrides, filter, c->seed);
+    return arena_text(w->a, "%s --filter %s,seed=%ld", sweep_all(w, e), filter, c->seed);
 }
 
 /* The cell again, unless a run of it is fresh already, which any new plan takes. 1: something is to be run */
@@ -148,7 +162,7 @@ static int refresh_cell(Why *w, const char *key, const char *command)
     return refresh(w, arena_text(w->a, "%s    # finished already: only the plan is made anew", command), 0);
 }
 
-/* The experiment whose file a run came from (NULL: none), and its cell there (NULL: it has no such cell any more) */
+/* The experiment whose file a run came from (NULL: none), and its cell there (NULL: it has none such now) */
 static const Exp *origin(Why *w, const DbTable *t, int i, const Cell **cell)
 {
     const char *name = db_field(t, i, "experiment"), *overrides = db_field(t, i, "overrides");
@@ -174,7 +188,7 @@ static void refresh_run(Why *w, const DbTable *t, int i)
     const Cell *cell;
     const Exp *e = origin(w, t, i, &cell);
     if (cell) refresh_cell(w, key, sweep_of(w, e, cell));
-    else if (e) refresh(w, arena_text(w->a, "eightysix sweep experiments/%s.yaml%s%s", e->name, *e->overrides ? " " : "", e->overrides), NAN);
+    else if (e) refresh(w, sweep_all(w, e), NAN);
     else refresh_cell(w, key, arena_text(w->a, "eightysix %s%s", spec_of(t, i, w->a) ? "train " : "", spec));
 }
 
@@ -190,29 +204,34 @@ static void refresh_experiment(Why *w, const char *name)
         Budget b;
         const Cell *c = &e->cell[k];
         if (db_cell_state(w->db, c->key, w->a, &reason, &wall) == CELL_DONE) continue;
-        if (isnan(wall) && !spec_budget(spec_str(c->spec, "budget"), &b) && b.seconds > 0) wall = b.seconds + 5;
+        if (isnan(wall) && !spec_budget(spec_str(c->spec, "budget"), &b) && b.seconds > 0)
+            wall = b.seconds + 5;
         refresh(w, sweep_of(w, e, c), wall);
     }
     if (!e || w->commands - before < e->cells) return;
-    w->command[before] = arena_text(w->a, "eightysix sweep experiments/%s.yaml    # %d cells", name, e->cells);
+    w->command[before] = arena_text(w->a, "%s    # %d cells", sweep_all(w, e), e->cells);
     w->commands = before + 1;
 }
 
 /* ---- from a name to runs ---- */
 static const char *runs_where(Why *w, const char *where)
 {
-    return db_table(w->db, arena_text(w->a, "SELECT p.*, (SELECT overrides FROM current u WHERE u.experiment = p.experiment) AS overrides "
-                                      "FROM provenance p WHERE p.run IN (%s) ORDER BY p.run", where), &w->runs, w->a);
+    const char *select = arena_text(w->a,
+        "SELECT p.*, (SELECT overrides FROM current u WHERE u.experiment = p.experiment) AS overrides "
+        "FROM provenance p WHERE p.run IN (%s) ORDER BY p.run", where);
+    return db_table(w->db, select, &w->runs, w->a);
 }
 
 static const char *runs_of_figure(Why *w, const char *figure)
 {
     const char *e = w->experiment ? w->experiment : db_last_experiment(w->db, figure, w->a);
-    if (!e) return arena_text(w->a, "%s: the view '%s' has no rows of any experiment", db_path(w->db), figure);
+    if (!e)
+        return arena_text(w->a, "%s: the view '%s' has no rows of any experiment", db_path(w->db), figure);
     if (!db_has_experiment(w->db, e)) return arena_text(w->a, "%s: no experiment '%s'", db_path(w->db), e);
     printf("%s: a figure of experiment %s\n", figure, e);
-    return runs_where(w, arena_text(w->a, "SELECT run FROM chosen WHERE experiment = '%s' AND run IS NOT NULL UNION "
-                                    "SELECT run FROM kernel_cell WHERE experiment = '%s'", e, e));
+    return runs_where(w, arena_text(w->a,
+        "SELECT run FROM chosen WHERE experiment = '%s' AND run IS NOT NULL UNION "
+        "SELECT run FROM kernel_cell WHERE experiment = '%s'", e, e));
 }
 
 static const char *runs_of_claim(Why *w, const Claim *c)
@@ -230,9 +249,9 @@ static const char *runs_of_cell(Why *w, const char *name)
 {
     const int hex = strlen(name) >= 6 && !name[strspn(name, "0123456789abcdef")];
     if (strchr(name, '\'')) return arena_text(w->a, "%s: no figure, claim or cell of this name", name);
-    const char *where = hex ? arena_text(w->a, "SELECT max(run) FROM provenance WHERE cell LIKE '%s%%' GROUP BY cell", name)
-                            : arena_text(w->a, "SELECT run FROM chosen WHERE label = '%s' AND run IS NOT NULL", name);
-    const char *why = runs_where(w, where);
+    const char *by_key = "SELECT max(run) FROM provenance WHERE cell LIKE '%s%%' GROUP BY cell";
+    const char *by_label = "SELECT run FROM chosen WHERE label = '%s' AND run IS NOT NULL";
+    const char *why = runs_where(w, arena_text(w->a, hex ? by_key : by_label, name));
     if (why || w->runs.rows) return why;
     return arena_text(w->a, "%s: no figure, claim or cell of this name", name);
 }
@@ -254,17 +273,21 @@ static int answer(Why *w)
     int old = 0;
     char time[32];
     for (int i = 0; i < w->runs.rows; i++) {
-        const int changed = compare_build(w, &w->runs, i) | compare_host(w, &w->runs, i) | compare_corpus(w, &w->runs, i) |
-                            compare_settings(w, &w->runs, i);
-        const int failed = strcmp(db_field(&w->runs, i, "status"), "ok");
-        if (failed) stale(w, arena_text(w->a, "run %s ended with %s", db_field(&w->runs, i, "run"), db_field(&w->runs, i, "status")));
-        if (changed || failed) refresh_run(w, &w->runs, i);
+        const DbTable *t = &w->runs;
+        const char *status = db_field(t, i, "status");
+        const int changed = compare_build(w, t, i) | compare_host(w, t, i) | compare_corpus(w, t, i) |
+                            compare_settings(w, t, i);
+        const int failed = strcmp(status, "ok");
+        if (failed) stale(w, arena_text(w->a, "run %s ended with %s", db_field(t, i, "run"), status));
+        if (changed || failed) refresh_run(w, t, i);
         old += changed || failed;
     }
     printf("%d runs behind it, %d of them stale\n", w->runs.rows, old);
-    for (int i = 0; i < w->reasons; i++) printf("  %s  (%d of %d runs)\n", w->reason[i], w->of[i], w->runs.rows);
+    for (int i = 0; i < w->reasons; i++)
+        printf("  %s  (%d of %d runs)\n", w->reason[i], w->of[i], w->runs.rows);
     if (!w->commands) return old || !w->runs.rows;
-    printf("to run, about %s%s:\n", report_duration(w->seconds, time), w->unknown ? " and what was never timed" : "");
+    const char *more = w->unknown ? " and what was never timed" : "";
+    printf("to run, about %s%s:\n", report_duration(w->seconds, time), more);
     for (int i = 0; i < w->commands; i++) printf("  %s\n", w->command[i]);
     return 1;
 }
@@ -274,7 +297,8 @@ int why_main(int argc, char **argv)
     const char *db_path = "results/results.db", *path = CLAIMS_FILE, *experiment_name = NULL, *why = NULL;
     const Option options[] = { { "--db", &db_path, NULL }, { "--claims", &path, NULL },
                                { "--experiment", &experiment_name, NULL }, { NULL, NULL, NULL } };
-    if (options_read(argc, argv, options, help) != 1) die("why: expected one figure, claim or cell; `eightysix why --help`");
+    if (options_read(argc, argv, options, help) != 1)
+        die("why: expected one figure, claim or cell; `eightysix why --help`");
     Arena a = arena_new((size_t)1 << 32);
     Claims claims = { 0 };
     Why *w = arena_get(&a, sizeof *w);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Claims: the rule of verdicts, what a claims file may not say, verdicts that follow from records and from nothing else,
- * the claims of this repository, and what `why` finds changed. */
+/* Claims: the rule of verdicts, what a claims file may not say, verdicts that follow from records and from
+ * nothing else, the claims of this repository, and what `why` finds changed. */
 #include "harness/claims.h"
 #include "tests/test.h"
 #include <math.h>
@@ -57,7 +57,8 @@ static const char *write_file(Place *p, const char *text)
 static int command(Place *p, const char *words, const char **said)
 {
     char *text = arena_raw(&p->a, 1 << 16);
-    FILE *f = popen(arena_text(&p->a, "cd '%s' && '%s' %s 2>&1", getenv("EIGHTYSIX_ROOT"), getenv("EIGHTYSIX_BINARY"), words), "r");
+    FILE *f = popen(arena_text(&p->a, "cd '%s' && '%s' %s 2>&1", getenv("EIGHTYSIX_ROOT"),
+                               getenv("EIGHTYSIX_BINARY"), words), "r");
     assert_non_null(f);
     text[fread(text, 1, (1 << 16) - 1, f)] = 0;
     const int status = pclose(f);
@@ -86,8 +87,10 @@ static void test_rule(void **state)
     Place *p = *state;
     Arena *a = &p->a;
     Interval of;
-    const Claim value = { .low = 86, .high = 86, .tolerance = 2 }, above = { .low = 5, .high = 10, .side = 1, .edge = 1 },
-                least = { .low = 5, .high = INFINITY }, below = { .low = 14, .high = 14, .tolerance = 1, .side = -1, .edge = 50 };
+    const Claim value = { .low = 86, .high = 86, .tolerance = 2 },
+        above = { .low = 5, .high = 10, .side = 1, .edge = 1 },
+                least = { .low = 5, .high = INFINITY }, below = { .low = 14, .high = 14, .tolerance = 1,
+                                                                  .side = -1, .edge = 50 };
     assert_int_equal(claim_decide(&value, NULL, 0, &of, a), CLAIM_UNTESTED);
     assert_int_equal(decide(value, 84, 88, a), CLAIM_HELD);
     assert_int_equal(decide(value, 83.9, 88, a), CLAIM_WEAKENED);
@@ -104,7 +107,8 @@ static void test_rule(void **state)
     assert_int_equal(decide(below, 13, 15, a), CLAIM_HELD);
     assert_int_equal(decide(below, 20, 49, a), CLAIM_WEAKENED);
     assert_int_equal(decide(below, 51, 60, a), CLAIM_REFUTED);
-    assert_int_equal(claim_decide(&value, (const double[]){ 86.5 }, 1, &of, a), CLAIM_HELD);      /* a single exact value */
+    /* a single exact value */
+    assert_int_equal(claim_decide(&value, (const double[]){ 86.5 }, 1, &of, a), CLAIM_HELD);
 }
 
 /* ---- the file ---- */
@@ -119,9 +123,11 @@ static void test_refused(void **state)
         { "a b: {}\n", ":1:1: a claim 'a b': expected letters" },
         { HEAD "  value: SELECT 1\n", ":2:3: x: expected a key 'claimed'" },
         { HEAD "  claimed: 1\n", ":2:3: x: expected a key 'value'" },
-        { "x:\n  value: SELECT 1\n  claimed: 1\n", ":2:3: x: expected keys 'words', 'source' and 'experiment'" },
+        { "x:\n  value: SELECT 1\n  claimed: 1\n",
+          ":2:3: x: expected keys 'words', 'source' and 'experiment'" },
         { HEAD "  claimed: many\n", ":5:12: claimed 'many': expected a number" },
-        { HEAD "  claimed: {about: 3}\n", ":5:13: claimed: unknown key 'about'; expected a number, from and to, least or most" },
+        { HEAD "  claimed: {about: 3}\n", ":5:13: claimed: unknown key 'about'; expected a number, from and "
+                                          "to, least or most" },
         { HEAD "  claimed: {from: 3, to: 2}\n", ":5:12: claimed: expected from <= to" },
         { HEAD "  claimed: {}\n", ":5:12: claimed: expected a number" },
         { HEAD "  tolerance: -1\n", ":5:14: tolerance: expected 0 or more" },
@@ -145,12 +151,14 @@ static void test_definition(void **state)
     Claims c;
     Claim back;
     holds(claims_load(write_file(p, HEAD "  claimed: {least: 0.1}\n  tolerance: 0.3\n  below: 7\n"
-                                    "  value: SELECT \"value\", 'a\\b' FROM result -- \xc3\xa9\n"), &c, &p->a));
+                                    "  value: SELECT \"value\", 'a\\b' FROM result -- \xc3\xa9\n"), &c,
+                                        &p->a));
     const char *line = claim_definition(c.claim, &p->a);
     assert_null(strchr(line, '\n'));
     holds(claim_defined("x", line, &back, &p->a));
     assert_string_equal(back.value, c.claim->value);
-    assert_true(back.low == 0.1 && back.high == INFINITY && back.tolerance == 0.3 && back.side == -1 && back.edge == 7);
+    assert_true(back.low == 0.1 && back.high == INFINITY && back.tolerance == 0.3 && back.side == -1 &&
+                back.edge == 7);
     assert_string_equal(claim_definition(&back, &p->a), line);
 }
 
@@ -173,7 +181,8 @@ static void fill(Place *p, const char *experiment)
     const long e = db_experiment(db, experiment, "question: q\n", "");
     for (int k = 0; k < 2; k++)
         for (int seed = 1; seed <= 3; seed++) {
-            const char *label = arena_text(&p->a, "head=%s", heads[k]), *spec = arena_text(&p->a, "head=%s seed=%d", heads[k], seed);
+            const char *label = arena_text(&p->a, "head=%s", heads[k]),
+                *spec = arena_text(&p->a, "head=%s seed=%d", heads[k], seed);
             db_plan(db, e, 3 * k + seed, spec, spec, label, seed);
             const long run = db_run_start(db, experiment, spec, spec);
             db_config(db, run, "head", heads[k]);
@@ -197,8 +206,8 @@ static const char *judge(Place *p, const char *value, Claim c, Judgement *j)
     return why;
 }
 
-#define SPEED "SELECT t.tokens_per_s / s.tokens_per_s AS value, t.run, s.run AS run_s FROM result t JOIN result s ON s.seed = t.seed " \
-              "AND s.head = 'softmax' WHERE t.head = 'tree'"
+#define SPEED "SELECT t.tokens_per_s / s.tokens_per_s AS value, t.run, s.run AS run_s FROM result t " \
+              "JOIN result s ON s.seed = t.seed AND s.head = 'softmax' WHERE t.head = 'tree'"
 
 static void test_judged(void **state)
 {
@@ -211,7 +220,8 @@ static void test_judged(void **state)
     assert_int_equal(j.n, 3);
     assert_string_equal(j.runs, "4,1,5,2,6,3");
     assert_true(j.of.median == 2000 / 1002.0);
-    by_hand(p, "UPDATE metric SET value = 1500 WHERE value = 2000");          /* another recorded value, another verdict */
+    /* another recorded value, another verdict */
+    by_hand(p, "UPDATE metric SET value = 1500 WHERE value = 2000");
     holds(judge(p, SPEED, twice, &j));
     assert_int_equal(j.verdict, CLAIM_WEAKENED);
     by_hand(p, "UPDATE metric SET value = 500 WHERE value = 1500");
@@ -224,7 +234,8 @@ static void test_judged(void **state)
 static void test_questions(void **state)
 {
     static const struct { const char *value, *says; } bad[] = {
-        { "SELECT value, run FROM metric", "f:1:2: x: value: expected a SELECT over views: no such table: metric" },
+        { "SELECT value, run FROM metric", "f:1:2: x: value: expected a SELECT over views: no such table: "
+                                           "metric" },
         { "WITH a AS (SELECT * FROM run) SELECT id AS value, id AS run FROM a", "no such table: run" },
         { "SELECT tokens_per_s AS value, run FROM main.result, run", "no such table: run" },
         { "UPDATE result SET nll = 1", "expected a SELECT" },
@@ -236,7 +247,8 @@ static void test_questions(void **state)
         { "SELECT nll AS value FROM result", "expected a column value and columns that begin with run" },
         { "SELECT head AS value, run FROM result", "expected a number, not 'softmax'" },
         { "SELECT 1 AS value, NULL AS run", "expected the id of a run in column run" },
-        { "SELECT t.tokens_per_s / s.tokens_per_s AS value, t.run FROM result t JOIN result s ON s.seed = t.seed "
+        { "SELECT t.tokens_per_s / s.tokens_per_s AS value, t.run FROM result t JOIN result s ON s.seed = "
+          "t.seed "
           "AND s.head = 'softmax' WHERE t.head = 'tree'", "depends on runs it does not name" } };
     Place *p = *state;
     Judgement j;
@@ -254,12 +266,14 @@ static const char one[] = HEAD "  claimed: 2\n  tolerance: 0.01\n  above: 1\n  v
 static void test_command(void **state)
 {
     Place *p = *state;
-    const char *said, *words = arena_text(&p->a, "claims --db %s --claims %s --recorded %s/claims.csv", p->path, write_file(p, one), p->dir);
+    const char *said, *words = arena_text(&p->a, "claims --db %s --claims %s --recorded %s/claims.csv",
+                                          p->path, write_file(p, one), p->dir);
     fill(p, "grid");
     assert_int_equal(command(p, arena_text(&p->a, "%s --record", words), &said), 0);
     assert_says(said, "held        x: 1.996 [1.994, 1.998] 75 %, n 3; claimed 2 within 0.01");
     assert_int_equal(command(p, arena_text(&p->a, "%s --tap", words), &said), 0);
-    assert_string_equal(said, "TAP version 13\n1..1\nok 1 - x: held: 1.996 [1.994, 1.998] 75 %, n 3; claimed 2 within 0.01\n");
+    assert_string_equal(said, "TAP version 13\n1..1\nok 1 - x: held: 1.996 [1.994, 1.998] 75 %, n 3; claimed "
+                              "2 within 0.01\n");
     by_hand(p, "UPDATE metric SET value = 500 WHERE value = 2000");
     assert_int_equal(command(p, words, &said), 1);
     assert_says(said, "refuted     x");
@@ -272,7 +286,8 @@ static void test_command(void **state)
     assert_says(said, "y: no claim of this name");
 }
 
-/* every claim of this repository is a question over views; the reference records judge twelve or more as they were recorded */
+/* Every claim of this repository is a question over views; the reference records judge twelve or more, as
+ * recorded. */
 static void test_ours(void **state)
 {
     Place *p = *state;
@@ -289,7 +304,8 @@ static void test_ours(void **state)
     }
     db_close(db);
     const char *path = arena_text(&p->a, "%s/reference.db", p->dir);
-    assert_int_equal(command(p, arena_text(&p->a, "merge results/reference/records --into %s", path), &said), 0);
+    assert_int_equal(command(p, arena_text(&p->a, "merge results/reference/records --into %s", path), &said),
+                     0);
     if (command(p, arena_text(&p->a, "claims --db %s --tap", path), &said)) fail_msg("%s", said);
     int judged = 0;
     for (const char *s = said; (s = strstr(s, "\nok ")); s++) judged++;
@@ -302,10 +318,12 @@ static void test_why(void **state)
 {
     static const struct { const char *sql, *says; } changed[] = {
         { "UPDATE build SET sha = 'x', git = 'feedfacefeed'", "commit: was feedfacefe, is " },
-        { "UPDATE build SET sha = 'y', flags = '-O7 ' || flags", "flag: compiler flags had -O7, have nothing more  (6 of 6 runs)" },
+        { "UPDATE build SET sha = 'y', flags = '-O7 ' || flags",
+          "flag: compiler flags had -O7, have nothing more  (6 of 6 runs)" },
         { "UPDATE build SET compiler = 'tcc 0.9'", "flag: compiler was tcc 0.9, is " },
         { "UPDATE machine SET cpu = 'Z80', cores = 1", "host: was Z80 | " },
-        { "INSERT INTO text VALUES (2, 'corpus_sha', 'feed')", "corpus: synth was feed, is   (1 of 6 runs)" } };
+        { "INSERT INTO text VALUES (2, 'corpus_sha', 'feed')",
+          "corpus: synth was feed, is   (1 of 6 runs)" } };
     Place *p = *state;
     const char *said, *words = arena_text(&p->a, "why x --db %s --claims %s", p->path, write_file(p, one));
     fill(p, "grid");
@@ -319,7 +337,8 @@ static void test_why(void **state)
     }
     assert_says(said, "6 runs behind it, 6 of them stale\n");
     assert_says(said, "to run, about 15 s:\n  eightysix train head=softmax seed=1\n");
-    assert_int_equal(command(p, arena_text(&p->a, "why time_split --db %s", p->path), &said), 2);     /* no spans */
+    /* no spans */
+    assert_int_equal(command(p, arena_text(&p->a, "why time_split --db %s", p->path), &said), 2);
     assert_int_equal(command(p, arena_text(&p->a, "why 'head=tree' --db %s", p->path), &said), 1);
     assert_says(said, "3 runs behind it, 3 of them stale\n");
 }
@@ -340,7 +359,8 @@ static void test_why_experiment(void **state)
 int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
-    const struct CMUnitTest tests[] = { T(test_rule), T(test_refused), T(test_definition), T(test_judged), T(test_questions),
+    const struct CMUnitTest tests[] = { T(test_rule), T(test_refused), T(test_definition), T(test_judged),
+                                        T(test_questions),
                                         T(test_command), T(test_ours), T(test_why), T(test_why_experiment) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Packs: several sittings become one database without loss, text and back is the identity, and verdicts taken again from a
- * pack are what they were, bit for bit, until a sample is touched. */
+/* Packs: several sittings become one database without loss, text and back is the identity, and verdicts
+ * taken again from a pack are what they were, bit for bit, until a sample is touched. */
 #include "harness/claims.h"
 #include "harness/regress.h"
 #include "tests/test.h"
@@ -56,7 +56,8 @@ static const char *told(Place *p, const char *path, const char *sql)
     while (sqlite3_step(s) == SQLITE_ROW)
         for (int i = 0; i < sqlite3_column_count(s); i++) {
             const char *v = (const char *)sqlite3_column_text(s, i);
-            all = arena_text(&p->a, "%s%s%c", all, v ? v : "NULL", i + 1 < sqlite3_column_count(s) ? '|' : '\n');
+            all = arena_text(&p->a, "%s%s%c", all, v ? v : "NULL", i + 1 < sqlite3_column_count(s) ? '|'
+                             : '\n');
         }
     sqlite3_finalize(s);
     sqlite3_close(db);
@@ -66,7 +67,8 @@ static const char *told(Place *p, const char *path, const char *sql)
 static int command(Place *p, const char *words, const char **said)
 {
     char *text = arena_raw(&p->a, 1 << 16);
-    FILE *f = popen(arena_text(&p->a, "cd '%s' && '%s' %s 2>&1", getenv("EIGHTYSIX_ROOT"), getenv("EIGHTYSIX_BINARY"), words), "r");
+    FILE *f = popen(arena_text(&p->a, "cd '%s' && '%s' %s 2>&1", getenv("EIGHTYSIX_ROOT"),
+                               getenv("EIGHTYSIX_BINARY"), words), "r");
     assert_non_null(f);
     text[fread(text, 1, (1 << 16) - 1, f)] = 0;
     const int status = pclose(f);
@@ -111,22 +113,27 @@ static const char *sitting(Place *p, const char *name, const char *experiment, d
         say(db, run, "num nll_floor 0 nan");
         say(db, run, "num tokens_per_s 4 1000");
         say(db, run, "text kernel a \"ref\", it says");
-        for (int k = 0; k < 5; k++) say(db, run, arena_text(&p->a, "sample k/1 %d 2 %.17g 100", k, 12.5 + nll / 3 + k));
-        db_run_end(db, run, seed > 1 ? "fail" : "ok", seed > 1 ? "no, \"not\"\nthis" : "", 2.5 + nll / 7, 4096);
+        for (int k = 0; k < 5; k++)
+            say(db, run, arena_text(&p->a, "sample k/1 %d 2 %.17g 100", k, 12.5 + nll / 3 + k));
+        db_run_end(db, run, seed > 1 ? "fail" : "ok", seed > 1 ? "no, \"not\"\nthis" : "", 2.5 + nll / 7,
+                   4096);
     }
     db_run_start(db, experiment, "late", "late");          /* has not ended */
     db_close(db);
     return path;
 }
 
-#define COUNTS "SELECT (SELECT count(*) FROM run WHERE status <> 'running'), (SELECT count(*) FROM config), (SELECT count(*) FROM metric), " \
-               "(SELECT count(*) FROM span), (SELECT count(*) FROM sample), (SELECT count(*) FROM text), (SELECT count(*) FROM plan), " \
+#define COUNTS "SELECT (SELECT count(*) FROM run WHERE status <> 'running'), " \
+               "(SELECT count(*) FROM config), (SELECT count(*) FROM metric), (SELECT count(*) FROM span), " \
+               "(SELECT count(*) FROM sample), (SELECT count(*) FROM text), (SELECT count(*) FROM plan), " \
                "(SELECT count(*) FROM label), (SELECT count(*) FROM experiment), (SELECT count(*) FROM cell)"
 /* all that runs say, whatever their ids */
-#define RECORDS "SELECT r.uuid, r.cell, r.status, r.error, r.started, r.wall_s, e.name, m.name, m.value, s.step, s.phase, s.seconds, " \
-                "p.round, p.ns, t.value FROM run r LEFT JOIN experiment e ON e.id = r.experiment LEFT JOIN metric m ON m.run = r.id " \
-                "LEFT JOIN span s ON s.run = r.id AND s.step = m.step LEFT JOIN sample p ON p.run = r.id AND p.round = m.step " \
-                "LEFT JOIN text t ON t.run = r.id WHERE r.status <> 'running' ORDER BY 1, 8, 9, 10, 11, 13"
+#define RECORDS "SELECT r.uuid, r.cell, r.status, r.error, r.started, r.wall_s, e.name, m.name, m.value, " \
+                "s.step, s.phase, s.seconds, p.round, p.ns, t.value FROM run r " \
+                "LEFT JOIN experiment e ON e.id = r.experiment LEFT JOIN metric m ON m.run = r.id " \
+                "LEFT JOIN span s ON s.run = r.id AND s.step = m.step " \
+                "LEFT JOIN sample p ON p.run = r.id AND p.round = m.step LEFT JOIN text t ON t.run = r.id " \
+                "WHERE r.status <> 'running' ORDER BY 1, 8, 9, 10, 11, 13"
 
 static const char *merge(Place *p, const char *into, DbMerged *m, const char *one, const char *two)
 {
@@ -161,14 +168,16 @@ static void test_same_name(void **state)
     Place *p = *state;
     DbMerged m;
     const char *a = sitting(p, "a.db", "one", 7), *b = sitting(p, "b.db", "one", 8);
-    by_hand(a, "UPDATE experiment SET planned = '2020-01-01T00:00:00Z'; DROP TRIGGER run_final; UPDATE run SET started = '2020-01-01T00:00:01Z'");
+    by_hand(a, "UPDATE experiment SET planned = '2020-01-01T00:00:00Z'; DROP TRIGGER run_final; UPDATE run "
+               "SET started = '2020-01-01T00:00:01Z'");
     const char *shows = "SELECT experiment, nll FROM result WHERE status = 'ok'";
     assert_string_equal(told(p, merge(p, "c.db", &m, a, b), shows), "one|9.0\n");
     assert_string_equal(told(p, merge(p, "d.db", &m, b, a), shows), "one|9.0\n");
     assert_string_equal(told(p, in(p, "c.db"), "SELECT planned > '2021' FROM current"), "1\n");
     assert_string_equal(told(p, in(p, "d.db"), "SELECT planned > '2021' FROM current"), "1\n");
     assert_true(m.runs == 4);
-    assert_string_equal(told(p, in(p, "d.db"), "SELECT count(*), count(DISTINCT experiment) FROM run"), "4|2\n");
+    assert_string_equal(told(p, in(p, "d.db"), "SELECT count(*), count(DISTINCT experiment) FROM run"),
+                        "4|2\n");
 }
 
 static const char *differences(Place *p, const char *x, const char *y)
@@ -200,17 +209,20 @@ static void test_text(void **state)
     save_text(p, back, again);
     assert_string_equal(differences(p, text, again), "");
     static const char *const equal[] = {       /* bit for bit: SQLite compares what it stores */
-        "SELECT uuid, cell, status, error, started, hex(wall_s * 1e15), peak_rss_kb FROM run WHERE status <> 'running' ORDER BY uuid",
+        "SELECT uuid, cell, status, error, started, hex(wall_s * 1e15), peak_rss_kb FROM run WHERE status <> "
+        "'running' ORDER BY uuid",
         "SELECT name, step, value IS NULL, printf('%!.20g', value) FROM metric ORDER BY rowid",
         "SELECT name, round, position, printf('%!.20g', ns), iters FROM sample ORDER BY rowid",
         "SELECT key, value FROM text ORDER BY rowid", "SELECT key, value FROM config ORDER BY run, key",
         "SELECT name, sha, text, overrides, planned FROM experiment",
         "SELECT steps FROM phase" };
-    for (size_t i = 0; i < sizeof equal / sizeof *equal; i++) assert_string_equal(told(p, a, equal[i]), told(p, back, equal[i]));
+    for (size_t i = 0; i < sizeof equal / sizeof *equal; i++)
+        assert_string_equal(told(p, a, equal[i]), told(p, back, equal[i]));
     const char *first = "SELECT min(step) FROM span";         /* of two that have a run the first tells it */
     assert_string_equal(told(p, merge(p, "raw.db", &m, a, text), first), "0\n");
     assert_string_equal(told(p, merge(p, "means.db", &m, text, a), first), "2\n");
-    const char *phase = "SELECT round(core_forward, 12), round(head_forward, 12), round(step_s, 12) FROM phase";
+    const char *phase = "SELECT round(core_forward, 12), round(head_forward, 12), round(step_s, 12) FROM "
+                        "phase";
     assert_string_equal(told(p, a, phase), told(p, back, phase));
     assert_non_null(strstr(told(p, a, "SELECT error FROM run"), "no, \"not\"\nthis"));
 }
@@ -220,12 +232,16 @@ static void test_refused(void **state)
     static const struct { const char *file, *text, *says; } bad[] = {
         { "run.csv", "id,uuid\n1\n", "run.csv:1: expected 11 fields of CSV" },
         { "metric.csv", "run,name,step,value\n1,nll,4,\"x\n", "metric.csv:2: expected 4 fields" },
-        { "metric.csv", "run,name,step,value\n1,nll,4,7\n1,nll,5,many\n", "metric.csv:3: 'many': expected a number" },
-        { "metric.csv", "run,name,step,value\n1,,4,7\n", "metric.csv:2: NOT NULL constraint failed: metric.name" },
-        { "metric.csv", "run,name,step,value\n99,nll,4,7\n", "metric.csv:2: FOREIGN KEY constraint failed" } };
+        { "metric.csv", "run,name,step,value\n1,nll,4,7\n1,nll,5,many\n",
+          "metric.csv:3: 'many': expected a number" },
+        { "metric.csv", "run,name,step,value\n1,,4,7\n",
+          "metric.csv:2: NOT NULL constraint failed: metric.name" },
+        { "metric.csv", "run,name,step,value\n99,nll,4,7\n",
+          "metric.csv:2: FOREIGN KEY constraint failed" } };
     Place *p = *state;
     DbMerged m;
-    const char *a = sitting(p, "a.db", "one", 7.1), *into = in(p, "into.db"), *text = in(p, "text"), *odd = in(p, "odd"), *none = in(p, "none");
+    const char *a = sitting(p, "a.db", "one", 7.1), *into = in(p, "into.db"), *text = in(p, "text"),
+        *odd = in(p, "odd"), *none = in(p, "none");
     assert_says(db_merge(&a, 1, a, &m, &p->a), "a.db: is there already; expected the name of a new file");
     assert_says(db_merge(&none, 1, into, &m, &p->a), "no such database");
     FILE *f = fopen(odd, "w");
@@ -249,9 +265,11 @@ static void test_refused(void **state)
 
 /* ---- replay ---- */
 static const char claim[] = "loss:\n  words: w\n  source: s\n  experiment: e\n  claimed: {most: 9}\n"
-                            "  value: SELECT nll AS value, run FROM result WHERE experiment = 'one' AND status = 'ok'\n"
+                            "  value: SELECT nll AS value, run FROM result WHERE experiment = 'one' AND "
+                            "status = 'ok'\n"
                             "time:\n  words: w\n  source: s\n  experiment: e\n  claimed: 0.01\n"
-                            "  value: SELECT ns / iters AS value, run FROM gate_sample UNION ALL SELECT wall_s, run FROM result WHERE nll < 9\n"
+                            "  value: SELECT ns / iters AS value, run FROM gate_sample UNION ALL SELECT "
+                            "wall_s, run FROM result WHERE nll < 9\n"
                             "never:\n  words: w\n  source: s\n  experiment: e\n  claimed: 1\n"
                             "  value: SELECT nll AS value, run FROM result WHERE experiment = 'three'\n";
 
@@ -261,7 +279,8 @@ static void record(Place *p, const char *path)
     FILE *f = fopen(yaml, "w");
     fputs(claim, f);
     fclose(f);
-    const int code = command(p, arena_text(&p->a, "claims --db %s --claims %s --recorded %s --record", path, yaml, in(p, "c.csv")), &said);
+    const int code = command(p, arena_text(&p->a, "claims --db %s --claims %s --recorded %s --record", path,
+                                           yaml, in(p, "c.csv")), &said);
     if (code) fail_msg("%s", said);
     unlink(in(p, "c.csv"));
 }
@@ -276,20 +295,26 @@ static void test_replay(void **state)
     record(p, a);
     by_hand(a, "UPDATE verdict SET decided = '2020-01-02T00:00:00Z'");
     record(p, b);
-    assert_string_equal(told(p, a, "SELECT name, verdict, value FROM verdict WHERE name <> 'time'"), "loss|held|8.1\nnever|not tested|NULL\n");
-    assert_string_equal(told(p, b, "SELECT name, verdict, value FROM verdict WHERE name = 'loss'"), "loss|refuted|9.3\n");
+    assert_string_equal(told(p, a, "SELECT name, verdict, value FROM verdict WHERE name <> 'time'"),
+                        "loss|held|8.1\nnever|not tested|NULL\n");
+    assert_string_equal(told(p, b, "SELECT name, verdict, value FROM verdict WHERE name = 'loss'"),
+                        "loss|refuted|9.3\n");
     const char *c = merge(p, "c.db", &m, a, b);               /* where views show b's plan only */
-    assert_string_equal(told(p, c, "SELECT verdict FROM verdict WHERE name = 'loss' ORDER BY 1"), "held\nrefuted\n");
+    assert_string_equal(told(p, c, "SELECT verdict FROM verdict WHERE name = 'loss' ORDER BY 1"),
+                        "held\nrefuted\n");
     if (command(p, arena_text(&p->a, "replay %s", c), &said)) fail_msg("%s", said);
     assert_string_equal(said, "6 verdicts on claims, 0 comparisons of gates; 0 differ\n");
     save_text(p, c, in(p, "text"));
     assert_int_equal(command(p, arena_text(&p->a, "replay %s", in(p, "text")), &said), 0);
-    assert_int_equal(command(p, arena_text(&p->a, "export --db %s --pack %s", c, in(p, "pack.db")), &said), 0);
+    assert_int_equal(command(p, arena_text(&p->a, "export --db %s --pack %s", c, in(p, "pack.db")), &said),
+                     0);
     assert_int_equal(command(p, arena_text(&p->a, "replay %s --verbose", in(p, "pack.db")), &said), 0);
     assert_says(said, "same     loss: refuted 9.3");
-    by_hand(c, "UPDATE metric SET value = value + 1e-14 WHERE value BETWEEN 8 AND 8.2");      /* the last digits of one value */
+    /* the last digits of one value */
+    by_hand(c, "UPDATE metric SET value = value + 1e-14 WHERE value BETWEEN 8 AND 8.2");
     assert_int_equal(command(p, arena_text(&p->a, "replay %s", c), &said), 1);
-    assert_says(said, "differs  loss: recorded held 8.0999999999999996 [8.0999999999999996, 8.0999999999999996]; now held 8.1");
+    assert_says(said, "differs  loss: recorded held 8.0999999999999996 [8.0999999999999996, "
+                      "8.0999999999999996]; now held 8.1");
     assert_says(said, "; 1 differ\n");
 }
 
@@ -298,16 +323,20 @@ static const char *gate(Place *p, const char *name, double slower)
 {
     enum { ROUNDS = 20, SAMPLES = 5, SIDES = 4 };
     static const char *const side[SIDES] = { "base", "head", "control", "canary" };
-    static const GateBuild build = { .ref = "r", .commit = "c", .binary = "b", .id = "i", .compiler = "c", .flags = "f", .code = "k" };
+    static const GateBuild build = { .ref = "r", .commit = "c", .binary = "b", .id = "i", .compiler = "c",
+                                     .flags = "f", .code = "k" };
     const char *path = in(p, name);
     const double shift[SIDES] = { 0, slower, 0, 0.05 };
     Rng rng = rng_at(test_seed(), STREAM_CHECK, 86);
-    Gate g = { .rule = gate_rule, .base = &build, .head = &build, .bench = arena_get(&p->a, sizeof(GateBench)), .benches = 1, .rounds = ROUNDS };
+    Gate g = { .rule = gate_rule, .base = &build, .head = &build,
+               .bench = arena_get(&p->a, sizeof(GateBench)), .benches = 1, .rounds = ROUNDS };
     g.bench[0] = (GateBench){ .name = "b/1", .budget = 0.05, .probe = 1, .iters = 7 };
     GateCase *cases[SIDES] = { NULL, &g.bench[0].pair, &g.bench[0].control, &g.bench[0].canary };
-    GateRecord *r = gate_record_begin(&g, path, "regress base=c head=c rounds=20 samples=5 floor=0.02 seed=1", &p->a);
+    GateRecord *r = gate_record_begin(&g, path, "regress base=c head=c rounds=20 samples=5 floor=0.02 seed=1",
+                                      &p->a);
     double d[SIDES][ROUNDS];
-    for (int k = 1; k < SIDES; k++) *cases[k] = (GateCase){ .name = "b/1", .budget = 0.05, .d = d[k], .rounds = ROUNDS };
+    for (int k = 1; k < SIDES; k++)
+        *cases[k] = (GateCase){ .name = "b/1", .budget = 0.05, .d = d[k], .rounds = ROUNDS };
     for (int round = 0; round < ROUNDS; round++) {
         double whole[SIDES][SAMPLES], ns[SIDES][SAMPLES];
         for (int k = 0; k < SIDES; k++) {
@@ -344,7 +373,8 @@ static void test_replay_gates(void **state)
 int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
-    const struct CMUnitTest tests[] = { T(test_merge), T(test_same_name), T(test_text), T(test_refused), T(test_replay),
+    const struct CMUnitTest tests[] = { T(test_merge), T(test_same_name), T(test_text), T(test_refused),
+                                        T(test_replay),
                                         T(test_replay_gates) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
