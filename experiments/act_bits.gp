@@ -5,7 +5,6 @@ data = ARG1; target = ARG2; format = ARG3
 set datafile separator comma columnheaders
 W = 7.2; H = 3.1
 load 'experiments/style.gp'
-cost_label = ''
 stats data using (strcol('kind') eq 'loss' ? (cpu = strcol('cpu'), cores = column('cores'), tokens = column('tokens'), column('seed')) : NaN) nooutput
 seeds = int(STATS_max - STATS_min + 1)
 array name[8]
@@ -13,10 +12,6 @@ names = 0
 seen = '|'
 take(s) = strstrt(seen, '|'.s.'|') ? 0 : (seen = seen.s.'|', names = names + 1, name[names] = s, 0)
 stats data using (strcol('kind') eq 'cost' ? take(strcol('label')) : NaN) nooutput
-# mean over seeds of the loss at each width
-array total[8]; array count[8]
-do for [b = 1:8] { total[b] = 0.0; count[b] = 0 }
-stats data using (strcol('kind') eq 'loss' ? (b = int(column('bits')), total[b] = total[b] + column('value'), count[b] = count[b] + 1, 0) : NaN) nooutput
 unset key
 set border 3 lc rgb dark
 set tics nomirror out scale 0.5 font ',8' tc rgb black
@@ -31,13 +26,13 @@ set title 'a product: cost' offset 0, -0.6 font ',8'
 set ylabel 'GOP/s' offset 1, 0 font ',8'
 set yrange [0:*]
 do for [i = 1:names] { set label name[i] at graph 0.97, graph (0.98 - 0.07 * i) right font ',7' tc rgb colour[i] }
-plot for [i = 1:names] data using (strcol('label') eq name[i] ? column('bits') : NaN):'value' with points pt 7 ps 0.5 lc rgb colour[i], \
-     for [i = 1:names] data using (strcol('label') eq name[i] ? column('bits') : NaN):'value':'low':'high' with yerrorbars pt 0 lc rgb colour[i]
+plot for [i = 1:names] data using (strcol('label') eq name[i] ? column('bits') : NaN):'value' with linespoints pt 7 ps 0.7 lw 1.4 lc rgb colour[i], \
+     for [i = 1:names] data using (strcol('label') eq name[i] ? column('bits') : NaN):'value':'low':'high' with yerrorbars pt 7 ps 0 lc rgb colour[i]
 unset label
-set title sprintf('a model: loss above float activations (%d seeds, %.1f M tokens)', seeds, tokens / 1e6) offset 0, -0.6 font ',8'
+set title sprintf('a model: loss above float (%d seeds, %.1f M tokens)', seeds, tokens / 1e6) offset 0, -0.6 font ',8'
 set ylabel 'nats per token' offset 1, 0 font ',8'
 set yrange [*:*]
 set arrow from 0.6, 0 to 8.6, 0 nohead lc rgb dark lw 0.8
-plot data using (strcol('kind') eq 'loss' ? column('bits') + 0.08 * (column('seed') - 2) : NaN):'value' with points pt 6 ps 0.5 lc rgb vermillion, \
-     total using (count[int(column(1))] > 0 ? column(1) : NaN):(count[int(column(1))] > 0 ? column(2) / count[int(column(1))] : NaN) with lines lw 1.4 lc rgb vermillion
+plot data using (strcol('kind') eq 'loss' ? column('bits') + 0.08 * (column('seed') - 2) : NaN):'value' with points pt 6 ps 0.8 lc rgb vermillion, \
+     data using (strcol('kind') eq 'loss' ? column('bits') : NaN):'value' smooth unique with lines lw 1.4 lc rgb vermillion
 unset multiplot

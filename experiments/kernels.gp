@@ -53,6 +53,6 @@ do for [p = 1:2] {
          data using (column('is_peak') == 1 && column('panel') == p ? n_low / 4.2 : NaN):'gops':(strcol('label')) with labels left offset 0, 0.35 font ',6' tc rgb dark, \
          for [i = 1:lines] data using (column('is_peak') == 0 && column('panel') == p && column('line') == i ? column('n') : NaN):'gops' \
              with linespoints pt 7 ps 0.3 lw 1.4 lc rgb paint(name[i]) dt dashed(name[i]), \
-         data using (column('is_peak') == 0 && column('panel') == p ? column('n') : NaN):'gops':'gops_low':'gops_high' with yerrorbars pt 0 lw 0.8 lc rgb dark
+         data using (column('is_peak') == 0 && column('panel') == p ? column('n') : NaN):'gops':'gops_low':'gops_high' with yerrorbars pt 7 ps 0 lw 0.8 lc rgb dark
 }
 unset multiplot
