@@ -55,16 +55,6 @@ typedef struct {
 
 static size_t whole_lines(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-/* part t of n batch rows in multiples of 16 */
-static void share(int n, int t, int threads, int *lo, int *hi)
-{
-    const int blocks = (n + 15) / 16;
-    *lo = blocks * t / threads * 16;
-    *hi = blocks * (t + 1) / threads * 16;
-    if (*lo > n) *lo = n;
-    if (*hi > n) *hi = n;
-}
-
 /* gemm 0: prepare alone */
 static void product(const Job *j, const char *packed, int gemm_too)
 {
@@ -74,15 +64,16 @@ static void product(const Job *j, const char *packed, int gemm_too)
     if (!j->by_n && !gemm_too) return;
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int t = 0; t < threads; t++) {
-        int lo = 0, hi = s->n, r0 = 0, r1 = s->rows;
+        long lo = 0, hi = s->n;
+        int r0 = 0, r1 = s->rows;
         char *room = j->room;
         if (j->by_n) {
-            share(s->n, t, threads, &lo, &hi);
+            part(s->n, t, threads, 16, &lo, &hi);
             room += j->each * (size_t)t;
-            if (lo < hi) j->k->prepare(room, s->x[j->bits] + (size_t)lo * s->cols, hi - lo, s->cols, j->bits);
+            if (lo < hi) j->k->prepare(room, s->x[j->bits] + (size_t)lo * s->cols, (int)(hi - lo), s->cols, j->bits);
         } else ternary_rows(s->rows, t, threads, &r0, &r1);
         if (gemm_too && lo < hi && r0 < r1)
-            j->k->gemm(j->y + (size_t)lo * s->rows, packed, room, hi - lo, r0, r1, s->rows, s->cols, j->bits);
+            j->k->gemm(j->y + (size_t)lo * s->rows, packed, room, (int)(hi - lo), r0, r1, s->rows, s->cols, j->bits);
     }
 }
 

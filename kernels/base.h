@@ -36,4 +36,14 @@ _Noreturn void check_failed(const char *cond, const char *file, int line);
 /* The world is wrong (a file, an argument, the machine): one sentence that names the file, the line
  * and what was expected; exit 2. */
 _Noreturn void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Part t of `parts` of n things: [*lo, *hi), in multiples of `step` but for the end. */
+static inline void part(long n, int t, int parts, long step, long *lo, long *hi)
+{
+    const long blocks = (n + step - 1) / step;
+    *lo = blocks * t / parts * step;
+    *hi = blocks * (t + 1) / parts * step;
+    if (*lo > n) *lo = n;
+    if (*hi > n) *hi = n;
+}
 #endif

@@ -3,6 +3,7 @@
  * Compiled with -ffp-contract=fast: a multiply-add is one instruction where the ISA has one, which is what the
  * roofline of the ISA means; for one table the rounding is fixed. */
 #include "kernels/f32.h"
+#include "kernels/base.h"
 #include <math.h>
 #include <string.h>
 
@@ -353,12 +354,8 @@ static void round_row(int8_t *q, float *inv, const float *x, int d, uint64_t see
 {
     const float top = max_abs(x, d), s = top > 1e-30f ? 126.9999f / top : 0;
     uint32_t dice[DICE];
-    for (int l = 0; l < DICE; l++) {                     /* splitmix64 (Steele, Lea, Flood 2014) */
-        uint64_t z = seed += 0x9e3779b97f4a7c15u;
-        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-        z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-        dice[l] = (uint32_t)(z >> 32) | 1;
-    }
+    Rng r = { seed };
+    for (int l = 0; l < DICE; l++) dice[l] = (uint32_t)(rng_u64(&r) >> 32) | 1;
     *inv = s > 0 ? top / 127.0f : 0;
     int i = 0;
     for (; i + DICE <= d; i += DICE) round_lanes(q + i, x + i, s, DICE, dice);

@@ -132,15 +132,7 @@ const Gemm *gemm_open(const char *name, int threads, Arena *a, const char **why)
     return NULL;
 }
 
-/* part t of `parts` of whole in multiples of 16; 0: nothing is left for it */
-static int share(int whole, int t, int parts, int *lo, int *hi)
-{
-    const int step = 16, blocks = (whole + step - 1) / step;
-    *lo = (int)((long)blocks * t / parts) * step;
-    *hi = (int)((long)blocks * (t + 1) / parts) * step;
-    if (*hi > whole) *hi = whole;
-    return *lo < *hi;
-}
+enum { STEP = 16 };      /* rows or columns of C that stay with one thread */
 
 void gemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha, const float *A, int lda,
           const float *B, int ldb, float beta, float *C, int ldc)
@@ -152,13 +144,14 @@ void gemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha, con
     }
 #pragma omp parallel for num_threads(parts) schedule(static, 1)
     for (int t = 0; t < parts; t++) {
-        int lo, hi;
-        if (!share(by_rows ? m : n, t, parts, &lo, &hi)) continue;
+        long lo, hi;
+        part(by_rows ? m : n, t, parts, STEP, &lo, &hi);
+        if (lo == hi) continue;
         if (by_rows)
-            gemm1(g, ta, tb, hi - lo, n, k, alpha, ta == 'T' ? A + lo : A + (size_t)lo * lda, lda, B, ldb, beta,
+            gemm1(g, ta, tb, (int)(hi - lo), n, k, alpha, ta == 'T' ? A + lo : A + (size_t)lo * lda, lda, B, ldb, beta,
                   C + (size_t)lo * ldc, ldc);
         else
-            gemm1(g, ta, tb, m, hi - lo, k, alpha, A, lda, tb == 'T' ? B + (size_t)lo * ldb : B + lo, ldb, beta, C + lo, ldc);
+            gemm1(g, ta, tb, m, (int)(hi - lo), k, alpha, A, lda, tb == 'T' ? B + (size_t)lo * ldb : B + lo, ldb, beta, C + lo, ldc);
     }
 }
 
@@ -168,9 +161,10 @@ void gemm_u8s8(const Gemm *g, int m, int n, int k, const uint8_t *A, int lda, co
     const int parts = g->threads, by_rows = m >= n;
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if(parts > 1)
     for (int t = 0; t < parts; t++) {
-        int lo, hi;
-        if (!share(by_rows ? m : n, t, parts, &lo, &hi)) continue;
-        if (by_rows) g->u8s8(g, hi - lo, n, k, A + (size_t)lo * lda, lda, B, ldb, C + (size_t)lo * ldc, ldc, co);
-        else g->u8s8(g, m, hi - lo, k, A, lda, B + (size_t)lo * ldb, ldb, C + lo, ldc, co + lo);
+        long lo, hi;
+        part(by_rows ? m : n, t, parts, STEP, &lo, &hi);
+        if (lo == hi) continue;
+        if (by_rows) g->u8s8(g, (int)(hi - lo), n, k, A + (size_t)lo * lda, lda, B, ldb, C + (size_t)lo * ldc, ldc, co);
+        else g->u8s8(g, m, (int)(hi - lo), k, A, lda, B + (size_t)lo * ldb, ldb, C + lo, ldc, co + lo);
     }
 }

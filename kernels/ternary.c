@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "kernels/ternary.h"
+#include "kernels/base.h"
 #include "kernels/cpu.h"
 #include <string.h>
 
@@ -34,8 +35,7 @@ const TernaryKernel *ternary_best(void)
 
 void ternary_rows(int rows, int t, int threads, int *r0, int *r1)
 {
-    const int step = TERNARY_ROW_STEP, blocks = (rows + step - 1) / step;
-    const int b0 = (int)((long)blocks * t / threads), b1 = (int)((long)blocks * (t + 1) / threads);
-    *r0 = b0 * step < rows ? b0 * step : rows;
-    *r1 = b1 * step < rows ? b1 * step : rows;
+    long lo, hi;
+    part(rows, t, threads, TERNARY_ROW_STEP, &lo, &hi);
+    *r0 = (int)lo, *r1 = (int)hi;
 }

@@ -149,12 +149,12 @@ static void times(const Exec *e, const void *a, const float *x, int k, float *y)
 static void times_t(const Exec *e, const void *a, const float *x, int k, float *y)
 {
     const Sparse *m = a;
-    const int slices = (k + SLICE - 1) / SLICE, parts = e->threads;
+    const int parts = e->threads;
     memset(y, 0, sizeof *y * (size_t)m->cols * (size_t)k);
 #pragma omp parallel for num_threads(parts) schedule(static, 1)
     for (int t = 0; t < parts; t++) {
-        const int lo = slices * t / parts * SLICE, end = slices * (t + 1) / parts * SLICE;
-        const int hi = end < k ? end : k;
+        long lo, hi;
+        part(k, t, parts, SLICE, &lo, &hi);
         for (int r = 0; r < m->rows && lo < hi; r++)
             for (long i = m->at[r]; i < m->at[r + 1]; i++)
                 e->f->axpy(y + (size_t)m->col[i] * k + lo, m->v[i], x + (size_t)r * k + lo, hi - lo);

@@ -54,12 +54,11 @@ void full_quantise(Full *f, FullQuant quant, Arena *a)
     need_copy(f, a);
 }
 
-void full_range(const Full *f, int part, int *r0, int *r1)
+void full_range(const Full *f, int t, int *r0, int *r1)
 {
-    const long grains = (f->V + f->grain - 1) / f->grain, parts = f->exec->threads;
-    const long lo = grains * part / parts * f->grain, hi = grains * (part + 1) / parts * f->grain;
-    *r0 = lo < f->V ? (int)lo : f->V;
-    *r1 = hi < f->V ? (int)hi : f->V;
+    long lo, hi;
+    part(f->V, t, f->exec->threads, f->grain, &lo, &hi);
+    *r0 = (int)lo, *r1 = (int)hi;
 }
 
 static float mean_abs(const Full *f)

@@ -39,7 +39,7 @@ void  full_by_count(Full *, const long *freq, int tied, Arena *);
 void  full_quantise(Full *, FullQuant, Arena *);
 
 const float *full_matrix(Full *);                              /* E (V, d) of w's present version */
-void  full_range(const Full *, int part, int *r0, int *r1);    /* the rows of a thread */
+void  full_range(const Full *, int t, int *r0, int *r1);    /* the rows of a thread */
 static inline int full_row(const Full *f, int word) { return f->row ? f->row[word] : word; }
 
 /* n positions against all rows: stat and target.

@@ -9,7 +9,6 @@
  * bwd=int8: dX = inv a (k W), k = floor(dY / inv + u), u uniform in [0, 1), inv = max|dY| / 127 per row: E k = dY / inv,
  * so E dX is the exact one. The rows are those of a gradient, whose scale is anybody's guess: no floor under max|dY|. */
 #include "models/tape_inner.h"
-#include <math.h>
 #include <string.h>
 
 typedef struct {                 /* Param.cache: the quantised weight of one version */

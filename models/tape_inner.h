@@ -33,14 +33,4 @@ Var   tape_var (Tape *, int rows, int cols, Grad *with_grad);
 float *grad_to (Tape *, Var, int *fresh);
 void  grad_done(Tape *, Var);            /* it has been sent on: its memory may serve another */
 Quant *quant_room(Tape *, Var);          /* memory for its rows as int8, to be filled */
-
-/* Part t of `parts` of n things: [*lo, *hi), in multiples of `step` but for the end. */
-static inline void part(long n, int t, int parts, long step, long *lo, long *hi)
-{
-    const long blocks = (n + step - 1) / step;
-    *lo = blocks * t / parts * step;
-    *hi = blocks * (t + 1) / parts * step;
-    if (*lo > n) *lo = n;
-    if (*hi > n) *hi = n;
-}
 #endif
