@@ -28,7 +28,7 @@ CPPFLAGS = -I. -I$(OUT) -D_GNU_SOURCE -DARCH_$(ARCH)=1 -MMD -MP
 LDLIBS  = -lgsl -lgslcblas -lsqlite3 -lyaml -ljansson -lpcre2-8 -lnettle -llzma -lbenchmark -lstdc++ -lpthread -ldl -lm
 
 OTHER_X86_64 = %_neon.c %_neon_dot.c
-OTHER_ARM64  = %_avx2.c %_avx512.c %_sse2.c
+OTHER_ARM64  = %_avx2.c %_avx512.c %_amx.c %_sse2.c
 CORE    := $(filter-out $(OTHER_$(ARCH)),$(wildcard kernels/*.c models/*.c))
 HARNESS := $(filter-out harness/main.c,$(wildcard harness/*.c))
 TESTS   := $(wildcard tests/test_*.c)
@@ -43,6 +43,7 @@ $(OUT)/kernels/%_ref.o $(OUT)/kernels/%_scalar.o: ISA = -fno-tree-vectorize -fno
 $(OUT)/kernels/f32_%.o:      OPT = -O3 -ffp-contract=fast
 $(OUT)/kernels/%_avx2.o:     ISA = -mavx2 -mfma -mf16c -mbmi2 -mpopcnt
 $(OUT)/kernels/%_avx512.o:   ISA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mbmi2 -mpopcnt -mprefer-vector-width=512
+$(OUT)/kernels/%_amx.o:      ISA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mbmi2 -mamx-tile -mamx-int8 -mamx-bf16 -mprefer-vector-width=512
 $(OUT)/kernels/%_neon_dot.o: ISA = -march=armv8.2-a+dotprod
 
 $(OUT)/eightysix: $(OUT)/harness/main.o $(OBJ)

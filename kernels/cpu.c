@@ -11,17 +11,30 @@ static const struct { const char *name; unsigned bit, with; } table[] = {
     { "vnni", CPU_VNNI, CPU_AVX2 | CPU_AVX512 | CPU_VNNI },
     { "popcnt512", CPU_POPCNT512, CPU_AVX2 | CPU_AVX512 | CPU_POPCNT512 },
     { "vbmi", CPU_VBMI, CPU_AVX2 | CPU_AVX512 | CPU_VBMI },
+    { "amx", CPU_AMX, CPU_AVX2 | CPU_AVX512 | CPU_AMX },
     { "neon", CPU_NEON, CPU_NEON },
     { "dotprod", CPU_DOTPROD, CPU_NEON | CPU_DOTPROD },
 };
 enum { N = sizeof table / sizeof *table };
 
 #if ARCH_X86_64
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <xmmintrin.h>
 void cpu_flush_denormals(void)
 {
     const unsigned flush_to_zero = 0x8000, denormals_are_zero = 0x0040;
     _mm_setcsr(_mm_getcsr() | flush_to_zero | denormals_are_zero);
+}
+
+/* Tiles of int8 and bfloat16. Linux saves their 8 KB for a process that has asked for them (5.16 and later). */
+static int amx(void)
+{
+    enum { BF16 = 1 << 22, TILE = 1 << 24, INT8 = 1 << 25, ALL = BF16 | TILE | INT8 };
+    const long request = 0x1023, tile_data = 18;               /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA */
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & ALL) == ALL && !syscall(SYS_arch_prctl, request, tile_data);
 }
 
 static unsigned machine(void)
@@ -35,6 +48,7 @@ static unsigned machine(void)
     if (__builtin_cpu_supports("avx512vnni")) has |= CPU_VNNI;
     if (__builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512bitalg")) has |= CPU_POPCNT512;
     if (__builtin_cpu_supports("avx512vbmi")) has |= CPU_VBMI;
+    if (amx()) has |= CPU_AMX;
     return has;
 }
 #else
@@ -62,7 +76,7 @@ unsigned cpu_has(void)
         const size_t len = strcspn(s, ",");
         int i = 0;
         while (i < N && (strlen(table[i].name) != len || strncmp(table[i].name, s, len))) i++;
-        if (i == N) die("EIGHTYSIX_CPU: '%.*s' is none of sse2 avx2 avx512 vnni popcnt512 vbmi neon dotprod", (int)len, s);
+        if (i == N) die("EIGHTYSIX_CPU: '%.*s' is none of sse2 avx2 avx512 vnni popcnt512 vbmi amx neon dotprod", (int)len, s);
         allowed |= table[i].with;
         s += len + (s[len] == ',');
     }

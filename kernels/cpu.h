@@ -9,10 +9,11 @@ enum {
     CPU_POPCNT512 = 8,   /* AVX512_VPOPCNTDQ and BITALG */
     CPU_VBMI = 16,       /* AVX512_VBMI */
     CPU_NEON = 32,
-    CPU_DOTPROD = 64     /* SDOT and UDOT */
+    CPU_DOTPROD = 64,    /* SDOT and UDOT */
+    CPU_AMX = 128        /* TILE, INT8, BF16, and the operating system's leave to use them */
 };
 /* The bits of this machine, narrowed by the environment variable EIGHTYSIX_CPU when it is set: a
- * comma list of sse2 avx2 avx512 vnni popcnt512 vbmi neon dotprod; each names itself and what it
+ * comma list of sse2 avx2 avx512 vnni popcnt512 vbmi amx neon dotprod; each names itself and what it
  * builds on (avx512 implies avx2; sse2 and nothing else leaves 0). */
 unsigned    cpu_has(void);
 const char *cpu_text(unsigned bits, char *out, int size);    /* "avx2,avx512"; "sse2" for 0 on x86-64 */
