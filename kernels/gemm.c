@@ -2,8 +2,14 @@
 #include "kernels/gemm.h"
 #include "kernels/cpu.h"
 #include <dlfcn.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* A loader fills in what its provider can do; NULL, or a sentence that says why it cannot run */
+#define G(name, cpu, brief) const char *load_##name(Gemm *);
+#include "kernels/gemms.def"
+#undef G
 
 /* ---- OpenBLAS: cblas_sgemm of libopenblas.so.0 ---- */
 typedef void CblasSgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *A, int lda,
@@ -26,7 +32,7 @@ static void (*symbol(void *lib, const char *name))(void)
     return f;
 }
 
-static const char *openblas_load(Gemm *g)
+const char *load_openblas(Gemm *g)
 {
     const unsigned cpu = cpu_has();
     const char *core = cpu & CPU_AVX512 ? "SkylakeX" : cpu & CPU_AVX2 ? "Haswell" : NULL;
@@ -63,7 +69,7 @@ static void dnnl_u8s8(const Gemm *g, int m, int n, int k, const uint8_t *A, int 
     CHECK(((DnnlU8s8 *)g->entry8)('N', 'T', 'R', m, n, k, 1, A, lda, 0, B, ldb, 0, 0, C, ldc, co) == 0);
 }
 
-static const char *dnnl_load(Gemm *g)
+const char *load_dnnl(Gemm *g)
 {
     static const struct { int bits; const char *name; } isas[] = {
         { 0x1, "sse41" }, { 0x3, "avx" }, { 0x7, "avx2" }, { 0x407, "avx2_vnni" }, { 0x27, "avx512_core" },
@@ -100,36 +106,65 @@ static void portable_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k,
     }
 }
 
-static const char *portable_load(Gemm *g)
+const char *load_portable(Gemm *g)
 {
     g->sgemm = portable_sgemm;
     snprintf(g->core, sizeof g->core, "C loops");
     return NULL;
 }
 
+/* ---- the table ---- */
+#define G(name, cpu, brief) { #name, brief, cpu },
 const GemmProvider gemm_providers[] = {
-    { "dnnl",     "oneDNN, detects the CPU itself" },
-    { "openblas", "OpenBLAS, told its core type" },
-    { "portable", "plain C loops" },
-    { NULL, NULL }
+#include "kernels/gemms.def"
+    { NULL, NULL, 0 }
 };
-static const char *(*const loaders[])(Gemm *) = { dnnl_load, openblas_load, portable_load };
+#undef G
+#define G(name, cpu, brief) load_##name,
+static const char *(*const loaders[])(Gemm *) = {
+#include "kernels/gemms.def"
+};
+
+/* The first of providers i.. that is called so, or that loads */
+static const Gemm *open_from(int i, const char *name, int threads, Arena *a, const char **why)
+{
+    const int any = !strcmp(name, "auto");
+    char cpu[128];
+    for (; gemm_providers[i].name; i++) {
+        const GemmProvider *p = gemm_providers + i;
+        const unsigned lacks = p->cpu & ~cpu_has();
+        if (!any && strcmp(name, p->name)) continue;
+        Gemm *g = arena_get(a, sizeof *g);
+        g->name = p->name;
+        g->threads = threads;
+        *why = lacks ? arena_text(a, "gemm=%s needs %s, which this CPU (or EIGHTYSIX_CPU) does not have", p->name,
+                                  cpu_text(lacks, cpu, sizeof cpu)) : loaders[i](g);
+        if (*why && !any) return NULL;
+        if (*why) continue;
+        if (!g->room_size) return g;
+        g->room = arena_raw(a, g->room_size * (size_t)threads);
+        g->small = open_from(i + 1, "auto", threads, a, why);
+        return g;
+    }
+    return NULL;
+}
 
 const Gemm *gemm_open(const char *name, int threads, Arena *a, const char **why)
 {
-    const int any = !strcmp(name, "auto");
     *why = NULL;
-    for (int i = 0; gemm_providers[i].name; i++) {
-        if (!any && strcmp(name, gemm_providers[i].name)) continue;
-        Gemm *g = arena_get(a, sizeof *g);
-        g->name = gemm_providers[i].name;
-        g->threads = threads;
-        *why = loaders[i](g);
-        if (!*why) return g;
-        if (!any) return NULL;
-    }
-    *why = arena_text(a, "gemm=%s: expected auto, dnnl, openblas or portable", name);
+    const Gemm *g = open_from(0, name, threads, a, why);
+    if (g || *why) return g;
+    const char *known = "auto";
+    for (const GemmProvider *p = gemm_providers; p->name; p++) known = arena_text(a, "%s, %s", known, p->name);
+    *why = arena_text(a, "gemm=%s: expected one of %s", name, known);
     return NULL;
+}
+
+void *gemm_room(const Gemm *g)
+{
+    const int t = omp_get_thread_num();
+    CHECK(t < g->threads);
+    return g->room + g->room_size * (size_t)t;
 }
 
 enum { STEP = 16 };      /* rows or columns of C that stay with one thread */
@@ -137,7 +172,7 @@ enum { STEP = 16 };      /* rows or columns of C that stay with one thread */
 void gemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha, const float *A, int lda,
           const float *B, int ldb, float beta, float *C, int ldc)
 {
-    const int parts = g->threads, by_rows = m >= n;
+    const int parts = g->threads, by_rows = 2 * m >= n;
     if (parts == 1 || (double)m * n * k < 64e3) {
         gemm1(g, ta, tb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc);
         return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* gemm.h -- dense float matrix products behind one header; providers by name.
+/* gemm.h -- dense float matrix products behind one header; providers by name (gemms.def).
  *
- * A provider is a library loaded at run time (dlopen), so that OpenBLAS can be told its core type before
+ * A provider is this program's own (gemm_amx.c, portable) or a library loaded at run time (dlopen), so that OpenBLAS can be told its core type before
  * it looks at the CPU (Debian's 0.3.21 does not know recent ones and falls back to SSE3 code), a missing
  * one is a sentence and not a link error, and a cross build needs none.
  * Every product is split over threads by rows or columns of C, never over k: the result does not
@@ -17,20 +17,25 @@ typedef void GemmU8s8(const Gemm *, int m, int n, int k, const uint8_t *A, int l
                       int ldc, const int32_t *co);
 struct Gemm {
     const char *name;        /* "openblas" "dnnl" "portable" */
-    char        core[64];    /* what the library says it runs: "SkylakeX", "avx512_core", "C loops" */
+    char        core[64];    /* what it says it runs: "SkylakeX", "avx512_core", "C loops" */
     GemmSgemm  *sgemm;       /* on the calling thread */
     void      (*entry)(void);/* the library's own function */
     GemmU8s8   *u8s8;        /* NULL: it has none */
     void      (*entry8)(void);
-    int         threads;     /* used by gemm() */
+    int         threads;     /* used by gemm(); gemm1 may be called by threads of a team of no more than these */
+    size_t      room_size;   /* bytes of scratch a thread needs */
+    char       *room;
+    const Gemm *small;       /* who takes the products that are too small for it; NULL: itself */
 };
 
-typedef struct { const char *name, *brief; } GemmProvider;
+typedef struct { const char *name, *brief; unsigned cpu; } GemmProvider;    /* cpu: CPU_* bits it executes */
 extern const GemmProvider gemm_providers[];     /* ended by a NULL name */
 
 /* name: a provider or "auto", the first of gemm_providers that loads. NULL and a sentence in *why when it
  * cannot run here. Call it before any other library uses OpenBLAS. */
 const Gemm *gemm_open(const char *name, int threads, Arena *, const char **why);
+
+void *gemm_room(const Gemm *);                  /* the calling thread's scratch, for providers */
 
 /* C (m,n) = alpha op(A) (m,k) op(B) (k,n) + beta C; row-major; 'T' transposes; ld* in floats.
  * gemm uses g->threads; gemm1 the calling thread alone, for callers that split the work themselves. */
