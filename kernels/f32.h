@@ -20,8 +20,10 @@ typedef struct F32 {
     double (*sumabs)(const float *x, long n);
     float  (*sum)   (const float *x, long n);
     float  (*max)   (const float *x, long n);                           /* -inf for n = 0 */
+    float  (*max_sum)(float *sum, const float *x, long n);              /* the largest; and the sum of all */
     float  (*sumexp)(const float *x, long n, float shift);              /* sum exp(x - shift) */
-    void   (*exp)   (float *y, const float *x, long n, float shift);    /* y = exp(x - shift) */
+    float  (*exp)   (float *y, const float *x, long n, float shift);    /* y = exp(x - shift); the sum of y */
+    void   (*affine)(float *y, float a, float b, long n);               /* y = a y + b */
     void   (*axpy)  (float *y, float a, const float *x, long n);        /* y += a x */
     void   (*scale) (float *y, float a, long n);                        /* y *= a */
     void   (*add)   (float *y, const float *a, const float *b, long n);

@@ -121,10 +121,36 @@ static float sumexp(const float *x, long n, float shift)
     return s;
 }
 
-static void exp_shift(float *y, const float *x, long n, float shift)
+static float exp_shift(float *y, const float *x, long n, float shift)
+{
+    float s = 0;
+#pragma omp simd reduction(+:s)
+    for (long i = 0; i < n; i++) {
+        const float e = exp1(x[i] - shift);
+        y[i] = e;
+        s += e;
+    }
+    return s;
+}
+
+static float max_sum(float *total, const float *x, long n)
+{
+    int32_t m = ordered((int32_t)0xff800000);
+    float s = 0;
+#pragma omp simd reduction(max:m) reduction(+:s)
+    for (long i = 0; i < n; i++) {
+        const int32_t v = ordered(bits_of(x + i));
+        m = v > m ? v : m;
+        s += x[i];
+    }
+    *total = s;
+    return float_of(ordered(m));
+}
+
+static void affine(float *y, float a, float b, long n)
 {
 #pragma omp simd
-    for (long i = 0; i < n; i++) y[i] = exp1(x[i] - shift);
+    for (long i = 0; i < n; i++) y[i] = a * y[i] + b;
 }
 
 static void axpy(float *y, float a, const float *x, long n)
@@ -563,8 +589,8 @@ static void conv2_back(float *dx, float *dwa, float *dwb, const float *da, const
 }
 
 const F32 F32_TABLE = {
-    F32_ISA, F32_CPU, .dot = dot, .sumsq = sumsq, .sumabs = sumabs, .sum = sum, .max = max, .sumexp = sumexp,
-    .exp = exp_shift, .axpy = axpy, .scale = scale, .add = add, .mul = mul, .mul_back = mul_back, .sigmoid = sigmoid,
+    F32_ISA, F32_CPU, .dot = dot, .sumsq = sumsq, .sumabs = sumabs, .sum = sum, .max = max, .max_sum = max_sum, .sumexp = sumexp,
+    .exp = exp_shift, .affine = affine, .axpy = axpy, .scale = scale, .add = add, .mul = mul, .mul_back = mul_back, .sigmoid = sigmoid,
     .sigmoid_back = sigmoid_back, .silu = silu, .silu_back = silu_back, .relu2_mul = relu2_mul,
     .relu2_mul_back = relu2_mul_back, .gate = gate, .gate_back = gate_back, .rmsnorm = rmsnorm,
     .rmsnorm_back = rmsnorm_back, .quant_rows = quant_rows, .rmsnorm_quant = rmsnorm_quant, .round_row = round_row, .from_int = from_int,

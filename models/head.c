@@ -70,9 +70,10 @@ double head_xent(const F32 *f, float *z, int c, int y, double eps)
 {
     const float zy = z[y], max = f->max(z, c);
     const double total = eps > 0 ? head_sum(f, z, c) : 0;
-    f->exp(z, z, c, max);
-    const double sum = head_sum(f, z, c), lse = (double)max + log(sum);
-    head_affine(z, c, (float)(1 / sum), (float)(eps / c));
+    double sum = 0;
+    for (int i = 0; i < c; i += BLOCK) sum += (double)f->exp(z + i, z + i, c - i < BLOCK ? c - i : BLOCK, max);
+    const double lse = (double)max + log(sum);
+    f->affine(z, (float)(1 / sum), -(float)(eps / c), c);
     z[y] -= (float)(1 - eps);
     return (1 - eps) * (lse - (double)zy) + eps * (lse - total / c);
 }

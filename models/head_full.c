@@ -119,40 +119,49 @@ const float *full_matrix(Full *f)
 
 /* ---- the pass ---- */
 
-/* One row of logits z (rows) by blocks: log sum exp of block b to blocks[b n]; returns sum exp(z - max). */
-static double sum_blocks(const F32 *f, const float *z, int rows, double max, float *blocks, int n)
+/* One row of logits z (rows) becomes exp(z - max), whose sum is returned; of block b log sum exp z to blocks[b n]. */
+static double exp_row(const F32 *f, float *z, int rows, float max, float *blocks, int n)
 {
     double sum = 0;
+    if (!blocks) return (double)f->exp(z, z, rows, max);
     for (int k = 0; k < rows; k += FULL_BLOCK, blocks += n) {
         const int width = rows - k < FULL_BLOCK ? rows - k : FULL_BLOCK;
-        const double part = (double)f->sumexp(z + k, width, (float)max);
-        *blocks = (float)(max + log(part));
+        const double part = (double)f->exp(z + k, z + k, width, max);
+        *blocks = (float)((double)max + log(part));
         sum += part;
     }
     return sum;
 }
 
-typedef struct { const float *e, *x; const int *y; int n; float *keep, *blocks; } Pass;
+static void add_exps(FullStat *s, double max, double sum)
+{
+    const double most = max > s->max ? max : s->max;
+    s->sum = s->sum * exp(s->max - most) + sum * exp(max - most);
+    s->max = most;
+}
 
-/* The logits against rows [r0, r0 + rows) into z (n, rows), and what they add to each position. */
-static void see_tile(const Full *f, const Pass *p, float *z, FullStat *stat, int r0, int rows)
+typedef struct { const float *e, *x; const int *y; int n; const FullKeep *keep; } Pass;
+
+/* Thread t: the logits against rows [r0, r0 + rows) into z (n, rows), and what they add to each position. */
+static void see_tile(const Full *f, const Pass *p, float *z, int t, int r0, int rows)
 {
     const F32 *f32 = f->exec->f;
-    const float *e = p->e + (size_t)r0 * f->d;
-    float *blocks = p->blocks ? p->blocks + (size_t)(r0 / FULL_BLOCK) * p->n : NULL;
-    gemm1(f->exec->gemm, 'N', 'T', p->n, rows, f->d, 1, p->x, f->d, e, f->d, 0, z, rows);
+    const FullKeep *k = p->keep;
+    FullStat *stat = f->stat + (size_t)t * p->n;
+    float *shift = k ? full_shift(k, t, r0, p->n) : NULL, *blocks = k && k->blocks ? k->blocks + (size_t)(r0 / FULL_BLOCK) * p->n : NULL;
+    gemm1(f->exec->gemm, 'N', 'T', p->n, rows, f->d, 1, p->x, f->d, p->e + (size_t)r0 * f->d, f->d, 0, z, rows);
     for (int i = 0; i < p->n; i++, z += rows) {
-        FullStat *s = &stat[i];
-        const double max = (double)f32->max(z, rows);
         const int target = full_row(f, p->y[i]);
-        if (max > s->max) {
-            s->sum *= exp(s->max - max);
-            s->max = max;
-        }
-        if (blocks) s->sum += sum_blocks(f32, z, rows, s->max, blocks + i, p->n);
-        else s->sum += (double)f32->sumexp(z, rows, (float)s->max);
-        s->total += (double)f32->sum(z, rows);
         if (target >= r0 && target < r0 + rows) f->target[i] = z[target - r0];
+        if (!k) {
+            const float max = f32->max(z, rows);
+            add_exps(&stat[i], (double)max, (double)f32->sumexp(z, rows, max));
+            continue;
+        }
+        float total;
+        shift[i] = f32->max_sum(&total, z, rows);
+        stat[i].total += (double)total;
+        add_exps(&stat[i], (double)shift[i], exp_row(f32, z, rows, shift[i], blocks ? blocks + i : NULL, p->n));
     }
 }
 
@@ -163,30 +172,30 @@ static void merge(const Full *f, int n)
         for (int t = 1; t < f->exec->threads; t++) {
             const FullStat s = f->stat[(size_t)t * n + i];
             if (s.sum == 0) continue;      /* more threads than blocks of rows */
-            const double max = s.max > all.max ? s.max : all.max;
-            const double sum = all.sum * exp(all.max - max) + s.sum * exp(s.max - max);
-            all = (FullStat){ max, sum, all.total + s.total };
+            add_exps(&all, s.max, s.sum);
+            all.total += s.total;
         }
         f->stat[i] = all;
     }
 }
 
-void full_pass(Full *f, const float *x, const int *y, int n, float *keep, float *blocks)
+size_t full_tiles(const Full *f) { return (size_t)(f->V / FULL_TILE + f->exec->threads + 1); }
+
+void full_pass(Full *f, const float *x, const int *y, int n, const FullKeep *keep)
 {
     const int threads = f->exec->threads;
-    const Pass p = { full_matrix(f), x, y, n, keep, blocks };
+    const Pass p = { full_matrix(f), x, y, n, keep };
     CHECK(keep || n <= FULL_EVAL);
-    CHECK(!blocks || f->grain == FULL_BLOCK);
+    CHECK(!keep || !keep->blocks || f->grain == FULL_BLOCK);
     for (int i = 0; i < n; i++) CHECK(y[i] >= 0 && y[i] < f->V);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int t = 0; t < threads; t++) {
-        FullStat *stat = f->stat + (size_t)t * n;
         int r0, r1;
         full_range(f, t, &r0, &r1);
-        for (int i = 0; i < n; i++) stat[i] = (FullStat){ -INFINITY, 0, 0 };
+        for (int i = 0; i < n; i++) f->stat[(size_t)t * n + i] = (FullStat){ -INFINITY, 0, 0 };
         for (int r = r0; r < r1; r += FULL_TILE) {
-            float *z = keep ? keep + (size_t)r * n : f->scan + (size_t)t * FULL_EVAL * FULL_TILE;
-            see_tile(f, &p, z, stat, r, r1 - r < FULL_TILE ? r1 - r : FULL_TILE);
+            float *z = keep ? keep->exps + (size_t)r * n : f->scan + (size_t)t * FULL_EVAL * FULL_TILE;
+            see_tile(f, &p, z, t, r, r1 - r < FULL_TILE ? r1 - r : FULL_TILE);
         }
     }
     merge(f, n);
@@ -199,7 +208,7 @@ double full_nll(Full *f, const float *x, const int *y, int n, float *out)
     double sum = 0;
     for (int at = 0; at < n; at += FULL_EVAL) {
         const int m = n - at < FULL_EVAL ? n - at : FULL_EVAL;
-        full_pass(f, x + (size_t)at * f->d, y + at, m, NULL, NULL);
+        full_pass(f, x + (size_t)at * f->d, y + at, m, NULL);
         for (int i = 0; i < m; i++) {
             const double one = f->stat[i].max + log(f->stat[i].sum) - (double)f->target[i];
             if (out) out[at + i] = (float)one;

@@ -42,10 +42,20 @@ const float *full_matrix(Full *);                              /* E (V, d) of w'
 void  full_range(const Full *, int t, int *r0, int *r1);    /* the rows of a thread */
 static inline int full_row(const Full *f, int word) { return f->row ? f->row[word] : word; }
 
-/* n positions against all rows: stat and target.
- *   keep (V, n): the logits, tile by tile (n, rows of the tile), rows r.. at keep + r n; NULL: n <= FULL_EVAL
- *   blocks (V / FULL_BLOCK, n): log sum exp of every block, with grain = FULL_BLOCK; NULL: not asked for */
-void   full_pass   (Full *, const float *x, const int *y, int n, float *keep, float *blocks);
+/* What a pass may leave behind for the way back. A tile's rows r.. are at exps + r n, its shift at full_shift(). */
+typedef struct {
+    float *exps;                 /* (V, n): exp(z - shift), tile by tile (n, rows of the tile) */
+    float *shift;                /* (tiles, n): the largest z of the tile */
+    float *blocks;               /* (V / FULL_BLOCK, n): log sum exp of every block, with grain = FULL_BLOCK; or NULL */
+} FullKeep;
+size_t full_tiles(const Full *);                               /* of all threads, at most */
+static inline float *full_shift(const FullKeep *k, int t, int r0, int n)       /* of thread t's tile from row r0: (n) */
+{
+    return k->shift + (size_t)(r0 / FULL_TILE + t) * (size_t)n;
+}
+
+/* n positions against all rows: stat and target; keep NULL: nothing is kept, stat lacks total, n <= FULL_EVAL */
+void   full_pass   (Full *, const float *x, const int *y, int n, const FullKeep *keep);
 double full_nll    (Full *, const float *x, const int *y, int n, float *nll);     /* these as in HeadDef */
 void   full_logprob(Full *, const float *x, float *lp);
 int    full_sample (Full *, const float *x, double temperature, Rng *);

@@ -5,7 +5,7 @@
  *   loss = (1 - eps) (lse - z_y) + eps (lse - mean z) + zloss lse^2                  eps: label smoothing
  *   dLoss/dz_v = (1 + 2 zloss lse) p_v - eps/V - (1 - eps) [v = y]
  *
- * The logits of one chunk are kept, tile after tile of head_full's pass,
+ * The exponentials of one chunk are kept, each less the largest logit of its tile, tile after tile of head_full's pass,
  *   z:  tile 0 (n, TILE) | tile 1 (n, TILE) | ...      n V floats within HEAD_BYTES
  * and become the gradient in place on the way back, each tile by the thread of its rows: dE needs no locks.
  *
@@ -28,7 +28,7 @@ typedef struct {
     const float *x;                 /* of the last forward: (n, d), (n) */
     const int   *y;
     int          n;
-    float       *z;                 /* (chunk, V), tile-major */
+    FullKeep     keep;
     float       *lse;               /* (chunk) */
     float       *dx;                /* (threads, chunk, d): each thread's share */
     float       *de;                /* (threads, TILE, d) a tile's dE before it is scattered; or NULL */
@@ -57,13 +57,15 @@ static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data
     h->full = full_new(e, h->w, h->chunk, a);
     if (spec_is(s, "rows", "freq")) full_by_count(h->full, data->freq, tied, a);
     full_quantise(h->full, quant_of(s), a);
-    h->z = arena_raw(a, sizeof(float) * n * (size_t)V);
+    h->keep.exps = arena_raw(a, sizeof(float) * n * (size_t)V);
+    h->keep.shift = arena_raw(a, sizeof(float) * n * full_tiles(h->full));
     h->lse = arena_raw(a, sizeof(float) * n);
     h->dx = arena_raw(a, row * threads * n);
     if (h->full->from) h->de = arena_raw(a, row * threads * FULL_TILE);
     if (delta > 0) {
         h->full->grain = FULL_BLOCK;
         h->filter = filter_new(delta, V, h->chunk, a);
+        h->keep.blocks = h->filter->lse;
         h->sum_e = arena_raw(a, row * threads);
         h->sum_x = arena_raw(a, row);
     }
@@ -78,7 +80,7 @@ static double forward(void *head, const float *x, const int *y, int n)
     double loss = 0;
     CHECK(n >= 1 && n <= h->chunk);
     h->x = x, h->y = y, h->n = n;
-    full_pass(h->full, x, y, n, h->z, h->filter ? h->filter->lse : NULL);
+    full_pass(h->full, x, y, n, &h->keep);
     for (int i = 0; i < n; i++) {
         const FullStat s = h->full->stat[i];
         const double lse = s.max + log(s.sum), zy = (double)h->full->target[i];
@@ -90,27 +92,27 @@ static double forward(void *head, const float *x, const int *y, int n)
 
 /* ---- backward, every product ---- */
 
-/* z (n, rows): logits -> dLoss/dz */
-static void tile_gradient(const Softmax *h, float *z, int r0, int rows)
-{
-    const float even = (float)(h->eps / h->V), hit = (float)(1 - h->eps);
-    for (int i = 0; i < h->n; i++, z += rows) {
-        const int target = full_row(h->full, h->y[i]);
-        h->exec->f->exp(z, z, rows, h->lse[i]);
-        head_affine(z, rows, 1.0f + 2.0f * (float)h->zloss * h->lse[i], even);
-        if (target >= r0 && target < r0 + rows) z[target - r0] -= hit;
-    }
-}
+/* One tile of thread t, e (rows, d) its rows of E: dx (n, d) = or += scale dZ E; de (rows, d) += scale dZ' x, or NULL */
+typedef struct { const float *e; float *dx, *de; int t, r0, rows, first; float scale; } Tile;
 
-/* One tile, e (rows, d) its rows of E: dx (n, d) = or += scale dZ E; de (rows, d) += scale dZ' x, or NULL */
-typedef struct { const float *e; float *dx, *de; int r0, rows, first; float scale; } Tile;
+/* What the kept exponentials of position i are multiplied by, to be (1 + 2 zloss lse) p */
+static float factor(const Softmax *h, const Tile *t, int i)
+{
+    const double lse = (double)h->lse[i], shift = (double)full_shift(&h->keep, t->t, t->r0, h->n)[i];
+    return (float)((1 + 2 * h->zloss * lse) * exp(shift - lse));
+}
 
 static void all_products(const Softmax *h, const Tile *t)
 {
     const Gemm *g = h->exec->gemm;
     const int rows = t->rows, d = h->d, n = h->n;
-    float *z = h->z + (size_t)t->r0 * n;
-    tile_gradient(h, z, t->r0, rows);
+    float *z = h->keep.exps + (size_t)t->r0 * n;
+    for (int i = 0; i < n; i++) {
+        const int target = full_row(h->full, h->y[i]) - t->r0;
+        float *zi = z + (size_t)i * rows;
+        h->exec->f->affine(zi, factor(h, t, i), -(float)(h->eps / h->V), rows);
+        if (target >= 0 && target < rows) zi[target] -= (float)(1 - h->eps);
+    }
     gemm1(g, 'N', 'N', n, d, rows, t->scale, z, rows, t->e, d, !t->first, t->dx, d);
     if (t->de) gemm1(g, 'T', 'N', rows, d, n, t->scale, z, rows, h->x, d, 1, t->de, d);
 }
@@ -123,12 +125,8 @@ static void kept_products(const Softmax *h, const Tile *t, int i0, int n, int c0
     const Gemm *g = h->exec->gemm;
     const int rows = t->rows, d = h->d, width = c1 - c0;
     const float *x = h->x + (size_t)i0 * d, *e = t->e + (size_t)c0 * d;
-    float *z = h->z + (size_t)t->r0 * h->n + (size_t)i0 * rows + c0;
-    for (int i = 0; i < n; i++) {
-        float *zi = z + (size_t)i * rows;
-        h->exec->f->exp(zi, zi, width, h->lse[i0 + i]);
-        h->exec->f->scale(zi, 1.0f + 2.0f * (float)h->zloss * h->lse[i0 + i], width);
-    }
+    float *z = h->keep.exps + (size_t)t->r0 * h->n + (size_t)i0 * rows + c0;
+    for (int i = 0; i < n; i++) h->exec->f->scale(z + (size_t)i * rows, factor(h, t, i0 + i), width);
     gemm1(g, 'N', 'N', n, d, width, t->scale, z, rows, e, d, 1, t->dx + (size_t)i0 * d, d);
     if (t->de) gemm1(g, 'T', 'N', width, d, n, t->scale, z, rows, x, d, 1, t->de + (size_t)c0 * d, d);
 }
@@ -223,7 +221,7 @@ static void backward(void *head, float *dx, float scale)
         if (r0 == r1 || h->filter) memset(share, 0, sizeof *share * (size_t)n * (size_t)d);
         for (int r = r0; r < r1; r += FULL_TILE) {
             float *de = h->de ? h->de + (size_t)t * FULL_TILE * d : h->w->g + (size_t)r * d;
-            tile_back(h, &(Tile){ e + (size_t)r * d, share, h->w->frozen ? NULL : de, r,
+            tile_back(h, &(Tile){ e + (size_t)r * d, share, h->w->frozen ? NULL : de, t, r,
                                   r1 - r < FULL_TILE ? r1 - r : FULL_TILE, r == r0, scale });
         }
     }
