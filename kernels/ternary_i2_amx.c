@@ -19,8 +19,8 @@
 #include <string.h>
 
 enum { ROWS = 32, CHUNK = 16, CHUNK_BYTES = 128, HEADER = 64 };
-enum { TILE = 16, STRIP = 2 * TILE, DEPTH = 64, TILES_FROM = 6, BATCH_BYTES = 1 << 20 };
-enum { PANEL = 512, PANEL_BYTES = 1 << 15, STEP_BYTES = DEPTH * TILE, BLOCKS = 4 };
+enum { TILE = 16, STRIP = 2 * TILE, DEPTH = 64, LINE = 64, STEP_BYTES = DEPTH * TILE };
+enum { TILES_FROM = 6, PANEL_STEPS = 11, BLOCKS = 2, BATCH_BYTES = 1 << 20, MIN_BATCH = 64 };
 
 extern const TernaryKernel ternary_i2_avx512;
 
@@ -91,17 +91,19 @@ static void configure(size_t m, size_t rows)
 
 typedef struct { size_t stride, y_stride, half, steps; int add; } Span;      /* strides and half in bytes */
 
-/* a strip of up to 32 batch rows by a block; `tall` and `wide`: more than 16 of them, constants in every caller */
+/* to = a strip of up to 32 batch rows by a block, plus y where s->add; `tall` and `wide`: more than 16 of them, constants
+ * in every caller. y is often in no cache: asked for here, its lines arrive while the tiles are computed. */
 static inline __attribute__((always_inline))
-void tile(int32_t *y, const int8_t *panel, const int8_t *x, const Span *s, int tall, int wide)
+void tile(int32_t *to, size_t to_stride, const int32_t *y, const int8_t *panel, const int8_t *x, const Span *s,
+          int tall, int wide)
 {
-    const size_t stride = s->stride, half = s->half;
-    int32_t *const below = y + TILE * s->y_stride / sizeof *y;
+    const size_t stride = s->stride, half = s->half, rows_a_step = (STRIP + s->steps - 1) / s->steps;
+    const char *line = (const char *)y, *const y2 = line + TILE * s->y_stride;
     if (s->add) {
         _tile_loadd(0, y, s->y_stride);
         if (wide) _tile_loadd(1, y + TILE, s->y_stride);
-        if (tall) _tile_loadd(2, below, s->y_stride);
-        if (tall && wide) _tile_loadd(3, below + TILE, s->y_stride);
+        if (tall) _tile_loadd(2, y2, s->y_stride);
+        if (tall && wide) _tile_loadd(3, y2 + LINE, s->y_stride);
     } else {
         _tile_zero(0);
         if (wide) _tile_zero(1);
@@ -109,51 +111,71 @@ void tile(int32_t *y, const int8_t *panel, const int8_t *x, const Span *s, int t
         if (tall && wide) _tile_zero(3);
     }
     for (size_t k = 0; k < s->steps; k++, x += DEPTH, panel += STEP_BYTES) {
+        for (size_t i = 0; i < rows_a_step; i++, line += s->y_stride) {
+            _mm_prefetch(line, _MM_HINT_T0);
+            _mm_prefetch(line + LINE, _MM_HINT_T0);
+        }
+        _tile_loadd(6, panel, LINE);
+        if (wide) _tile_loadd(7, panel + half, LINE);
         _tile_loadd(4, x, stride);
-        _tile_loadd(6, panel, 64);
         _tile_dpbssd(0, 4, 6);
-        if (wide) {
-            _tile_loadd(7, panel + half, 64);
-            _tile_dpbssd(1, 4, 7);
-        }
-        if (tall) {
-            _tile_loadd(5, x + TILE * stride, stride);
-            _tile_dpbssd(2, 5, 6);
-        }
+        if (wide) _tile_dpbssd(1, 4, 7);
+        if (tall) _tile_loadd(5, x + TILE * stride, stride);
         if (tall && wide) _tile_dpbssd(3, 5, 7);
+        if (tall) _tile_dpbssd(2, 5, 6);
     }
-    _tile_stored(0, y, s->y_stride);
-    if (wide) _tile_stored(1, y + TILE, s->y_stride);
-    if (tall) _tile_stored(2, below, s->y_stride);
-    if (tall && wide) _tile_stored(3, below + TILE, s->y_stride);
+    char *const to2 = (char *)to + TILE * to_stride;
+    _tile_stored(0, to, to_stride);
+    if (wide) _tile_stored(1, to + TILE, to_stride);
+    if (tall) _tile_stored(2, to2, to_stride);
+    if (tall && wide) _tile_stored(3, to2 + LINE, to_stride);
 }
 
-static void strip(int32_t *y, const int8_t *panel, const int8_t *x, const Span *s, size_t m, size_t rows)
+static void strip(int32_t *to, size_t to_stride, const int32_t *y, const int8_t *panel, const int8_t *x, const Span *s,
+                  size_t m, size_t rows)
 {
-    if (m > TILE && rows > TILE) tile(y, panel, x, s, 1, 1);
-    else if (m > TILE)           tile(y, panel, x, s, 1, 0);
-    else if (rows > TILE)        tile(y, panel, x, s, 0, 1);
-    else                         tile(y, panel, x, s, 0, 0);
+    if (m > TILE && rows > TILE) tile(to, to_stride, y, panel, x, s, 1, 1);
+    else if (m > TILE)           tile(to, to_stride, y, panel, x, s, 1, 0);
+    else if (rows > TILE)        tile(to, to_stride, y, panel, x, s, 0, 1);
+    else                         tile(to, to_stride, y, panel, x, s, 0, 0);
 }
 
-/* `rows` rows of whole blocks, or of one, by n batch rows */
+/* m rows of sums to y, line by line of y */
+static void copy(int32_t *y, size_t y_stride, const int32_t *sums, size_t m, size_t rows)
+{
+    for (size_t t = 0; t < m; t++, y += y_stride / sizeof *y, sums += BLOCKS * ROWS) {
+        const size_t skew = (uintptr_t)y % LINE / sizeof *y, end = skew + rows;
+        __mmask16 mask = (__mmask16)(0xffff << skew);
+        for (size_t i = 0; i < end; i += 16, mask = 0xffff) {
+            if (end - i < 16) mask &= (__mmask16)((1u << (end - i)) - 1);
+            _mm512_mask_store_epi32(y - skew + i, mask, _mm512_maskz_loadu_epi32(mask, sums - skew + i));
+        }
+    }
+}
+
+/* `rows` rows, of whole blocks or of one, by n batch rows, `steps` of 64 columns at a time */
 static void blocks_gemm(int32_t *y, const uint8_t *packed, const int8_t *x, size_t n, size_t rows, size_t chunks, Span s)
 {
-    _Alignas(64) int8_t panel[PANEL_BYTES];
-    const size_t blocks = (rows + ROWS - 1) / ROWS, lanes = min(rows, ROWS);
-    for (size_t c = 0; c < chunks; c += PANEL / CHUNK) {
-        const size_t some = min(chunks - c, PANEL / CHUNK);
+    _Alignas(64) int8_t panel[PANEL_STEPS * 2 * STEP_BYTES];
+    _Alignas(64) int32_t sums[STRIP * BLOCKS * ROWS];
+    const size_t lanes = min(rows, ROWS), most = s.steps * (DEPTH / CHUNK);
+    const int direct = ((uintptr_t)y | s.y_stride) % LINE == 0;
+    for (size_t c = 0; c < chunks; c += most) {
+        const size_t some = min(chunks - c, most);
         s.add = c > 0;
         s.steps = (some * CHUNK + DEPTH - 1) / DEPTH;
         s.half = s.steps * STEP_BYTES;
-        for (size_t b = 0; b < blocks; b++)
-            unpack(panel + 2 * b * s.half, s.half, packed + (b * chunks + c) * CHUNK_BYTES, some);
+        for (size_t r = 0; r < rows; r += ROWS)
+            unpack(panel + r / TILE * s.half, s.half, packed + (r / ROWS * chunks + c) * CHUNK_BYTES, some);
         __asm__ volatile("" : : "r"(panel) : "memory");       /* gcc 12's _tile_loadd names no memory */
         for (size_t t = 0; t < n; t += STRIP) {
             const size_t m = min(n - t, STRIP);
+            int32_t *const out = y + t * s.y_stride / sizeof *y, *const to = direct ? out : sums;
+            const size_t to_stride = direct ? s.y_stride : BLOCKS * ROWS * sizeof *sums;
             if (t == 0 || m < STRIP) configure(m, lanes);
-            for (size_t b = 0; b < blocks; b++)
-                strip(y + t * s.y_stride / sizeof *y + b * ROWS, panel + 2 * b * s.half, x + t * s.stride + c * CHUNK, &s, m, lanes);
+            for (size_t r = 0; r < rows; r += ROWS)
+                strip(to + r, to_stride, out + r, panel + r / TILE * s.half, x + t * s.stride + c * CHUNK, &s, m, lanes);
+            if (!direct) copy(out, s.y_stride, sums, m, rows);
         }
     }
 }
@@ -165,10 +187,11 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
         ternary_i2_avx512.gemm(y, packed, scratch, n, r0, r1, rows, cols, act_bits);
         return;
     }
-    const size_t chunks = ((size_t)cols + CHUNK - 1) / CHUNK, stride = stride_of(cols), padded = (chunks + 3) / 4 * DEPTH;
-    const size_t fits = PANEL_BYTES / ROWS / min(padded, PANEL), group = min(fits, BLOCKS) * ROWS;
-    const size_t batch = BATCH_BYTES / stride < 64 ? 64 : BATCH_BYTES / stride / STRIP * STRIP;
-    const Span s = { .stride = stride, .y_stride = (size_t)rows * sizeof *y };
+    const size_t chunks = ((size_t)cols + CHUNK - 1) / CHUNK, stride = stride_of(cols);
+    const size_t all = ((size_t)cols + DEPTH - 1) / DEPTH, slices = (all + PANEL_STEPS - 1) / PANEL_STEPS;
+    const Span s = { .stride = stride, .y_stride = (size_t)rows * sizeof *y, .steps = (all + slices - 1) / slices };
+    const size_t group = min(PANEL_STEPS / s.steps, BLOCKS) * ROWS;
+    const size_t fits = BATCH_BYTES / stride / STRIP * STRIP, batch = fits < MIN_BATCH ? MIN_BATCH : fits;
     for (size_t t = 0; t < (size_t)n; t += batch)
         for (size_t r = (size_t)r0, some; r < (size_t)r1; r += some) {
             some = min((size_t)r1 - r, group);
