@@ -177,7 +177,8 @@ static void limit(Bench *b, BenchCell *c, const Job *j, int cold)
     double ns = 0;
     if (j->gemm) {
         const unsigned has = cpu_has();
-        compute = j->dense8 && has & CPU_VNNI ? "int8_vnni512" : has & CPU_NEON ? "f32_fma_neon" : has & CPU_AVX512 ? "f32_fma512"
+        compute = j->dense8 && has & CPU_AMX ? "int8_amx" : j->dense8 && has & CPU_VNNI ? "int8_vnni512"
+                : has & CPU_NEON ? "f32_fma_neon" : has & CPU_AVX512 ? "f32_fma512"
                 : has & CPU_AVX2 ? "f32_fma256" : "f32_fma128";
         const double peak = bench_peak(b, compute, s->threads);
         if (peak > 0) ns = 2 * weights * s->n / peak * 1e9;

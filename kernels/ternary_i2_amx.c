@@ -10,9 +10,14 @@
  *     A0 16 t          C0           C1              B: 16 quads of columns by 16 rows, straight from the panel
  *     A1 16 t          C2           C3              C: straight into y
  *
- * One step of 64 columns is four loads (8 cycles each, from L1) for four products. The columns beyond cols meet the zeros
- * of the scratch, whatever the panel holds there. Tiles are configured to the sizes of the last rows: nothing is copied.
- * Two fields of a byte are the index of one shuffle: VPSHUFB unpacks and takes the 1 off the code at once. */
+ * One step of 64 columns is four loads (8 cycles each, from L1) for four products. Panel and strip of A share L1, so a
+ * panel has at most PANEL_STEPS of them; a wider matrix is cut evenly, and its C comes back from y. The columns beyond
+ * cols meet the zeros of the scratch, whatever the panel holds there. Tiles are configured to the sizes of the last rows.
+ *
+ * A tile stores rows of 64 bytes, and each that lies across two lines of y takes five cycles: where rows is no multiple
+ * of 16 a group of blocks goes through `sums`, from there to y by whole lines (683x256, n = 256: 50 us for 70).
+ * Two fields of a byte are the index of one shuffle: VPSHUFB unpacks and takes the 1 off the code at once. Up to four
+ * batch rows i2_avx512 is faster, as the unpacking is shared by few. */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <immintrin.h>
@@ -20,7 +25,7 @@
 
 enum { ROWS = 32, CHUNK = 16, CHUNK_BYTES = 128, HEADER = 64 };
 enum { TILE = 16, STRIP = 2 * TILE, DEPTH = 64, LINE = 64, STEP_BYTES = DEPTH * TILE };
-enum { TILES_FROM = 6, PANEL_STEPS = 11, BLOCKS = 2, BATCH_BYTES = 1 << 20, MIN_BATCH = 64 };
+enum { TILES_FROM = 5, PANEL_STEPS = 11, BLOCKS = 2, BATCH_BYTES = 1 << 20, MIN_BATCH = 64 };
 
 extern const TernaryKernel ternary_i2_avx512;
 
@@ -77,7 +82,8 @@ static void configure(size_t m, size_t rows)
 {
     Config c = { .palette = 1 };
     for (size_t i = 0; i < 2; i++) {
-        const size_t mi = i ? (m > TILE ? m - TILE : 0) : min(m, TILE), ri = i ? (rows > TILE ? rows - TILE : 0) : min(rows, TILE);
+        const size_t mi = i ? (m > TILE ? m - TILE : 0) : min(m, TILE);
+        const size_t ri = i ? (rows > TILE ? rows - TILE : 0) : min(rows, TILE);
         c.rows[4 + i] = c.rows[2 * i] = c.rows[2 * i + 1] = (uint8_t)mi;
         c.bytes[4 + i] = DEPTH;
         c.rows[6 + i] = DEPTH / 4;
@@ -91,14 +97,15 @@ static void configure(size_t m, size_t rows)
 
 typedef struct { size_t stride, y_stride, half, steps; int add; } Span;      /* strides and half in bytes */
 
-/* to = a strip of up to 32 batch rows by a block, plus y where s->add; `tall` and `wide`: more than 16 of them, constants
- * in every caller. y is often in no cache: asked for here, its lines arrive while the tiles are computed. */
+/* to = a strip of m <= 32 batch rows by a block, plus y where s->add; `tall` and `wide`: more than 16 of them, constants
+ * in every caller. y is often in no cache: asked for here, its lines arrive while the tiles are computed; but not those
+ * after the last, which another thread may be writing. */
 static inline __attribute__((always_inline))
 void tile(int32_t *to, size_t to_stride, const int32_t *y, const int8_t *panel, const int8_t *x, const Span *s,
-          int tall, int wide)
+          size_t m, int tall, int wide)
 {
-    const size_t stride = s->stride, half = s->half, rows_a_step = (STRIP + s->steps - 1) / s->steps;
-    const char *line = (const char *)y, *const y2 = line + TILE * s->y_stride;
+    const size_t stride = s->stride, half = s->half, rows_a_step = (m + s->steps - 1) / s->steps;
+    const char *line = (const char *)y, *const y2 = line + TILE * s->y_stride, *const end = line + m * s->y_stride;
     if (s->add) {
         _tile_loadd(0, y, s->y_stride);
         if (wide) _tile_loadd(1, y + TILE, s->y_stride);
@@ -111,7 +118,7 @@ void tile(int32_t *to, size_t to_stride, const int32_t *y, const int8_t *panel, 
         if (tall && wide) _tile_zero(3);
     }
     for (size_t k = 0; k < s->steps; k++, x += DEPTH, panel += STEP_BYTES) {
-        for (size_t i = 0; i < rows_a_step; i++, line += s->y_stride) {
+        for (size_t i = 0; i < rows_a_step && line < end; i++, line += s->y_stride) {
             _mm_prefetch(line, _MM_HINT_T0);
             _mm_prefetch(line + LINE, _MM_HINT_T0);
         }
@@ -134,10 +141,10 @@ void tile(int32_t *to, size_t to_stride, const int32_t *y, const int8_t *panel, 
 static void strip(int32_t *to, size_t to_stride, const int32_t *y, const int8_t *panel, const int8_t *x, const Span *s,
                   size_t m, size_t rows)
 {
-    if (m > TILE && rows > TILE) tile(to, to_stride, y, panel, x, s, 1, 1);
-    else if (m > TILE)           tile(to, to_stride, y, panel, x, s, 1, 0);
-    else if (rows > TILE)        tile(to, to_stride, y, panel, x, s, 0, 1);
-    else                         tile(to, to_stride, y, panel, x, s, 0, 0);
+    if (m > TILE && rows > TILE) tile(to, to_stride, y, panel, x, s, m, 1, 1);
+    else if (m > TILE)           tile(to, to_stride, y, panel, x, s, m, 1, 0);
+    else if (rows > TILE)        tile(to, to_stride, y, panel, x, s, m, 0, 1);
+    else                         tile(to, to_stride, y, panel, x, s, m, 0, 0);
 }
 
 /* m rows of sums to y, line by line of y */
