@@ -14,13 +14,13 @@ y_high = STATS_max
 stats data using (column('is_peak') == 1 ? NaN : column('ops_per_byte')) nooutput
 x_low = 0.25; x_high = 2 * STATS_max
 # roofs: 0 where this CPU has none
-array probe[9] = ['int8_vnni512', 'int8_maddubs256', 'f32_fma512', 'f32_fma256', 'f32_fma_neon', 'read_dram', 'read_l3', 'read_l2', 'read_l1']
-array rate[9]
-do for [i = 1:9] {
+array probe[10] = ['int8_amx', 'int8_vnni512', 'int8_maddubs256', 'f32_fma512', 'f32_fma256', 'f32_fma_neon', 'read_dram', 'read_l3', 'read_l2', 'read_l1']
+array rate[10]
+do for [i = 1:10] {
     rate[i] = 0.0
     stats data using (column('is_peak') == 1 && strcol('label') eq probe[i] ? (rate[i] = column('gops')) : 0) nooutput
 }
-fast = rate[1] > 0 ? rate[1] : rate[2] > 0 ? rate[2] : rate[5]
+fast = rate[1] > 0 ? rate[1] : rate[2] > 0 ? rate[2] : rate[3] > 0 ? rate[3] : rate[6]
 unset key
 set border 3 lc rgb dark
 set tics nomirror out scale 0.5 font ',8' tc rgb black
@@ -31,16 +31,16 @@ set lmargin at screen 0.085; set rmargin at screen 0.79; set bmargin at screen 0
 set title sprintf('Roofline of the products with W 2560x2560 and 4096x4096 (%s, %d threads)', cpu_name(cpu), threads) font ',9' offset 0, -0.4
 set xlabel 'operations per byte of weights read (2 n per weight)' offset 0, 0.6 font ',8'
 set ylabel 'GOP/s' offset 0.8, 0 font ',8'
-paint(s) = strstrt(s, 'i2_avx512') || strstrt(s, 'i2_neon') ? vermillion : strstrt(s, 'i2_scalar') ? 0xA6761D : strstrt(s, 'i2_') ? orange : strstrt(s, 't5_') ? purple \
+paint(s) = strstrt(s, 'i2_amx') ? 0xE7298A : strstrt(s, 'i2_avx512') || strstrt(s, 'i2_neon') ? vermillion : strstrt(s, 'i2_scalar') ? 0xA6761D : strstrt(s, 'i2_') ? orange : strstrt(s, 't5_') ? purple \
          : strstrt(s, 'bits_') ? green : strstrt(s, 'lut_') ? sky : strstrt(s, 'sgemm_dnnl') ? black : strstrt(s, 'sgemm') ? dark : grey
-do for [i = 1:5] {
+do for [i = 1:6] {
     if (rate[i] > 0) {
-        set arrow from x_high, rate[i] to rate[i] / rate[9], rate[i] nohead lc rgb dark lw 0.8
+        set arrow from x_high, rate[i] to rate[i] / rate[10], rate[i] nohead lc rgb dark lw 0.8
         set label probe[i] at x_high / 1.1, rate[i] right offset 0, 0.4 font ',7' tc rgb dark
     }
 }
 slope = log(x_high / x_low) / log(fast * 2.2) * (H - 0.82) / (W * 0.725)
-do for [i = 6:9] {
+do for [i = 7:10] {
     if (rate[i] > 0) {
         x_end = fast / rate[i]
         x_begin = 1 / rate[i] > x_low ? 1 / rate[i] : x_low

@@ -59,7 +59,7 @@ struct Bench {
 };
 
 static const struct { const char *name; void (*run)(Bench *); const char *filter; } kinds[] = {
-    { "kernels", bench_kernels, "(_(avx512|avx2|neon|neon_dot|dnnl|openblas)|read)/(1024x1024|2560x2560)/n(1|512)/t[0-9]+(/cold)?$" },
+    { "kernels", bench_kernels, "(_(amx|avx512|avx2|neon|neon_dot|dnnl|openblas)|read)/(1024x1024|2560x2560)/n(1|512)/t[0-9]+(/cold)?$" },
     { "heads",   bench_heads,   "/n512/" },
     { "ops",     bench_ops,     "." },
     { "machine", bench_machine, "." } };

@@ -19,9 +19,12 @@ enum { SHAPES = sizeof shapes / sizeof *shapes, BATCHES = sizeof batches / sizeo
 #define SLOW_MOST 1.1e9      /* multiply-adds of a cell of ref and portable */
 
 /* Vector instructions per weight and batch row (kernels/README.md), and what says how many of them a second fit: the rate
- * of a probe, which counts `unit` for each of its instructions. AVX2 has a third port beside the two that multiply. */
+ * of a probe, which counts `unit` for each of its instructions; 0: another line says. AVX2 has a third port beside the two
+ * that multiply. */
 static const struct { const char *kernel, *probe; double unit, ports, large, single; int per_bit; } costs[] = {
     { "i2_avx512",   "int8_vnni512",    128, 1,   1 / 64.0,  2 / 64.0,   0 },
+    { "i2_amx",      "int8_vnni512",    128, 1,   0,         2 / 64.0,   0 },
+    { "i2_amx",      "int8_amx",      32768, 1,   1 / 16384.0, 0,        0 },
     { "t5_avx512",   "int8_vnni512",    128, 1,   1 / 64.0,  15 / 320.0, 0 },
     { "bits_avx512", "popcnt512",  64 / 3.0, 1,   3 / 512.0, 3 / 512.0,  1 },
     { "lut_avx512",  "f32_add512",       16, 1,   14 / 256.0, 14 / 256.0, 0 },
@@ -174,15 +177,16 @@ static void limit(Bench *b, BenchCell *c, const Job *j, int cold)
     double ns = 0;
     if (j->gemm) {
         const unsigned has = cpu_has();
-        compute = j->dense8 && has & CPU_VNNI ? "int8_vnni512" : has & CPU_NEON ? "f32_fma_neon" : has & CPU_AVX512 ? "f32_fma512"
+        compute = j->dense8 && has & CPU_AMX ? "int8_amx" : j->dense8 && has & CPU_VNNI ? "int8_vnni512"
+                : has & CPU_NEON ? "f32_fma_neon" : has & CPU_AVX512 ? "f32_fma512"
                 : has & CPU_AVX2 ? "f32_fma256" : "f32_fma128";
         const double peak = bench_peak(b, compute, s->threads);
         if (peak > 0) ns = 2 * weights * s->n / peak * 1e9;
     } else for (size_t i = 0; i < sizeof costs / sizeof *costs; i++) {
-        if (strcmp(costs[i].kernel, j->k->name)) continue;
+        const double each = (s->n == 1 ? costs[i].single : costs[i].large) * (costs[i].per_bit ? j->bits : 1);
+        if (strcmp(costs[i].kernel, j->k->name) || each == 0) continue;
         compute = costs[i].probe;
         const double rate = bench_peak(b, compute, s->threads) / costs[i].unit * costs[i].ports;
-        const double each = (s->n == 1 ? costs[i].single : costs[i].large) * (costs[i].per_bit ? j->bits : 1);
         if (rate > 0) ns = weights * s->n * each / rate * 1e9;
     }
     c->compute = compute, c->compute_ns = ns, c->read = read;

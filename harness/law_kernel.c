@@ -7,7 +7,7 @@
  *
  * The rows are computed by 1 to 3 calls as ternary_rows deals them, from either end; after the first, the rows of the
  * others must still be poison. Shapes: the full grid of SIZES in rows, cols and n; adversarial values at cols up to
- * 16,384; `shapes` random ones. Activation widths go round robin through what the variant accepts. */
+ * 16,384; more activations than a cache holds; `shapes` random ones. Activation widths go round robin through what the variant accepts. */
 #include "harness/laws.h"
 #include "kernels/base.h"
 #include "kernels/cpu.h"
@@ -131,6 +131,8 @@ const char *law_kernel(const TernaryKernel *k, uint64_t seed, int shapes, Arena 
                 const Case c = { 33, wide[i], 3, bits, 2, (int)i % 2, f };
                 if ((broken = check(k, &c, seed, number++, a))) return broken;
             }
+    const Case large = { 3, 1500, 1500, k->act_bits, 1, 0, RANDOM };
+    if ((broken = check(k, &large, seed, number++, a))) return broken;
     for (int i = 0; i < N_SIZES * N_SIZES * N_SIZES; i++) {
         const int p = i / (N_SIZES * N_SIZES), q = i / N_SIZES % N_SIZES, s = i % N_SIZES;
         const int bits = k->min_bits + (p + 3 * q + 5 * s) % widths;

@@ -216,12 +216,12 @@ SELECT 'bench' AS experiment, k.panel, c.shape, dense_rank() OVER (PARTITION BY 
        0 AS is_peak, c.n, c.gops, c.gops_low, c.gops_high, c.threads, c.rounds, c.cpu, c.cores
 FROM kernel_cell c JOIN (SELECT 1 AS panel, '683x256' AS shape UNION SELECT 2, '2560x2560') k ON k.shape = c.shape
 WHERE c.cold = 0 AND c.bits = 8 AND c.gops IS NOT NULL AND c.threads = (SELECT max(threads) FROM kernel_cell)
-  AND c.kernel IN ('i2_avx512', 't5_avx512', 'bits_avx512', 'lut_avx512', 'i2_avx2', 'i2_neon', 'i2_neon_dot', 'bits_neon', 'lut_neon',
+  AND c.kernel IN ('i2_amx', 'i2_avx512', 't5_avx512', 'bits_avx512', 'lut_avx512', 'i2_avx2', 'i2_neon', 'i2_neon_dot', 'bits_neon', 'lut_neon',
                    'i2_scalar', 'ref', 'sgemm_dnnl', 'sgemm_openblas', 'u8s8_dnnl')
 UNION ALL
 SELECT 'bench', k.panel, k.shape, 0, p.probe, 1, NULL, p.rate, p.rate, p.rate, p.threads, NULL, NULL, NULL
 FROM peak p JOIN (SELECT 1 AS panel, '683x256' AS shape UNION SELECT 2, '2560x2560') k
-WHERE p.threads = (SELECT max(threads) FROM kernel_cell) AND p.probe IN ('int8_vnni512', 'int8_maddubs256', 'f32_fma512', 'f32_fma256', 'f32_fma_neon')
+WHERE p.threads = (SELECT max(threads) FROM kernel_cell) AND p.probe IN ('int8_amx', 'int8_vnni512', 'int8_maddubs256', 'f32_fma512', 'f32_fma256', 'f32_fma_neon')
 ORDER BY 2, 4, 7;
 
 -- figure: operations a second against operations per byte of weights read; one row per cell, then the roofs
@@ -231,7 +231,7 @@ SELECT 'bench' AS experiment, c.kernel AS label, 0 AS is_peak, c.shape, c.n, c.c
 FROM kernel_cell c
 WHERE c.threads = (SELECT max(threads) FROM kernel_cell) AND c.bits = 8 AND c.gops IS NOT NULL
   AND c.shape IN ('2560x2560', '4096x4096') AND (c.n > 1 OR c.cold OR c.shape = '2560x2560')
-  AND c.kernel IN ('i2_avx512', 't5_avx512', 'bits_avx512', 'lut_avx512', 'i2_avx2', 'i2_neon', 'i2_scalar', 'ref', 'sgemm_dnnl', 'sgemm_openblas')
+  AND c.kernel IN ('i2_amx', 'i2_avx512', 't5_avx512', 'bits_avx512', 'lut_avx512', 'i2_avx2', 'i2_neon', 'i2_scalar', 'ref', 'sgemm_dnnl', 'sgemm_openblas')
 UNION ALL
 SELECT 'bench', p.probe, 1, NULL, NULL, NULL, NULL, p.rate, p.rate, NULL, NULL, p.threads, NULL, NULL FROM peak p
 WHERE p.threads = (SELECT max(threads) FROM kernel_cell);

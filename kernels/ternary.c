@@ -25,7 +25,7 @@ int ternary_runs_here(const TernaryKernel *k) { return (k->cpu & ~cpu_has()) == 
 
 const TernaryKernel *ternary_best(void)
 {
-    static const char *const preferred[] = { "i2_avx512", "i2_avx2", "i2_neon_dot", "i2_neon", "i2_scalar" };
+    static const char *const preferred[] = { "i2_amx", "i2_avx512", "i2_avx2", "i2_neon_dot", "i2_neon", "i2_scalar" };
     for (size_t i = 0; i < sizeof preferred / sizeof *preferred; i++) {
         const TernaryKernel *k = ternary_find(preferred[i]);
         if (k && ternary_runs_here(k)) return k;

@@ -17,9 +17,11 @@ static const Probe *probe_named(const char *name)
     return p->name && probe_runs_here(p) ? p : NULL;
 }
 
-/* what one instruction counts, by its name: lanes of 512, 256 or 128 bits, two operations for a multiply-add */
+/* what one instruction counts, by its name: lanes of 512, 256 or 128 bits, two operations for a multiply-add; tiles: 16 x 16
+ * sums of 512 bits of them */
 static double per_register(const char *name)
 {
+    if (strstr(name, "_amx")) return 2 * 16 * 16 * (64 / (name[0] == 'b' ? 2 : 1));
     const char *type_end = strrchr(name, '_'), *end = type_end ? type_end : name;
     end += strcspn(end, "0123456789");
     const int bits = *end ? atoi(end) : 128, width = name[0] == 'f' ? 32 : 8, adds = strstr(name, "_add") || strchr("sp", name[0]);
@@ -91,7 +93,8 @@ static void wider_is_no_slower(void **state)
 {
     (void)state;
     static const char *const pairs[][2] = { { "f32_fma128", "f32_fma256" }, { "f32_fma256", "f32_fma512" }, { "int8_vnni256", "int8_vnni512" },
-                                            { "f32_add512", "f32_fma512" }, { "f32_fma512", "int8_vnni512" }, { "shuffle256", "shuffle512" } };
+                                            { "f32_add512", "f32_fma512" }, { "f32_fma512", "int8_vnni512" }, { "shuffle256", "shuffle512" },
+                                            { "int8_vnni512", "int8_amx" }, { "f32_fma512", "bf16_amx" } };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         const Probe *a = probe_named(pairs[i][0]), *b = probe_named(pairs[i][1]);
         if (a && b && !(rate(b, 200) > 0.7 * rate(a, 200))) fail_msg("%s is slower than %s", b->name, a->name);
