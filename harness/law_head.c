@@ -5,7 +5,8 @@
  *   backward = slope of forward, for x and every parameter: along the gradient, along a random direction, and at single
  *     entries, by central differences with one Richardson step, [8 (f(h) - f(-h)) - (f(2h) - f(-2h))] / 12 h;
  *   the same inputs give the same bits;
- *   backward adds scale times the gradient to what is there; frozen parameters get none; nll in between changes nothing;
+ *   backward adds scale times the gradient to what is there, and marks its rows; frozen parameters get none; nll in
+ *     between changes nothing;
  *   two chunks make the same as one, unless the head draws what a chunk is trained against (normalised = 0);
  *   samples follow p^(1/temperature) (chi square, at 1 and 0.7), and at 0 are the most probable word. */
 #include "harness/laws.h"
@@ -283,6 +284,22 @@ static const char *two_chunks(const Lab *lab, float **one, double loss)
     return agree(lab, one, 0, 1, 0, "in two chunks");
 }
 
+/* Rows with a gradient are marked, for update=rows. */
+static const char *touches(const Lab *lab)
+{
+    for (int i = 0; i < lab->ps->n; i++) lab->ps->p[i]->touched = arena_get(lab->a, (size_t)lab->ps->p[i]->rows);
+    fill_gradients(lab, 0);
+    pass(lab, 0, lab->n, 1);
+    for (int i = 0; i < lab->ps->n; i++) {
+        Param *p = lab->ps->p[i];
+        for (long k = 0; k < p->n; k++)
+            if (p->g[k] != 0 && !p->touched[k / p->cols])
+                return broken(lab, arena_text(lab->a, "row %ld of %s has a gradient and is not marked", k / p->cols, p->name));
+        p->touched = NULL;
+    }
+    return NULL;
+}
+
 static const char *manners(const Lab *lab)
 {
     float **one = arena_raw(lab->a, sizeof *one * (size_t)lab->inputs);
@@ -305,6 +322,7 @@ static const char *manners(const Lab *lab)
     lab->def->backward(lab->h, lab->in[0].g, -2);
     if ((wrong = agree(lab, one, 0.5, -2, 0, "added to 0.5 with scale -2"))) return wrong;
     if (lab->def->normalised && (wrong = two_chunks(lab, one, loss))) return wrong;
+    if ((wrong = touches(lab))) return wrong;
     for (int i = 0; i < lab->ps->n; i++) lab->ps->p[i]->frozen = 1;
     fill_gradients(lab, 0);
     pass(lab, 0, n, 1);

@@ -8,6 +8,7 @@
  *   x w norm_weight dy                       one BitLinear layer: xn, y, dx, dw, dnorm
  * The error of a tensor is max|a - b| / max|b|. */
 #include "harness/laws.h"
+#include "models/normuon.h"
 #include "models/optim.h"
 #include <errno.h>
 #include <jansson.h>
@@ -250,7 +251,7 @@ static void normuon_units(Parity *p)
         const float *G = fetch(p, name, &n, shape), *W = fetch(p, arena_text(p->arena, "%.*s/W0", len, name), &n, NULL);
         if (!W) die("%s/manifest.json: expected '%.*s/W0' beside '%s'", p->dir, len, name, name);
         float *O = arena_get(p->arena, sizeof(float) * (size_t)n);
-        optim_ns5(e, O, G, shape[0], shape[1], p->arena);
+        normuon_ns5(e, O, G, shape[0], shape[1], p->arena);
         compare(p, "ns5", arena_text(p->arena, "%.*s/ns5", len, name), O, n);
         Params *ps = params_new(p->arena);
         Param *w = params_add(ps, "w", (int[]){ shape[0], shape[1], 0 }, GROUP_NORMUON, OWNER_CORE);

@@ -73,6 +73,8 @@ static void pass(void *ctx)
 static void update(void *ctx)
 {
     const Cluster *c = ctx;
+    param_touch_all(c->out);
+    if (c->proj) param_touch_all(c->proj);
     optim_begin(c->optim, 1, sqrt(optim_norm(c->optim, OWNER_HEAD)));
     optim_update(c->optim, OWNER_HEAD);
 }

@@ -171,7 +171,9 @@ static double forward(void *head, const float *x, const int *y, int n)
 /* w (rows, cols) gets dW += scale dY' X, dY (n, rows), X (n, cols) */
 static void weight_back(const Gemm *g, Param *w, float scale, const float *dy, const float *x, int n)
 {
-    if (!w->frozen) gemm(g, 'T', 'N', w->rows, w->cols, n, scale, dy, w->rows, x, w->cols, 1, w->g, w->cols);
+    if (w->frozen) return;
+    param_touch_all(w);
+    gemm(g, 'T', 'N', w->rows, w->cols, n, scale, dy, w->rows, x, w->cols, 1, w->g, w->cols);
 }
 
 static void backward(void *head, float *dx, float scale)

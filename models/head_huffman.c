@@ -216,6 +216,7 @@ static void weight_back(const Huffman *h, const Block *b, int t, float scale)
 {
     for (int i = b->at[b->part[t]]; i < b->at[b->part[t + 1]]; i++) {
         const Step *s = &b->step[b->order[i]];
+        param_touch(h->w, s->node);
         h->exec->f->axpy(h->w->g + (size_t)s->node * h->d, scale * s->z, b->x + (size_t)s->pos * h->d, h->d);
     }
 }
@@ -236,6 +237,7 @@ static void backward(void *head, float *dx, float scale)
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int i = 0; i < n; i++) state_back(h, b, i, dx + (size_t)i * d, scale);
     if (h->w->frozen) return;
+    for (int j = 0; j < T; j++) param_touch(h->w, j);
     gemm(g, 'T', 'N', T, d, n, scale, b->z, T, b->x, d, 1, h->w->g, d);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int t = 0; t < threads; t++) weight_back(h, b, t, scale);

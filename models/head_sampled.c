@@ -188,6 +188,8 @@ static void rows_back(Sampled *h, float scale)
 {
     const F32 *f = h->exec->f;
     const int U = h->U, d = h->d, n = h->n, threads = h->exec->threads;
+    for (int u = 0; u < U; u++) param_touch(h->w, h->word[u]);
+    for (int i = 0; i < n; i++) param_touch(h->w, h->y[i]);
     gemm(h->exec->gemm, 'T', 'N', U, d, n, scale, h->z, U, h->x, d, 0, h->drows, d);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int u = 0; u < U; u++) f->axpy(h->w->g + (size_t)h->word[u] * d, 1, h->drows + (size_t)u * d, d);

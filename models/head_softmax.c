@@ -212,6 +212,7 @@ static void backward(void *head, float *dx, float scale)
     Softmax *h = head;
     const int threads = h->exec->threads, d = h->d, n = h->n;
     const float *e = full_matrix(h->full);
+    if (!h->w->frozen) param_touch_all(h->w);
     if (h->filter) prepare_filter(h);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int t = 0; t < threads; t++) {

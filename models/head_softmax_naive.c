@@ -77,7 +77,9 @@ static void backward(void *head, float *dx, float scale)
         gi[h->y[i]] -= (float)(1 - h->eps);
     }
     gemm(g, 'N', 'N', n, d, V, scale, h->g, V, h->w->v, d, 1, dx, d);
-    if (!h->w->frozen) gemm(g, 'T', 'N', V, d, n, scale, h->g, V, h->x, d, 1, h->w->g, d);
+    if (h->w->frozen) return;
+    param_touch_all(h->w);
+    gemm(g, 'T', 'N', V, d, n, scale, h->g, V, h->x, d, 1, h->w->g, d);
 }
 
 static double nll(const void *h, const float *x, const int *y, int n, float *out)

@@ -177,6 +177,7 @@ static void class_backward(const Tree *h, int c, float *dx, float scale, float *
     const float *z = b->z + b->zat[c], *xs = b->xs + (size_t)first * d;
     for (int i = 0; i < n; i++) f->axpy(dx + (size_t)b->pos[first + i] * d, scale, b->dxs + (size_t)(first + i) * d, d);
     if (h->leaf->frozen) return;
+    for (int k = h->start[c]; k < h->start[c + 1]; k++) param_touch(h->leaf, h->tied ? h->word[k] : k);
     float *dw = h->tied ? buffer : h->leaf->g + (size_t)h->start[c] * d;
     gemm1(h->exec->gemm, 'T', 'N', size, d, n, scale, z, size, xs, d, h->tied ? 0 : 1, dw, d);
     if (!h->tied) return;
@@ -191,7 +192,10 @@ static void backward(void *head, float *dx, float scale)
     const Gemm *g = h->exec->gemm;
     const int threads = h->exec->threads, d = h->d, C = h->C, n = b->n;
     gemm(g, 'N', 'N', n, d, C, scale, b->zc, C, h->cls->v, d, 1, dx, d);
-    if (!h->cls->frozen) gemm(g, 'T', 'N', C, d, n, scale, b->zc, C, b->x, d, 1, h->cls->g, d);
+    if (!h->cls->frozen) {
+        param_touch_all(h->cls);
+        gemm(g, 'T', 'N', C, d, n, scale, b->zc, C, b->x, d, 1, h->cls->g, d);
+    }
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int t = 0; t < threads; t++)
         for (int c = b->part[t]; c < b->part[t + 1]; c++)

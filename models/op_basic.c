@@ -31,6 +31,7 @@ static void embed_back(Tape *t, void *ctx)
     const int d = e->y.cols;
     const F32 *f = t->exec->f;
     const float *dy = tape_grad(t, e->y);
+    for (int i = 0; i < e->y.rows; i++) param_touch(e->table, e->tok[i]);
     SHARED(d,                                   /* by columns: every row belongs to every thread, no race, fixed order */
         for (int i = 0; i < e->y.rows; i++)
             f->axpy(e->table->g + (size_t)e->tok[i] * d + lo, 1, dy + (size_t)i * d + lo, hi - lo));

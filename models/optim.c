@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "models/optim.h"
+#include "models/normuon.h"
 #include <math.h>
 #include <string.h>
 
@@ -10,12 +11,13 @@ struct Optim {
     float       lr, lr_head, lr_normuon, beta1, beta2, decay, keep, max_norm;
     float       scale, clip;             /* of this step */
 };
-static const float ADAMW_EPS = 1e-8f, NORMUON_MOMENTUM = 0.95f, NORMUON_BETA2 = 0.999f, NORMUON_EPS = 1e-8f;
-enum { SHARE = 1024 };                   /* values a thread takes at a time, in multiples */
+static const float ADAMW_EPS = 1e-8f;
+enum { SHARE = 1024 };                   /* values below which a thread is not worth its while */
 
 Optim *optim_new(const Spec *spec, const Exec *e, Params *ps, Arena *a)
 {
     Optim *o = arena_get(a, sizeof *o);
+    const int by_row = spec_is(spec, "update", "rows");
     long largest = 0;
     o->exec = e;
     o->params = ps;
@@ -37,27 +39,66 @@ Optim *optim_new(const Spec *spec, const Exec *e, Params *ps, Arena *a)
             p->ema = arena_raw(a, sizeof(float) * (size_t)p->n);
             memcpy(p->ema, p->v, sizeof(float) * (size_t)p->n);
         }
+        if (by_row && p->group == GROUP_ADAMW && p->ndim == 2) p->touched = arena_get(a, (size_t)p->rows);
         if (normuon && p->n > largest) largest = p->n;
     }
-    o->room = arena_new(sizeof(float) * 16 * (size_t)largest + (1 << 20));
+    o->room = arena_new(sizeof(float) * 9 * (size_t)largest + (1 << 20));
     return o;
+}
+
+/* ---- what of a parameter is updated, and by whom ---- */
+
+/* The threads that share p */
+static int threads_of(const Optim *o, const Param *p)
+{
+    return p->n < SHARE * o->exec->threads ? 1 : o->exec->threads;
+}
+
+/* Where part t of `parts` begins among the rows: at equally many rows that count */
+static long first_row(const Param *p, int t, int parts)
+{
+    long count = 0, r = 0;
+    if (!p->touched) return (long)p->rows * t / parts;
+    for (int i = 0; i < p->rows; i++) count += p->touched[i];
+    const long before = count * t / parts;
+    for (count = 0; r < p->rows && (t == parts || count < before); r++) count += p->touched[r];
+    return r;
+}
+
+/* The values [*lo, *hi) of p that are part t: whole rows, or of a vector about equally many */
+static void share(const Param *p, int t, int parts, long *lo, long *hi)
+{
+    if (p->rows == 1) { part(p->n, t, parts, SHARE, lo, hi); return; }
+    *lo = first_row(p, t, parts) * p->cols;
+    *hi = first_row(p, t + 1, parts) * p->cols;
+}
+
+/* The first run of touched rows in [*lo, end): [*lo, the value returned); without a map that is all of it */
+static long run(const Param *p, long *lo, long end)
+{
+    if (!p->touched) return end;
+    long r = *lo / p->cols, last = end / p->cols;
+    while (r < last && !p->touched[r]) r++;
+    *lo = r * p->cols;
+    while (r < last && p->touched[r]) r++;
+    return r * p->cols;
 }
 
 double optim_norm(Optim *o, Owner owner)
 {
-    const int threads = o->exec->threads;
-    double sum = 0, part[64];
+    double sum = 0, of[64];
+    CHECK(o->exec->threads <= (int)(sizeof of / sizeof *of));
     for (int i = 0; i < o->params->n; i++) {
         const Param *p = o->params->p[i];
         if (p->owner != owner || !p->used || p->frozen) continue;
-        if (p->n < SHARE * threads) { sum += o->exec->f->sumsq(p->g, p->n); continue; }
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
+        const int threads = threads_of(o, p);
+#pragma omp parallel for num_threads(threads) schedule(static, 1) if(threads > 1)
         for (int t = 0; t < threads; t++) {
-            const long blocks = p->n / SHARE, lo = blocks * t / threads * SHARE;
-            const long hi = t == threads - 1 ? p->n : blocks * (t + 1) / threads * SHARE;
-            part[t] = o->exec->f->sumsq(p->g + lo, hi - lo);
+            long lo, hi, end;
+            share(p, t, threads, &lo, &end);
+            for (of[t] = 0; (hi = run(p, &lo, end)) > lo; lo = hi) of[t] += o->exec->f->sumsq(p->g + lo, hi - lo);
         }
-        for (int t = 0; t < threads; t++) sum += part[t];
+        for (int t = 0; t < threads; t++) sum += of[t];
     }
     return sum;
 }
@@ -69,103 +110,34 @@ void optim_begin(Optim *o, double lr_scale, double norm)
     o->clip = o->max_norm > 0 && clip < 1 ? clip : 1;
 }
 
-static float rate(const Optim *o, const Param *p)
+static void adamw(const Optim *o, Param *p)
 {
-    return o->scale * (strncmp(p->name, "head.", 5) ? o->lr : o->lr_head);
-}
-
-static void adamw(Optim *o, Param *p, long lo, long hi)
-{
-    o->exec->f->adamw(p->v + lo, p->g + lo, p->m + lo, p->s + lo, p->ema ? p->ema + lo : NULL, hi - lo, o->clip,
-                      rate(o, p), o->beta1, o->beta2, ADAMW_EPS, p->group == GROUP_ADAMW ? o->decay : 0,
-                      1 - powf(o->beta1, (float)p->steps), 1 - powf(o->beta2, (float)p->steps), o->keep);
-}
-
-static void adamw_dense(Optim *o, Param *p)
-{
-    const int threads = o->exec->threads;
-    p->steps++;
-    if (p->n < SHARE * threads) { adamw(o, p, 0, p->n); return; }
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    const int threads = threads_of(o, p);
+    const float lr = o->scale * (strncmp(p->name, "head.", 5) ? o->lr : o->lr_head);
+    const float decay = p->group == GROUP_ADAMW ? o->decay : 0;
+    const float c1 = 1 - powf(o->beta1, (float)p->steps), c2 = 1 - powf(o->beta2, (float)p->steps);
+#pragma omp parallel for num_threads(threads) schedule(static, 1) if(threads > 1)
     for (int t = 0; t < threads; t++) {
-        const long blocks = p->n / SHARE;
-        adamw(o, p, blocks * t / threads * SHARE, t == threads - 1 ? p->n : blocks * (t + 1) / threads * SHARE);
+        long lo, hi, end;
+        share(p, t, threads, &lo, &end);
+        for (; (hi = run(p, &lo, end)) > lo; lo = hi)
+            o->exec->f->adamw(p->v + lo, p->g + lo, p->m + lo, p->s + lo, p->ema ? p->ema + lo : NULL, hi - lo,
+                              o->clip, lr, o->beta1, o->beta2, ADAMW_EPS, decay, c1, c2, o->keep);
     }
-}
-
-/* X = M / |M|_F, then five times X = (3.4445 I - 4.7750 A + 2.0315 A A) X with A = X X'; a tall X takes the products
- * from the other side (A = X' X, X A), which is the same as transposing it first and needs no copy. */
-void optim_ns5(const Exec *e, float *O, const float *M, int rows, int cols, Arena *a)
-{
-    const int tall = rows > cols, r = tall ? cols : rows;
-    const size_t at = a->used, bytes = sizeof(float) * (size_t)rows * (size_t)cols, square = sizeof(float) * (size_t)r * (size_t)r;
-    float *X = arena_raw(a, bytes), *Y = arena_raw(a, bytes), *A = arena_raw(a, square), *B = arena_raw(a, square);
-    const long n = (long)rows * cols;
-    memcpy(X, M, bytes);
-    e->f->scale(X, 1.0f / ((float)sqrt(e->f->sumsq(M, n)) + 1e-7f), n);
-    for (int step = 0; step < 5; step++) {
-        if (tall) gemm(e->gemm, 'T', 'N', r, r, rows, 1, X, cols, X, cols, 0, A, r);
-        else      gemm(e->gemm, 'N', 'T', r, r, cols, 1, X, cols, X, cols, 0, A, r);
-        memcpy(B, A, square);
-        gemm(e->gemm, 'N', 'N', r, r, r, 2.0315f, A, r, A, r, -4.7750f, B, r);
-        for (int i = 0; i < r; i++) B[(size_t)i * (size_t)r + (size_t)i] += 3.4445f;
-        if (tall) gemm(e->gemm, 'N', 'N', rows, r, r, 1, X, cols, B, r, 0, Y, cols);
-        else      gemm(e->gemm, 'N', 'N', r, cols, r, 1, B, r, X, cols, 0, Y, cols);
-        float *swap = X;
-        X = Y;
-        Y = swap;
-    }
-    memcpy(O, X, bytes);
-    arena_reset(a, at);
-}
-
-static void normuon(Optim *o, Param *p)
-{
-    const F32 *f = o->exec->f;
-    const float w = 1 - NORMUON_MOMENTUM;
-    const size_t at = o->room.used;
-    float *O = arena_raw(&o->room, sizeof(float) * (size_t)p->n);
-    p->steps++;
-    f->scale(p->m, NORMUON_MOMENTUM, p->n);
-    f->axpy(p->m, w * o->clip, p->g, p->n);
-    memset(p->g, 0, sizeof(float) * (size_t)p->n);
-    optim_ns5(o->exec, O, p->m, p->rows, p->cols, &o->room);
-    for (int r = 0; r < p->rows; r++) {
-        float *row = O + (size_t)r * p->cols;
-        const float mean = (float)(f->sumsq(row, p->cols) / p->cols);
-        p->s[r] = NORMUON_BETA2 * p->s[r] + (1 - NORMUON_BETA2) * mean;
-        f->scale(row, 1 / (sqrtf(p->s[r]) + NORMUON_EPS), p->cols);
-    }
-    const float norm = (float)sqrt(f->sumsq(O, p->n));
-    const float lr = o->scale * o->lr_normuon * 0.2f * sqrtf((float)p->n) / (norm + 1e-8f);
-    f->axpy(p->v, -lr, O, p->n);
-    if (p->ema) {
-        f->scale(p->ema, o->keep, p->n);
-        f->axpy(p->ema, 1 - o->keep, p->v, p->n);
-    }
-    arena_reset(&o->room, at);
-}
-
-void optim_update_param(Optim *o, Param *p)
-{
-    if (!p->used || p->frozen) return;
-    if (p->group == GROUP_NORMUON) normuon(o, p);
-    else adamw_dense(o, p);
-    p->version++;
+    if (p->touched) memset(p->touched, 0, (size_t)p->rows);
 }
 
 void optim_update(Optim *o, Owner owner)
 {
-    for (int i = 0; i < o->params->n; i++)
-        if (o->params->p[i]->owner == owner) optim_update_param(o, o->params->p[i]);
-}
-
-void optim_update_rows(Optim *o, Param *p, const int *rows, int n)
-{
-    CHECK(p->group != GROUP_NORMUON);
-    p->steps++;
-    for (int i = 0; i < n; i++) adamw(o, p, (long)rows[i] * p->cols, ((long)rows[i] + 1) * p->cols);
-    p->version++;
+    for (int i = 0; i < o->params->n; i++) {
+        Param *p = o->params->p[i];
+        if (p->owner != owner || !p->used || p->frozen) continue;
+        p->steps++;
+        if (p->group == GROUP_NORMUON)
+            normuon_update(o->exec, p, o->clip, o->scale * o->lr_normuon, o->keep, &o->room);
+        else adamw(o, p);
+        p->version++;
+    }
 }
 
 double optim_schedule(const Spec *spec, long step, double progress)

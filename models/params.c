@@ -50,8 +50,14 @@ long params_count(const Params *ps)
 
 void params_zero_grad(Params *ps)
 {
-    for (int i = 0; i < ps->n; i++) memset(ps->p[i]->g, 0, sizeof(float) * (size_t)ps->p[i]->n);
+    for (int i = 0; i < ps->n; i++) {
+        Param *p = ps->p[i];
+        memset(p->g, 0, sizeof(float) * (size_t)p->n);
+        if (p->touched) memset(p->touched, 0, (size_t)p->rows);
+    }
 }
+
+void param_touch_all(Param *p) { if (p->touched) memset(p->touched, 1, (size_t)p->rows); }
 
 void param_normal(Param *p, uint64_t seed, uint64_t index, double sigma)
 {

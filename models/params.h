@@ -14,6 +14,7 @@ typedef struct Param {
     long    n;                      /* rows * cols */
     float  *v, *g;                  /* value and gradient, n each; g is zero between steps */
     float  *m, *s, *ema;            /* the optimiser's: first moment, second moment, average; NULL before optim_new */
+    unsigned char *touched;         /* (rows) 1: may have a gradient; NULL unless update=rows, see optim.h */
     long    steps;                  /* updates so far, for bias correction */
     Group   group;
     Owner   owner;
@@ -35,6 +36,10 @@ Param  *params_add (Params *, const char *name, const int *shape, Group, Owner);
 Param  *params_find(const Params *, const char *name);              /* NULL when there is none */
 long    params_count(const Params *);                               /* of values */
 void    params_zero_grad(Params *);
+
+/* Whoever adds to the gradient of a row of a matrix of GROUP_ADAMW says so; threads touch rows of their own. */
+static inline void param_touch(Param *p, long row) { if (p->touched) p->touched[row] = 1; }
+void param_touch_all(Param *);
 
 /* draws: one Rng stream per parameter, named by its index, so that one more does not move the others */
 void param_normal  (Param *, uint64_t seed, uint64_t index, double sigma);

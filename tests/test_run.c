@@ -88,6 +88,22 @@ static void an_embedding_from_the_text_repeats(void **state)
     assert_string_equal(c.variance, "");
 }
 
+/* a full softmax touches every row; of a sampled one, most are left alone */
+static void updates_by_row(void **state)
+{
+    (void)state;
+    static const char *const heads_[] = { "head=softmax", "head=sampled" };
+    for (int i = 0; i < 2; i++) {
+        const char *dense[] = { heads_[i], "samples=5", "budget=12steps", NULL };
+        const char *rows[] = { heads_[i], "samples=5", "budget=12steps", "update=rows", NULL };
+        Told a, b;
+        assert_int_equal(run(&a, dense, 0), 0);
+        assert_int_equal(run(&b, rows, 0), 0);
+        assert_string_equal(a.loss[0], b.loss[0]);
+        assert_int_equal(!strcmp(a.nll, b.nll), i == 0);
+    }
+}
+
 static void int8_both_ways_repeats(void **state)
 {
     (void)state;
@@ -118,8 +134,9 @@ static void killed_and_resumed_is_unbroken(void **state)
     char save[64];
     snprintf(save, sizeof save, "save=%s", SAVE);
     static const char *const ways[][3] = { { "head=tree", "act=f32", "bwd=f32" }, { "head=tree", "act=int8", "bwd=int8" },
-                                           { "head=sampled", "samples=20", "freeze=9" } };
-    for (int i = 0; i < 3; i++) {
+                                           { "head=sampled", "samples=20", "freeze=9" },
+                                           { "head=sampled", "samples=20", "update=rows" } };
+    for (int i = 0; i < 4; i++) {
         const char *whole[] = { ways[i][0], ways[i][1], ways[i][2], "budget=12steps", NULL };
         const char *kept[] = { ways[i][0], ways[i][1], ways[i][2], "budget=12steps", save, "save_every=1steps", NULL };
         Told a, b, c;
@@ -268,7 +285,7 @@ static void unknown_kernel_is_skipped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_seed_same_losses), cmocka_unit_test(an_embedding_from_the_text_repeats), cmocka_unit_test(int8_both_ways_repeats),
+        cmocka_unit_test(same_seed_same_losses), cmocka_unit_test(an_embedding_from_the_text_repeats), cmocka_unit_test(int8_both_ways_repeats), cmocka_unit_test(updates_by_row),
         cmocka_unit_test(int8_back_alone_is_refused), cmocka_unit_test(killed_and_resumed_is_unbroken),
         cmocka_unit_test(finishes_with_the_full_softmax),
         cmocka_unit_test(other_settings_do_not_resume), cmocka_unit_test(a_branch_is_the_direct_run),
