@@ -9,7 +9,7 @@
  *     NAME: {experiment: bench, rows: SELECT ..., columns: [...], n: ..., interval: ...}
  *   figures:
  *     NAME: {experiment: quick, view: time_split, beside: [speed], n: ..., interval: ...}
- *           experiments/VIEW.gp on the rows of the experiment; beside: others it reads runs of
+ *           experiments/VIEW.gp on the rows of the experiment; beside: others it reads runs of ('*': all)
  *
  * n: SELECT a, b: how many samples stand behind a row, at least and at most; of: what they are;
  * interval: what the limits shown are.

@@ -210,12 +210,12 @@ static const char *samples(Db *db, const PaperItem *p, const char **out, Arena *
 static const char *shown(Db *db, const PaperItem *p, const char **tex, Arena *a)
 {
     const char *runs = arena_text(a, "SELECT run FROM behind WHERE experiment GLOB '%s'", p->experiment), *n = "";
-    for (int i = 0; p->beside[i]; i++) runs = arena_text(a, "%s OR experiment = '%s'", runs, p->beside[i]);
+    for (int i = 0; p->beside[i]; i++) runs = arena_text(a, "%s OR experiment GLOB '%s'", runs, p->beside[i]);
     Origin o;
     const char *why = origin(db, runs, &o, a);
     if (!why) why = samples(db, p, &n, a);
     if (why) return why;
-    const char *of = *n ? arena_text(a, "%s %s", n, p->of) : p->of;
+    const char *of = *n ? arena_text(a, "%s (%s)", n, p->of) : p->of;
     *tex = arena_text(a, "\\eightysixshown{%s}{%s}{%s}{%s}{%s}\n", p->name, paper_escape(of, a),
                       paper_escape(p->interval, a), paper_escape(o.host, a), o.commits);
     return NULL;
