@@ -12,7 +12,7 @@
  *           experiments/VIEW.gp on the rows of the experiment; beside: others it reads runs of ('*': all)
  *
  * n: SELECT a, b: how many samples stand behind a row, at least and at most; of: what they are;
- * interval: what the limits shown are.
+ * interval: what the limits shown are; needs: SELECT x: not 0 where there are records enough to draw.
  *
  *   commands: {EXPERIMENT: make bench}
  *           what makes its records, where that is not `eightysix sweep experiments/EXPERIMENT.yaml`
@@ -31,7 +31,7 @@ typedef enum { PAPER_NUMBER, PAPER_TABLE, PAPER_FIGURE, PAPER_CLAIM } PaperKind;
 typedef struct PaperItem {
     PaperKind   kind;
     const char *name, *experiment, *run, *at;             /* run: the command; at: file:line:column */
-    const char *select, *view, *n, *of, *interval;        /* select: value or rows; "" where there is none */
+    const char *select, *view, *n, *of, *interval, *needs;        /* select: value or rows; "" where there is none */
     const char *beside[PAPER_BESIDE + 1], *column[PAPER_COLUMNS + 1];
     int         digits, mean;
     const Claim *claim;                                   /* of PAPER_CLAIM */

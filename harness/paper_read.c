@@ -38,7 +38,7 @@ static const char *read_key(Doc *d, const Node *key, const Node *n, PaperItem *p
     const char *k = doc_text(key);
     const struct { const char *key; int kinds; const char **to; } texts[] = {      /* kinds: bits */
         { "experiment", 7, &p->experiment }, { "value", 1, &p->select }, { "rows", 2, &p->select },
-        { "view", 4, &p->view }, { "n", 6, &p->n }, { "of", 6, &p->of },
+        { "view", 4, &p->view }, { "needs", 4, &p->needs }, { "n", 6, &p->n }, { "of", 6, &p->of },
         { "interval", 6, &p->interval } };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!strcmp(k, texts[i].key) && texts[i].kinds >> p->kind & 1) return read_text(d, n, k, texts[i].to);
@@ -82,7 +82,7 @@ static const char *read_item(Load *l, PaperKind kind, const Node *name, const No
     if (why) return why;
     PaperItem *p = &l->paper->item[l->paper->n++];
     *p = (PaperItem){ .kind = kind, .name = arena_text(d->a, "%s", doc_text(name)), .experiment = "", .run = "",
-                      .select = "", .view = "", .n = "", .of = "", .interval = "", .digits = 3,
+                      .select = "", .view = "", .n = "", .of = "", .interval = "", .needs = "", .digits = 3,
                       .at = arena_text(d->a, "%s:%zu:%zu", d->file, body->start_mark.line + 1,
                                        body->start_mark.column + 1) };
     for (int i = 0; !why && i < doc_pairs(body); i++)
@@ -110,7 +110,7 @@ static void add_claims(Load *l)
         const Claim *c = &l->claims->claim[i];
         l->paper->item[l->paper->n++] = (PaperItem){
             .kind = PAPER_CLAIM, .name = c->name, .experiment = c->experiment, .run = "", .at = c->at, .select = c->value,
-            .view = "", .n = "", .of = "", .interval = "", .digits = 3, .claim = c };
+            .view = "", .n = "", .of = "", .interval = "", .needs = "", .digits = 3, .claim = c };
     }
 }
 
@@ -171,7 +171,7 @@ const char *paper_definition(const PaperItem *p, Arena *a)
     const char *list = "";
     for (int i = 0; p->column[i]; i++) list = arena_text(a, "%s|%s", list, p->column[i]);
     for (int i = 0; p->beside[i]; i++) list = arena_text(a, "%s+%s", list, p->beside[i]);
-    return arena_text(a, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%d %d\n%s", p->name, p->experiment, p->run, p->select,
-                      p->view, p->n, p->of, p->interval, p->digits, p->mean,
+    return arena_text(a, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%d %d\n%s", p->name, p->experiment, p->run, p->select,
+                      p->view, p->needs, p->n, p->of, p->interval, p->digits, p->mean,
                       p->claim ? claim_definition(p->claim, a) : list);
 }

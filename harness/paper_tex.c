@@ -238,6 +238,18 @@ static const char *script_text(const char *path, const char **out, Arena *a)
     return NULL;
 }
 
+static const char *enough(Db *db, const PaperItem *p, int *out, Arena *a)
+{
+    DbTable t;
+    *out = 1;
+    if (!*p->needs) return NULL;
+    const char *why = db_table(db, p->needs, &t, a);
+    if (why) return arena_text(a, "%s: %s: needs: %s", p->at, p->name, why);
+    const char *is = t.rows ? t.field[t.columns] : NULL;
+    *out = is && strcmp(is, "0");
+    return NULL;
+}
+
 static const char *shown_part(Db *db, const PaperItem *p, PaperPart *out, Arena *a)
 {
     DbTable t;
@@ -250,6 +262,9 @@ static const char *shown_part(Db *db, const PaperItem *p, PaperPart *out, Arena 
     while (p->column[columns]) columns++;
     if (table && columns != t.columns)
         return arena_text(a, "%s: %s: columns: expected %d, as the rows have", p->at, p->name, t.columns);
+    int there;
+    if ((why = enough(db, p, &there, a))) return why;
+    if (!there) t.rows = 0;
     out->rows = rows_text(&t, a);
     out->tex = missing(p, a);
     if (!table) {
