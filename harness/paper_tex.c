@@ -21,6 +21,7 @@ const char *paper_escape(const char *s, Arena *a)
         else if (*s == '^') word = "\\textasciicircum{}";
         else if (*s == '\\') word = "\\textbackslash{}";
         else if (*s == '"') word = "\\textquotedbl{}";
+        else if (*s == '-') word = "-{}";          /* two are two, not a dash */
         else if (*s == '<') word = "\\textless{}";
         else if (*s == '>') word = "\\textgreater{}";
         else if (*s == '|') word = "\\textbar{}";
