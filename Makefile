@@ -4,6 +4,7 @@
 #                 of runs and its figures     make figures  results/*.csv and results/figures/* from the database
 # make bench      the kernels and their figures
 # make claims     what the literature claims against results/reference and results/results.db
+# make paper      paper/eightysix.pdf from results/reference, or RESULTS=my.db; make check-paper: what of it is stale
 # make regress    BASE=HEAD~1 HEAD=HEAD: is head slower or worse than base?
 # make deps       installs what is missing    make clean
 # A fresh Debian machine needs make, a C compiler, and nothing else.
@@ -12,6 +13,8 @@
 PACKAGES = gcc g++ libc6-dev libgomp1 libgsl-dev libsqlite3-dev libyaml-dev libjansson-dev libpcre2-dev nettle-dev \
            liblzma-dev libcmocka-dev libbenchmark-dev libopenblas0-pthread libdnnl2 gnuplot-nox curl ca-certificates \
            gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
+# only `make paper` asks for these
+PAPER_PACKAGES = texlive-latex-base texlive-latex-recommended lmodern latexmk
 
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc) --no-print-directory
@@ -126,6 +129,20 @@ claims: $(OUT)/eightysix
 	@$(OUT)/eightysix merge $(RECORDS) --into $(OUT)/claims.db
 	$(OUT)/eightysix claims --db $(OUT)/claims.db $(CLAIMS)
 
+# ---- the paper; its parts are in build/paper ----
+RESULTS ?= $(OUT)/paper/records.db
+$(OUT)/paper/records.db: $(OUT)/eightysix $(wildcard results/reference/records/*)
+	@mkdir -p $(@D) && rm -f $@
+	@$(OUT)/eightysix merge results/reference/records --into $@
+paper: $(OUT)/eightysix $(RESULTS) $(OUT)/paper.ok
+	$(OUT)/eightysix paper --db $(RESULTS) --out $(OUT)/paper
+	@TEXINPUTS=$(OUT)/paper:paper: latexmk -pdf -silent -halt-on-error -interaction=nonstopmode -jobname=eightysix \
+	  -outdir=$(OUT)/paper paper/paper.tex >/dev/null 2>&1 || { grep -A4 '^!' $(OUT)/paper/eightysix.log; exit 1; }
+	@cp $(OUT)/paper/eightysix.pdf paper/eightysix.pdf
+	@grep 'Output written' $(OUT)/paper/eightysix.log; echo paper/eightysix.pdf
+check-paper: $(OUT)/eightysix $(RESULTS)
+	$(OUT)/eightysix paper --check --db $(RESULTS) --out $(OUT)/paper
+
 # ---- the gate of CI: results/BENCHMARKS.md. REGRESS: more of its options ----
 BASE ?= HEAD~1
 HEAD ?= HEAD
@@ -142,8 +159,10 @@ bench: $(OUT)/eightysix
 
 deps:
 	@rm -f $(OUT)/deps.ok; $(MAKE) $(OUT)/deps.ok
-$(OUT)/deps.ok:
-	@mkdir -p $(OUT); missing=; for p in $(PACKAGES); do \
+$(OUT)/deps.ok:  NEEDED = $(PACKAGES)
+$(OUT)/paper.ok: NEEDED = $(PAPER_PACKAGES)
+$(OUT)/deps.ok $(OUT)/paper.ok:
+	@mkdir -p $(OUT); missing=; for p in $(NEEDED); do \
 	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ]; then echo "installing:$$missing"; apt-get update -q && \
@@ -155,5 +174,5 @@ clean:
 	rm -rf build
 FORCE:
 .SECONDARY:
-.PHONY: all deps test run-tests run-arm lint sweep figures bench regress claims clean FORCE
+.PHONY: all deps test run-tests run-arm lint sweep figures bench regress claims paper check-paper clean FORCE
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

@@ -26,8 +26,8 @@ set title 'a product: cost' offset 0, -0.6 font ',8'
 set ylabel 'GOP/s' offset 1, 0 font ',8'
 set yrange [0:*]
 do for [i = 1:names] { set label name[i] at graph 0.97, graph (0.98 - 0.07 * i) right font ',7' tc rgb colour[i] }
-plot for [i = 1:names] data using (strcol('label') eq name[i] ? column('bits') : NaN):'value' with linespoints pt 7 ps 0.7 lw 1.4 lc rgb colour[i], \
-     for [i = 1:names] data using (strcol('label') eq name[i] ? column('bits') : NaN):'value':'low':'high' with yerrorbars pt 7 ps 0 lc rgb colour[i]
+plot for [i = 1:names] data using (strcol('label') eq name[i] ? column('bits') : NaN):'value':'low':'high' with yerrorbars pt 7 ps 0 lc rgb colour[i], \
+     for [i = 1:names] data using (strcol('label') eq name[i] ? column('bits') : NaN):'value' with linespoints pt 7 ps 0.7 lw 1.4 lc rgb colour[i]
 unset label
 set title sprintf('a model: loss above float (%d seeds, %.1f M tokens)', seeds, tokens / 1e6) offset 0, -0.6 font ',8'
 set ylabel 'nats per token' offset 1, 0 font ',8'

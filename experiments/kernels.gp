@@ -51,8 +51,8 @@ do for [p = 1:2] {
     do for [i = 1:lines] { if (strlen(name[i])) { set label name[i] at n_high * 1.3, label_y[i] left font ',6.5' tc rgb paint(name[i]) } }
     plot data using (column('is_peak') == 1 && column('panel') == p ? n_low / 4.5 : NaN):'gops':(n_high * 26 - n_low / 4.5):(0) with vectors nohead lc rgb grey dt (5, 4) lw 1, \
          data using (column('is_peak') == 1 && column('panel') == p ? n_low / 4.2 : NaN):'gops':(strcol('label')) with labels left offset 0, 0.35 font ',6' tc rgb dark, \
+         data using (column('is_peak') == 0 && column('panel') == p ? column('n') : NaN):'gops':'gops_low':'gops_high' with yerrorbars pt 7 ps 0 lw 0.8 lc rgb dark, \
          for [i = 1:lines] data using (column('is_peak') == 0 && column('panel') == p && column('line') == i ? column('n') : NaN):'gops' \
-             with linespoints pt 7 ps 0.3 lw 1.4 lc rgb paint(name[i]) dt dashed(name[i]), \
-         data using (column('is_peak') == 0 && column('panel') == p ? column('n') : NaN):'gops':'gops_low':'gops_high' with yerrorbars pt 7 ps 0 lw 0.8 lc rgb dark
+             with linespoints pt 7 ps 0.3 lw 1.4 lc rgb paint(name[i]) dt dashed(name[i])
 }
 unset multiplot

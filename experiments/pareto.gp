@@ -55,6 +55,6 @@ do for [k = 1:ends] {
     set label title[k] at graph 1.018, first label_y[k] left font ',8' tc rgb (is_front(k) ? blue : dark)
 }
 plot $front using 1:2 with lines lw 1.2 dt (6, 4) lc rgb sky, \
-     data using 'tokens_per_s':'nll':(is_front(int($0) + 1) ? blue : dark) with points pt 7 ps 0.6 lc rgb variable, \
      data using 'tokens_per_s':'nll':'tokens_low':'tokens_high':'nll_low':'nll_high':(is_front(int($0) + 1) ? blue : dark) \
-         with xyerrorbars pt 7 ps 0 lw 1 lc rgb variable
+         with xyerrorbars pt 7 ps 0 lw 1 lc rgb variable, \
+     data using 'tokens_per_s':'nll':(is_front(int($0) + 1) ? blue : dark) with points pt 7 ps 0.6 lc rgb variable

@@ -20,6 +20,7 @@ array ink[8]    = [0xFFFFFF, 0xFFFFFF, black, 0xFFFFFF, black, 0xFFFFFF, black, 
 start(i) = i == 1 ? 0 : start(i - 1) + column(phase[i - 1])
 y(x) = -(column('bar') + 0.6 * column('block'))
 seen = ''
+of(l) = strstrt(l, 'head=') || strlen(l) == 0 ? strcol('arithmetic') : l[strstrt(l, '=') + 1:]      # what tells the bars of a head apart
 named(h) = h eq seen ? '' : (seen = h)      # the head's name at its first bar only
 thick = 0.4
 bottom = -(rows - 1 + 0.6 * (blocks - 1)) - 0.6
@@ -67,7 +68,7 @@ plot for [i = 1:8] data using (start(i)):(y(0)):(start(i)):(start(i) + column(ph
      $boundary using 1:2 with lines lc rgb black lw 1.2 dt (6, 4), \
      for [i = 1:8] data using (start(i) + column(phase[i]) / 2):(y(0)): \
          (column(phase[i]) < 4.5 ? '' : sprintf('%.0f', column(phase[i]))) with labels font ',7' tc rgb ink[i], \
-     data using (-1.5):(y(0)):(strcol('arithmetic')) with labels right font ',8', \
+     data using (-1.5):(y(0)):(of(strcol('label'))) with labels right font ',8', \
      data using (-30):(y(0)):(named(strcol('head'))) with labels left font ':Bold,8', \
      data using (114):(y(0)):(sprintf('%.0f', column('tokens_per_s'))) with labels right font ',8', \
      data using (128):(y(0)):(sprintf('%.0f', column('head_share'))) with labels right font ',8'

@@ -104,7 +104,7 @@ static const char *judge(Db *db, const Claim *c, Judgement *j, Arena *a)
     Answer *r = arena_get(a, sizeof *r);
     const char *why = ask(db, c, r, a);
     if (why) return why;
-    *j = (Judgement){ .n = r->n, .runs = r->runs, .rows = "" };
+    *j = (Judgement){ .n = r->n, .x = r->x, .runs = r->runs, .rows = "" };
     j->verdict = claim_decide(c, r->x, r->n, &j->of, a);
     return r->n ? rows_of(db, j->runs, a, &j->rows) : NULL;
 }

@@ -42,6 +42,7 @@ typedef struct Judgement {
     ClaimVerdict verdict;
     Interval     of;                       /* the values */
     int          n;
+    const double *x;                       /* (n) the values */
     const char  *runs, *rows;              /* ids "1,2"; words for db_restrict */
 } Judgement;
 
@@ -58,6 +59,8 @@ int          claim_same (const Judgement *, const char *verdict, double value, d
 /* What a verdict follows from besides rows, as one line, and back. */
 const char  *claim_definition(const Claim *, Arena *);
 const char  *claim_defined(const char *name, const char *definition, Claim *, Arena *);
+/* "86.6", "5 to 10", "at least 5": what is claimed, without unit and tolerance */
+const char  *claim_range(const Claim *, Arena *);
 /* "86.1 % [85.9, 86.4], n 5; claimed 86.6 % within 2" */
 const char  *claim_sentence(const Claim *, const Judgement *, Arena *);
 

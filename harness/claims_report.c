@@ -32,12 +32,16 @@ static const char *amount(double x, Arena *a)
     return fabs(x) >= 1e5 && x == floor(x) ? arena_text(a, "%.0f", x) : arena_text(a, "%.4g", x);
 }
 
-static const char *claimed(const Claim *c, Arena *a)
+const char *claim_range(const Claim *c, Arena *a)
 {
     const char *low = amount(c->low, a), *high = amount(c->high, a);
-    const char *range = c->low == c->high ? low : isinf(c->low) ? arena_text(a, "at most %s", high)
-                      : isinf(c->high) ? arena_text(a, "at least %s", low)
-                      : arena_text(a, "%s to %s", low, high);
+    return c->low == c->high ? low : isinf(c->low) ? arena_text(a, "at most %s", high)
+         : isinf(c->high) ? arena_text(a, "at least %s", low) : arena_text(a, "%s to %s", low, high);
+}
+
+static const char *claimed(const Claim *c, Arena *a)
+{
+    const char *range = claim_range(c, a);
     return c->tolerance > 0 ? arena_text(a, "%s within %s", range, amount(c->tolerance, a)) : range;
 }
 

@@ -5,6 +5,7 @@
 #include "harness/data.h"
 #include "harness/headlab.h"
 #include "harness/laws.h"
+#include "harness/paper.h"
 #include "harness/regress.h"
 #include "harness/run.h"
 #include "harness/sweep.h"
@@ -24,6 +25,7 @@ static const struct { const char *name; int (*run)(int, char **); const char *br
     { "sweep",    sweep_main,    "run the cells of an experiment that have not been run" },
     { "export",   export_main,   "views of the database as CSV; all of it as a pack, or as text" },
     { "plot",     plot_main,     "figures from the database" },
+    { "paper",    paper_main,    "numbers, tables and figures of the paper, and which of them are stale" },
     { "claims",   claims_main,   "what the literature claims, and what the records say" },
     { "why",      why_main,      "what a figure, a claim or a cell rests on, what is stale, what would refresh it" },
     { "merge",    merge_main,    "records of several machines into one database" },

@@ -42,29 +42,24 @@ static void count_row(void *ctx, int columns, const char *const *value)
     ++*(int *)ctx;
 }
 
-static const char *plot(Db *db, const char *figure, const char *experiment, const char *dir, Arena *a)
+const char *plot_draw(Db *db, const char *figure, const char *experiment, const char *stem, const char *const *formats, Arena *a)
 {
-    static const char *const formats[] = { "svg", "png", "pdf" };
-    const char *why = NULL, *script = arena_text(a, "experiments/%s.gp", figure), *stem = arena_text(a, "%s/%s", dir, figure);
+    const char *why = NULL, *script = arena_text(a, "experiments/%s.gp", figure);
     int rows = 0;
     if (access(script, R_OK)) return arena_text(a, "%s: cannot be read: %s", script, strerror(errno));
     if (!experiment) experiment = db_last_experiment(db, figure, a);
-    if (experiment && !db_has_experiment(db, experiment)) return arena_text(a, "%s: no experiment '%s'", db_path(db), experiment);
     if ((why = db_view(db, figure, experiment, count_row, &rows, a))) return why;
     if (rows < 2) return arena_text(a, "%s: the view '%s' has no rows of %s%s", db_path(db), figure,
                                      experiment ? "experiment " : "any experiment", experiment ? experiment : "");
-    mkdir(dir, 0777);
     if ((why = export_csv(db, figure, experiment, arena_text(a, "%s.csv", stem), a))) return why;
-    for (int i = 0; i < 3 && !why; i++) {
-        const char *output = arena_text(a, "%s.%s", stem, formats[i]);
-        why = gnuplot(script, arena_text(a, "%s.csv", stem), output, formats[i], a);
-        if (!why) printf("%s\n", output);
-    }
+    for (int i = 0; formats[i] && !why; i++)
+        why = gnuplot(script, arena_text(a, "%s.csv", stem), arena_text(a, "%s.%s", stem, formats[i]), formats[i], a);
     return why;
 }
 
 int plot_main(int argc, char **argv)
 {
+    static const char *const formats[] = { "svg", "png", "pdf", NULL };
     const char *db_name = "results/results.db", *dir = "results/figures", *experiment = NULL, *why = NULL;
     const Option options[] = { { "--db", &db_name, NULL }, { "--out", &dir, NULL }, { "--experiment", &experiment, NULL },
                                { NULL, NULL, NULL } };
@@ -72,9 +67,12 @@ int plot_main(int argc, char **argv)
     Arena a = arena_new((size_t)1 << 28);
     Db *db = db_open_read(db_name, &a, &why);
     if (!db) die("%s", why);
-    why = plot(db, argv[1], experiment, dir, &a);
+    mkdir(dir, 0777);
+    const char *stem = arena_text(&a, "%s/%s", dir, argv[1]);
+    why = plot_draw(db, argv[1], experiment, stem, formats, &a);
     db_close(db);
     if (why) die("%s", why);
+    for (int i = 0; formats[i]; i++) printf("%s.%s\n", stem, formats[i]);
     arena_drop(&a);
     return 0;
 }

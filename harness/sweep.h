@@ -21,6 +21,10 @@ Outcome sweep_cell(Db *, const char *experiment, const Spec *, Limits, See see, 
 /* A view as a CSV file (RFC 4180; path NULL: stdout), experiment NULL: all. NULL, or a sentence. */
 const char *export_csv(Db *, const char *view, const char *experiment, const char *path, Arena *);
 
+/* STEM.csv from the view of a figure's name, STEM.FORMAT by experiments/FIGURE.gp for each format up to a NULL; experiment NULL: the
+ * last that has rows. NULL, or a sentence. */
+const char *plot_draw(Db *, const char *figure, const char *experiment, const char *stem, const char *const *formats, Arena *);
+
 int sweep_main (int argc, char **argv);      /* the commands */
 int export_main(int argc, char **argv);
 int plot_main  (int argc, char **argv);

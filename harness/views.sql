@@ -206,7 +206,7 @@ FROM shapes;
 -- what the machine gave at most, as probed in the runs above: GOP/s, GB/s
 CREATE VIEW peak AS
 SELECT 'bench' AS experiment, substr(m.name, 6, instr(m.name, '/t') - 6) AS probe,
-       CAST(substr(m.name, instr(m.name, '/t') + 2) AS INTEGER) AS threads, max(m.value) / 1e9 AS rate
+       CAST(substr(m.name, instr(m.name, '/t') + 2) AS INTEGER) AS threads, max(m.value) / 1e9 AS rate, m.run
 FROM metric m WHERE m.name LIKE 'peak:%' AND m.run IN (SELECT run FROM kernel_cell) GROUP BY m.name;
 
 -- figure: throughput against n, on all threads, hot; panel: 1 the narrow shape of FlashLM v3's GLU, 2 a wide one; peaks as
@@ -463,3 +463,80 @@ SELECT b.experiment, b.seed, b.corpus, b.label AS base_label, o.label, o.head, b
 FROM last b JOIN last o ON o.experiment = b.experiment AND o.seed = b.seed AND o.corpus = b.corpus AND o.position <> b.position
 LEFT JOIN clock_curve t ON t.experiment = o.experiment AND t.position = o.position AND t.step = (
     SELECT min(step) FROM clock_curve WHERE experiment = o.experiment AND position = o.position AND nll <= b.nll);
+
+-- cells of `bench heads`, <head>/V<V>/d<d>/n<n>/t<threads>: forward and backward of n positions; of each the one measured last
+-- with the build and the rig of the last such run; over_sgemm3: times the three bare products of the same run
+CREATE VIEW head_cell AS
+WITH last AS (
+    SELECT r.build, m.rig FROM run r JOIN config c ON c.run = r.id AND c.key = 'bench' AND c.value = 'heads'
+    JOIN machine m ON m.id = r.machine WHERE r.status = 'ok' ORDER BY r.id DESC LIMIT 1),
+seen AS MATERIALIZED (
+    SELECT t.*, substr(t.name, 1, instr(t.name, '/') - 1) AS head, substr(t.name, instr(t.name, '/n') + 2) || '/' AS rest, max(t.run)
+    FROM timing t JOIN run r ON r.id = t.run JOIN machine m ON m.id = r.machine JOIN last
+    WHERE t.kind = 'heads' AND r.build = last.build AND m.rig = last.rig AND r.status = 'ok' GROUP BY t.name)
+SELECT 'bench heads' AS experiment, s.run, s.name, s.head, CAST(s.rest AS INTEGER) AS n,
+       CAST(substr(s.rest, instr(s.rest, '/t') + 2) AS INTEGER) AS threads, s.median_ns / 1e6 AS ms, s.low_ns / 1e6 AS ms_low,
+       s.high_ns / 1e6 AS ms_high, s.gops, s.median_ns / g.median_ns AS over_sgemm3,
+       (SELECT value FROM metric WHERE run = s.run AND name = 'memory:' || s.name) AS memory, s.rounds, s.cpu, s.cores
+FROM seen s LEFT JOIN seen g ON g.run = s.run AND g.head LIKE 'sgemm3%' AND g.rest = s.rest
+ORDER BY s.name;
+
+-- the runs that the figures and tables of an experiment show
+CREATE VIEW behind AS
+SELECT experiment, run FROM chosen WHERE run IS NOT NULL
+UNION SELECT experiment, run FROM kernel_cell
+UNION SELECT experiment, run FROM head_cell;
+
+-- one row per plan that is shown: what became of its cells, by which commit, when and where
+CREATE VIEW records AS
+SELECT u.experiment, u.planned, substr(u.git, 1, 7) || CASE WHEN u.dirty THEN ' and changes' ELSE '' END AS "commit", u.cpu, u.cores,
+       count(c.position) AS cells, count(*) FILTER (WHERE c.status = 'ok') AS ok, count(DISTINCT c.seed) AS seeds,
+       (SELECT count(*) FROM behind b WHERE b.experiment = u.experiment) AS runs, total(c.wall_s) AS seconds
+FROM current u LEFT JOIN chosen c ON c.plan = u.plan
+GROUP BY u.experiment ORDER BY u.plan;
+
+-- figure: what the rounds of a run of `bench kernels` took, each cell over its own median; kind ratio: dense over ternary
+-- of the same round, over the median of that
+CREATE VIEW rounds AS
+WITH pair AS MATERIALIZED (
+    SELECT t.run, substr(t.name, instr(t.name, '/') + 1) AS cell, t.round, t.ns AS ternary, d.ns AS dense, d.ns / t.ns AS ratio,
+           (SELECT max(threads) FROM kernel_cell) AS threads
+    FROM bench_sample t JOIN bench_sample d ON d.run = t.run AND d.round = t.round
+     AND d.name = 'sgemm_dnnl' || substr(t.name, instr(t.name, '/'))
+    WHERE t.kind = 'kernels' AND (t.name LIKE 'i2_avx512/683x256/n512/t%' OR t.name LIKE 'i2_neon/683x256/n512/t%')
+      AND t.run IN (SELECT run FROM kernel_cell WHERE name = t.name AND threads = (SELECT max(threads) FROM kernel_cell))),
+long AS (
+    SELECT run, cell, round, 1 AS line, 'ternary' AS label, ternary AS value, threads FROM pair
+    UNION ALL SELECT run, cell, round, 2, 'dense', dense, threads FROM pair
+    UNION ALL SELECT run, cell, round, 3, 'their ratio', ratio, threads FROM pair),
+ranked AS (
+    SELECT *, row_number() OVER (PARTITION BY run, label ORDER BY value) AS i, count(*) OVER (PARTITION BY run, label) AS n FROM long),
+middle AS (SELECT run, label, avg(value) AS value FROM ranked WHERE i IN ((n + 1) / 2, (n + 2) / 2) GROUP BY run, label)
+SELECT 'bench' AS experiment, r.run, r.cell, r.line, r.label, r.round, r.value / m.value AS relative, r.n, r.threads,
+       (SELECT max(cpu) FROM kernel_cell) AS cpu, (SELECT max(cores) FROM kernel_cell) AS cores
+FROM ranked r JOIN middle m ON m.run = r.run AND m.label = r.label
+ORDER BY r.run, r.line, r.round;
+
+-- figure: recorded verdicts on claims, the last of each name, over what was claimed (where that is a range, over its near end;
+-- least, most: of what is claimed, with its tolerance). Beside them the host that decided
+CREATE VIEW claim_ratio AS
+WITH last AS (SELECT *, max(id) FROM judged GROUP BY name),
+parts AS (
+    SELECT *, json_extract(definition, '$.claimed.from') AS a, json_extract(definition, '$.claimed.to') AS b,
+           json_extract(definition, '$.tolerance') AS tolerance FROM last)
+SELECT 'claims' AS experiment, name AS label, verdict, value, low, high, value / coalesce(a, b) AS ratio, low / coalesce(a, b) AS ratio_low,
+       high / coalesce(a, b) AS ratio_high, (a - tolerance) / coalesce(a, b) AS least, (b + tolerance) / coalesce(a, b) AS most, rig
+FROM parts WHERE verdict <> 'not tested' ORDER BY id;
+
+-- two cells of the same round of `bench kernels`, in the run that stands for the first: how many times the second takes, and
+-- the rate at which the first reads its weights over that of the second
+CREATE VIEW kernel_pair AS
+SELECT 'bench' AS experiment, a.run, a.round, a.name, b.name AS base, b.ns / a.ns AS times, a.bytes / a.ns / (b.bytes / b.ns) AS of_rate
+FROM bench_sample a JOIN bench_sample b ON b.run = a.run AND b.round = a.round
+WHERE a.run = (SELECT run FROM kernel_cell k WHERE k.name = a.name);
+
+-- two cells of one experiment, seed by seed: nats above the second, and how many times faster its steps are
+CREATE VIEW seed_pair AS
+SELECT h.experiment, h.seed, h.label, b.label AS base, h.nll, h.nll - b.nll AS nats, b.step_s / h.step_s AS faster, h.run, b.run AS run_base
+FROM result h JOIN result b ON b.experiment = h.experiment AND b.seed = h.seed AND b.position <> h.position
+WHERE h.status = 'ok' AND b.status = 'ok';

@@ -229,9 +229,7 @@ static const char *runs_of_figure(Why *w, const char *figure)
         return arena_text(w->a, "%s: the view '%s' has no rows of any experiment", db_path(w->db), figure);
     if (!db_has_experiment(w->db, e)) return arena_text(w->a, "%s: no experiment '%s'", db_path(w->db), e);
     printf("%s: a figure of experiment %s\n", figure, e);
-    return runs_where(w, arena_text(w->a,
-        "SELECT run FROM chosen WHERE experiment = '%s' AND run IS NOT NULL UNION "
-        "SELECT run FROM kernel_cell WHERE experiment = '%s'", e, e));
+    return runs_where(w, arena_text(w->a, "SELECT run FROM behind WHERE experiment = '%s'", e));
 }
 
 static const char *runs_of_claim(Why *w, const Claim *c)

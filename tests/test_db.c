@@ -145,7 +145,7 @@ static void test_round_trip(void **state)
     s = (Seen){ 0 };
     assert_null(db_view(db, "result", "other", see_last, &s, &p->a));
     assert_int_equal(s.rows, 0);
-    assert_non_null(strstr(db_view(db, "nothing", NULL, see_last, &s, &p->a), "expected one of act_bits, anatomy, bench_sample, "));
+    assert_non_null(strstr(db_view(db, "nothing", NULL, see_last, &s, &p->a), "expected one of act_bits, anatomy, behind, "));
     const char *view[64];
     const int n = db_views(db, view, 64, &p->a);
     assert_true(n >= 10);

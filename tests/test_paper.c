@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The paper: what may not be typed into it, what its parts may not say, that a changed record changes its number and
+ * makes stale what shows it and nothing else, and that TeX stops at a name that nothing defines. */
+#include "harness/paper.h"
+#include "tests/test.h"
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+typedef struct { Arena a; char dir[64]; } Place;
+
+static int set_up(void **state)
+{
+    Place *p = test_malloc(sizeof *p);
+    p->a = arena_new((size_t)1 << 30);
+    strcpy(p->dir, "/tmp/eightysix-paper-XXXXXX");
+    if (!mkdtemp(p->dir)) return -1;
+    *state = p;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    Place *p = *state;
+    const int bad = system(arena_text(&p->a, "rm -rf %s", p->dir));
+    arena_drop(&p->a);
+    test_free(p);
+    return bad;
+}
+
+static const char *write_file(Place *p, const char *name, const char *text)
+{
+    const char *path = arena_text(&p->a, "%s/%s", p->dir, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+    return path;
+}
+
+static const char *in_root(Place *p, const char *path)
+{
+    return arena_text(&p->a, "%s/%s", getenv("EIGHTYSIX_ROOT"), path);
+}
+
+/* stdout and stderr of a shell command in the root of the repository; its exit code */
+static int shell(Place *p, const char *words, const char **said)
+{
+    char *text = arena_raw(&p->a, 1 << 20);
+    FILE *f = popen(arena_text(&p->a, "cd '%s' && (%s) 2>&1", getenv("EIGHTYSIX_ROOT"), words), "r");
+    assert_non_null(f);
+    text[fread(text, 1, (1 << 20) - 1, f)] = 0;
+    *said = text;
+    return WEXITSTATUS(pclose(f));
+}
+
+static int command(Place *p, const char *words, const char **said)
+{
+    return shell(p, arena_text(&p->a, "'%s' %s", getenv("EIGHTYSIX_BINARY"), words), said);
+}
+
+static void assert_says(const char *said, const char *what)
+{
+    if (!strstr(said, what)) fail_msg("expected '%s' in: %s", what, said);
+}
+
+static void assert_silent(const char *said, const char *what)
+{
+    if (strstr(said, what)) fail_msg("expected no '%s' in: %s", what, said);
+}
+
+/* ---- nothing is typed ---- */
+static void test_lint(void **state)
+{
+    static const struct { const char *line, *typed; } lines[] = {
+        { "It is 84.0 of it.", "4.0" }, { "about 84\\,\\% of it", "4\\,\\%" }, { "12 times as fast", "2 times" },
+        { "at 1127~GOP/s", "7~GOP" }, { "of 7 percent", "7 percent" }, { "10 tokens", "0 tokens" },
+        { "\\val{a_84.0} and \\with[\\,\\%]{x} at $n=512$, $683\\times256$, \\ref{fig:a1.5}", NULL },
+        { "50,257 words, 2 threads % 84.0 of a comment", NULL }, { "100\\% typed", "0\\%" } };
+    Place *p = *state;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        const char *why = paper_lint(write_file(p, "t.tex", arena_text(&p->a,
+            "\\vspace{1.5cm}\n\\begin{document}\n%s\n\\begin{thebibliography}{9}\n2406.02528\n", lines[i].line)), &p->a);
+        if (!lines[i].typed) holds(why);
+        else assert_says(why ? why : "nothing", arena_text(&p->a, "t.tex:3: '%s' is typed", lines[i].typed));
+    }
+    holds(paper_lint(in_root(p, PAPER_TEXT), &p->a));
+}
+
+/* ---- its parts ---- */
+static void test_refused(void **state)
+{
+    static const struct { const char *text, *says; } bad[] = {
+        { "", "the file is empty" }, { "words: {}\n", "unknown key 'words'" },
+        { "numbers: {x: {experiment: e}}\n", "x: expected a key 'value'" },
+        { "numbers: {x: {value: SELECT 1}}\n", "x: expected a key 'experiment'" },
+        { "numbers: {x: {experiment: e, value: s, digits: 0}}\n", "digits: expected 1 to 9" },
+        { "numbers: {x: {experiment: e, value: s, view: v}}\n", "unknown key 'view' of numbers" },
+        { "tables: {x: {experiment: e, rows: s, of: o, interval: i}}\n", "x: expected a key 'columns'" },
+        { "figures: {x: {experiment: e, view: v}}\n", "x: expected keys 'of' and 'interval'" },
+        { "numbers: {x: {experiment: e, value: s}}\ntables: {x: {}}\n", "'x' is given twice" },
+        { "numbers: {a_claim: {experiment: e, value: s}}\n", "'a_claim' is given twice" } };
+    Place *p = *state;
+    Claim claim = { .name = "a_claim", .experiment = "e", .value = "s" };
+    const Claims claims = { &claim, 1 };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        Paper paper;
+        const char *why = paper_load(write_file(p, "p.yaml", bad[i].text), &claims, &paper, &p->a);
+        assert_says(why ? why : "nothing", bad[i].says);
+    }
+}
+
+static void test_amount(void **state)
+{
+    Place *p = *state;
+    assert_string_equal(paper_amount(84.0467, 3, &p->a), "84.0");
+    assert_string_equal(paper_amount(13555969, 3, &p->a), "13,555,969");
+    assert_string_equal(paper_amount(1127.03, 3, &p->a), "1,127");
+    assert_string_equal(paper_amount(0.44791, 3, &p->a), "0.448");
+    assert_string_equal(paper_amount(-0.002166, 2, &p->a), "\\ensuremath{-}0.0022");
+    assert_string_equal(paper_escape("a_b 5 %", &p->a), "a\\_b 5 \\%");
+}
+
+/* ---- from records ---- */
+static const char parts[] =
+    "numbers:\n"
+    "  share: {experiment: split, value: \"SELECT 100 * head_share AS value, run FROM result WHERE label = 'setting=all'\"}\n"
+    "  other: {experiment: quick, value: \"SELECT 100 * head_share AS value, run FROM result WHERE label LIKE 'head=tree arithmetic=dense'\"}\n"
+    "  none: {experiment: equal_time, value: \"SELECT nll AS value, run FROM result WHERE experiment = 'equal_time'\"}\n"
+    "tables:\n"
+    "  t: {experiment: split, rows: \"SELECT label, printf('%.2f', head_share) FROM summary WHERE experiment = 'split'\", "
+    "columns: [setting, share], of: runs, interval: none}\n"
+    "figures:\n"
+    "  f_split: {experiment: split, view: time_split, of: runs, interval: none}\n"
+    "  f_quick: {experiment: quick, view: time_split, of: runs, interval: none}\n";
+
+/* the reference records; edit: a sed script for their spans, which must change them */
+static const char *records(Place *p, const char *name, const char *edit)
+{
+    const char *said, *db = arena_text(&p->a, "%s/%s.db", p->dir, name);
+    const char *copy = arena_text(&p->a, "%s/%s", p->dir, name);
+    assert_int_equal(shell(p, arena_text(&p->a, "cp -r results/reference/records %s && sed -i '%s' %s/span.csv", copy, edit,
+                                          copy), &said), 0);
+    assert_int_equal(*edit != 0, shell(p, arena_text(&p->a, "cmp %s/span.csv results/reference/records/span.csv", copy), &said));
+    if (command(p, arena_text(&p->a, "merge %s --into %s", copy, db), &said)) fail_msg("%s", said);
+    return db;
+}
+
+/* a run of the full softmax at all positions */
+static const char *a_run(Place *p, const char *path)
+{
+    const char *why;
+    DbTable t;
+    Db *db = db_open_read(path, &p->a, &why);
+    if (!db) fail_msg("%s", why);
+    holds(db_table(db, "SELECT min(run) AS run FROM result WHERE experiment = 'split' AND label = 'setting=all'", &t, &p->a));
+    db_close(db);
+    return db_field(&t, 0, "run");
+}
+
+static int paper(Place *p, const char *db, const char *more, const char **said)
+{
+    return command(p, arena_text(&p->a, "paper --db %s --out %s/out --parts %s/parts.yaml %s", db, p->dir, p->dir, more), said);
+}
+
+static const char *line_of(Place *p, const char *name)
+{
+    const char *said;
+    shell(p, arena_text(&p->a, "grep -F 'number{%s}' %s/out/numbers.tex", name, p->dir), &said);
+    return said;
+}
+
+static void test_changed_record(void **state)
+{
+    Place *p = *state;
+    const char *said, *was, *same;
+    const char *db = records(p, "a", "");
+    write_file(p, "parts.yaml", parts);
+    assert_int_equal(paper(p, db, "--check", &said), 1);
+    assert_says(said, "stamps is not there");
+    if (paper(p, db, "", &said)) fail_msg("%s", said);
+    if (paper(p, db, "--check", &said)) fail_msg("%s", said);
+    was = line_of(p, "share");
+    same = line_of(p, "other");
+    shell(p, arena_text(&p->a, "cat %s/out/numbers.tex", p->dir), &said);
+    assert_says(said, "\\eightysixmissing{none}{eightysix sweep experiments/equal\\_time.yaml}");
+    assert_says(was, "{3}{least and most, covering 75 \\%}{Intel Xeon Processor, 2 cores}");
+
+    /* the head's forward pass of one run takes a second longer */
+    const char *slow = records(p, "b", arena_text(&p->a, "s/^\\(%s,head.forward,.*,\\)0\\./\\11./", a_run(p, db)));
+    assert_int_equal(paper(p, slow, "--check", &said), 1);
+    assert_says(said, "stale  number share: its records have changed");
+    assert_says(said, "stale  number head_share_all: its records have changed");
+    assert_says(said, "stale  figure f_split: its records have changed");
+    assert_says(said, "stale  table t: its records have changed");
+    assert_silent(said, "f_quick");
+    assert_silent(said, "number other");
+    if (paper(p, slow, "", &said)) fail_msg("%s", said);
+    assert_string_not_equal(line_of(p, "share"), was);
+    assert_string_equal(line_of(p, "other"), same);
+    assert_int_equal(paper(p, slow, "--check", &said), 0);
+
+    /* what was made, and what makes it */
+    shell(p, arena_text(&p->a, "echo x >> %s/out/figures/f_quick.pdf; sed -i 's/{3}/{4}/' %s/out/numbers.tex", p->dir, p->dir), &said);
+    assert_int_equal(paper(p, slow, "--check", &said), 1);
+    assert_says(said, "stale  figure f_quick: what was made is gone or was changed");
+    assert_says(said, "numbers.tex: it is gone or was changed");
+    write_file(p, "parts.yaml", arena_text(&p->a, "%s  # more\n  g: {experiment: quick, view: time_split, of: o, interval: i}\n", parts));
+    assert_int_equal(paper(p, slow, "--check", &said), 1);
+    assert_says(said, "stale  figure g: was never made");
+}
+
+/* ---- TeX ---- */
+static int tex(Place *p, const char *name, const char *body, const char **said)
+{
+    write_file(p, name, arena_text(&p->a, "\\documentclass{article}\n\\usepackage{eightysix}\n\\input{numbers}\n"
+                                          "\\begin{document}\n%s\n\\end{document}\n", body));
+    return shell(p, arena_text(&p->a, "max_print_line=1000 TEXINPUTS=%s/out:paper: pdflatex -halt-on-error -interaction=nonstopmode "
+                                      "-output-directory=%s %s/%s", p->dir, p->dir, p->dir, name), said);
+}
+
+static void test_tex(void **state)
+{
+    Place *p = *state;
+    const char *said;
+    if (shell(p, "command -v pdflatex && kpsewhich lmodern.sty booktabs.sty", &said)) {
+        printf("# skipped: pdflatex is not installed (make paper installs it)\n");
+        skip();
+    }
+    write_file(p, "parts.yaml", parts);
+    if (paper(p, records(p, "a", ""), "", &said)) fail_msg("%s", said);
+    const char *good = "\\val{share} \\with[\\%]{share} \\val{none} \\verdict{head_share_all} \\measured{none,share}{text} "
+                       "\\fig{f_split}{A.}\\fig{f_quick}{B.}\\tab{t}{C.}\\claimtable{D.}";
+    if (tex(p, "good.tex", good, &said)) fail_msg("%s", said);
+    static const char *const bad[] = { "\\val{nosuch}", "\\with{nosuch}", "\\fig{nosuch}{A.}", "\\tab{nosuch}{A.}",
+                                       "\\measured{share,nosuch}{text}", "\\verdict{share}" };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(tex(p, "bad.tex", bad[i], &said), 1);
+        assert_says(said, "paper.yaml has none");
+    }
+}
+
+int main(void)
+{
+    test_seed();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_lint, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_amount, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_changed_record, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_tex, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
