@@ -61,7 +61,7 @@ int room_least(const Room *r, double share)
 static double mass_of(const Lexicon *l, const Spec *s, int v)
 {
     const double n = (double)l->data->freq[v] + 1;
-    if (!l->share[v]) return 0;
+    if (l->share[v] == 0) return 0;
     return spec_is(s, "assign", "freq") ? n : spec_is(s, "assign", "sqrt") ? sqrt(n) : 1;
 }
 
