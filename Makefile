@@ -88,7 +88,7 @@ run-tests: $(OUT)/eightysix $(TESTS:%.c=$(OUT)/%)
 
 ARM_CC  = aarch64-linux-gnu-gcc
 ARM     = $(patsubst %.c,build/arm64/%.o,$(filter-out $(OTHER_ARM64) models/tensors.c models/model%.c models/head%.c \
-          models/cutoffs.c models/cooc.c models/embed_init.c models/classes%.c,$(wildcard kernels/*.c models/*.c)) harness/law_kernel.c harness/law_ops.c tests/arm_laws.c)
+          models/cutoffs.c models/cooc.c models/embed_init.c models/classes%.c models/level.c,$(wildcard kernels/*.c models/*.c)) harness/law_kernel.c harness/law_ops.c harness/law_rows.c tests/arm_laws.c)
 run-arm:
 	+@$(MAKE) CC=$(ARM_CC) OUT=build/arm64 SAN=-Werror build/arm64/arm_laws
 	@for cpu in max cortex-a53; do echo "== arm_laws on qemu -cpu $$cpu"; \

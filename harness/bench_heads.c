@@ -20,12 +20,14 @@ static void run_head(void *ctx, long iters)
 {
     const Job *j = ctx;
     const int chunk = j->def->chunk(j->head);
-    for (; iters > 0; iters--)
+    for (; iters > 0; iters--) {
         for (int at = 0; at < j->n; at += chunk) {
             const int n = j->n - at < chunk ? j->n - at : chunk;
             j->def->forward(j->head, j->x + (size_t)at * D, j->y + at, n);
             j->def->backward(j->head, j->dx + (size_t)at * D, 1 / (float)j->n);
         }
+        head_settle(j->def, j->head);
+    }
 }
 
 static void run_sgemm3(void *ctx, long iters)

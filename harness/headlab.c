@@ -143,6 +143,7 @@ static void fit_step(Fit *f, const float *x, const int *y, float *dx, int m, int
         loss += f->def->forward(f->h, x + (size_t)i * d, y + i, n);
         f->def->backward(f->h, dx + (size_t)i * d, 1.0f / (float)m);
     }
+    head_settle(f->def, f->h);
     const double norm = sqrt(optim_norm(f->optim, OWNER_HEAD));
     optim_begin(f->optim, optim_schedule(f->spec, f->steps, progress), norm);
     if (f->def->update) f->def->update(f->h, f->optim);

@@ -5,9 +5,9 @@
  *   backward = slope of forward, for x and every parameter: along the gradient, along a random direction, and at single
  *     entries, by central differences with one Richardson step, [8 (f(h) - f(-h)) - (f(2h) - f(-2h))] / 12 h;
  *   the same inputs give the same bits;
- *   backward adds scale times the gradient to what is there, and marks its rows; frozen parameters get none; nll in
- *     between changes nothing;
- *   two chunks make the same as one, unless the head draws what a chunk is trained against (normalised = 0);
+ *   backward, with settle, adds scale times the gradient to what is there, and marks its rows; frozen parameters get none;
+ *     nll in between changes nothing;
+ *   two chunks, settled together, make the same as one, unless the head draws what a chunk is trained against (normalised = 0);
  *   samples follow p^(1/temperature) (chi square, at 1 and 0.7), and at 0 are the most probable word. */
 #include "harness/laws.h"
 #include <math.h>
@@ -19,11 +19,13 @@ typedef struct { int V, d, n, threads; const char *words[MOST_WORDS]; } Case;
 
 static const Case cases[] = {
     { 97, 32, 300, 1, { "tied=1" } },
-    { 97, 33, 13, 2, { "tied=0", "assign=random", "classes=5", "cutoffs=1,30", "rows=freq" } },
-    { 1000, 33, 13, 2, { "tied=1", "smoothing=0", "assign=sqrt", "rows=freq" } },
-    { 1000, 32, 40, 1, { "tied=0", "zloss=0", "cutoffs=20,400,401", "assign=brown" } },
+    { 97, 33, 13, 2, { "tied=0", "assign=random", "classes=5", "cutoffs=1,30", "rows=freq", "shortlist=7" } },
+    { 1000, 33, 13, 2, { "tied=1", "smoothing=0", "assign=sqrt", "rows=freq", "depth=3", "shortlist=20" } },
+    { 1000, 32, 40, 1, { "tied=0", "zloss=0", "cutoffs=20,400,401", "assign=brown", "depth=4" } },
     { 4500, 8, 17, 2, { "tied=1", "classes=100", "assign=kmeans" } },      /* several tiles of softmax rows per thread */
-    { 2, 16, 1, 2, { "tied=1", "assign=svd" } },
+    { 90, 24, 50, 3, { "tied=1", "depth=3", "classes=60" } },              /* classes of one word */
+    { 2, 16, 1, 2, { "tied=1", "assign=svd", "depth=4" } },
+    { 2, 5, 3, 1, { "tied=1", "shortlist=1" } },
 };
 
 /* a tensor that forward depends on: v (n), its gradient by backward, a copy of v */
@@ -244,6 +246,7 @@ static const char *gradients(Lab *lab)
 {
     fill_gradients(lab, 0);
     const double loss = pass(lab, 0, lab->n, 1);
+    head_settle(lab->def, lab->h);
     for (int i = 0; i < lab->inputs; i++) {
         const size_t mark = lab->a->used;
         const char *wrong = slopes_of(lab, &lab->in[i], loss);
@@ -279,6 +282,7 @@ static const char *two_chunks(const Lab *lab, float **one, double loss)
     const int n = lab->n, half = n / 3;
     fill_gradients(lab, 0);
     const double parts = half ? pass(lab, 0, half, 1) + pass(lab, half, n, 1) : pass(lab, 0, n, 1);
+    head_settle(lab->def, lab->h);
     if (!(fabs(parts - loss) <= 1e-5 * (1 + fabs(loss))))
         return broken(lab, arena_text(lab->a, "loss %.9g in one chunk, %.9g in two", loss, parts));
     return agree(lab, one, 0, 1, 0, "in two chunks");
@@ -290,6 +294,7 @@ static const char *touches(const Lab *lab)
     for (int i = 0; i < lab->ps->n; i++) lab->ps->p[i]->touched = arena_get(lab->a, (size_t)lab->ps->p[i]->rows);
     fill_gradients(lab, 0);
     pass(lab, 0, lab->n, 1);
+    head_settle(lab->def, lab->h);
     for (int i = 0; i < lab->ps->n; i++) {
         Param *p = lab->ps->p[i];
         for (long k = 0; k < p->n; k++)
@@ -307,12 +312,14 @@ static const char *manners(const Lab *lab)
     const int n = lab->n;
     fill_gradients(lab, 0);
     const double loss = pass(lab, 0, n, 1);
+    head_settle(lab->def, lab->h);
     for (int i = 0; i < lab->inputs; i++) {
         one[i] = arena_raw(lab->a, sizeof(float) * (size_t)lab->in[i].n);
         memcpy(one[i], lab->in[i].g, sizeof(float) * (size_t)lab->in[i].n);
     }
     fill_gradients(lab, 0);
     if (pass(lab, 0, n, 1) != loss) return broken(lab, "the loss differs when it is computed again");
+    head_settle(lab->def, lab->h);
     for (int i = 0; i < lab->inputs; i++)
         if (memcmp(one[i], lab->in[i].g, sizeof(float) * (size_t)lab->in[i].n))
             return broken(lab, arena_text(lab->a, "the gradient of %s differs when it is computed again", lab->in[i].name));
@@ -320,12 +327,14 @@ static const char *manners(const Lab *lab)
     lab->def->forward(lab->h, lab->x, lab->y, n);
     lab->def->nll(lab->h, lab->x + (size_t)(n - 1) * lab->c->d, lab->y + n - 1, 1, NULL);
     lab->def->backward(lab->h, lab->in[0].g, -2);
+    head_settle(lab->def, lab->h);
     if ((wrong = agree(lab, one, 0.5, -2, 0, "added to 0.5 with scale -2"))) return wrong;
     if (lab->def->normalised && (wrong = two_chunks(lab, one, loss))) return wrong;
     if ((wrong = touches(lab))) return wrong;
     for (int i = 0; i < lab->ps->n; i++) lab->ps->p[i]->frozen = 1;
     fill_gradients(lab, 0);
     pass(lab, 0, n, 1);
+    head_settle(lab->def, lab->h);
     for (int i = 0; i < lab->ps->n; i++) lab->ps->p[i]->frozen = 0;
     return agree(lab, one, 0, 1, 1, "frozen");
 }

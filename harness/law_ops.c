@@ -416,6 +416,7 @@ const char *law_ops(uint64_t seed, Arena *a)
     const char *why = NULL;
     for (int i = 0; f32_tables[i] && !why; i++) {
         if (f32_tables[i]->cpu & ~f32_best()->cpu) continue;
+        why = law_rows(f32_tables[i], seed, a);
         for (int threads = 1; threads <= 2 && !why; threads++) why = with_table(f32_tables[i], threads, seed, a);
     }
     return why;

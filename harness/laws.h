@@ -12,8 +12,9 @@
 const char *law_kernel(const TernaryKernel *, uint64_t seed, int shapes, Arena *);
 /* Sums to one, nll = -logprob, backward = finite differences (inputs and every parameter), samples follow logprob. */
 const char *law_head(const HeadDef *, uint64_t seed, Arena *);
-/* Every operation of the tape against finite differences. */
+/* Every operation of the tape against finite differences; and of each float table what no operation of the tape uses. */
 const char *law_ops(uint64_t seed, Arena *);
+const char *law_rows(const F32 *, uint64_t seed, Arena *);
 /* Decoding equals forward, no look-ahead, save and load is the identity. */
 const char *law_model(const ModelDef *, uint64_t seed, Arena *);
 /* A directory of reference tensors (manifest.json and raw files) against this program: prints the worst relative

@@ -149,6 +149,7 @@ static void train_step(Parity *p, Parts *a, int step, const int *ids, const int 
         loss += a->def->forward(a->head, x + i * d, y + i, n);
         a->def->backward(a->head, dx + i * d, 1 / (float)n_pos);
     }
+    head_settle(a->def, a->head);
     float *dh = tape_grad(a->tape, h);
     for (long i = 0; i < n_pos; i++) memcpy(dh + (pos ? pos[i] : i) * d, dx + i * d, sizeof(float) * (size_t)d);
     tape_backward(a->tape);

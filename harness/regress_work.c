@@ -114,12 +114,14 @@ static void run_head(void *ctx, long iters)
 {
     const Head *h = ctx;
     const int chunk = h->def->chunk(h->head);
-    for (; iters > 0; iters--)
+    for (; iters > 0; iters--) {
         for (int at = 0; at < h->n; at += chunk) {
             const int n = h->n - at < chunk ? h->n - at : chunk;
             h->def->forward(h->head, h->x + (size_t)at * HEAD_D, h->y + at, n);
             h->def->backward(h->head, h->dx + (size_t)at * HEAD_D, 1.0f / N);
         }
+        head_settle(h->def, h->head);
+    }
 }
 
 static Work make_head(const Bench1 *b, int counted, Arena *a)
@@ -157,6 +159,7 @@ static void train_step(const Step *t)
         s->head->forward(s->h, h.v + (size_t)i * s->d, t->y + i, n - i < chunk ? n - i : chunk);
         s->head->backward(s->h, dh + (size_t)i * s->d, 1.0f / (float)n);
     }
+    head_settle(s->head, s->h);
     tape_backward(s->tape);
     optim_begin(s->optim, 1e-6, sqrt(optim_norm(s->optim, OWNER_CORE) + optim_norm(s->optim, OWNER_HEAD)));
     if (s->head->update) s->head->update(s->h, s->optim);

@@ -126,6 +126,8 @@ static double micro_batch(Trainer *t, const Plan *p, int micro, int supervised)
 static void update(Trainer *t, double lr_scale)
 {
     Session *s = t->s;
+    head_settle(s->head, s->h);
+    laps_mark(&t->laps, PHASE_HEAD_BACKWARD);
     const double core = optim_norm(s->optim, OWNER_CORE);
     laps_mark(&t->laps, PHASE_CORE_UPDATE);
     const double head = optim_norm(s->optim, OWNER_HEAD);

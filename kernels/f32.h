@@ -10,6 +10,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Chosen rows of a matrix (.., d): row k is w + list[k] d, or w + k d where list is NULL; and one vector that meets them */
+typedef struct RowSet {
+    float     *w;
+    const int *list;
+    int        rows, d;
+} RowSet;
+typedef struct RowJob {
+    const float *x;                        /* (d) */
+    float       *z, *y;                    /* (rows), (d) */
+} RowJob;
+
 typedef struct F32 {
     const char *isa;                       /* "sse2" "avx2" "avx512" "neon" */
     unsigned    cpu;                       /* CPU_* bits */
@@ -73,6 +84,13 @@ typedef struct F32 {
      * c1 = 1 - b1^t, c2 = 1 - b2^t */
     void   (*adamw)(float *v, float *g, float *m, float *s, float *ema, long n, float clip, float lr,
                     float b1, float b2, float eps, float decay, float c1, float c2, float ema_keep);
+
+    /* few vectors against many rows, which are neither copied nor packed: each is read once (rows_mix: for a few vectors)
+     *   rows_dot:  z_i[k] = w_k x_i      rows_mix:  y_i += sum_k z_i[k] w_k      rows_add:  w_k += sum_i z_i[k] x_i
+     * The rows of a rows_add all differ. */
+    void   (*rows_dot)(const RowJob *, int n, RowSet);
+    void   (*rows_mix)(const RowJob *, int n, RowSet);
+    void   (*rows_add)(const RowJob *, int n, RowSet);
 } F32;
 
 

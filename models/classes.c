@@ -58,9 +58,10 @@ int room_least(const Room *r, double share)
 
 /* ---- by count ---- */
 
-static double mass_of(const Spec *s, long count)
+static double mass_of(const Lexicon *l, const Spec *s, int v)
 {
-    const double n = (double)count + 1;
+    const double n = (double)l->data->freq[v] + 1;
+    if (l->share[v] == 0) return 0;
     return spec_is(s, "assign", "freq") ? n : spec_is(s, "assign", "sqrt") ? sqrt(n) : 1;
 }
 
@@ -70,9 +71,8 @@ static double mass_of(const Spec *s, long count)
 static void cut(const Lexicon *l, const Spec *s, const int *word, int *class_of)
 {
     const int V = l->V, C = l->C, cap = classes_cap(V, C);
-    const long *freq = l->data->freq;
     double left = 0;
-    for (int i = 0; i < V; i++) left += mass_of(s, freq[word[i]]);
+    for (int i = 0; i < V; i++) left += mass_of(l, s, word[i]);
     for (int c = 0, i = 0; c < C; c++) {
         const int after = C - c - 1, words = V - i;
         const long need = words - (long)after * cap;
@@ -81,7 +81,7 @@ static void cut(const Lexicon *l, const Spec *s, const int *word, int *class_of)
         double mass = 0;
         int size = 0;
         while (size < words - after) {
-            const double m = mass_of(s, freq[word[i]]);
+            const double m = mass_of(l, s, word[i]);
             if (size >= least && mass + m / 2 > share) break;
             mass += m;
             class_of[word[i]] = c;
@@ -110,6 +110,7 @@ static void by_key(const Lexicon *l, const Spec *s, int *word, int *class_of, Ar
 
 static Lexicon lexicon(const Spec *s, const HeadData *d, int C, Arena *a)
 {
+    const long shortlist = spec_int(s, "shortlist");
     const size_t words = (size_t)d->V;
     int *by_count = arena_raw(a, sizeof *by_count * words);
     double *share = arena_raw(a, sizeof *share * words), total = 0;
@@ -118,16 +119,31 @@ static Lexicon lexicon(const Spec *s, const HeadData *d, int C, Arena *a)
     head_rank(rank, d->freq, d->V);
     for (int v = 0; v < d->V; v++) by_count[v] = rank[v].word, total += (double)d->freq[v] + 1;
     for (int v = 0; v < d->V; v++) share[v] = ((double)d->freq[v] + 1) / total;
+    for (long i = 0; i < shortlist; i++) share[by_count[i]] = 0;
     arena_reset(a, mark);
     return (Lexicon){ d, d->V, C, (uint64_t)spec_int(s, "seed"), by_count, share };
+}
+
+/* Closes the classes that have lost all their words to the short list, which is counted as one more, the last */
+static void close_empty(Classes *k, const Lexicon *l, Arena *a)
+{
+    const size_t mark = a->used;
+    int *number = arena_get(a, sizeof *number * (size_t)k->C), C = 0;
+    for (int v = 0; v < k->V; v++)
+        if (l->share[v] > 0) number[k->class_of[v]] = 1;
+    for (int c = 0; c < k->C; c++)
+        if (number[c]) number[c] = C++;
+    for (int v = 0; v < k->V; v++) k->class_of[v] = l->share[v] > 0 ? number[k->class_of[v]] : C;
+    k->C = C;
+    arena_reset(a, mark);
 }
 
 /* A class lists its words as they come in order (V) */
 static void list(Classes *k, const Lexicon *l, const int *order)
 {
-    memset(k->start, 0, sizeof *k->start * (size_t)(k->C + 1));
+    memset(k->start, 0, sizeof *k->start * (size_t)(k->C + 2));
     for (int v = 0; v < k->V; v++) k->start[k->class_of[v] + 1]++;
-    for (int c = 0; c < k->C; c++) k->start[c + 1] += k->start[c];
+    for (int c = 0; c <= k->C; c++) k->start[c + 1] += k->start[c];
     for (int i = 0; i < k->V; i++) {
         const int v = order[i], c = k->class_of[v];
         k->place[v] = k->start[c]++;
@@ -136,12 +152,7 @@ static void list(Classes *k, const Lexicon *l, const int *order)
     }
     for (int c = k->C; c > 0; c--) k->start[c] = k->start[c - 1];
     k->start[0] = 0;
-    for (int c = 0; c < k->C; c++) {
-        const int size = k->start[c + 1] - k->start[c];
-        CHECK(size >= 1);
-        if (size > k->most) k->most = size;
-        k->rows += k->mass[c] * size;
-    }
+    for (int c = 0; c < k->C; c++) CHECK(k->start[c + 1] > k->start[c]);
 }
 
 const Classes *classes_make(const Spec *s, const Exec *e, const HeadData *d, int C, Arena *a)
@@ -151,11 +162,11 @@ const Classes *classes_make(const Spec *s, const Exec *e, const HeadData *d, int
         void      (*assign)(const Lexicon *, const Exec *, int *, Arena *);
     } ways[] = { { "brown", classes_brown }, { "kmeans", classes_kmeans }, { "svd", classes_svd } };
     const size_t ints = sizeof(int) * (size_t)d->V;
-    CHECK(C >= 1 && C <= d->V);
+    CHECK(C >= 1 && C <= d->V - spec_int(s, "shortlist"));
     Classes *k = arena_get(a, sizeof *k);
     *k = (Classes){ .V = d->V, .C = C, .word = arena_raw(a, ints), .class_of = arena_raw(a, ints),
-                    .place = arena_raw(a, ints), .start = arena_raw(a, sizeof(int) * (size_t)(C + 1)),
-                    .mass = arena_get(a, sizeof(double) * (size_t)C) };
+                    .place = arena_raw(a, ints), .start = arena_raw(a, sizeof(int) * (size_t)(C + 2)),
+                    .mass = arena_get(a, sizeof(double) * (size_t)(C + 1)) };
     const size_t mark = a->used;
     const Lexicon l = lexicon(s, d, C, a);
     int contexts = 0, *order = arena_raw(a, ints);
@@ -168,6 +179,7 @@ const Classes *classes_make(const Spec *s, const Exec *e, const HeadData *d, int
         contexts = 1;
     }
     if (!contexts) by_key(&l, s, order, k->class_of, a);
+    close_empty(k, &l, a);
     list(k, &l, order);
     arena_reset(a, mark);
     return k;

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* classes.h -- which words share a class of a two-level softmax, p(v) = p(c(v) | x) p(v | c(v), x).
+/* classes.h -- which words share a class of a tree of softmaxes, p(v) = p(c(v) | x) p(v | c(v), x).
  *
  * By the setting assign:
  *   freq sqrt random   words by count, cut into classes of equal mass (classes.c)
  *   brown              the classes that a predecessor foretells best: exchange of words (classes_brown.c)
  *   kmeans svd         words with like predecessors: vectors, clustered or bisected (classes_vectors.c)
  * A position costs C + |c| rows. Every class has a word, and at most ceil(4 V / C) of them (4: a rare class
- * costs no more than a few common ones). */
+ * costs no more than a few common ones). The `shortlist` most frequent words are in no class: for the others'
+ * sake they are assigned as words without mass, and then taken out. */
 #ifndef CLASSES_H
 #define CLASSES_H
 #include "models/head.h"
 
 typedef struct Classes {
-    int     V, C, most;          /* most: words of the largest class */
-    int    *word, *start;        /* (V) words class after class; (C+1) where a class begins in it */
-    int    *class_of, *place;    /* (V) of a word: its class, its place in word[] */
+    int     V, C;
+    int    *word, *start;        /* (V) words class after class, then the short list; (C+1) where a class begins in it */
+    int    *class_of, *place;    /* (V) of a word: its class (C: short-listed), its place in word[] */
     double *mass;                /* (C) share of the training tokens, one added to every count */
-    double  rows;                /* expected |c| of a position */
 } Classes;
 
-/* 1 <= C <= V. Follows from the settings and the text alone, whatever the number of threads. Dies with a
+/* 1 <= C <= V - shortlist; fewer are made where all words of one are short-listed. Follows from the settings and the text alone, whatever the number of threads. Dies with a
  * sentence when assign looks at contexts and there is no text. */
 const Classes *classes_make(const Spec *, const Exec *, const HeadData *, int C, Arena *);
 #endif

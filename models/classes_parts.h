@@ -4,7 +4,8 @@
 #define CLASSES_PARTS_H
 #include "models/classes.h"
 
-/* What is to be divided; by_count (V): words by falling count; share (V): of the training tokens */
+/* What is to be divided; by_count (V): words by falling count; share (V): of the training tokens,
+ * 0 for a short-listed word */
 typedef struct Lexicon {
     const HeadData *data;
     int             V, C;

@@ -32,8 +32,10 @@ typedef struct HeadDef {
     int    (*chunk)   (const void *h);                  /* most positions of one forward/backward pair */
     /* x (n,d), y (n): sum over n of the training loss in nats. May keep what backward needs: x and y must stay */
     double (*forward) (void *h, const float *x, const int *y, int n);
-    /* after forward: dx (n,d) += scale dLoss/dx; parameter gradients += scale dLoss/dp, unless frozen */
+    /* after forward: dx (n,d) += scale dLoss/dx; parameter gradients += scale dLoss/dp, unless frozen, at once or by settle */
     void   (*backward)(void *h, float *dx, float scale);
+    /* adds to the parameter gradients what backward has put off; before they are read; NULL: backward puts nothing off */
+    void   (*settle)  (void *h);
     void   (*update)  (void *h, Optim *);               /* NULL: a dense update of every OWNER_HEAD parameter */
     /* exact, whatever the training loss: writes nll[i] (n) when not NULL, returns the sum, nats; any n */
     double (*nll)     (const void *h, const float *x, const int *y, int n, float *nll);
@@ -47,6 +49,7 @@ typedef struct HeadDef {
 
 extern const HeadDef *const heads[];                    /* NULL-ended */
 const HeadDef *head_find(const char *name);             /* NULL when there is none */
+static inline void head_settle(const HeadDef *def, void *h) { if (def->settle) def->settle(h); }
 
 /* ---- what heads share ---- */
 enum { HEAD_DRAW = 1 << 20 };     /* heads draw their i-th parameter with param_normal's index HEAD_DRAW + i */

@@ -1,162 +1,230 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A tree of two levels: C classes of words (Goodman 2001; Morin, Bengio 2005).
+/* A tree of softmaxes over classes of words (Goodman 2001; Morin, Bengio 2005), `depth` of them from the root to a word:
  *
- *   log p(v) = log softmax(A x)[c(v)] + log softmax(W_c x)[v in c]      A (C, d), W_c: the rows of the words of class c
+ *                        root                        one softmax over its K children, and over the short list:
+ *          /      /        |       \       \         the N most frequent words, each a leaf of its own
+ *      node     node      ...     "the"    "of"
+ *      / | \                                         depth - 3 more levels of nodes: runs of classes, of about equal mass
+ *   class class ...                                  C classes: classes.h
+ *   / | \
+ *  words                                             the rows of a leaf are the embedding's (tied), or free
  *
- * A position costs C + |c| rows instead of V. Which words share a class: classes.h.
+ *   log p(v) = sum over the levels of log softmax(W_node x)[way to v]
  *
- * Label smoothing applies at each level's own softmax with the same eps; a z-loss has no meaning here and is not added.
+ * At depth 2 the root's children are the classes, and a position costs C + |c| rows instead of V. Label smoothing applies
+ * at each softmax with the same eps; a z-loss has no meaning here and is not added.
  *
- * Positions are grouped by class, so that leaf work is one product per used class. Each thread owns whole classes and so
- * its own embedding rows, positions and gradients: no locks, no order of arrival. The rows of a class are gathered once
- * per pair of passes: forward already turns its logits into dLoss/dz and, with the rows at hand, into dLoss/dx. */
+ * The root meets every position and is a dense product; the levels below are of level.h, which puts the gradients of their
+ * rows off. A position that ends at the root takes no part in them. */
 #include "models/classes.h"
+#include "models/level.h"
 #include <math.h>
 #include <string.h>
 
+enum { MOST_DEPTH = 8 };
+
 typedef struct {                 /* what one block of positions needs */
     const float *x;
-    const int   *y;
-    int          n;
-    float  *zc;                  /* (n, C) class logits, then gradients */
-    int    *class_y, *leaf_y;    /* (n) class of y, place of y in it */
-    int    *at, *pos;            /* positions grouped by class, see head_group */
-    size_t *zat;                 /* (C+1) where the leaf logits (n_c, |c|) of a class begin */
-    float  *z;                   /* the leaf logits, then gradients */
-    float  *xs, *dxs;            /* (n, d) positions in grouped order: x, and dLoss/dx through the leaves */
-    int    *part;                /* (threads+1) first class of a thread */
-    double *loss;                /* (n) */
+    int        n;
+    int       *row;              /* (n) where a position is in the level at hand, -1: not in it */
+    float     *z;                /* (n, K + N) logits of the root, then gradients */
+    float     *dx;               /* (n, d) dLoss/dx by way of the levels below the root */
+    double    *loss;             /* (n) */
+    LevelPass *pass[MOST_DEPTH];
 } Block;
 
 typedef struct {
-    const Exec *exec;
-    Param  *cls, *leaf;          /* (C, d); (V, d): the embedding, or free rows in class order */
-    int     V, d, C, chunk, most;/* most: words of the largest class */
-    int     tied;
-    double  eps, rows;           /* label smoothing; expected |c| of a position */
-    int    *word, *start;        /* (V) words class after class; (C+1) where a class begins in it */
-    int    *class_of, *place;    /* (V) of a word: its class, its place in word[] */
-    double *mass;                /* (C) share of the training tokens */
+    const Exec    *exec;
+    const Classes *words;
+    Param  *root, *leaf;         /* (K, d); (V, d): the embedding, or free rows in the order of the classes */
+    Level   below[MOST_DEPTH];   /* (levels) from the root's children to the words */
+    int     levels, V, d, K, N, chunk, tied;
+    double  eps;                 /* label smoothing */
     Block  *train, *eval;        /* nll has its own, so that it may come between forward and backward */
-    float  *rows_of;             /* (threads, most, d): the rows of a class, then their gradients */
-    float  *z1, *lp;             /* (threads, max(C, most)); (V) */
+    float  *kept;                /* (2 chunk, d) x of the positions whose gradients are put off */
+    float  *listed;              /* (N, d) tied rows of the short list, or their gradients */
+    float  *lp[MOST_DEPTH + 1];  /* of the root's rows, then of each level's: log probabilities of one position */
+    float  *words_lp;            /* (V) */
 } Tree;
 
 /* ---- making ---- */
 
-static Block *block_new(const Tree *h, Arena *a)
+/* Cuts `rows` rows into l->groups runs: each takes rows while that brings it nearer to an equal share of the mass left */
+static void cut(Level *l, const double *mass, int rows, Arena *a)
 {
-    Block *b = arena_raw(a, sizeof *b);
-    const size_t n = (size_t)h->chunk, C = (size_t)h->C, d = (size_t)h->d;
-    *b = (Block){
-        .zc = arena_raw(a, sizeof(float) * n * C), .z = arena_raw(a, sizeof(float) * n * (size_t)h->most),
-        .xs = arena_raw(a, sizeof(float) * n * d), .dxs = arena_raw(a, sizeof(float) * n * d),
-        .class_y = arena_raw(a, sizeof(int) * n), .leaf_y = arena_raw(a, sizeof(int) * n),
-        .pos = arena_raw(a, sizeof(int) * n), .at = arena_raw(a, sizeof(int) * (C + 1)),
-        .zat = arena_raw(a, sizeof(size_t) * (C + 1)), .loss = arena_raw(a, sizeof(double) * n),
-        .part = arena_raw(a, sizeof(int) * (size_t)(h->exec->threads + 1)),
-    };
+    int *start = arena_raw(a, sizeof *start * (size_t)(l->groups + 1)), *owner = arena_raw(a, sizeof *owner * (size_t)rows);
+    double *sum = arena_get(a, sizeof *sum * (size_t)l->groups), left = 0;
+    for (int r = 0; r < rows; r++) left += mass[r];
+    for (int g = 0, r = 0; g < l->groups; g++) {
+        const int after = l->groups - g - 1;
+        const double share = left / (after + 1);
+        start[g] = r;
+        do {
+            sum[g] += mass[r];
+            owner[r++] = g;
+        } while (r < rows - after && (!after || sum[g] + mass[r] / 2 <= share));
+        left -= sum[g];
+    }
+    start[l->groups] = rows;
+    l->start = start, l->owner = owner, l->mass = sum;
+}
+
+/* Level `at` of h->below: nodes over the rows of the groups of the level after it */
+static void make_nodes(Tree *h, int at, const Spec *s, Params *ps, Param *classes, Arena *a)
+{
+    const Level *under = &h->below[at + 1];
+    const double C = h->words->C, share = (double)(at + 1) / h->levels;
+    Level *l = &h->below[at];
+    *l = (Level){ .exec = h->exec, .d = h->d, .groups = (int)lround(pow(C, share)) };
+    l->w = at == h->levels - 2 ? classes
+         : head_matrix(s, ps, arena_text(a, "head.level%d.weight", at + 2), under->groups, h->d, at + 3);
+    cut(l, under->mass, under->groups, a);
+}
+
+static void make_levels(Tree *h, const Spec *s, Params *ps, Arena *a)
+{
+    const Classes *k = h->words;
+    int *owner = arena_raw(a, sizeof *owner * (size_t)h->V);
+    Param *classes = head_matrix(s, ps, "head.class.weight", k->C, h->d, 0);
+    h->leaf = head_rows(s, ps, "head.leaf.weight", h->V, h->d, 1);
+    for (int r = 0; r < h->V; r++) owner[r] = k->class_of[k->word[r]];
+    h->below[h->levels - 1] = (Level){ h->exec, h->leaf, h->tied ? k->word : NULL, k->start, owner, k->mass, k->C, h->d };
+    for (int at = h->levels - 2; at >= 0; at--) make_nodes(h, at, s, ps, classes, a);
+    h->K = h->below[0].groups;
+    h->root = h->levels == 1 ? classes : head_matrix(s, ps, "head.level1.weight", h->K, h->d, 2);
+}
+
+static Block *block_new(const Tree *h, int room, Arena *a)
+{
+    Block *b = arena_get(a, sizeof *b);
+    const size_t n = (size_t)h->chunk;
+    b->row = arena_raw(a, sizeof(int) * n);
+    b->z = arena_raw(a, sizeof(float) * n * (size_t)(h->K + h->N));
+    b->loss = arena_raw(a, sizeof(double) * n);
+    for (int l = 0; l < h->levels; l++) b->pass[l] = level_pass(&h->below[l], h->chunk, room, a);
     return b;
+}
+
+/* Everything kept of a position counts towards its width: two chunks of logits put off, one of evaluation. */
+static void make_room(Tree *h, Arena *a)
+{
+    const size_t d = (size_t)h->d, floats = sizeof(float);
+    int width = 2 * (h->K + h->N) + 3 * h->d;
+    for (int l = 0; l < h->levels; l++) width += 3 * level_most(&h->below[l]);
+    h->chunk = head_chunk(width);
+    h->train = block_new(h, h->chunk, a);
+    h->eval = block_new(h, 0, a);
+    h->train->dx = arena_raw(a, floats * (size_t)h->chunk * d);
+    h->kept = arena_raw(a, floats * 2 * (size_t)h->chunk * d);
+    h->listed = arena_raw(a, floats * (size_t)h->N * d);
+    h->lp[0] = arena_raw(a, floats * (size_t)(h->K + h->N));
+    for (int l = 0; l < h->levels; l++) {
+        const Level *level = &h->below[l];
+        h->lp[l + 1] = arena_raw(a, floats * (size_t)level->start[level->groups]);
+    }
+    h->words_lp = arena_raw(a, floats * (size_t)h->V);
 }
 
 static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d, Arena *a)
 {
     const int V = data->V;
+    const long C = spec_int(s, "classes"), depth = spec_int(s, "depth"), N = spec_int(s, "shortlist");
+    if (depth < 2 || depth > MOST_DEPTH) die("depth=%ld: expected 2 to %d", depth, MOST_DEPTH);
+    if (N < 0 || N >= V) die("shortlist=%ld: expected 0 to %d, so that one of the %d words is left", N, V - 1, V);
+    if (C < 0 || C > V - N)
+        die("classes=%ld: expected 1 to the %ld words that are not short-listed, or 0 for a root of their number", C, V - N);
     Tree *h = arena_get(a, sizeof *h);
-    const long C = spec_int(s, "classes");
-    if (C < 0 || C > V) die("classes=%ld: expected 1 to the %d words of the vocabulary, or 0 for their square root", C, V);
-    const size_t words = (size_t)V, threads = (size_t)e->threads;
-    *h = (Tree){ .exec = e, .V = V, .d = d, .C = C ? (int)C : (int)lround(sqrt(V)),
-                 .tied = (int)spec_int(s, "tied"), .eps = spec_num(s, "smoothing") };
-    const Classes *k = classes_make(s, e, data, h->C, a);
-    h->word = k->word, h->start = k->start, h->class_of = k->class_of, h->place = k->place;
-    h->mass = k->mass, h->most = k->most, h->rows = k->rows;
-    h->cls = head_matrix(s, ps, "head.class.weight", h->C, d, 0);
-    h->leaf = head_rows(s, ps, "head.leaf.weight", V, d, 1);
-    h->chunk = head_chunk(h->C + h->most);
-    h->train = block_new(h, a);
-    h->eval = block_new(h, a);
-    h->rows_of = arena_raw(a, sizeof(float) * threads * (size_t)h->most * (size_t)d);
-    h->z1 = arena_raw(a, sizeof(float) * threads * (size_t)(h->C > h->most ? h->C : h->most));
-    h->lp = arena_raw(a, sizeof(float) * words);
+    *h = (Tree){ .exec = e, .V = V, .d = d, .N = (int)N, .levels = (int)depth - 1, .tied = (int)spec_int(s, "tied"),
+                 .eps = spec_num(s, "smoothing") };
+    h->words = classes_make(s, e, data, C ? (int)C : (int)lround(pow((double)(V - N), (double)h->levels / (double)depth)), a);
+    make_levels(h, s, ps, a);
+    make_room(h, a);
     return h;
 }
 
 static int chunk(const void *h) { return ((const Tree *)h)->chunk; }
 
-/* ---- one block ---- */
+/* ---- the root ---- */
 
-static int size_of(const Tree *h, int c) { return h->start[c + 1] - h->start[c]; }
-
-/* The rows of class c: in place when they are free, gathered into the thread's buffer when they are the embedding's */
-static const float *gather(const Tree *h, int c, float *buffer)
+static const float *listed(const Tree *h)      /* the rows of the short list */
 {
     const size_t d = (size_t)h->d;
-    if (!h->tied) return h->leaf->v + (size_t)h->start[c] * d;
-    for (int i = h->start[c], k = 0; i < h->start[c + 1]; i++, k++)
-        memcpy(buffer + (size_t)k * d, h->leaf->v + (size_t)h->word[i] * d, sizeof(float) * d);
-    return buffer;
+    const int first = h->V - h->N;
+    if (!h->tied) return h->leaf->v + (size_t)first * d;
+    for (int i = 0; i < h->N; i++)
+        memcpy(h->listed + (size_t)i * d, h->leaf->v + (size_t)h->words->word[first + i] * d, sizeof(float) * d);
+    return h->listed;
 }
 
-/* Groups the positions and shares the classes out: moving a row costs as much as five positions' products with it
- * (measured at d = 256), so a class is worth |c| (5 + n_c). */
-static void plan(const Tree *h, Block *b, const float *x, const int *y, int n)
+/* z (n, K + N) */
+static void root_logits(const Tree *h, float *z, const float *x, int n)
 {
-    b->x = x, b->y = y, b->n = n;
+    const Gemm *g = h->exec->gemm;
+    const int d = h->d, width = h->K + h->N;
+    gemm(g, 'N', 'T', n, h->K, d, 1, x, d, h->root->v, d, 0, z, width);
+    if (h->N) gemm(g, 'N', 'T', n, h->N, d, 1, x, d, listed(h), d, 0, z + h->K, width);
+}
+
+static void root_backward(const Tree *h, float *dx, float scale)
+{
+    const Gemm *g = h->exec->gemm;
+    const Block *b = h->train;
+    const int d = h->d, K = h->K, N = h->N, width = K + N, n = b->n, first = h->V - N;
+    gemm(g, 'N', 'N', n, d, K, scale, b->z, width, h->root->v, d, 1, dx, d);
+    if (!h->root->frozen) {
+        param_touch_all(h->root);
+        gemm(g, 'T', 'N', K, d, n, scale, b->z, width, b->x, d, 1, h->root->g, d);
+    }
+    if (!N) return;
+    gemm(g, 'N', 'N', n, d, N, scale, b->z + K, width, listed(h), d, 1, dx, d);
+    if (h->leaf->frozen) return;
+    float *dw = h->tied ? h->listed : h->leaf->g + (size_t)first * (size_t)d;
+    gemm(g, 'T', 'N', N, d, n, scale, b->z + K, width, b->x, d, h->tied ? 0 : 1, dw, d);
+    for (int i = 0; i < N; i++) {
+        const long row = h->tied ? h->words->word[first + i] : first + i;
+        param_touch(h->leaf, row);
+        if (h->tied) h->exec->f->axpy(h->leaf->g + row * d, 1, dw + (size_t)i * (size_t)d, d);
+    }
+}
+
+/* ---- one block ---- */
+
+/* row: in the last level, or -1: short-listed */
+static void start_at_words(const Tree *h, Block *b, const int *y, int n)
+{
     for (int i = 0; i < n; i++) {
         CHECK(y[i] >= 0 && y[i] < h->V);
-        b->class_y[i] = h->class_of[y[i]];
-        b->leaf_y[i] = h->place[y[i]] - h->start[b->class_y[i]];
+        b->row[i] = h->words->place[y[i]] < h->V - h->N ? h->words->place[y[i]] : -1;
         b->loss[i] = 0;
     }
-    head_group(b->class_y, n, h->C, b->at, b->pos);
-    double total = 0, done = 0;
-    b->zat[0] = 0;
-    for (int c = 0; c < h->C; c++) {
-        const int n_c = b->at[c + 1] - b->at[c];
-        b->zat[c + 1] = b->zat[c] + (size_t)n_c * (size_t)size_of(h, c);
-        if (n_c) total += (double)size_of(h, c) * (5 + n_c);
-    }
-    int t = 0;
-    b->part[0] = 0;
-    for (int c = 0; c < h->C; c++) {
-        while (t < h->exec->threads - 1 && done >= total * (t + 1) / h->exec->threads) b->part[++t] = c;
-        const int n_c = b->at[c + 1] - b->at[c];
-        if (n_c) done += (double)size_of(h, c) * (5 + n_c);
-    }
-    while (t < h->exec->threads) b->part[++t] = h->C;
 }
 
-/* The leaves of class c: losses; with gradients (eps >= 0) z and dxs too. A class of one word has nothing to say. */
-static void see_class(const Tree *h, Block *b, int c, double eps, float *buffer)
+static void climb(const Level *l, int *row, int n)
 {
-    const int first = b->at[c], n = b->at[c + 1] - first, size = size_of(h, c), d = h->d;
-    if (!n || size == 1) return;
-    float *xs = b->xs + (size_t)first * d, *z = b->z + b->zat[c];
-    const float *w = gather(h, c, buffer);
-    for (int i = 0; i < n; i++) memcpy(xs + (size_t)i * d, b->x + (size_t)b->pos[first + i] * d, sizeof(float) * (size_t)d);
-    gemm1(h->exec->gemm, 'N', 'T', n, size, d, 1, xs, d, w, d, 0, z, size);
-    for (int i = 0; i < n; i++) {
-        const int p = b->pos[first + i];
-        float *zi = z + (size_t)i * size;
-        b->loss[p] += eps < 0 ? head_lse(h->exec->f, zi, size) - (double)zi[b->leaf_y[p]]
-                              : head_xent(h->exec->f, zi, size, b->leaf_y[p], eps);
-    }
-    if (eps >= 0) gemm1(h->exec->gemm, 'N', 'N', n, d, size, 1, z, size, w, d, 0, b->dxs + (size_t)first * d, d);
+    for (int i = 0; i < n; i++) row[i] = row[i] < 0 ? -1 : l->owner[row[i]];
+}
+
+/* The loss of the root's softmax; row (n): of its children, -1: the word y is short-listed */
+static void see_root(const Tree *h, Block *b, const float *x, const int *y, int n, double eps)
+{
+    for (int i = 0; i < n; i++)
+        if (b->row[i] < 0) b->row[i] = h->K + h->words->place[y[i]] - (h->V - h->N);
+    root_logits(h, b->z, x, n);
+    head_xent_rows(h->exec, b->z, n, h->K + h->N, b->row, eps, b->loss);
 }
 
 /* eps < 0: exact losses and nothing else */
 static double see_block(const Tree *h, Block *b, const float *x, const int *y, int n, double eps)
 {
-    const int threads = h->exec->threads;
-    plan(h, b, x, y, n);
-    gemm(h->exec->gemm, 'N', 'T', n, h->C, h->d, 1, x, h->d, h->cls->v, h->d, 0, b->zc, h->C);
-    head_xent_rows(h->exec, b->zc, n, h->C, b->class_y, eps, b->loss);
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-    for (int t = 0; t < threads; t++)
-        for (int c = b->part[t]; c < b->part[t + 1]; c++)
-            see_class(h, b, c, eps, h->rows_of + (size_t)t * (size_t)h->most * (size_t)h->d);
     double sum = 0;
+    b->x = x, b->n = n;
+    if (eps >= 0) memset(b->dx, 0, sizeof(float) * (size_t)n * (size_t)h->d);
+    start_at_words(h, b, y, n);
+    for (int l = h->levels - 1; l >= 0; l--) {
+        level_see(&h->below[l], b->pass[l], x, b->row, n, eps, b->loss, b->dx);
+        climb(&h->below[l], b->row, n);
+    }
+    see_root(h, b, x, y, n, eps);
     for (int i = 0; i < n; i++) sum += b->loss[i];
     return sum;
 }
@@ -168,38 +236,27 @@ static double forward(void *head, const float *x, const int *y, int n)
     return see_block(h, h->train, x, y, n, h->eps);
 }
 
-static void class_backward(const Tree *h, int c, float *dx, float scale, float *buffer)
+static void settle(void *head)
 {
-    const Block *b = h->train;
-    const F32 *f = h->exec->f;
-    const int first = b->at[c], n = b->at[c + 1] - first, size = size_of(h, c), d = h->d;
-    if (!n || size == 1) return;
-    const float *z = b->z + b->zat[c], *xs = b->xs + (size_t)first * d;
-    for (int i = 0; i < n; i++) f->axpy(dx + (size_t)b->pos[first + i] * d, scale, b->dxs + (size_t)(first + i) * d, d);
-    if (h->leaf->frozen) return;
-    for (int k = h->start[c]; k < h->start[c + 1]; k++) param_touch(h->leaf, h->tied ? h->word[k] : k);
-    float *dw = h->tied ? buffer : h->leaf->g + (size_t)h->start[c] * d;
-    gemm1(h->exec->gemm, 'T', 'N', size, d, n, scale, z, size, xs, d, h->tied ? 0 : 1, dw, d);
-    if (!h->tied) return;
-    for (int k = 0; k < size; k++)
-        f->axpy(h->leaf->g + (size_t)h->word[h->start[c] + k] * d, 1, buffer + (size_t)k * d, d);
+    Tree *h = head;
+    for (int l = 0; l < h->levels; l++) level_settle(&h->below[l], h->train->pass[l], h->kept);
 }
 
+/* Settles by itself when another chunk would not fit. */
 static void backward(void *head, float *dx, float scale)
 {
     Tree *h = head;
     const Block *b = h->train;
-    const Gemm *g = h->exec->gemm;
-    const int threads = h->exec->threads, d = h->d, C = h->C, n = b->n;
-    gemm(g, 'N', 'N', n, d, C, scale, b->zc, C, h->cls->v, d, 1, dx, d);
-    if (!h->cls->frozen) {
-        param_touch_all(h->cls);
-        gemm(g, 'T', 'N', C, d, n, scale, b->zc, C, b->x, d, 1, h->cls->g, d);
+    const size_t d = (size_t)h->d;
+    const int at = level_kept(b->pass[0]);
+    root_backward(h, dx, scale);
+#pragma omp parallel for num_threads(h->exec->threads) schedule(static)
+    for (int i = 0; i < b->n; i++) {
+        h->exec->f->axpy(dx + (size_t)i * d, scale, b->dx + (size_t)i * d, h->d);
+        memcpy(h->kept + (size_t)(at + i) * d, b->x + (size_t)i * d, sizeof(float) * d);
     }
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-    for (int t = 0; t < threads; t++)
-        for (int c = b->part[t]; c < b->part[t + 1]; c++)
-            class_backward(h, c, dx, scale, h->rows_of + (size_t)t * (size_t)h->most * (size_t)d);
+    for (int l = 0; l < h->levels; l++) level_keep(&h->below[l], b->pass[l], scale);
+    if (at + b->n > h->chunk) settle(h);
 }
 
 static double nll(const void *head, const float *x, const int *y, int n, float *out)
@@ -209,87 +266,78 @@ static double nll(const void *head, const float *x, const int *y, int n, float *
     double sum = 0;
     for (int at = 0; at < n; at += h->chunk) {
         const int m = n - at < h->chunk ? n - at : h->chunk;
-        sum += see_block(h, b, x + (size_t)at * h->d, y + at, m, -1);
+        sum += see_block(h, b, x + (size_t)at * (size_t)h->d, y + at, m, -1);
         if (out) for (int i = 0; i < m; i++) out[at + i] = (float)b->loss[i];
     }
     return sum;
 }
 
-static void parts(const void *head, const float *x, const int *y, int n, float *class_nll)
+static void parts(const void *head, const float *x, const int *y, int n, float *root_nll)
 {
     const Tree *h = head;
     Block *b = h->eval;
-    const int d = h->d;
     for (int at = 0; at < n; at += h->chunk) {
         const int m = n - at < h->chunk ? n - at : h->chunk;
-        for (int i = 0; i < m; i++) b->class_y[i] = h->class_of[y[at + i]], b->loss[i] = 0;
-        gemm(h->exec->gemm, 'N', 'T', m, h->C, d, 1, x + (size_t)at * d, d, h->cls->v, d, 0, b->zc, h->C);
-        head_xent_rows(h->exec, b->zc, m, h->C, b->class_y, -1, b->loss);
-        for (int i = 0; i < m; i++) class_nll[at + i] = (float)b->loss[i];
+        start_at_words(h, b, y + at, m);
+        for (int l = h->levels - 1; l >= 0; l--) climb(&h->below[l], b->row, m);
+        see_root(h, b, x + (size_t)at * (size_t)h->d, y + at, m, -1);
+        for (int i = 0; i < m; i++) root_nll[at + i] = (float)b->loss[i];
     }
 }
 
 /* ---- one position ---- */
 
-static const float *row_of(const Tree *h, int i)       /* of word[i] */
+static void root_logprob(const Tree *h, const float *x)
 {
-    return h->leaf->v + (size_t)(h->tied ? h->word[i] : i) * (size_t)h->d;
-}
-
-/* z (|c|) = log softmax(W_c x) */
-static void leaf_logprob(const Tree *h, int c, const float *x, float *z)
-{
-    const F32 *f = h->exec->f;
-    const int size = size_of(h, c);
-    for (int k = 0; k < size; k++) z[k] = f->dot(row_of(h, h->start[c] + k), x, h->d);
-    head_affine(z, size, 1, (float)head_lse(f, z, size));
+    const int width = h->K + h->N;
+    root_logits(h, h->lp[0], x, 1);
+    head_affine(h->lp[0], width, 1, (float)head_lse(h->exec->f, h->lp[0], width));
 }
 
 static void logprob(const void *head, const float *x, float *lp)
 {
     const Tree *h = head;
-    float *zc = h->eval->zc;
-    head_dots(h->exec, zc, h->cls->v, x, h->C, h->d);
-    const float lse = (float)head_lse(h->exec->f, zc, h->C);
-    const size_t stride = (size_t)(h->C > h->most ? h->C : h->most);
-    const int threads = h->exec->threads;
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-    for (int t = 0; t < threads; t++) {
-        float *z = h->z1 + (size_t)t * stride;
-        for (int c = t; c < h->C; c += threads) {
-            leaf_logprob(h, c, x, z);
-            for (int k = 0; k < size_of(h, c); k++) lp[h->word[h->start[c] + k]] = zc[c] - lse + z[k];
-        }
-    }
+    root_logprob(h, x);
+    for (int l = 0; l < h->levels; l++) level_logprob(&h->below[l], h->lp[l], x, h->lp[l + 1]);
+    for (int r = 0; r < h->V - h->N; r++) lp[h->words->word[r]] = h->lp[h->levels][r];
+    for (int i = 0; i < h->N; i++) lp[h->words->word[h->V - h->N + i]] = h->lp[0][h->K + i];
 }
 
-/* By the tree itself, class then word; other temperatures than 1 do not factor and take the full way. */
+/* Down the tree, from softmax to softmax; other temperatures than 1 do not factor and take the full way. */
 static int sample(const void *head, const float *x, double temperature, Rng *rng)
 {
     const Tree *h = head;
     if (temperature != 1) {
-        logprob(h, x, h->lp);
-        return head_pick(h->lp, h->V, temperature, rng);
+        logprob(h, x, h->words_lp);
+        return head_pick(h->words_lp, h->V, temperature, rng);
     }
-    head_dots(h->exec, h->z1, h->cls->v, x, h->C, h->d);
-    const int c = head_pick(h->z1, h->C, 1, rng);
-    leaf_logprob(h, c, x, h->z1);
-    return h->word[h->start[c] + head_pick(h->z1, size_of(h, c), 1, rng)];
+    root_logprob(h, x);
+    int row = head_pick(h->lp[0], h->K + h->N, 1, rng);
+    if (row >= h->K) return h->words->word[h->V - h->N + row - h->K];
+    for (int l = 0; l < h->levels; l++) {
+        const Level *level = &h->below[l];
+        const int first = level->start[row];
+        level_logprob_of(level, row, x, h->lp[l + 1]);
+        row = first + head_pick(h->lp[l + 1], level->start[row + 1] - first, 1, rng);
+    }
+    return h->words->word[row];
 }
 
-/* Expected over the training counts. A class is used by n positions with probability 1 - (1 - mass)^n; its rows are then
- * read, copied (tied), and their gradients written, read, added. */
+/* The root's rows are read twice a chunk, their gradients read and written. */
 static Cost cost(const void *head, int n)
 {
     const Tree *h = head;
-    double used = 0;
-    for (int c = 0; c < h->C; c++) used += size_of(h, c) * (1 - pow(1 - h->mass[c], n < h->chunk ? n : h->chunk));
-    const double chunks = ceil((double)n / h->chunk), d = h->d;
-    return (Cost){ 6.0 * n * d * (h->C + h->rows), sizeof(float) * d * chunks * (4.0 * h->C + used * (h->tied ? 6 : 4)) };
+    const double chunks = ceil((double)n / h->chunk), rows = h->K + h->N, d = h->d;
+    Cost sum = { 6.0 * n * d * rows, sizeof(float) * d * chunks * 4 * rows };
+    for (int l = 0; l < h->levels; l++) {
+        const Cost c = level_cost(&h->below[l], n, h->chunk);
+        sum.flops += c.flops, sum.bytes += c.bytes;
+    }
+    return sum;
 }
 
 const HeadDef head_tree = {
-    "tree", "two levels, a class and a word of it", "Goodman 2001; Morin and Bengio 2005", 1,
-    .make = make, .chunk = chunk, .forward = forward, .backward = backward, .nll = nll, .parts = parts,
+    "tree", "classes of words, or a deeper tree", "Goodman 2001; Morin and Bengio 2005", 1,
+    .make = make, .chunk = chunk, .forward = forward, .backward = backward, .settle = settle, .nll = nll, .parts = parts,
     .logprob = logprob, .sample = sample, .cost = cost,
 };

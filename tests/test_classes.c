@@ -16,15 +16,21 @@ static Arena arena;
 static int start(void **state) { (void)state; arena = arena_new((size_t)1 << 32); return 0; }
 static int stop (void **state) { (void)state; arena_drop(&arena); return 0; }
 
-static const Classes *make(const char *way, const HeadData *d, int C, int threads)
+static const Classes *make_beside(int shortlist, const char *way, const HeadData *d, int C, int threads)
 {
     const char *why;
     Spec *s = spec_new(&arena);
+    holds(spec_set(s, arena_text(&arena, "shortlist=%d", shortlist)));
     holds(spec_set(s, arena_text(&arena, "assign=%s", way)));
     holds(spec_set(s, arena_text(&arena, "threads=%d", threads)));
     const Exec *e = exec_make(s, &arena, &why);
     assert_non_null(e);
     return classes_make(s, e, d, C, &arena);
+}
+
+static const Classes *make(const char *way, const HeadData *d, int C, int threads)
+{
+    return make_beside(0, way, d, C, threads);
 }
 
 static HeadData data_of(uint16_t *tok, long n, int V)
@@ -52,8 +58,8 @@ static HeadData zipf(int V, long n, uint64_t seed)
 static void check_shape(const char *way, const HeadData *d, const Classes *k, int C)
 {
     const int V = d->V, cap = (4 * V + C - 1) / C;
-    int *seen = arena_get(&arena, sizeof *seen * (size_t)V), most = 0;
-    double total = 0, mass = 0, rows = 0;
+    int *seen = arena_get(&arena, sizeof *seen * (size_t)V);
+    double total = 0, mass = 0;
     assert_int_equal(k->V, V);
     assert_int_equal(k->C, C);
     assert_int_equal(k->start[0], 0);
@@ -64,7 +70,6 @@ static void check_shape(const char *way, const HeadData *d, const Classes *k, in
         double m = 0;
         if (size < 1 || size > cap)
             fail_msg("assign=%s V=%d C=%d: class %d has %d words, expected 1 to %d", way, V, C, c, size, cap);
-        if (size > most) most = size;
         for (int i = k->start[c]; i < k->start[c + 1]; i++) {
             const int v = k->word[i];
             assert_true(v >= 0 && v < V && !seen[v]++);
@@ -73,22 +78,22 @@ static void check_shape(const char *way, const HeadData *d, const Classes *k, in
             m += ((double)d->freq[v] + 1) / total;
         }
         assert_true(fabs(k->mass[c] - m) < 1e-12);
-        mass += k->mass[c], rows += m * size;
+        mass += k->mass[c];
     }
-    assert_int_equal(k->most, most);
     assert_true(fabs(mass - 1) < 1e-9);
-    assert_true(fabs(k->rows / rows - 1) < 1e-9);
 }
 
 /* Of brown and kmeans, with no more classes than the root of V: a class of several words has at most twice
  * its share. */
 static void check_mass(const char *way, const Classes *k)
 {
+    double rows = 0;
+    for (int c = 0; c < k->C; c++) rows += k->mass[c] * (k->start[c + 1] - k->start[c]);
     for (int c = 0; c < k->C; c++)
         if (k->start[c + 1] - k->start[c] > 1 && k->mass[c] * k->C > 2 + 1e-9)
             fail_msg("assign=%s V=%d C=%d: class %d has %.2f times an equal share of the mass, not 2",
                      way, k->V, k->C, c, k->mass[c] * k->C);
-    assert_true(k->rows <= 2.0 * k->V / k->C + 1);
+    assert_true(rows <= 2.0 * k->V / k->C + 1);
 }
 
 static void every_assignment_has_full_bounded_classes(void **state)
@@ -105,6 +110,35 @@ static void every_assignment_has_full_bounded_classes(void **state)
             const int bounded = !strcmp(ways[w], "brown") || !strcmp(ways[w], "kmeans");
             check_shape(ways[w], &d, k, cases[i].C);
             if (bounded && cases[i].C * cases[i].C <= cases[i].V) check_mass(ways[w], k);
+        }
+    }
+}
+
+/* The short list is the most frequent words and stands behind the classes, of which every one has a word of its own
+ * and whose masses add up to what is left. */
+static void the_short_list_is_in_no_class(void **state)
+{
+    (void)state;
+    static const struct { int V, C, N; } cases[] = { { 1000, 31, 50 }, { 97, 40, 57 }, { 97, 5, 96 }, { 50, 1, 1 } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const int V = cases[i].V, N = cases[i].N, C = cases[i].C < V - N ? cases[i].C : V - N;
+        const HeadData d = zipf(V, 20L * V, test_seed());
+        for (int w = 0; w < WAYS; w++) {
+            const Classes *k = make_beside(N, ways[w], &d, C, 2);
+            double total = 0, mass = 0;
+            assert_true(k->C >= 1 && k->C <= C);
+            assert_int_equal(k->start[k->C], V - N);
+            for (int v = 0; v < V; v++) total += (double)d.freq[v] + 1;
+            for (int c = 0; c < k->C; c++) mass += k->mass[c], assert_true(k->start[c] < k->start[c + 1]);
+            for (int r = 0; r < V; r++) {
+                const int v = k->word[r], listed = r >= V - N;
+                assert_int_equal(k->place[v], r);
+                if (listed) assert_int_equal(k->class_of[v], k->C);
+                else assert_true(r >= k->start[k->class_of[v]] && r < k->start[k->class_of[v] + 1]);
+                if (listed) mass += ((double)d.freq[v] + 1) / total;
+                for (int s = V - N; s < V && !listed; s++) assert_true(d.freq[v] <= d.freq[k->word[s]]);
+            }
+            assert_true(fabs(mass - 1) < 1e-9);
         }
     }
 }
@@ -286,6 +320,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_text_is_asked_for),        /* first: a child of a process with threads has none */
         cmocka_unit_test(every_assignment_has_full_bounded_classes),
+        cmocka_unit_test(the_short_list_is_in_no_class),
         cmocka_unit_test(a_crowd_is_shared_out),
         cmocka_unit_test(planted_classes_are_found),
         cmocka_unit_test(threads_do_not_matter),

@@ -3,6 +3,7 @@
  * double; what a filtered gradient leaves out; that sampled softmax estimates the full one; the shape of the tree's
  * classes and of the adaptive cut-offs. EIGHTYSIX_SEED picks another seed. */
 #include "harness/laws.h"
+#include "models/classes.h"
 #include "models/cutoffs.h"
 #include <math.h>
 #include <setjmp.h>
@@ -496,6 +497,126 @@ static void adaptive_is_the_dense_computation(void **state)
     }
 }
 
+/* ---- tree ---- */
+
+enum { T_V = 300 };
+
+/* One softmax over n listed rows of w: adds 0.25 times the gradient of its smoothed cross entropy to the same rows of g and
+ * to dx; returns the loss */
+static double dense_level(const float *w, const int *list, int n, const double *x, int y, double eps, double *g, double *dx)
+{
+    double z[T_V], sum = 0, total = 0;
+    for (int r = 0; r < n; r++) {
+        z[r] = 0;
+        for (int k = 0; k < D; k++) z[r] += (double)w[list[r] * D + k] * x[k];
+        sum += exp(z[r]), total += z[r];
+    }
+    for (int r = 0; r < n; r++) {
+        const double dz = 0.25 * (exp(z[r]) / sum - eps / n - (1 - eps) * (r == y));
+        for (int k = 0; k < D; k++) g[list[r] * D + k] += dz * x[k], dx[k] += dz * (double)w[list[r] * D + k];
+    }
+    return log(sum) - (1 - eps) * z[y] - eps * total / n;
+}
+
+/* w, g: both matrices as one, the class rows first */
+static void tree_way(int tied, const char *shortlist)
+{
+    static float w[2 * T_V * D];
+    static double g[2 * T_V * D], dx[N * D];
+    const char *words[] = { "smoothing=0.1", tied ? "tied=1" : "tied=0", shortlist, "classes=17" }, *why;
+    Setup *s = set_up("tree", T_V, 4, words);
+    Spec *spec = spec_new(&arena);
+    long freq[T_V];
+    for (int i = 0; i < 4; i++) assert_null(spec_set(spec, words[i]));
+    for (int v = 0; v < T_V; v++) freq[v] = count_of(v);
+    const Exec *e = exec_make(spec, &arena, &why);
+    const Classes *k = classes_make(spec, e, &(HeadData){ .V = T_V, .freq = freq }, 17, &arena);
+    const Param *root = params_find(s->ps, "head.class.weight");
+    const Param *leaf = params_find(s->ps, tied ? "embedding.weight" : "head.leaf.weight");
+    const int C = k->C, behind = k->start[C], top = C + T_V - behind;
+    double loss = 0;
+    memset(g, 0, sizeof g);
+    memset(dx, 0, sizeof dx);
+    memcpy(w, root->v, sizeof(float) * (size_t)root->n);
+    memcpy(w + C * D, leaf->v, sizeof(float) * (size_t)leaf->n);
+    for (int i = 0; i < N; i++) {
+        int list[T_V];
+        double x[D];
+        const int r = k->place[s->y[i]], c = k->class_of[s->y[i]];
+        for (int j = 0; j < D; j++) x[j] = (double)s->x[i * D + j];
+        for (int j = 0; j < top; j++) list[j] = j < C ? j : C + (tied ? k->word[behind + j - C] : behind + j - C);
+        loss += dense_level(w, list, top, x, c < C ? c : C + r - behind, 0.1, g, dx + i * D);
+        if (c == C) continue;
+        for (int j = k->start[c]; j < k->start[c + 1]; j++) list[j - k->start[c]] = C + (tied ? k->word[j] : j);
+        loss += dense_level(w, list, k->start[c + 1] - k->start[c], x, r - k->start[c], 0.1, g, dx + i * D);
+    }
+    double got = s->def->forward(s->h, s->x, s->y, 4);
+    s->def->backward(s->h, s->dx, 0.25f);
+    got += s->def->forward(s->h, s->x + 4 * D, s->y + 4, N - 4);
+    s->def->backward(s->h, s->dx + 4 * D, 0.25f);
+    s->def->settle(s->h);
+    assert_true(fabs(got / loss - 1) < 1e-6);
+    close_to(s->dx, dx, N * D, "dx");
+    close_to(root->g, g, root->n, "dA");
+    close_to(leaf->g, g + C * D, leaf->n, "dW");
+}
+
+static void tree_is_the_dense_computation(void **state)
+{
+    (void)state;
+    for (int tied = 0; tied < 2; tied++) {
+        tree_way(tied, "shortlist=0");
+        tree_way(tied, "shortlist=25");
+    }
+}
+
+/* Threads take whole groups: any number of them gives the same bits. */
+static void tree_is_the_same_on_any_number_of_threads(void **state)
+{
+    (void)state;
+    static const char *const more[] = { "depth=2", "depth=3", "depth=4" };
+    for (int i = 0; i < 3; i++) {
+        Setup *s[3];
+        double loss[3];
+        for (int t = 0; t < 3; t++) {
+            const char *words[] = { more[i], arena_text(&arena, "threads=%d", t + 1), "gemm=portable", "shortlist=9" };
+            s[t] = set_up("tree", T_V, 4, words);
+            loss[t] = s[t]->def->forward(s[t]->h, s[t]->x, s[t]->y, N);
+            s[t]->def->backward(s[t]->h, s[t]->dx, 0.25f);
+            s[t]->def->settle(s[t]->h);
+            assert_true(loss[t] == loss[0]);
+            assert_memory_equal(s[t]->dx, s[0]->dx, sizeof s[t]->dx);
+            for (int p = 0; p < s[t]->ps->n; p++) {
+                const Param *a = s[t]->ps->p[p], *b = s[0]->ps->p[p];
+                assert_memory_equal(a->g, b->g, sizeof(float) * (size_t)a->n);
+            }
+        }
+    }
+}
+
+/* Far more positions than can be put off make the same as each of them settled at once. */
+static void tree_settles_when_it_is_full(void **state)
+{
+    (void)state;
+    Setup *late = set_up("tree", T_V, 0, NULL), *soon = set_up("tree", T_V, 0, NULL);
+    const int times = 3 * late->def->chunk(late->h) / N;
+    for (int i = 0; i < times; i++)
+        for (int k = 0; k < 2; k++) {
+            Setup *s = k ? soon : late;
+            s->def->forward(s->h, s->x, s->y, N);
+            s->def->backward(s->h, s->dx, 1.0f / (float)times);
+            if (k) s->def->settle(s->h);
+        }
+    const Param *a = params_find(late->ps, "embedding.weight"), *b = params_find(soon->ps, "embedding.weight");
+    double put_off = 0, expected[T_V * D];
+    for (long i = 0; i < b->n; i++) expected[i] = (double)b->g[i], put_off += fabs((double)a->g[i] - expected[i]);
+    assert_true(put_off > 0.1);                   /* something is still put off, */
+    late->def->settle(late->h);
+    for (long i = 0; i < b->n; i++)               /* and is all there is */
+        if (!(fabs((double)a->g[i] - expected[i]) <= 1e-4 * (1 + fabs(expected[i]))))
+            fail_msg("dE[%ld] is %.9g, expected %.9g", i, (double)a->g[i], expected[i]);
+}
+
 /* ---- shapes ---- */
 
 /* Words of the same class keep the ratios of their probabilities when only the class matrix changes. */
@@ -585,6 +706,9 @@ int main(void)
         cmocka_unit_test(softmax_by_count_is_the_dense_computation),
         cmocka_unit_test(quantised_softmax_is_the_dense_computation),
         cmocka_unit_test(adaptive_is_the_dense_computation),
+        cmocka_unit_test(tree_is_the_dense_computation),
+        cmocka_unit_test(tree_is_the_same_on_any_number_of_threads),
+        cmocka_unit_test(tree_settles_when_it_is_full),
         cmocka_unit_test(filter_leaves_out_no_more_than_delta),
         cmocka_unit_test(softmax_follows_its_weights),
         cmocka_unit_test(sampled_estimates_the_full_sum),
