@@ -8,9 +8,9 @@
 #include <math.h>
 #include <string.h>
 
-enum { B = 2, T = 37, D = 24, INNER = 19, GROUPS = 3, TAPS = 4, V = 11, MAX_IN = 2, DIRECTIONS = 3, PASS = 64 << 20 };
-typedef struct { Tape *t; Var in[MAX_IN]; Grad grad[MAX_IN]; Param *p[2]; const int *tok; } Case;
-typedef struct { const char *name; int in, cols; int shape[2][4]; Var (*build)(const Case *); } Op;
+enum { B = 2, T = 37, D = 24, INNER = 19, GROUPS = 3, TAPS = 4, V = 11, MAX_IN = 2, MAX_PARAM = 3, DIRECTIONS = 3, PASS = 64 << 20 };
+typedef struct { Tape *t; Var in[MAX_IN]; Grad grad[MAX_IN]; Param *p[MAX_PARAM]; const int *tok; } Case;
+typedef struct { const char *name; int in, cols; int shape[MAX_PARAM][4]; Var (*build)(const Case *); } Op;
 
 static Var embed(const Case *c)   { return op_embed(c->t, c->p[0], c->tok, B * T); }
 static Var rmsnorm(const Case *c) { return op_rmsnorm(c->t, c->in[0], c->p[0], 1e-6, 0); }
@@ -20,10 +20,12 @@ static Var mul(const Case *c)     { return op_mul(c->t, c->in[0], c->in[1]); }
 static Var sigmoid(const Case *c) { return op_sigmoid(c->t, c->in[0]); }
 static Var silu(const Case *c)    { return op_silu(c->t, c->in[0]); }
 static Var relu2(const Case *c)   { return op_relu2_mul(c->t, c->in[0], c->in[1], 0); }
-static Var conv(const Case *c)
+static Var gated(const Case *c, int groups)
 {
-    return op_gated_conv(c->t, c->in[0], c->in[1], c->p[0], c->p[1], B, GROUPS, TAPS, 5, NULL, NULL);
+    return op_gated_conv(c->t, c->in[0], c->p[2], 1e-6, c->p[0], c->p[1], B, groups, TAPS, 5, NULL, NULL);
 }
+static Var conv(const Case *c)    { return gated(c, GROUPS); }
+static Var dense(const Case *c)   { return gated(c, 1); }
 static Var residual(const Case *c)      /* op_add after another reader of its first operand */
 {
     Var a = op_sigmoid(c->t, c->in[0]);
@@ -39,12 +41,13 @@ static const Op ops[] = {
     { "sigmoid", 1, D, { { 0 }, { 0 } }, sigmoid },
     { "silu", 1, D, { { 0 }, { 0 } }, silu },
     { "relu2_mul", 2, INNER, { { 0 }, { 0 } }, relu2 },
-    { "gated_conv", 2, D, { { D, D / GROUPS, TAPS }, { D, D / GROUPS, TAPS } }, conv },
+    { "gated_conv", 1, D, { { D, D / GROUPS, TAPS }, { D, D / GROUPS, TAPS }, { D } }, conv },
+    { "gated_conv of one group", 1, D, { { D, D, TAPS }, { D, D, TAPS }, { D } }, dense },
     { "residual", 2, D, { { 0 }, { 0 } }, residual },
 };
 
 typedef struct { float *v, *g, *u; long n; } Block;      /* one thing to differentiate by */
-typedef struct { Case c; Block block[MAX_IN + 2]; int blocks; float *r; const Op *op; } Bench;
+typedef struct { Case c; Block block[MAX_IN + MAX_PARAM]; int blocks; float *r; const Op *op; } Bench;
 
 static float *normal(Arena *a, long n, Rng *r)
 {
@@ -68,9 +71,11 @@ static void bench_make(Bench *b, const Op *op, Tape *t, Arena *a, Rng *r)
         b->c.in[i] = (Var){ normal(a, n, r), &b->c.grad[i], B * T, op->cols, NULL };
         add_block(b, b->c.in[i].v, b->c.grad[i].p, n, a);
     }
-    for (int i = 0; i < 2 && op->shape[i][0]; i++) {
-        b->c.p[i] = params_add(ps, i ? "b" : "a", op->shape[i], GROUP_ADAMW, OWNER_CORE);
-        memcpy(b->c.p[i]->v, normal(a, b->c.p[i]->n, r), sizeof(float) * (size_t)b->c.p[i]->n);
+    for (int i = 0; i < MAX_PARAM && op->shape[i][0]; i++) {
+        b->c.p[i] = params_add(ps, arena_text(a, "%d", i), op->shape[i], GROUP_ADAMW, OWNER_CORE);
+        const long n = b->c.p[i]->n, fan = n / op->shape[i][0];
+        const float *unit = normal(a, n, r), size = fan > 32 ? sqrtf(32.0f / (float)fan) : 1;
+        for (long k = 0; k < n; k++) b->c.p[i]->v[k] = size * unit[k];
         add_block(b, b->c.p[i]->v, b->c.p[i]->g, b->c.p[i]->n, a);
     }
     int *tok = arena_get(a, sizeof(int) * B * T);
@@ -96,6 +101,7 @@ static void move(Bench *b, double h)
 {
     for (int k = 0; k < b->blocks; k++)
         for (long i = 0; i < b->block[k].n; i++) b->block[k].v[i] += (float)(h * (double)b->block[k].u[i]);
+    for (int i = 0; i < MAX_PARAM && b->c.p[i]; i++) b->c.p[i]->version++;
 }
 
 static double along(const Bench *b)

@@ -49,9 +49,9 @@ Var op_mul     (Tape *, Var a, Var b);
 Var op_sigmoid (Tape *, Var x);
 Var op_silu    (Tape *, Var x);
 Var op_relu2_mul(Tape *, Var g, Var u, int to_linear);          /* relu(g)^2 u */
-/* r + sigmoid(conv(x; wg)) conv(x; wv), causal, dilated, grouped; B sequences. It takes over r's gradient as op_add does.
- * past: (k-1)*dil rows of x before this one (decoding: one row), moved on by one row; NULL in training.
- * name: prefix of what is watched (name_gate_pre, name_value), or NULL */
-Var op_gated_conv(Tape *, Var r, Var x, Param *wg, Param *wv, int B, int groups, int k, int dil, float *past,
-                  const char *name);
+/* x + sigmoid(conv(n; wg)) conv(n; wv), n = rmsnorm(x) gain; causal, dilated, grouped; B sequences. It takes over x's
+ * gradient as op_add does. past: (k-1)*dil rows of x before this one (decoding: one row), moved on by one row; NULL in
+ * training. name: prefix of what is watched (name_gate_pre, name_value), or NULL */
+Var op_gated_conv(Tape *, Var x, Param *gain, double eps, Param *wg, Param *wv, int B, int groups, int k, int dil,
+                  float *past, const char *name);
 #endif
