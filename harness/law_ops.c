@@ -20,6 +20,10 @@ static Var mul(const Case *c)     { return op_mul(c->t, c->in[0], c->in[1]); }
 static Var sigmoid(const Case *c) { return op_sigmoid(c->t, c->in[0]); }
 static Var silu(const Case *c)    { return op_silu(c->t, c->in[0]); }
 static Var relu2(const Case *c)   { return op_relu2_mul(c->t, c->in[0], c->in[1], 0); }
+static Var relu2_own(const Case *c)     /* of values that nobody else reads: gradients take their place */
+{
+    return op_relu2_mul(c->t, op_mul(c->t, c->in[0], c->in[1]), op_silu(c->t, c->in[1]), 0);
+}
 static Var gated(const Case *c, int groups)
 {
     return op_gated_conv(c->t, c->in[0], c->p[2], 1e-6, c->p[0], c->p[1], B, groups, TAPS, 5, NULL, NULL);
@@ -41,6 +45,7 @@ static const Op ops[] = {
     { "sigmoid", 1, D, { { 0 }, { 0 } }, sigmoid },
     { "silu", 1, D, { { 0 }, { 0 } }, silu },
     { "relu2_mul", 2, INNER, { { 0 }, { 0 } }, relu2 },
+    { "relu2_mul of its own", 2, INNER, { { 0 }, { 0 } }, relu2_own },
     { "gated_conv", 1, D, { { D, D / GROUPS, TAPS }, { D, D / GROUPS, TAPS }, { D } }, conv },
     { "gated_conv of one group", 1, D, { { D, D, TAPS }, { D, D, TAPS }, { D } }, dense },
     { "residual", 2, D, { { 0 }, { 0 } }, residual },
@@ -148,6 +153,29 @@ static const char *differentiate(Bench *b, const char *isa, int threads, uint64_
                               b->op->name, isa, threads, error, (unsigned long long)seed);
     }
     return NULL;
+}
+
+/* Gradients do not depend on how many threads share the work, to the bit. */
+static const char *same_on_threads(Bench *b, Exec *e, const char *isa, uint64_t seed, Arena *a)
+{
+    static const int counts[] = { 1, 2, 3, 7 };
+    const int threads = e->threads;
+    float *was[MAX_IN + MAX_PARAM];
+    const char *why = NULL;
+    for (int i = 0; i < 4 && !why; i++) {
+        e->threads = counts[i];
+        for (int k = 0; k < b->blocks; k++) memset(b->block[k].g, 0, sizeof(float) * (size_t)b->block[k].n);
+        loss(b, 1);
+        for (int k = 0; k < b->blocks; k++) {
+            const size_t bytes = sizeof(float) * (size_t)b->block[k].n;
+            if (!i) was[k] = memcpy(arena_raw(a, bytes), b->block[k].g, bytes);
+            else if (memcmp(was[k], b->block[k].g, bytes))
+                why = arena_text(a, "op %s (%s): another gradient on %d threads than on one (seed %llu)", b->op->name, isa, counts[i],
+                                 (unsigned long long)seed);
+        }
+    }
+    e->threads = threads;
+    return why;
 }
 
 /* |a - b| <= 1e-5 max|b| */
@@ -407,6 +435,7 @@ static const char *with_table(const F32 *f, int threads, uint64_t seed, Arena *a
         Bench b;
         bench_make(&b, &ops[i], t, a, &r);
         why = differentiate(&b, f->isa, threads, seed, &r, a);
+        if (!why) why = same_on_threads(&b, e, f->isa, seed, a);
     }
     static const char *const quants[] = { "v3", "absmean" }, *const acts[] = { "f32", "int8" };
     for (int q = 0; q < 4 && !why; q++) why = ternary_linear(e, quants[q / 2], acts[q % 2], seed, a);

@@ -36,7 +36,8 @@ typedef struct F32 {
     void   (*silu_back)(float *dx, const float *dy, const float *x, long n);                             /* += */
     /* y = relu(g)^2 u; FlashLM v3's GLU */
     void   (*relu2_mul)(float *y, const float *g, const float *u, long n);
-    void   (*relu2_mul_back)(float *dg, float *du, const float *dy, const float *g, const float *u, long n, int plus);  /* plus ? += : = */
+    /* plus ? += : =; without plus dg may be g, du may be u */
+    void   (*relu2_mul_back)(float *dg, float *du, const float *dy, const float *g, const float *u, long n, int plus);
     /* of y = s v, s = sigmoid(x); dx may be dy */
     void   (*gate_back)(float *dx, float *dv, const float *dy, const float *s, const float *v, long n);  /* = */
 

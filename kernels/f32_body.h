@@ -254,22 +254,41 @@ static void rmsnorm(float *y, float *rstd, const float *x, const float *gain, in
     for (int t = 0; t < n; t++, x += d, y += d) rstd[t] = norm_row(y, x, gain, d, eps);
 }
 
-/* y_i = x_i r g_i, r = (mean x^2 + eps)^(-1/2):  dx_i += r g_i dy_i - x_i r^3/d sum_j dy_j g_j x_j */
+enum { NORM_ROWS = 4 };
+
+/* y_i = x_i r g_i, r = (mean x^2 + eps)^(-1/2):  dx_i += r g_i dy_i - x_i r^3/d sum_j dy_j g_j x_j
+ * Rows of a block, a number known to the compiler, share each load of a gain. */
+static inline __attribute__((always_inline)) void norm_back_rows(float *dx, float *dgain, const float *dy, const float *x,
+                                                                 const float *gain, const float *rstd, int rows, int d)
+{
+    float c[NORM_ROWS];
+    for (int t = 0; t < rows; t++) {
+        const float *dyt = dy + (size_t)t * d, *xt = x + (size_t)t * d;
+        float s = 0;
+#pragma omp simd reduction(+:s)
+        for (int i = 0; i < d; i++) s += dyt[i] * gain[i] * xt[i];
+        c[t] = s * rstd[t] * rstd[t] * rstd[t] / (float)d;
+    }
+#pragma omp simd
+    for (int i = 0; i < d; i++) {
+        float sum = dgain[i];
+#pragma GCC unroll 4
+        for (int t = 0; t < rows; t++) {
+            const size_t at = (size_t)t * d + (size_t)i;
+            dx[at] += rstd[t] * gain[i] * dy[at] - c[t] * x[at];
+            sum += dy[at] * x[at] * rstd[t];
+        }
+        dgain[i] = sum;
+    }
+}
+
 static void rmsnorm_back(float *dx, float *dgain, const float *dy, const float *x, const float *gain,
                          const float *rstd, int n, int d)
 {
-    for (int t = 0; t < n; t++, x += d, dy += d, dx += d) {
-        const float r = rstd[t];
-        float s = 0;
-#pragma omp simd reduction(+:s)
-        for (int i = 0; i < d; i++) s += dy[i] * gain[i] * x[i];
-        const float c = s * r * r * r / (float)d;
-#pragma omp simd
-        for (int i = 0; i < d; i++) {
-            dx[i] += r * gain[i] * dy[i] - c * x[i];
-            dgain[i] += dy[i] * x[i] * r;
-        }
-    }
+    int t = 0;
+    for (; t + NORM_ROWS <= n; t += NORM_ROWS, dx += NORM_ROWS * d, dy += NORM_ROWS * d, x += NORM_ROWS * d)
+        norm_back_rows(dx, dgain, dy, x, gain, rstd + t, NORM_ROWS, d);
+    for (; t < n; t++, dx += d, dy += d, x += d) norm_back_rows(dx, dgain, dy, x, gain, rstd + t, 1, d);
 }
 
 /* One row; 1 / s. Adding the magic number rounds half to even and leaves the integer in the low bits. */

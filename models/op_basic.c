@@ -51,23 +51,38 @@ Var op_embed(Tape *t, Param *table, const int *tok, int n)
 /* ---- RMSNorm ---- */
 typedef struct { Var y, x; Param *gain; float *rstd; } Norm;
 
+enum { NORM_BLOCK = 32 };
+
+static int norm_blocks(Var x) { return (x.rows + NORM_BLOCK - 1) / NORM_BLOCK; }
+
+float *norm_sums(Tape *t, Var x) { return arena_get(&t->pass, sizeof(float) * (size_t)norm_blocks(x) * (size_t)x.cols); }
+
+void norm_back_part(const Tape *t, const NormBack *b, int p)
+{
+    const size_t d = (size_t)b->x.cols;
+    long lo, hi;
+    part(b->x.rows, p, t->exec->threads, NORM_BLOCK, &lo, &hi);
+    for (long i = lo; i < hi; i += NORM_BLOCK)
+        t->exec->f->rmsnorm_back(b->dx + i * d, b->dgain + i / NORM_BLOCK * d, b->dy + i * d, b->x.v + i * d, b->gain->v,
+                                 b->rstd + i, (int)(hi - i < NORM_BLOCK ? hi - i : NORM_BLOCK), (int)d);
+}
+
+void norm_back_gain(const Tape *t, const NormBack *b)
+{
+    const int d = b->x.cols;
+    for (int i = 0; i < norm_blocks(b->x); i++) t->exec->f->axpy(b->gain->g, 1, b->dgain + (size_t)i * d, d);
+}
+
 static void norm_back(Tape *t, void *ctx)
 {
     const Norm *o = ctx;
-    const int d = o->x.cols, threads = t->exec->threads;
-    const F32 *f = t->exec->f;
-    const float *dy = tape_grad(t, o->y);
-    float *dx = tape_grad(t, o->x);
+    const int threads = t->exec->threads;
+    NormBack b = { o->x, o->gain, o->rstd, tape_grad(t, o->y), tape_grad(t, o->x), NULL };
     const size_t at = t->pass.used;
-    float *dgain = arena_get(&t->pass, sizeof(float) * (size_t)threads * d);
+    b.dgain = norm_sums(t, o->x);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
-    for (int p = 0; p < threads; p++) {
-        long lo, hi;
-        part(o->x.rows, p, threads, 1, &lo, &hi);
-        f->rmsnorm_back(dx + (size_t)lo * d, dgain + (size_t)p * d, dy + (size_t)lo * d, o->x.v + (size_t)lo * d,
-                        o->gain->v, o->rstd + lo, (int)(hi - lo), d);
-    }
-    for (int p = 0; p < threads; p++) f->axpy(o->gain->g, 1, dgain + (size_t)p * d, d);
+    for (int p = 0; p < threads; p++) norm_back_part(t, &b, p);
+    norm_back_gain(t, &b);
     arena_reset(&t->pass, at);
     grad_done(t, o->y);
 }
@@ -172,12 +187,10 @@ Var op_silu(Tape *t, Var x)
 static void relu2_back(Tape *t, void *ctx)
 {
     const Operands *o = ctx;
-    int fresh_a, fresh_b;
+    const int over = !o->a.g->p && !o->b.g->p && o->a.v != o->b.v;
     const float *dy = tape_grad(t, o->y);
-    float *da = grad_to(t, o->a, &fresh_a), *db = grad_to(t, o->b, &fresh_b);
-    if (fresh_a != fresh_b) memset(fresh_a ? da : db, 0, sizeof(float) * (size_t)size(o->y));
-    const int plus = !fresh_a || !fresh_b;
-    SHARED(size(o->y), t->exec->f->relu2_mul_back(da + lo, db + lo, dy + lo, o->a.v + lo, o->b.v + lo, hi - lo, plus));
+    float *da = over ? grad_over(o->a) : tape_grad(t, o->a), *db = over ? grad_over(o->b) : tape_grad(t, o->b);
+    SHARED(size(o->y), t->exec->f->relu2_mul_back(da + lo, db + lo, dy + lo, o->a.v + lo, o->b.v + lo, hi - lo, !over));
     grad_done(t, o->y);
 }
 

@@ -104,8 +104,8 @@ static void forward(Tape *t, const Conv *o, double eps)
     arena_reset(&t->pass, at);
 }
 
-/* Of the way back: dn (rows, d); dw (halves, groups, 2 filters, k, c, w); dgain (threads, d) */
-typedef struct { float *dn, *dw, *dgain; } Back;
+/* Of the way back: dn (rows, d); dw (halves, groups, 2 filters, k, c, w) */
+typedef struct { float *dn, *dw; } Back;
 
 static void item_back(Tape *t, const Conv *o, const Back *b, long item, float *room)
 {
@@ -123,19 +123,19 @@ static void item_back(Tape *t, const Conv *o, const Back *b, long item, float *r
     }
 }
 
-/* The halves of a group's weights, turned back: dw[o][i][j] += */
-static void add_weights(const Conv *o, const Back *b, int g)
+/* A group's weights: the sum of the halves, turned back: dw[o][i][j] += */
+static void add_weights(Tape *t, const Conv *o, const Back *b, int g)
 {
     const int c = o->s.c, k = o->s.k, w = o->s.w;
-    const size_t filter = filter_size(&o->s);
-    for (int half = 0; half < halves(o); half++)
-        for (int v = 0; v < 2; v++) {
-            const float *from = b->dw + (2 * ((size_t)half * o->groups + (size_t)g) + (size_t)v) * filter;
-            float *to = (v ? o->wv : o->wg)->g + (size_t)g * c * c * k;
-            for (int out = 0; out < c; out++, to += (size_t)c * k)
-                for (int j = 0; j < k; j++)
-                    for (int i = 0; i < c; i++) to[(size_t)i * k + j] += from[((size_t)j * c + i) * w + out];
-        }
+    const size_t filter = filter_size(&o->s), half = 2 * filter * (size_t)o->groups;
+    float *sum = b->dw + 2 * filter * (size_t)g;
+    for (int h = 1; h < halves(o); h++) t->exec->f->axpy(sum, 1, sum + half * (size_t)h, 2 * (long)filter);
+    for (int v = 0; v < 2; v++, sum += filter) {
+        float *to = (v ? o->wv : o->wg)->g + (size_t)g * c * c * k;
+        for (int out = 0; out < c; out++, to += (size_t)c * k)
+            for (int i = 0; i < c; i++)
+                for (int j = 0; j < k; j++) to[(size_t)i * k + j] += sum[((size_t)j * c + i) * w + out];
+    }
 }
 
 /* arrays by group as rows of d, for whoever watches */
@@ -170,14 +170,14 @@ static void show(Tape *t, const Conv *o, int gradient)
 static void conv_back(Tape *t, void *ctx)
 {
     const Conv *o = ctx;
-    const int d = o->s.d, threads = t->exec->threads;
+    const int threads = t->exec->threads;
     const size_t at = t->pass.used, each = conv_room(&o->s), items = (size_t)o->groups * (size_t)halves(o);
     float *dx = tape_grad(t, o->y);           /* of y, and then of x */
     show(t, o, 1);
     float *room = arena_raw(&t->pass, sizeof(float) * each * (size_t)threads);
-    const Back b = { arena_raw(&t->pass, sizeof(float) * (size_t)o->x.rows * (size_t)d),
-                     arena_raw(&t->pass, sizeof(float) * 2 * filter_size(&o->s) * items),
-                     arena_get(&t->pass, sizeof(float) * (size_t)threads * (size_t)d) };
+    const Back b = { arena_raw(&t->pass, sizeof(float) * (size_t)o->x.rows * (size_t)o->s.d),
+                     arena_raw(&t->pass, sizeof(float) * 2 * filter_size(&o->s) * items) };
+    const NormBack norm = { o->x, o->gain, o->rstd, b.dn, dx, norm_sums(t, o->x) };
 #pragma omp parallel num_threads(threads)
     {
 #pragma omp for schedule(static, 1)
@@ -190,13 +190,11 @@ static void conv_back(Tape *t, void *ctx)
         for (int p = 0; p < threads; p++) {
             long lo, hi;
             part(o->groups, p, threads, 1, &lo, &hi);
-            for (int g = (int)lo; g < (int)hi; g++) add_weights(o, &b, g);
-            part(o->x.rows, p, threads, 1, &lo, &hi);
-            t->exec->f->rmsnorm_back(dx + (size_t)lo * d, b.dgain + (size_t)p * d, b.dn + (size_t)lo * d,
-                                     o->x.v + (size_t)lo * d, o->gain->v, o->rstd + lo, (int)(hi - lo), d);
+            for (int g = (int)lo; g < (int)hi; g++) add_weights(t, o, &b, g);
+            norm_back_part(t, &norm, p);
         }
     }
-    for (int p = 0; p < threads; p++) t->exec->f->axpy(o->gain->g, 1, b.dgain + (size_t)p * d, d);
+    norm_back_gain(t, &norm);
     arena_reset(&t->pass, at);
 }
 

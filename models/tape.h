@@ -48,7 +48,9 @@ Var op_add     (Tape *, Var a, Var b);
 Var op_mul     (Tape *, Var a, Var b);
 Var op_sigmoid (Tape *, Var x);
 Var op_silu    (Tape *, Var x);
-Var op_relu2_mul(Tape *, Var g, Var u, int to_linear);          /* relu(g)^2 u */
+/* relu(g)^2 u. On the way back gradients take the place of g and u: no reader of theirs may have been recorded before
+ * that needs their values. */
+Var op_relu2_mul(Tape *, Var g, Var u, int to_linear);
 /* x + sigmoid(conv(n; wg)) conv(n; wv), n = rmsnorm(x) gain; causal, dilated, grouped; B sequences. It takes over x's
  * gradient as op_add does. past: (k-1)*dil rows of x before this one (decoding: one row), moved on by one row; NULL in
  * training. name: prefix of what is watched (name_gate_pre, name_value), or NULL */
