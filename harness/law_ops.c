@@ -35,6 +35,10 @@ static Var residual(const Case *c)      /* op_add after another reader of its fi
     Var a = op_sigmoid(c->t, c->in[0]);
     return op_add(c->t, a, op_mul(c->t, a, c->in[1]));
 }
+static Var add_kept(const Case *c)      /* op_add may not take the place of a value that the way back reads */
+{
+    return op_add(c->t, op_silu(c->t, c->in[0]), op_sigmoid(c->t, c->in[1]));
+}
 
 static const Op ops[] = {
     { "embed", 0, D, { { V, D }, { 0 } }, embed },
@@ -48,6 +52,7 @@ static const Op ops[] = {
     { "relu2_mul of its own", 2, INNER, { { 0 }, { 0 } }, relu2_own },
     { "gated_conv", 1, D, { { D, D / GROUPS, TAPS }, { D, D / GROUPS, TAPS }, { D } }, conv },
     { "gated_conv of one group", 1, D, { { D, D, TAPS }, { D, D, TAPS }, { D } }, dense },
+    { "add to a sigmoid", 2, D, { { 0 }, { 0 } }, add_kept },
     { "residual", 2, D, { { 0 }, { 0 } }, residual },
 };
 
@@ -72,7 +77,7 @@ static void bench_make(Bench *b, const Op *op, Tape *t, Arena *a, Rng *r)
     *b = (Bench){ .op = op, .c.t = t };
     for (int i = 0; i < op->in; i++) {
         const long n = (long)B * T * op->cols;
-        b->c.grad[i] = (Grad){ arena_get(a, sizeof(float) * (size_t)n), sizeof(float) * (size_t)n, 1 };
+        b->c.grad[i] = (Grad){ .p = arena_get(a, sizeof(float) * (size_t)n), .bytes = sizeof(float) * (size_t)n, .kept = 1 };
         b->c.in[i] = (Var){ normal(a, n, r), &b->c.grad[i], B * T, op->cols, NULL };
         add_block(b, b->c.in[i].v, b->c.grad[i].p, n, a);
     }
@@ -243,7 +248,7 @@ static const char *ternary_linear(const Exec *e, const char *quant, const char *
     Params *ps = params_new(a);
     Param *w = params_add(ps, "w", (int[]){ rows, cols, 0 }, GROUP_NORMUON, OWNER_CORE);
     param_normal(w, seed, 1, 0.1);
-    Grad dx_ = { arena_get(a, sizeof(float) * (size_t)(n * cols)), sizeof(float) * (size_t)(n * cols), 1 };
+    Grad dx_ = { .p = arena_get(a, sizeof(float) * (size_t)(n * cols)), .bytes = sizeof(float) * (size_t)(n * cols), .kept = 1 };
     Var x = { normal(a, (long)n * cols, &r), &dx_, n, cols, NULL };
     float *dy = normal(a, (long)n * rows, &r);
     tape_reset(t, 1);
@@ -295,7 +300,7 @@ static void back_draws(const Back *b, const Exec *e, int draws, float *out, Aren
     const float there = 1e-4f;
     b->w->cache = NULL;
     for (int k = 0; k < draws; k++) {
-        Grad g = { k % 2 ? out + (size_t)k * all : NULL, sizeof(float) * all, 0 };
+        Grad g = { .p = k % 2 ? out + (size_t)k * all : NULL, .bytes = sizeof(float) * all };
         Var x = { b->x.v, &g, b->n, b->cols, NULL };
         for (size_t i = 0; i < all && g.p; i++) g.p[i] = there;
         tape_reset(t, 1);

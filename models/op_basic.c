@@ -17,7 +17,7 @@ enum { STEP = 64 };      /* values of a thread's share: whole cache lines */
         }                                                                        \
     } while (0)
 
-typedef struct { Var y, a, b; } Operands;
+typedef struct { Var y, a, b; int free; } Operands;      /* free: nobody else reads a and b on the way back */
 
 static long size(Var x) { return (long)x.rows * x.cols; }
 
@@ -104,6 +104,7 @@ Var op_rmsnorm(Tape *t, Var x, Param *gain, double eps, int to_linear)
                                              (float)eps, t->act_bits);
         else t->exec->f->rmsnorm(y.v + at, rstd + lo, x.v + at, gain->v, n, d, (float)eps);
     }
+    tape_reads(x);
     if (t->recording) *(Norm *)tape_note(t, norm_back, sizeof(Norm)) = (Norm){ y, x, gain, rstd };
     return y;
 }
@@ -123,9 +124,10 @@ static void add_back(Tape *t, void *ctx)
 Var op_add(Tape *t, Var a, Var b)
 {
     CHECK(a.rows == b.rows && a.cols == b.cols);
-    Var y = tape_var(t, a.rows, a.cols, a.g);
+    if (a.g) CHECK(!a.g->taken);
+    Var y = t->recording && value_free(b) && a.v != b.v ? tape_over(t, b, a.g) : tape_var(t, a.rows, a.cols, a.g);
     SHARED(size(a), t->exec->f->add(y.v + lo, a.v + lo, b.v + lo, hi - lo));
-    if (t->recording) *(Operands *)tape_note(t, add_back, sizeof(Operands)) = (Operands){ y, a, b };
+    if (t->recording) *(Operands *)tape_note(t, add_back, sizeof(Operands)) = (Operands){ y, a, b, 0 };
     return y;
 }
 
@@ -144,7 +146,9 @@ Var op_mul(Tape *t, Var a, Var b)
     CHECK(a.rows == b.rows && a.cols == b.cols);
     Var y = tape_var(t, a.rows, a.cols, NULL);
     SHARED(size(a), t->exec->f->mul(y.v + lo, a.v + lo, b.v + lo, hi - lo));
-    if (t->recording) *(Operands *)tape_note(t, mul_back, sizeof(Operands)) = (Operands){ y, a, b };
+    tape_reads(a);
+    tape_reads(b);
+    if (t->recording) *(Operands *)tape_note(t, mul_back, sizeof(Operands)) = (Operands){ y, a, b, 0 };
     return y;
 }
 
@@ -162,6 +166,7 @@ Var op_sigmoid(Tape *t, Var x)
 {
     Var y = tape_var(t, x.rows, x.cols, NULL);
     SHARED(size(x), t->exec->f->sigmoid(y.v + lo, x.v + lo, hi - lo));
+    tape_reads(y);
     if (t->recording) *(Operands *)tape_note(t, sigmoid_back, sizeof(Operands)) = (Operands){ .y = y, .a = x };
     return y;
 }
@@ -179,6 +184,7 @@ Var op_silu(Tape *t, Var x)
 {
     Var y = tape_var(t, x.rows, x.cols, NULL);
     SHARED(size(x), t->exec->f->silu(y.v + lo, x.v + lo, hi - lo));
+    tape_reads(x);
     if (t->recording) *(Operands *)tape_note(t, silu_back, sizeof(Operands)) = (Operands){ .y = y, .a = x };
     return y;
 }
@@ -187,7 +193,7 @@ Var op_silu(Tape *t, Var x)
 static void relu2_back(Tape *t, void *ctx)
 {
     const Operands *o = ctx;
-    const int over = !o->a.g->p && !o->b.g->p && o->a.v != o->b.v;
+    const int over = o->free && !o->a.g->p && !o->b.g->p;
     const float *dy = tape_grad(t, o->y);
     float *da = over ? grad_over(o->a) : tape_grad(t, o->a), *db = over ? grad_over(o->b) : tape_grad(t, o->b);
     SHARED(size(o->y), t->exec->f->relu2_mul_back(da + lo, db + lo, dy + lo, o->a.v + lo, o->b.v + lo, hi - lo, !over));
@@ -207,6 +213,9 @@ Var op_relu2_mul(Tape *t, Var g, Var u, int to_linear)
             f->relu2_mul(y.v + i, g.v + i, u.v + i, d);
             f->quant_rows(quant->q + i, quant->inv + r, y.v + i, 1, (int)d, t->act_bits);
         });
-    if (t->recording) *(Operands *)tape_note(t, relu2_back, sizeof(Operands)) = (Operands){ y, g, u };
+    const int is_free = value_free(g) && value_free(u) && g.v != u.v;
+    tape_reads(g);
+    tape_reads(u);
+    if (t->recording) *(Operands *)tape_note(t, relu2_back, sizeof(Operands)) = (Operands){ y, g, u, is_free };
     return y;
 }

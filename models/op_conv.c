@@ -171,13 +171,16 @@ static void conv_back(Tape *t, void *ctx)
 {
     const Conv *o = ctx;
     const int threads = t->exec->threads;
-    const size_t at = t->pass.used, each = conv_room(&o->s), items = (size_t)o->groups * (size_t)halves(o);
-    float *dx = tape_grad(t, o->y);           /* of y, and then of x */
+    const size_t each = conv_room(&o->s), items = (size_t)o->groups * (size_t)halves(o);
+    Grad of_n = { .bytes = o->x.g->bytes };
+    const Var n = { NULL, &of_n, o->x.rows, o->x.cols, NULL };
+    int fresh;
+    float *dx = tape_grad(t, o->y), *dn = grad_to(t, n, &fresh);           /* dx: of y, and then of x */
+    const size_t at = t->pass.used;
     show(t, o, 1);
     float *room = arena_raw(&t->pass, sizeof(float) * each * (size_t)threads);
-    const Back b = { arena_raw(&t->pass, sizeof(float) * (size_t)o->x.rows * (size_t)o->s.d),
-                     arena_raw(&t->pass, sizeof(float) * 2 * filter_size(&o->s) * items) };
-    const NormBack norm = { o->x, o->gain, o->rstd, b.dn, dx, norm_sums(t, o->x) };
+    const Back b = { dn, arena_raw(&t->pass, sizeof(float) * 2 * filter_size(&o->s) * items) };
+    const NormBack norm = { o->x, o->gain, o->rstd, dn, dx, norm_sums(t, o->x) };
 #pragma omp parallel num_threads(threads)
     {
 #pragma omp for schedule(static, 1)
@@ -196,6 +199,7 @@ static void conv_back(Tape *t, void *ctx)
     }
     norm_back_gain(t, &norm);
     arena_reset(&t->pass, at);
+    grad_done(t, n);
 }
 
 /* One row: the rows its taps reach, side by side, are a sequence of k rows with dilation 1, whose last row is the one */
@@ -235,6 +239,7 @@ Var op_gated_conv(Tape *t, Var x, Param *gain, double eps, Param *wg, Param *wv,
     if (past) return decode(t, &o, eps, past);
     forward(t, &o, eps);
     show(t, &o, 0);
+    tape_reads(x);
     if (t->recording) {
         if (name) o.name = arena_text(&t->pass, "%s", name);
         *(Conv *)tape_note(t, conv_back, sizeof(Conv)) = o;

@@ -31,8 +31,12 @@ void *tape_note(Tape *, void (*back)(Tape *, void *ctx), size_t size);
 Var   tape_var (Tape *, int rows, int cols, Grad *with_grad);
 /* The gradient to write to: *fresh says that nothing is there yet, not even zeros. */
 float *grad_to (Tape *, Var, int *fresh);
-/* A first gradient in the memory of x's value, which nobody reads from now on. */
-float *grad_over(Var x);
+/* Memory of values is used again where nobody reads them on the way back. An operation that will says so by tape_reads;
+ * value_free: nobody recorded so far will. tape_over: a new value in the memory of x's; grad_over: x's first gradient. */
+void   tape_reads(Var x);
+int    value_free(Var x);
+Var    tape_over (Tape *, Var x, Grad *with_grad);
+float *grad_over (Var x);
 void  grad_done(Tape *, Var);            /* it has been sent on: its memory may serve another */
 /* RMSNorm's way back, op_rmsnorm's and op_gated_conv's. Gains are summed by blocks of rows and then over the blocks:
  * the same for any number of threads. dgain: norm_sums zeros. norm_back_part: thread p's rows of x; norm_back_gain: when
