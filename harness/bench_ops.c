@@ -12,14 +12,26 @@ typedef struct { const F32 *f; float *x, *y, *z, *u, *v, *gain, *w, *room; int8_
 
 static void do_rmsnorm(const Job *j) { j->f->rmsnorm(j->y, j->z, j->x, j->gain, N, D, 1e-6f); }
 static void do_exp(const Job *j)     { j->f->exp(j->y, j->x, ALL, 0.5f); }
-static void do_conv2(const Job *j)
+static void do_conv(const Job *j)
 {
-    j->f->conv2(j->y, j->z, j->x, NULL, j->w, j->w + WEIGHTS, j->room, N / T, T, D, GROUPS, TAPS, DILATION, 0, GROUPS);
+    const ConvShape s = conv_shape(T, D, GROUPS, TAPS, DILATION);
+    for (int n = 0; n < N / T; n++)
+        for (int g = 0; g < GROUPS; g++) {
+            const size_t at = (size_t)n * T * D + (size_t)g * s.c, kept = ((size_t)n * GROUPS + (size_t)g) * T * s.c;
+            const float *w = j->w + (size_t)g * TAPS * s.c * s.w;
+            j->f->conv(j->y + at, j->z + kept, j->u + kept, j->x + at, j->v + n * T, j->gain + g * s.c, w, w + WEIGHTS, j->room, &s);
+        }
 }
-static void do_conv2_back(const Job *j)
+static void do_conv_back(const Job *j)
 {
-    j->f->conv2_back(j->y, j->u, j->u + WEIGHTS, j->x, j->x, j->x, j->w, j->w + WEIGHTS, j->room, N / T, T, D, GROUPS, TAPS, DILATION,
-                     0, GROUPS, 0);
+    const ConvShape s = conv_shape(T, D, GROUPS, TAPS, DILATION);
+    for (int n = 0; n < N / T; n++)
+        for (int g = 0; g < GROUPS; g++) {
+            const size_t at = (size_t)n * T * D + (size_t)g * s.c, kept = ((size_t)n * GROUPS + (size_t)g) * T * s.c;
+            const size_t w = (size_t)g * TAPS * s.c * s.w;
+            j->f->conv_back(j->y + at, j->u + w, j->u + WEIGHTS + w, j->x + at, j->x + kept, j->x + kept, j->x + at, j->v + n * T,
+                            j->gain + g * s.c, j->w + w, j->w + WEIGHTS + w, j->room, &s);
+        }
 }
 static void do_adamw(const Job *j)
 {
@@ -31,8 +43,8 @@ static void do_quant(const Job *j) { j->f->quant_rows(j->q, j->y, j->x, N, D, 8)
 static const struct { const char *name, *shape; void (*run)(const Job *); double ops, bytes; } ops[] = {
     { "rmsnorm",    "512x256",            do_rmsnorm,    4.0 * ALL, 8.0 * ALL },
     { "exp",        "131072",             do_exp,        22.0 * ALL, 8.0 * ALL },
-    { "conv2",      "512x256/g16/k4/dil4", do_conv2,      4.0 * N * WEIGHTS, 12.0 * ALL },
-    { "conv2_back", "512x256/g16/k4/dil4", do_conv2_back, 8.0 * N * WEIGHTS, 16.0 * ALL },
+    { "conv",       "512x256/g16/k4/dil4", do_conv,       4.0 * N * WEIGHTS, 16.0 * ALL },
+    { "conv_back",  "512x256/g16/k4/dil4", do_conv_back,  8.0 * N * WEIGHTS, 20.0 * ALL },
     { "adamw",      "131072",             do_adamw,      16.0 * ALL, 32.0 * ALL },
     { "quant_rows", "512x256",            do_quant,      4.0 * ALL, 5.0 * ALL } };
 typedef struct { Job job; int op; } Work;
@@ -52,12 +64,13 @@ static Work *work_new(const F32 *f, int op, uint64_t seed, Arena *a)
     j->f = f;
     float **const room[] = { &j->x, &j->y, &j->z, &j->u, &j->v };
     for (size_t i = 0; i < sizeof room / sizeof *room; i++) *room[i] = arena_get(a, sizeof(float) * ALL);
-    for (int i = 0; i < ALL; i++) j->x[i] = (float)rng_normal(&rng), j->z[i] = 0.01f * j->x[i];
+    for (int i = 0; i < ALL; i++) j->x[i] = (float)rng_normal(&rng), j->z[i] = 0.01f * j->x[i], j->v[i] = 1;
     j->gain = arena_get(a, sizeof(float) * D);
     for (int i = 0; i < D; i++) j->gain[i] = 1 + 0.1f * (float)rng_normal(&rng);
     j->w = arena_get(a, sizeof(float) * 2 * WEIGHTS);
     for (int i = 0; i < 2 * WEIGHTS; i++) j->w[i] = 0.1f * (float)rng_normal(&rng);
-    j->room = arena_get(a, sizeof(float) * conv_scratch(T, D, GROUPS, TAPS, DILATION));
+    const ConvShape s = conv_shape(T, D, GROUPS, TAPS, DILATION);
+    j->room = arena_get(a, sizeof(float) * conv_room(&s));
     j->q = arena_get(a, ALL);
     return w;
 }

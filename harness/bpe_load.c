@@ -12,6 +12,7 @@
 #include "harness/vocab_parts.h"
 #include <jansson.h>
 #include <limits.h>
+#include <malloc.h>
 
 typedef struct {
     const char *json_path, *bpe_path;
@@ -20,7 +21,7 @@ typedef struct {
     char       *made;                /* (V) 1: the id is a byte, or the product of a merge seen so far */
     const char **name;               /* (V) as encoder.json has it */
     int         V;
-    Arena      *a;
+    Arena      *a, *room;            /* for the tables; for what only the loading needs */
     const char **why;
 } Loader;
 
@@ -65,8 +66,8 @@ static int read_names(Loader *l)
         return 0;
     }
     l->V = (int)n;
-    l->name = arena_get(l->a, n * sizeof *l->name);
-    l->made = arena_get(l->a, n);
+    l->name = arena_get(l->room, n * sizeof *l->name);
+    l->made = arena_get(l->room, n);
     json_object_foreach(l->json, key, value) {
         const json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
         if (id < 0 || id >= l->V || l->name[id] || !*key) {
@@ -163,16 +164,19 @@ static int read_texts(Loader *l, BpeTables *t, Vocab *v)
     return 1;
 }
 
-BpeTables *bpe_load(const char *dir, Vocab *v, Arena *a, const char **why)
+static BpeTables *load(const char *dir, Vocab *v, Arena *a, Arena *room, const char **why)
 {
     size_t json_size, bpe_size;
     json_error_t e;
     char hashes[130];
-    Loader l = { arena_text(a, "%s/encoder.json", dir), arena_text(a, "%s/vocab.bpe", dir), .a = a, .why = why };
+    Loader l = { arena_text(a, "%s/encoder.json", dir), arena_text(a, "%s/vocab.bpe", dir), .a = a, .room = room, .why = why };
     BpeTables *t = arena_get(a, sizeof *t);
-    char *json = file_slurp(l.json_path, 16 << 20, &json_size, a, why);
-    char *bpe = json ? file_slurp(l.bpe_path, 16 << 20, &bpe_size, a, why) : NULL;
-    if (!bpe) return NULL;
+    char *json = file_slurp(l.json_path, 16 << 20, &json_size, room, why);
+    char *bpe = json ? file_slurp(l.bpe_path, 16 << 20, &bpe_size, room, why) : NULL;
+    if (!bpe) {
+        *why = arena_text(a, "%s", *why);
+        return NULL;
+    }
     sha256_hex(json, json_size, hashes);
     sha256_hex(bpe, bpe_size, hashes + 64);
     v->hash = sha256_hex(hashes, 128, arena_raw(a, 65));
@@ -186,5 +190,14 @@ BpeTables *bpe_load(const char *dir, Vocab *v, Arena *a, const char **why)
     }
     const int good = read_names(&l) && read_bytes(&l, t) && read_merges(&l, t, bpe, bpe_size) && read_texts(&l, t, v);
     json_decref(l.json);
+    malloc_trim(0);          /* 7 MB of tree, which would stay in the heap */
     return good ? t : NULL;
+}
+
+BpeTables *bpe_load(const char *dir, Vocab *v, Arena *a, const char **why)
+{
+    Arena room = arena_new((size_t)64 << 20);
+    BpeTables *t = load(dir, v, a, &room, why);
+    arena_drop(&room);
+    return t;
 }

@@ -8,9 +8,9 @@
 #include <math.h>
 #include <string.h>
 
-enum { B = 2, T = 37, D = 24, INNER = 19, GROUPS = 3, TAPS = 4, V = 11, MAX_IN = 2, DIRECTIONS = 3, PASS = 64 << 20 };
-typedef struct { Tape *t; Var in[MAX_IN]; Grad grad[MAX_IN]; Param *p[2]; const int *tok; } Case;
-typedef struct { const char *name; int in, cols; int shape[2][4]; Var (*build)(const Case *); } Op;
+enum { B = 2, T = 37, D = 24, INNER = 19, GROUPS = 3, TAPS = 4, V = 11, MAX_IN = 2, MAX_PARAM = 3, DIRECTIONS = 3, PASS = 64 << 20 };
+typedef struct { Tape *t; Var in[MAX_IN]; Grad grad[MAX_IN]; Param *p[MAX_PARAM]; const int *tok; } Case;
+typedef struct { const char *name; int in, cols; int shape[MAX_PARAM][4]; Var (*build)(const Case *); } Op;
 
 static Var embed(const Case *c)   { return op_embed(c->t, c->p[0], c->tok, B * T); }
 static Var rmsnorm(const Case *c) { return op_rmsnorm(c->t, c->in[0], c->p[0], 1e-6, 0); }
@@ -20,14 +20,24 @@ static Var mul(const Case *c)     { return op_mul(c->t, c->in[0], c->in[1]); }
 static Var sigmoid(const Case *c) { return op_sigmoid(c->t, c->in[0]); }
 static Var silu(const Case *c)    { return op_silu(c->t, c->in[0]); }
 static Var relu2(const Case *c)   { return op_relu2_mul(c->t, c->in[0], c->in[1], 0); }
-static Var conv(const Case *c)
+static Var relu2_own(const Case *c)     /* of values that nobody else reads: gradients take their place */
 {
-    return op_gated_conv(c->t, c->in[0], c->in[1], c->p[0], c->p[1], B, GROUPS, TAPS, 5, NULL, NULL);
+    return op_relu2_mul(c->t, op_mul(c->t, c->in[0], c->in[1]), op_silu(c->t, c->in[1]), 0);
 }
+static Var gated(const Case *c, int groups)
+{
+    return op_gated_conv(c->t, c->in[0], c->p[2], 1e-6, c->p[0], c->p[1], B, groups, TAPS, 5, NULL, NULL);
+}
+static Var conv(const Case *c)    { return gated(c, GROUPS); }
+static Var dense(const Case *c)   { return gated(c, 1); }
 static Var residual(const Case *c)      /* op_add after another reader of its first operand */
 {
     Var a = op_sigmoid(c->t, c->in[0]);
     return op_add(c->t, a, op_mul(c->t, a, c->in[1]));
+}
+static Var add_kept(const Case *c)      /* op_add may not take the place of a value that the way back reads */
+{
+    return op_add(c->t, op_silu(c->t, c->in[0]), op_sigmoid(c->t, c->in[1]));
 }
 
 static const Op ops[] = {
@@ -39,12 +49,15 @@ static const Op ops[] = {
     { "sigmoid", 1, D, { { 0 }, { 0 } }, sigmoid },
     { "silu", 1, D, { { 0 }, { 0 } }, silu },
     { "relu2_mul", 2, INNER, { { 0 }, { 0 } }, relu2 },
-    { "gated_conv", 2, D, { { D, D / GROUPS, TAPS }, { D, D / GROUPS, TAPS } }, conv },
+    { "relu2_mul of its own", 2, INNER, { { 0 }, { 0 } }, relu2_own },
+    { "gated_conv", 1, D, { { D, D / GROUPS, TAPS }, { D, D / GROUPS, TAPS }, { D } }, conv },
+    { "gated_conv of one group", 1, D, { { D, D, TAPS }, { D, D, TAPS }, { D } }, dense },
+    { "add to a sigmoid", 2, D, { { 0 }, { 0 } }, add_kept },
     { "residual", 2, D, { { 0 }, { 0 } }, residual },
 };
 
 typedef struct { float *v, *g, *u; long n; } Block;      /* one thing to differentiate by */
-typedef struct { Case c; Block block[MAX_IN + 2]; int blocks; float *r; const Op *op; } Bench;
+typedef struct { Case c; Block block[MAX_IN + MAX_PARAM]; int blocks; float *r; const Op *op; } Bench;
 
 static float *normal(Arena *a, long n, Rng *r)
 {
@@ -64,13 +77,15 @@ static void bench_make(Bench *b, const Op *op, Tape *t, Arena *a, Rng *r)
     *b = (Bench){ .op = op, .c.t = t };
     for (int i = 0; i < op->in; i++) {
         const long n = (long)B * T * op->cols;
-        b->c.grad[i] = (Grad){ arena_get(a, sizeof(float) * (size_t)n), sizeof(float) * (size_t)n, 1 };
+        b->c.grad[i] = (Grad){ .p = arena_get(a, sizeof(float) * (size_t)n), .bytes = sizeof(float) * (size_t)n, .kept = 1 };
         b->c.in[i] = (Var){ normal(a, n, r), &b->c.grad[i], B * T, op->cols, NULL };
         add_block(b, b->c.in[i].v, b->c.grad[i].p, n, a);
     }
-    for (int i = 0; i < 2 && op->shape[i][0]; i++) {
-        b->c.p[i] = params_add(ps, i ? "b" : "a", op->shape[i], GROUP_ADAMW, OWNER_CORE);
-        memcpy(b->c.p[i]->v, normal(a, b->c.p[i]->n, r), sizeof(float) * (size_t)b->c.p[i]->n);
+    for (int i = 0; i < MAX_PARAM && op->shape[i][0]; i++) {
+        b->c.p[i] = params_add(ps, arena_text(a, "%d", i), op->shape[i], GROUP_ADAMW, OWNER_CORE);
+        const long n = b->c.p[i]->n, fan = n / op->shape[i][0];
+        const float *unit = normal(a, n, r), size = fan > 32 ? sqrtf(32.0f / (float)fan) : 1;
+        for (long k = 0; k < n; k++) b->c.p[i]->v[k] = size * unit[k];
         add_block(b, b->c.p[i]->v, b->c.p[i]->g, b->c.p[i]->n, a);
     }
     int *tok = arena_get(a, sizeof(int) * B * T);
@@ -96,6 +111,7 @@ static void move(Bench *b, double h)
 {
     for (int k = 0; k < b->blocks; k++)
         for (long i = 0; i < b->block[k].n; i++) b->block[k].v[i] += (float)(h * (double)b->block[k].u[i]);
+    for (int i = 0; i < MAX_PARAM && b->c.p[i]; i++) b->c.p[i]->version++;
 }
 
 static double along(const Bench *b)
@@ -142,6 +158,29 @@ static const char *differentiate(Bench *b, const char *isa, int threads, uint64_
                               b->op->name, isa, threads, error, (unsigned long long)seed);
     }
     return NULL;
+}
+
+/* Gradients do not depend on how many threads share the work, to the bit. */
+static const char *same_on_threads(Bench *b, Exec *e, const char *isa, uint64_t seed, Arena *a)
+{
+    static const int counts[] = { 1, 2, 3, 7 };
+    const int threads = e->threads;
+    float *was[MAX_IN + MAX_PARAM];
+    const char *why = NULL;
+    for (int i = 0; i < 4 && !why; i++) {
+        e->threads = counts[i];
+        for (int k = 0; k < b->blocks; k++) memset(b->block[k].g, 0, sizeof(float) * (size_t)b->block[k].n);
+        loss(b, 1);
+        for (int k = 0; k < b->blocks; k++) {
+            const size_t bytes = sizeof(float) * (size_t)b->block[k].n;
+            if (!i) was[k] = memcpy(arena_raw(a, bytes), b->block[k].g, bytes);
+            else if (memcmp(was[k], b->block[k].g, bytes))
+                why = arena_text(a, "op %s (%s): another gradient on %d threads than on one (seed %llu)", b->op->name, isa, counts[i],
+                                 (unsigned long long)seed);
+        }
+    }
+    e->threads = threads;
+    return why;
 }
 
 /* |a - b| <= 1e-5 max|b| */
@@ -209,7 +248,7 @@ static const char *ternary_linear(const Exec *e, const char *quant, const char *
     Params *ps = params_new(a);
     Param *w = params_add(ps, "w", (int[]){ rows, cols, 0 }, GROUP_NORMUON, OWNER_CORE);
     param_normal(w, seed, 1, 0.1);
-    Grad dx_ = { arena_get(a, sizeof(float) * (size_t)(n * cols)), sizeof(float) * (size_t)(n * cols), 1 };
+    Grad dx_ = { .p = arena_get(a, sizeof(float) * (size_t)(n * cols)), .bytes = sizeof(float) * (size_t)(n * cols), .kept = 1 };
     Var x = { normal(a, (long)n * cols, &r), &dx_, n, cols, NULL };
     float *dy = normal(a, (long)n * rows, &r);
     tape_reset(t, 1);
@@ -261,7 +300,7 @@ static void back_draws(const Back *b, const Exec *e, int draws, float *out, Aren
     const float there = 1e-4f;
     b->w->cache = NULL;
     for (int k = 0; k < draws; k++) {
-        Grad g = { k % 2 ? out + (size_t)k * all : NULL, sizeof(float) * all, 0 };
+        Grad g = { .p = k % 2 ? out + (size_t)k * all : NULL, .bytes = sizeof(float) * all };
         Var x = { b->x.v, &g, b->n, b->cols, NULL };
         for (size_t i = 0; i < all && g.p; i++) g.p[i] = there;
         tape_reset(t, 1);
@@ -401,6 +440,7 @@ static const char *with_table(const F32 *f, int threads, uint64_t seed, Arena *a
         Bench b;
         bench_make(&b, &ops[i], t, a, &r);
         why = differentiate(&b, f->isa, threads, seed, &r, a);
+        if (!why) why = same_on_threads(&b, e, f->isa, seed, a);
     }
     static const char *const quants[] = { "v3", "absmean" }, *const acts[] = { "f32", "int8" };
     for (int q = 0; q < 4 && !why; q++) why = ternary_linear(e, quants[q / 2], acts[q % 2], seed, a);

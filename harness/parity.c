@@ -283,7 +283,7 @@ static void bitlinear_unit(Parity *p)
     memcpy(g->v, gain, sizeof(float) * (size_t)g->n);
     Tape *t = tape_new(e, s, p->arena, PASS_BYTES);
     tape_reset(t, 1);
-    Grad dx = { arena_get(p->arena, sizeof(float) * (size_t)n), sizeof(float) * (size_t)n, 1 };
+    Grad dx = { .p = arena_get(p->arena, sizeof(float) * (size_t)n), .bytes = sizeof(float) * (size_t)n, .kept = 1 };
     Var in = { arena_get(p->arena, sizeof(float) * (size_t)n), &dx, xs[0], xs[1], NULL };
     memcpy(in.v, x, sizeof(float) * (size_t)n);
     Var xn = op_rmsnorm(t, in, g, json_real_value(json_object_get(json_object_get(p->manifest, "meta"), "eps")), 1);

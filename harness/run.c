@@ -58,11 +58,11 @@ typedef struct {
     size_t   room;                       /* of the above, in positions */
 } Trainer;
 
-static void make_room(Trainer *t, int n)
+static void make_room(Trainer *t, int n, int supervised)
 {
     if ((size_t)n <= t->room) return;
     Arena *a = &t->s->arena;
-    const size_t ints = sizeof(int) * (size_t)n, floats = sizeof(float) * (size_t)n * (size_t)t->s->d;
+    const size_t ints = sizeof(int) * (size_t)n, floats = sizeof(float) * (size_t)supervised * (size_t)t->s->d;
     t->x = arena_get(a, ints), t->y = arena_get(a, ints), t->pos = arena_get(a, ints), t->target = arena_get(a, ints);
     if (spec_num(t->s->spec, "fraction") < 1) t->hidden = arena_raw(a, floats), t->dhidden = arena_raw(a, floats);
     t->room = (size_t)n;
@@ -156,7 +156,7 @@ static void train_step(Trainer *t, const Budget *budget)
     Session *s = t->s;
     const Plan p = plan_of(s->spec, s->step);
     const int n = p.B * p.T, supervised = supervised_of(s->spec, n);
-    make_room(t, n);
+    make_room(t, n, supervised);
     laps_start(&t->laps);
     const double began = t->laps.last;
     const int compare = spec_is(s->spec, "bwd", "int8") && s->step % COMPARE_EVERY == COMPARE_EVERY - 1;

@@ -20,10 +20,12 @@ const F32 *f32_best(void)
     return best;
 }
 
-/* one group: two filters turned, and x, da, db with their zeros before or behind, rows padded to whole vectors */
-size_t conv_scratch(int T, int d, int groups, int k, int dil)
+ConvShape conv_shape(int T, int d, int groups, int k, int dil)
 {
-    const size_t w = (size_t)(d / groups + CONV_PAD - 1) / CONV_PAD * CONV_PAD;
-    const size_t rows = (size_t)T + (size_t)(k - 1) * (size_t)dil + CONV_ROWS;
-    return 2 * w * w * (size_t)k + 3 * rows * w;
+    const int c = d / groups;
+    return (ConvShape){ T, d, c, (c + CONV_PAD - 1) / CONV_PAD * CONV_PAD, k, dil };
 }
+
+size_t conv_rows_room(const ConvShape *s) { return (size_t)(s->T + 2 * CONV_ROWS) * (size_t)s->c + CONV_PAD; }
+
+size_t conv_room(const ConvShape *s) { return 3 * conv_rows_room(s); }       /* n, and the gradients of both filters */

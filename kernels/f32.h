@@ -21,6 +21,9 @@ typedef struct RowJob {
     float       *z, *y;                    /* (rows), (d) */
 } RowJob;
 
+/* w: c padded to whole vectors of any instruction set */
+typedef struct ConvShape { int T, d, c, w, k, dil; } ConvShape;
+
 typedef struct F32 {
     const char *isa;                       /* "sse2" "avx2" "avx512" "neon" */
     unsigned    cpu;                       /* CPU_* bits */
@@ -46,10 +49,10 @@ typedef struct F32 {
     void   (*silu_back)(float *dx, const float *dy, const float *x, long n);                             /* += */
     /* y = relu(g)^2 u; FlashLM v3's GLU */
     void   (*relu2_mul)(float *y, const float *g, const float *u, long n);
-    void   (*relu2_mul_back)(float *dg, float *du, const float *dy, const float *g, const float *u, long n, int plus);  /* plus ? += : = */
-    /* y = r + sigmoid(g) v */
-    void   (*gate)  (float *y, const float *r, const float *g, const float *v, long n);
-    void   (*gate_back)(float *dg, float *dv, const float *dy, const float *g, const float *v, long n);  /* = */
+    /* plus ? += : =; without plus dg may be g, du may be u */
+    void   (*relu2_mul_back)(float *dg, float *du, const float *dy, const float *g, const float *u, long n, int plus);
+    /* of y = s v, s = sigmoid(x); dx may be dy */
+    void   (*gate_back)(float *dx, float *dv, const float *dy, const float *s, const float *v, long n);  /* = */
 
     /* y = x rsqrt(mean(x^2) + eps) gain per row; rstd (n) is kept for the way back */
     void   (*rmsnorm)(float *y, float *rstd, const float *x, const float *gain, int n, int d, float eps);
@@ -70,15 +73,17 @@ typedef struct F32 {
      * row of zeros: E q inv = x */
     void   (*round_row)(int8_t *q, float *inv, const float *x, int d, uint64_t seed);
 
-    /* causal dilated grouped convolution, both filters of a gated mixer at once, groups [g0, g1) of B sequences of T rows:
-     *   a[t][o] = sum_i sum_j wa[o][i][j] x[t - (k-1-j) dil][group(o) d/groups + i], the same for b with wb
-     * x, a, b: (B*T, d); w: (d, d/groups, k), tap k-1 is the current row. Rows before the first are zero, or `past`
-     * ((k-1)*dil rows of d, oldest first; B = 1). room is scratch of conv_scratch floats, one per thread. */
-    void   (*conv2)(float *a, float *b, const float *x, const float *past, const float *wa, const float *wb,
-                    float *room, int B, int T, int d, int groups, int k, int dil, int g0, int g1);
-    void   (*conv2_back)(float *dx, float *dwa, float *dwb, const float *da, const float *db, const float *x,
-                         const float *wa, const float *wb, float *room, int B, int T, int d, int groups, int k, int dil,
-                         int g0, int g1, int plus);    /* dw +=; plus ? dx += : dx = */
+    /* causal dilated convolution with two filters, gated, on normalised inputs: one group of one sequence of T rows,
+     *   n[t][i] = x[t][i] rstd[t] gain[i]      value[t][o] = sum_i sum_j wb[j][i][o] n[t - (k-1-j) dil][i]
+     *   y[t][o] = x[t][o] + gate[t][o] value[t][o]             gate: the sigmoid of the same with wa
+     * rows before the first are zero. x, y: c channels of rows of d; gate, value: (T, c), kept for the way back;
+     * gain (c); wa, wb: (k, c, w), zeros beyond c; room: conv_room floats */
+    void   (*conv)(float *y, float *gate, float *value, const float *x, const float *rstd, const float *gain,
+                   const float *wa, const float *wb, float *room, const ConvShape *);
+    /* dn: dLoss/dn, c channels of rows of d, =; dwa, dwb: (k, c, w) +=; here wa, wb: wa[j][o][i] */
+    void   (*conv_back)(float *dn, float *dwa, float *dwb, const float *dy, const float *gate, const float *value,
+                        const float *x, const float *rstd, const float *gain, const float *wa, const float *wb,
+                        float *room, const ConvShape *);
 
     /* one pass of the optimiser over n values (see optim.h for the formula); g becomes zero; ema may be NULL;
      * c1 = 1 - b1^t, c2 = 1 - b2^t */
@@ -93,9 +98,10 @@ typedef struct F32 {
     void   (*rows_add)(const RowJob *, int n, RowSet);
 } F32;
 
-
-enum { CONV_PAD = 16, CONV_ROWS = 8 };     /* floats a group's rows are padded to; rows of one block at most */
-size_t conv_scratch(int T, int d, int groups, int k, int dil);
+enum { CONV_PAD = 16, CONV_ROWS = 8 };     /* what w is a multiple of; rows of zeros about a sequence */
+ConvShape conv_shape(int T, int d, int groups, int k, int dil);
+size_t conv_rows_room(const ConvShape *);  /* floats of a group's rows with the zeros about them */
+size_t conv_room(const ConvShape *);
 
 extern const F32 *const f32_tables[];      /* NULL-ended, best last */
 const F32 *f32_best(void);                 /* the best this CPU (and EIGHTYSIX_CPU) allows */

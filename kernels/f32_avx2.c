@@ -5,5 +5,5 @@
 #define F32_ISA   "avx2"
 #define F32_CPU   (CPU_AVX2)
 #define ALL_LANES(x) x, x, x, x, x, x, x, x
-enum { LANES = 8, CONV_T = 4, CONV_I = 8 };
+enum { LANES = 8, CONV_T = 4 };
 #include "kernels/f32_body.h"

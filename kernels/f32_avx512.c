@@ -5,5 +5,5 @@
 #define F32_ISA   "avx512"
 #define F32_CPU   (CPU_AVX2 | CPU_AVX512)
 #define ALL_LANES(x) x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x
-enum { LANES = 16, CONV_T = 8, CONV_I = 16 };
+enum { LANES = 16, CONV_T = 8 };
 #include "kernels/f32_body.h"

@@ -5,5 +5,5 @@
 #define F32_ISA   "neon"
 #define F32_CPU   (CPU_NEON)
 #define ALL_LANES(x) x, x, x, x
-enum { LANES = 4, CONV_T = 8, CONV_I = 16 };
+enum { LANES = 4, CONV_T = 8 };
 #include "kernels/f32_body.h"

@@ -5,5 +5,5 @@
 #define F32_ISA   "sse2"
 #define F32_CPU   (0)
 #define ALL_LANES(x) x, x, x, x
-enum { LANES = 4, CONV_T = 4, CONV_I = 4 };
+enum { LANES = 4, CONV_T = 4 };
 #include "kernels/f32_body.h"

@@ -109,9 +109,9 @@ static Var mixer(const Flash *m, Tape *t, Var x, int B, float **past, int rec)
 {
     char name[64];
     for (int j = 0; j < m->n_dil; j++) {
-        Var norm = op_rmsnorm(t, x, m->norm[j], EPS, 0);
         snprintf(name, sizeof name, "rec%d.conv%d", rec, j);
-        x = op_gated_conv(t, x, norm, m->conv_gate[j], m->conv_value[j], B, m->groups, m->k, (int)m->dil[j], *past, name);
+        x = op_gated_conv(t, x, m->norm[j], EPS, m->conv_gate[j], m->conv_value[j], B, m->groups, m->k, (int)m->dil[j],
+                          *past, name);
         if (*past) *past += (size_t)(m->k - 1) * (size_t)m->dil[j] * (size_t)m->d;
     }
     return op_linear(t, x, m->out, 1);

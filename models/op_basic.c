@@ -17,7 +17,7 @@ enum { STEP = 64 };      /* values of a thread's share: whole cache lines */
         }                                                                        \
     } while (0)
 
-typedef struct { Var y, a, b; } Operands;
+typedef struct { Var y, a, b; int free; } Operands;      /* free: nobody else reads a and b on the way back */
 
 static long size(Var x) { return (long)x.rows * x.cols; }
 
@@ -52,23 +52,38 @@ Var op_embed(Tape *t, Param *table, const int *tok, int n)
 /* ---- RMSNorm ---- */
 typedef struct { Var y, x; Param *gain; float *rstd; } Norm;
 
+enum { NORM_BLOCK = 32 };
+
+static int norm_blocks(Var x) { return (x.rows + NORM_BLOCK - 1) / NORM_BLOCK; }
+
+float *norm_sums(Tape *t, Var x) { return arena_get(&t->pass, sizeof(float) * (size_t)norm_blocks(x) * (size_t)x.cols); }
+
+void norm_back_part(const Tape *t, const NormBack *b, int p)
+{
+    const size_t d = (size_t)b->x.cols;
+    long lo, hi;
+    part(b->x.rows, p, t->exec->threads, NORM_BLOCK, &lo, &hi);
+    for (long i = lo; i < hi; i += NORM_BLOCK)
+        t->exec->f->rmsnorm_back(b->dx + i * d, b->dgain + i / NORM_BLOCK * d, b->dy + i * d, b->x.v + i * d, b->gain->v,
+                                 b->rstd + i, (int)(hi - i < NORM_BLOCK ? hi - i : NORM_BLOCK), (int)d);
+}
+
+void norm_back_gain(const Tape *t, const NormBack *b)
+{
+    const int d = b->x.cols;
+    for (int i = 0; i < norm_blocks(b->x); i++) t->exec->f->axpy(b->gain->g, 1, b->dgain + (size_t)i * d, d);
+}
+
 static void norm_back(Tape *t, void *ctx)
 {
     const Norm *o = ctx;
-    const int d = o->x.cols, threads = t->exec->threads;
-    const F32 *f = t->exec->f;
-    const float *dy = tape_grad(t, o->y);
-    float *dx = tape_grad(t, o->x);
+    const int threads = t->exec->threads;
+    NormBack b = { o->x, o->gain, o->rstd, tape_grad(t, o->y), tape_grad(t, o->x), NULL };
     const size_t at = t->pass.used;
-    float *dgain = arena_get(&t->pass, sizeof(float) * (size_t)threads * d);
+    b.dgain = norm_sums(t, o->x);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
-    for (int p = 0; p < threads; p++) {
-        long lo, hi;
-        part(o->x.rows, p, threads, 1, &lo, &hi);
-        f->rmsnorm_back(dx + (size_t)lo * d, dgain + (size_t)p * d, dy + (size_t)lo * d, o->x.v + (size_t)lo * d,
-                        o->gain->v, o->rstd + lo, (int)(hi - lo), d);
-    }
-    for (int p = 0; p < threads; p++) f->axpy(o->gain->g, 1, dgain + (size_t)p * d, d);
+    for (int p = 0; p < threads; p++) norm_back_part(t, &b, p);
+    norm_back_gain(t, &b);
     arena_reset(&t->pass, at);
     grad_done(t, o->y);
 }
@@ -90,6 +105,7 @@ Var op_rmsnorm(Tape *t, Var x, Param *gain, double eps, int to_linear)
                                              (float)eps, t->act_bits);
         else t->exec->f->rmsnorm(y.v + at, rstd + lo, x.v + at, gain->v, n, d, (float)eps);
     }
+    tape_reads(x);
     if (t->recording) *(Norm *)tape_note(t, norm_back, sizeof(Norm)) = (Norm){ y, x, gain, rstd };
     return y;
 }
@@ -109,9 +125,10 @@ static void add_back(Tape *t, void *ctx)
 Var op_add(Tape *t, Var a, Var b)
 {
     CHECK(a.rows == b.rows && a.cols == b.cols);
-    Var y = tape_var(t, a.rows, a.cols, a.g);
+    if (a.g) CHECK(!a.g->taken);
+    Var y = t->recording && value_free(b) && a.v != b.v ? tape_over(t, b, a.g) : tape_var(t, a.rows, a.cols, a.g);
     SHARED(size(a), t->exec->f->add(y.v + lo, a.v + lo, b.v + lo, hi - lo));
-    if (t->recording) *(Operands *)tape_note(t, add_back, sizeof(Operands)) = (Operands){ y, a, b };
+    if (t->recording) *(Operands *)tape_note(t, add_back, sizeof(Operands)) = (Operands){ y, a, b, 0 };
     return y;
 }
 
@@ -130,7 +147,9 @@ Var op_mul(Tape *t, Var a, Var b)
     CHECK(a.rows == b.rows && a.cols == b.cols);
     Var y = tape_var(t, a.rows, a.cols, NULL);
     SHARED(size(a), t->exec->f->mul(y.v + lo, a.v + lo, b.v + lo, hi - lo));
-    if (t->recording) *(Operands *)tape_note(t, mul_back, sizeof(Operands)) = (Operands){ y, a, b };
+    tape_reads(a);
+    tape_reads(b);
+    if (t->recording) *(Operands *)tape_note(t, mul_back, sizeof(Operands)) = (Operands){ y, a, b, 0 };
     return y;
 }
 
@@ -148,6 +167,7 @@ Var op_sigmoid(Tape *t, Var x)
 {
     Var y = tape_var(t, x.rows, x.cols, NULL);
     SHARED(size(x), t->exec->f->sigmoid(y.v + lo, x.v + lo, hi - lo));
+    tape_reads(y);
     if (t->recording) *(Operands *)tape_note(t, sigmoid_back, sizeof(Operands)) = (Operands){ .y = y, .a = x };
     return y;
 }
@@ -165,6 +185,7 @@ Var op_silu(Tape *t, Var x)
 {
     Var y = tape_var(t, x.rows, x.cols, NULL);
     SHARED(size(x), t->exec->f->silu(y.v + lo, x.v + lo, hi - lo));
+    tape_reads(x);
     if (t->recording) *(Operands *)tape_note(t, silu_back, sizeof(Operands)) = (Operands){ .y = y, .a = x };
     return y;
 }
@@ -173,12 +194,10 @@ Var op_silu(Tape *t, Var x)
 static void relu2_back(Tape *t, void *ctx)
 {
     const Operands *o = ctx;
-    int fresh_a, fresh_b;
+    const int over = o->free && !o->a.g->p && !o->b.g->p;
     const float *dy = tape_grad(t, o->y);
-    float *da = grad_to(t, o->a, &fresh_a), *db = grad_to(t, o->b, &fresh_b);
-    if (fresh_a != fresh_b) memset(fresh_a ? da : db, 0, sizeof(float) * (size_t)size(o->y));
-    const int plus = !fresh_a || !fresh_b;
-    SHARED(size(o->y), t->exec->f->relu2_mul_back(da + lo, db + lo, dy + lo, o->a.v + lo, o->b.v + lo, hi - lo, plus));
+    float *da = over ? grad_over(o->a) : tape_grad(t, o->a), *db = over ? grad_over(o->b) : tape_grad(t, o->b);
+    SHARED(size(o->y), t->exec->f->relu2_mul_back(da + lo, db + lo, dy + lo, o->a.v + lo, o->b.v + lo, hi - lo, !over));
     grad_done(t, o->y);
 }
 
@@ -195,79 +214,9 @@ Var op_relu2_mul(Tape *t, Var g, Var u, int to_linear)
             f->relu2_mul(y.v + i, g.v + i, u.v + i, d);
             f->quant_rows(quant->q + i, quant->inv + r, y.v + i, 1, (int)d, t->act_bits);
         });
-    if (t->recording) *(Operands *)tape_note(t, relu2_back, sizeof(Operands)) = (Operands){ y, g, u };
-    return y;
-}
-
-/* ---- the gated convolution ---- */
-typedef struct { Var y, x; Param *wg, *wv; Var gate, value; int B, groups, k, dil; const char *name; } Conv;
-
-static float *conv_room(Tape *t, int T, int d, int groups, int k, int dil, size_t *each)
-{
-    *each = conv_scratch(T, d, groups, k, dil);
-    return arena_raw(&t->pass, sizeof(float) * *each * (size_t)t->exec->threads);
-}
-
-static void conv_back(Tape *t, void *ctx)
-{
-    const Conv *c = ctx;
-    const int d = c->x.cols, threads = t->exec->threads, T = c->x.rows / c->B;
-    const F32 *f = t->exec->f;
-    int fresh;
-    const float *dy = tape_grad(t, c->y);
-    float *dx = grad_to(t, c->x, &fresh);
-    const size_t at = t->pass.used;
-    size_t each;
-    float *room = conv_room(t, T, d, c->groups, c->k, c->dil, &each);
-    float *dg = arena_raw(&t->pass, sizeof(float) * (size_t)size(c->x)), *dv = arena_raw(&t->pass, sizeof(float) * (size_t)size(c->x));
-    SHARED(size(c->x), f->gate_back(dg + lo, dv + lo, dy + lo, c->gate.v + lo, c->value.v + lo, hi - lo));
-    if (t->see && c->name) {
-        t->see(t->see_ctx, arena_text(&t->pass, "%s_gate_pre", c->name), 1, dg, size(c->x));
-        t->see(t->see_ctx, arena_text(&t->pass, "%s_value", c->name), 1, dv, size(c->x));
-    }
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-    for (int p = 0; p < threads; p++) {
-        long lo, hi;
-        part(c->groups, p, threads, 1, &lo, &hi);
-        f->conv2_back(dx, c->wg->g, c->wv->g, dg, dv, c->x.v, c->wg->v, c->wv->v, room + each * (size_t)p, c->B, T, d,
-                      c->groups, c->k, c->dil, (int)lo, (int)hi, !fresh);
-    }
-    arena_reset(&t->pass, at);
-}
-
-static void move_past(float *past, const float *x, int rows, int d)
-{
-    if (!rows) return;
-    memmove(past, past + d, sizeof(float) * (size_t)(rows - 1) * d);
-    memcpy(past + (size_t)(rows - 1) * d, x, sizeof(float) * (size_t)d);
-}
-
-Var op_gated_conv(Tape *t, Var r, Var x, Param *wg, Param *wv, int B, int groups, int k, int dil, float *past,
-                  const char *name)
-{
-    const int d = x.cols, threads = t->exec->threads, T = x.rows / B;
-    const F32 *f = t->exec->f;
-    CHECK(x.rows == B * T && d % groups == 0 && wg->n == (long)d * (d / groups) * k && wv->n == wg->n);
-    CHECK(!past || x.rows == 1);
-    const size_t bytes = sizeof(float) * (size_t)size(x);
-    Var y = tape_var(t, x.rows, d, r.g);
-    Var gate = { arena_raw(&t->pass, bytes), NULL, x.rows, d, NULL }, value = { arena_raw(&t->pass, bytes), NULL, x.rows, d, NULL };
-    size_t each;
-    float *room = conv_room(t, T, d, groups, k, dil, &each);
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-    for (int p = 0; p < threads; p++) {
-        long lo, hi;
-        part(groups, p, threads, 1, &lo, &hi);
-        f->conv2(gate.v, value.v, x.v, past, wg->v, wv->v, room + each * (size_t)p, B, T, d, groups, k, dil, (int)lo, (int)hi);
-    }
-    SHARED(size(x), f->gate(y.v + lo, r.v + lo, gate.v + lo, value.v + lo, hi - lo));
-    if (past) move_past(past, x.v, (k - 1) * dil, d);
-    if (t->see && name) {
-        t->see(t->see_ctx, arena_text(&t->pass, "%s_gate_pre", name), 0, gate.v, size(x));
-        t->see(t->see_ctx, arena_text(&t->pass, "%s_value", name), 0, value.v, size(x));
-    }
-    if (t->recording)
-        *(Conv *)tape_note(t, conv_back, sizeof(Conv)) = (Conv){ y, x, wg, wv, gate, value, B, groups, k, dil,
-                                                                 name ? arena_text(&t->pass, "%s", name) : NULL };
+    const int is_free = value_free(g) && value_free(u) && g.v != u.v;
+    tape_reads(g);
+    tape_reads(u);
+    if (t->recording) *(Operands *)tape_note(t, relu2_back, sizeof(Operands)) = (Operands){ y, g, u, is_free };
     return y;
 }

@@ -224,6 +224,7 @@ Var op_linear(Tape *t, Var x, Param *w, int ternary)
         int8_product(t, &codes, o.quant->q, o.quant->inv, o.y.v, n);
     } else
         gemm(t->exec->gemm, 'N', 'T', n, rows, cols, 1, x.v, cols, o.q, cols, 0, o.y.v, rows);
+    tape_reads(x);
     if (t->recording) *(Linear *)tape_note(t, linear_back, sizeof(Linear)) = o;
     lap(t, LAP_FORWARD_END);
     return o.y;

@@ -45,16 +45,35 @@ void *tape_note(Tape *t, void (*back)(Tape *, void *), size_t size)
     return ctx;
 }
 
-Var tape_var(Tape *t, int rows, int cols, Grad *with_grad)
+static Var var_at(Tape *t, float *v, int rows, int cols, Grad *with_grad)
 {
-    const size_t bytes = sizeof(float) * (size_t)rows * (size_t)cols;
-    Var y = { arena_raw(&t->pass, bytes), with_grad, rows, cols, NULL };
+    Var y = { v, with_grad, rows, cols, NULL };
     if (t->int8) y.quant = arena_get(&t->pass, sizeof *y.quant);
     if (t->recording && !y.g) {
         y.g = arena_get(&t->pass, sizeof *y.g);
-        y.g->bytes = bytes;
+        y.g->bytes = sizeof(float) * (size_t)rows * (size_t)cols;
     }
     return y;
+}
+
+Var tape_var(Tape *t, int rows, int cols, Grad *with_grad)
+{
+    return var_at(t, arena_raw(&t->pass, sizeof(float) * (size_t)rows * (size_t)cols), rows, cols, with_grad);
+}
+
+void tape_reads(Var x)
+{
+    if (!x.g) return;
+    CHECK(!x.g->taken);
+    x.g->read = 1;
+}
+
+int value_free(Var x) { return x.g && !x.g->read && !x.g->kept && !x.g->taken; }
+
+Var tape_over(Tape *t, Var x, Grad *with_grad)
+{
+    x.g->taken = 1;
+    return var_at(t, x.v, x.rows, x.cols, with_grad);
 }
 
 Quant *quant_room(Tape *t, Var x)
@@ -76,6 +95,12 @@ float *grad_to(Tape *t, Var x, int *fresh)
     }
     if (!g->p) g->p = arena_raw(&t->pass, g->bytes);
     return g->p;
+}
+
+float *grad_over(Var x)
+{
+    CHECK(!x.g->p);
+    return x.g->p = x.v;
 }
 
 float *tape_grad(Tape *t, Var x)

@@ -11,7 +11,13 @@
 
 /* A gradient takes its memory when it is first written on the way back and gives it up once it has been sent on, so
  * that a pass needs room for a few gradients at a time and not for all: half the memory of a training step. */
-typedef struct Grad { float *p; size_t bytes; int kept; } Grad;   /* kept: somebody else's memory, never given up */
+typedef struct Grad {
+    float *p;
+    size_t bytes;
+    int    kept;      /* somebody else's memory, never given up */
+    int    read;      /* an operation recorded so far reads the value again on the way back */
+    int    taken;     /* the value's memory holds another one by now */
+} Grad;
 /* The rows of a value as int8 with their scales, made once for all the ternary layers that read it. */
 typedef struct Quant { int8_t *q; float *inv, *back; } Quant;     /* NULLs: not yet; back: inv q, on the way back */
 typedef struct { float *v; Grad *g; int rows, cols; Quant *quant; } Var;      /* g NULL: not recording; quant: act=int8 */
@@ -43,15 +49,16 @@ Var op_rmsnorm (Tape *, Var x, Param *gain, double eps, int to_linear);   /* 1: 
  * integer kernel with the transpose. What is drawn follows from the setting seed, the parameter's name and its steps, and
  * how many of its gradients came before in this step: a resumed run draws what an unbroken one does. */
 Var op_linear  (Tape *, Var x, Param *w, int ternary);
-/* The sum a + b. It takes over a's gradient, so every other reader of a must have been recorded before. */
+/* The sum a + b. It takes over a's gradient, so every other reader of a must have been recorded before; and b's memory,
+ * when recording and unless somebody recorded before reads b again, so nobody may read b from now on. */
 Var op_add     (Tape *, Var a, Var b);
 Var op_mul     (Tape *, Var a, Var b);
 Var op_sigmoid (Tape *, Var x);
 Var op_silu    (Tape *, Var x);
 Var op_relu2_mul(Tape *, Var g, Var u, int to_linear);          /* relu(g)^2 u */
-/* r + sigmoid(conv(x; wg)) conv(x; wv), causal, dilated, grouped; B sequences. It takes over r's gradient as op_add does.
- * past: (k-1)*dil rows of x before this one (decoding: one row), moved on by one row; NULL in training.
- * name: prefix of what is watched (name_gate_pre, name_value), or NULL */
-Var op_gated_conv(Tape *, Var r, Var x, Param *wg, Param *wv, int B, int groups, int k, int dil, float *past,
-                  const char *name);
+/* x + sigmoid(conv(n; wg)) conv(n; wv), n = rmsnorm(x) gain; causal, dilated, grouped; B sequences. It takes over x's
+ * gradient as op_add does. past: (k-1)*dil rows of x before this one (decoding: one row), moved on by one row; NULL in
+ * training. name: prefix of what is watched (name_gate_pre, name_value), or NULL */
+Var op_gated_conv(Tape *, Var x, Param *gain, double eps, Param *wg, Param *wv, int B, int groups, int k, int dil,
+                  float *past, const char *name);
 #endif
