@@ -60,12 +60,6 @@ double head_lse(const F32 *f, const float *z, int c)
     return (double)max + log(sum);
 }
 
-void head_affine(float *z, long n, float a, float b)
-{
-#pragma omp simd
-    for (long i = 0; i < n; i++) z[i] = a * z[i] - b;
-}
-
 double head_xent(const F32 *f, float *z, int c, int y, double eps)
 {
     const float zy = z[y], max = f->max(z, c);

@@ -66,7 +66,6 @@ double head_xent(const F32 *, float *z, int c, int y, double eps);
 void   head_xent_rows(const Exec *, float *z, int n, int c, const int *y, double eps, double *loss);
 double head_lse   (const F32 *, const float *z, int c);                 /* log sum exp */
 double head_sum   (const F32 *, const float *z, int c);
-void   head_affine(float *z, long n, float a, float b);                 /* z = a z - b */
 void   head_dots  (const Exec *, float *z, const float *w, const float *x, int rows, int d);  /* z = w x, over threads */
 int    head_pick  (const float *z, int c, double temperature, Rng *);   /* from softmax(z / temperature); 0: the largest */
 /* Counting sort: pos (n) lists positions group after group, in order; those of g are pos[at[g]..at[g+1]); at (groups+1) */

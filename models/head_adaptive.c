@@ -232,7 +232,7 @@ static void parts(const void *head, const float *x, const int *y, int n, float *
 static void level(const Adaptive *h, float *z, const Param *w, const float *x)
 {
     head_dots(h->exec, z, w->v, x, w->rows, w->cols);
-    head_affine(z, w->rows, 1, (float)head_lse(h->exec->f, z, w->rows));
+    h->exec->f->affine(z, 1, -(float)head_lse(h->exec->f, z, w->rows), w->rows);
 }
 
 static void tail_level(const Adaptive *h, float *z, const Tail *t, const float *x)

@@ -222,7 +222,7 @@ void full_logprob(Full *f, const float *x, float *lp)
 {
     float *z = f->word ? f->z : lp;
     head_dots(f->exec, z, full_matrix(f), x, f->V, f->d);
-    head_affine(z, f->V, 1, (float)head_lse(f->exec->f, z, f->V));
+    f->exec->f->affine(z, 1, -(float)head_lse(f->exec->f, z, f->V), f->V);
     if (f->word) for (int r = 0; r < f->V; r++) lp[f->word[r]] = z[r];
 }
 

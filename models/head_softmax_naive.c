@@ -55,7 +55,7 @@ static double forward(void *head, const float *x, const int *y, int n)
     for (int i = 0; i < n; i++) {
         float *lp = h->lp + (size_t)i * V;
         const double lse = head_lse(h->exec->f, lp, V);
-        head_affine(lp, V, 1, (float)lse);
+        h->exec->f->affine(lp, 1, -(float)lse, V);
         const double mean = head_sum(h->exec->f, lp, V) / V;
         h->lse[i] = (float)lse;
         h->loss[i] = -(1 - h->eps) * (double)lp[y[i]] - h->eps * mean + h->zloss * lse * lse;
@@ -73,7 +73,7 @@ static void backward(void *head, float *dx, float scale)
     for (int i = 0; i < n; i++) {
         float *gi = h->g + (size_t)i * V;
         h->exec->f->exp(gi, h->lp + (size_t)i * V, V, 0);
-        head_affine(gi, V, 1.0f + 2.0f * (float)h->zloss * h->lse[i], (float)(h->eps / V));
+        h->exec->f->affine(gi, 1.0f + 2.0f * (float)h->zloss * h->lse[i], -(float)(h->eps / V), V);
         gi[h->y[i]] -= (float)(1 - h->eps);
     }
     gemm(g, 'N', 'N', n, d, V, scale, h->g, V, h->w->v, d, 1, dx, d);

@@ -291,7 +291,7 @@ static void root_logprob(const Tree *h, const float *x)
 {
     const int width = h->K + h->N;
     root_logits(h, h->lp[0], x, 1);
-    head_affine(h->lp[0], width, 1, (float)head_lse(h->exec->f, h->lp[0], width));
+    h->exec->f->affine(h->lp[0], 1, -(float)head_lse(h->exec->f, h->lp[0], width), width);
 }
 
 static void logprob(const void *head, const float *x, float *lp)

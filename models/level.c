@@ -114,7 +114,7 @@ void level_logprob_of(const Level *l, int g, const float *x, float *z)
 {
     const RowSet rows = rows_of(l, l->w->v, g);
     l->exec->f->rows_dot(&(RowJob){ x, z, NULL }, 1, rows);
-    head_affine(z, rows.rows, 1, (float)head_lse(l->exec->f, z, rows.rows));
+    l->exec->f->affine(z, 1, -(float)head_lse(l->exec->f, z, rows.rows), rows.rows);
 }
 
 void level_logprob(const Level *l, const float *above, const float *x, float *lp)
@@ -123,7 +123,7 @@ void level_logprob(const Level *l, const float *above, const float *x, float *lp
     for (int g = l->groups - 1; g >= 0; g--) {
         float *z = lp + l->start[g];
         level_logprob_of(l, g, x, z);
-        head_affine(z, size_of(l, g), 1, -above[g]);
+        l->exec->f->affine(z, 1, above[g], size_of(l, g));
     }
 }
 
