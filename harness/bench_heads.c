@@ -6,7 +6,7 @@
 #include "kernels/cpu.h"
 
 enum { V = 50257, D = 256 };
-static const int batches[] = { 512, 2048 };
+static const int batches[] = { 128, 512, 2048 };
 
 typedef struct {
     const HeadDef *def;

@@ -27,6 +27,9 @@ enum {
     ROOM = ROOM_A + ROOM_B
 };
 
+/* gcc 12's tile intrinsics name no memory, or little: what they are to read must be there. */
+static ALWAYS void written(const void *p) { __asm__ volatile("" : : "r"(p) : "memory"); }
+
 /* op(X) as it lies in memory: element (r, k) at x[r ld + k], or at x[k ld + r] when its rows run along memory's columns */
 typedef struct { const float *x; int ld, across; float scale; } Matrix;
 
@@ -215,6 +218,7 @@ static void block(const Block *o, float *c, int ld, int rows, int cols, int plus
     const size_t line = whole ? (size_t)ld : STRIP;
     if (!whole && plus)
         for (int r = 0; r < rows; r++) memcpy(own + r * STRIP, c + (size_t)r * (size_t)ld, sizeof(float) * (size_t)cols);
+    written(to);
     if (lower && right) tiles(o, to, line, 1, 1, plus);
     else if (lower)     tiles(o, to, line, 1, 0, plus);
     else if (right)     tiles(o, to, line, 0, 1, plus);
@@ -263,6 +267,7 @@ static void configure(void)
 {
     struct { uint8_t palette, start, reserved[14]; uint16_t bytes[16]; uint8_t rows[16]; } config = { .palette = 1 };
     for (int i = 0; i < 8; i++) config.bytes[i] = 64, config.rows[i] = T;
+    written(&config);
     _tile_loadconfig(&config);
 }
 
