@@ -151,7 +151,7 @@ regress: $(OUT)/eightysix
 	$(OUT)/eightysix regress --base $(BASE) --head $(HEAD) --markdown results/regress.md --junit results/regress.xml $(REGRESS)
 
 # every kernel beside the peaks and the dense products, about ten minutes of a quiet machine
-BENCHED = ((i2|t5|lut|bits)_(avx512|avx2|amx|neon|neon_dot)|i2_scalar|read|(sgemm|u8s8)_(dnnl|openblas))
+BENCHED = ((i2|i8|t5|lut|bits)_(avx512|avx2|amx|neon|neon_dot)|i2_scalar|read|(sgemm|u8s8)_(amx|dnnl|openblas))
 bench: $(OUT)/eightysix
 	$(OUT)/eightysix bench kernels --cold --threads $$(nproc) --filter \
 	  '$(BENCHED)/((683x256|2560x2560)/n(1|8|32|128|512|2048)|(4096x4096|11008x4096)/n1/|(256x683|1024x1024)/n512|4096x4096/n512/t[0-9]+(/b|$$))|ref/(683x256|256x683|1024x1024)/n(1|8|32|512)/'

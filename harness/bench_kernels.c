@@ -25,6 +25,7 @@ static const struct { const char *kernel, *probe; double unit, ports, large, sin
     { "i2_avx512",   "int8_vnni512",    128, 1,   1 / 64.0,  2 / 64.0,   0 },
     { "i2_amx",      "int8_vnni512",    128, 1,   0,         2 / 64.0,   0 },
     { "i2_amx",      "int8_amx",      32768, 1,   1 / 16384.0, 0,        0 },
+    { "i8_amx",      "int8_amx",      32768, 1,   1 / 16384.0, 1 / 1024.0, 0 },
     { "t5_avx512",   "int8_vnni512",    128, 1,   1 / 64.0,  15 / 320.0, 0 },
     { "bits_avx512", "popcnt512",  64 / 3.0, 1,   3 / 512.0, 3 / 512.0,  1 },
     { "lut_avx512",  "f32_add512",       16, 1,   14 / 256.0, 14 / 256.0, 0 },

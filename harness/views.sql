@@ -217,7 +217,7 @@ SELECT 'bench' AS experiment, k.panel, c.shape, dense_rank() OVER (PARTITION BY 
 FROM kernel_cell c JOIN (SELECT 1 AS panel, '683x256' AS shape UNION SELECT 2, '2560x2560') k ON k.shape = c.shape
 WHERE c.cold = 0 AND c.bits = 8 AND c.gops IS NOT NULL AND c.threads = (SELECT max(threads) FROM kernel_cell)
   AND c.kernel IN ('i2_amx', 'i2_avx512', 't5_avx512', 'bits_avx512', 'lut_avx512', 'i2_avx2', 'i2_neon', 'i2_neon_dot', 'bits_neon', 'lut_neon',
-                   'i2_scalar', 'ref', 'sgemm_dnnl', 'sgemm_openblas', 'u8s8_dnnl')
+                   'i2_scalar', 'ref', 'i8_amx', 'sgemm_amx', 'sgemm_dnnl', 'sgemm_openblas', 'u8s8_dnnl')
 UNION ALL
 SELECT 'bench', k.panel, k.shape, 0, p.probe, 1, NULL, p.rate, p.rate, p.rate, p.threads, NULL, NULL, NULL
 FROM peak p JOIN (SELECT 1 AS panel, '683x256' AS shape UNION SELECT 2, '2560x2560') k
@@ -231,7 +231,7 @@ SELECT 'bench' AS experiment, c.kernel AS label, 0 AS is_peak, c.shape, c.n, c.c
 FROM kernel_cell c
 WHERE c.threads = (SELECT max(threads) FROM kernel_cell) AND c.bits = 8 AND c.gops IS NOT NULL
   AND c.shape IN ('2560x2560', '4096x4096') AND (c.n > 1 OR c.cold OR c.shape = '2560x2560')
-  AND c.kernel IN ('i2_amx', 'i2_avx512', 't5_avx512', 'bits_avx512', 'lut_avx512', 'i2_avx2', 'i2_neon', 'i2_scalar', 'ref', 'sgemm_dnnl', 'sgemm_openblas')
+  AND c.kernel IN ('i2_amx', 'i2_avx512', 't5_avx512', 'bits_avx512', 'lut_avx512', 'i2_avx2', 'i2_neon', 'i2_scalar', 'ref', 'i8_amx', 'sgemm_amx', 'sgemm_dnnl', 'sgemm_openblas')
 UNION ALL
 SELECT 'bench', p.probe, 1, NULL, NULL, NULL, NULL, p.rate, p.rate, NULL, NULL, p.threads, NULL, NULL FROM peak p
 WHERE p.threads = (SELECT max(threads) FROM kernel_cell);
