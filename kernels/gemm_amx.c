@@ -8,8 +8,11 @@
  *
  * A tile is 1 KB: 16 rows of 16 dwords, a dword two neighbours along k.
  *   A: row m, dword p = A[m][2p, 2p+1]      B: row p, dword n = B[2p, 2p+1][n]      one is the other's transpose
- * B is packed by blocks that stay in L2, A by strips of 32 rows; 32x32 of C are in four tiles while k runs. A float is
- * packed in about a cycle, for which the FMAs it saves must pay: smaller products are left to the next provider. */
+ *
+ * Both are packed in strips of 32 rows of op(A), of 32 columns of op(B); 32x32 of C are in four tiles while k runs. The operand
+ * with fewer strips is kept, in L2. Those of the other stream by: while one is multiplied with all that are kept the next
+ * is packed, a row between tile products, which leave the vector ports free. A float is packed in about a cycle, for
+ * which the FMAs it saves must pay: smaller products are left to the next provider. */
 #include "kernels/gemm.h"
 #include <immintrin.h>
 #include <string.h>
@@ -22,9 +25,9 @@ enum {
     TERMS = 3,
     STRIP = 2 * T,
     DEPTH = 704,                 /* of k in a block */
-    ROOM_A = STRIP * DEPTH * 2 * TERMS,      /* bytes of a strip, of a block */
-    ROOM_B = 1152 << 10,
-    ROOM = ROOM_A + ROOM_B
+    ROOM_STREAM = STRIP * DEPTH * 2 * TERMS,      /* bytes of a strip, of all that are kept */
+    ROOM_KEPT = 1152 << 10,
+    ROOM = 2 * ROOM_STREAM + ROOM_KEPT
 };
 
 /* gcc 12's tile intrinsics name no memory, or little: what they are to read must be there. */
@@ -33,6 +36,8 @@ static ALWAYS void written(const void *p) { __asm__ volatile("" : : "r"(p) : "me
 /* op(X) as it lies in memory: element (r, k) at x[r ld + k], or at x[k ld + r] when its rows run along memory's columns */
 typedef struct { const float *x; int ld, across; float scale; } Matrix;
 
+static inline int min(int a, int b) { return a < b ? a : b; }
+static inline int up(int n, int step) { return (n + step - 1) / step; }
 static inline __mmask16 lanes(int n) { return (__mmask16)(n >= 16 ? 0xffff : n <= 0 ? 0 : (1 << n) - 1); }
 
 /* The nearest bfloat16 of what is left, in the upper half of each float; less is left afterwards, and the last is exact */
@@ -86,40 +91,68 @@ static void transpose(char *tile)
     }
 }
 
-/* The terms of 16 rows and 32 of k from (r, k), beyond which there are `rows` and `depth` more; `apart` bytes from term to
- * term. as_b: for the right operand, whose tiles have k down. */
-static ALWAYS void pack(char *to, size_t apart, const Matrix *m, int r, int k, int rows,
-                                                       int depth, int terms, int as_b)
+/* A strip as it is packed: step (32 of k) after step, term after term, two tiles each. */
+typedef struct {
+    const Matrix *m;
+    char  *strip;
+    int    r, k, rows, depth;    /* the strip's first row and k, and how many of them there are */
+    int    terms, turn;          /* turn: tiles are packed the wrong way round, and transposed */
+    int    tile, tiles, row;     /* what comes next */
+    const float *x;              /* of that row; then its tile, and what of rows and depth is left for it */
+    char  *to;
+    int    rows_left, depth_left;
+} Packer;
+
+static void next_tile(Packer *p)
 {
-    const __m512 scale = _mm512_set1_ps(m->scale);
-    for (int i = 0; i < T; i++) {
-        __m512 a = _mm512_setzero_ps(), b = a;
-        if (m->across) {
-            const float *x = m->x + (size_t)(k + 2 * i) * (size_t)m->ld + r;
-            _mm_prefetch((const char *)(x + 2 * T * (size_t)m->ld), _MM_HINT_T0);
-            _mm_prefetch((const char *)(x + (2 * T + 1) * (size_t)m->ld), _MM_HINT_T0);
-            if (2 * i < depth) a = _mm512_maskz_loadu_ps(lanes(rows), x);
-            if (2 * i + 1 < depth) b = _mm512_maskz_loadu_ps(lanes(rows), x + m->ld);
-            put_pairs(to + i * 64, apart, _mm512_mul_ps(a, scale), _mm512_mul_ps(b, scale), terms);
-        } else {
-            const float *x = m->x + (size_t)(r + i) * (size_t)m->ld + k;
-            _mm_prefetch((const char *)(x + T * (size_t)m->ld), _MM_HINT_T0);
-            _mm_prefetch((const char *)(x + T * (size_t)m->ld + 16), _MM_HINT_T0);
-            if (i < rows) {
-                a = _mm512_maskz_loadu_ps(lanes(depth), x);
-                b = _mm512_maskz_loadu_ps(lanes(depth - 16), x + 16);
-            }
-            put_run(to + i * 64, apart, _mm512_mul_ps(a, scale), _mm512_mul_ps(b, scale), terms);
-        }
-    }
-    if (as_b != m->across)
-        for (int i = 0; i < terms; i++) transpose(to + (size_t)i * apart);
+    const int halves = up(p->rows, T), step = p->tile / halves, half = p->tile % halves;
+    const int r = p->r + T * half, k = p->k + 2 * T * step;
+    p->to = p->strip + ((size_t)step * (size_t)p->terms * 2 + (size_t)half) * TILE;
+    p->x = p->m->x + (p->m->across ? (size_t)k * (size_t)p->m->ld + (size_t)r : (size_t)r * (size_t)p->m->ld + (size_t)k);
+    p->rows_left = p->rows - T * half;
+    p->depth_left = p->depth - 2 * T * step;
+    p->row = 0;
 }
 
-static void pack_tile(char *to, size_t apart, const Matrix *m, int r, int k, int rows, int depth, int terms, int as_b)
+static Packer packer(const Matrix *m, char *strip, int r, int k, int rows, int depth, int terms, int as_b)
 {
-    if (terms == 1) pack(to, apart, m, r, k, rows, depth, 1, as_b);
-    else pack(to, apart, m, r, k, rows, depth, TERMS, as_b);
+    Packer p = { .m = m, .strip = strip, .r = r, .k = k, .rows = rows, .depth = depth, .terms = terms, .turn = as_b != m->across,
+                 .tiles = up(rows, T) * up(depth, 2 * T) };
+    if (p.tiles) next_tile(&p);
+    return p;
+}
+
+static ALWAYS void put_row(Packer *p, int across, int terms)
+{
+    const size_t ld = (size_t)p->m->ld;
+    const int i = p->row, rows = p->rows_left, depth = p->depth_left;
+    const float *x = p->x, *ahead = x + (across ? 2 * T : T) * ld;
+    const size_t second = across ? ld : 16;
+    const __mmask16 first = across ? lanes(2 * i < depth ? rows : 0) : lanes(i < rows ? depth : 0);
+    const __mmask16 last = across ? lanes(2 * i + 1 < depth ? rows : 0) : lanes(i < rows ? depth - 16 : 0);
+    const __m512 scale = _mm512_set1_ps(p->m->scale);
+    _mm_prefetch((const char *)ahead, _MM_HINT_T0);
+    _mm_prefetch((const char *)(ahead + second), _MM_HINT_T0);
+    const __m512 a = _mm512_mul_ps(_mm512_maskz_loadu_ps(first, x), scale);
+    const __m512 b = _mm512_mul_ps(_mm512_maskz_loadu_ps(last, x + second), scale);
+    if (across) put_pairs(p->to + i * 64, 2 * TILE, a, b, terms);
+    else        put_run(p->to + i * 64, 2 * TILE, a, b, terms);
+    p->x += across ? 2 * ld : ld;
+}
+
+static void pack_row(Packer *p)
+{
+    if (p->terms == TERMS && p->m->across) put_row(p, 1, TERMS);
+    else if (p->terms == TERMS)            put_row(p, 0, TERMS);
+    else                                   put_row(p, p->m->across, 1);
+    if (++p->row < T) return;
+    for (int t = 0; t < p->terms && p->turn; t++) transpose(p->to + (size_t)t * 2 * TILE);
+    if (++p->tile < p->tiles) next_tile(p);
+}
+
+static void pack_rest(Packer *p)
+{
+    while (p->tile < p->tiles) pack_row(p);
 }
 
 /* Are all floats bfloat16 numbers? */
@@ -136,12 +169,8 @@ static int exact(const Matrix *m, int rows, int depth)
     return 1;
 }
 
-typedef struct {                 /* tiles of C, at most two by two */
-    const char *a;               /* of a strip: k after k, term after term, upper tile then lower */
-    const char *b[2];            /* of a column of tiles: k after k; terms b_apart bytes apart */
-    size_t b_apart, column;      /* bytes of such a column */
-    int    b_terms;
-} Block;
+/* 32x32 of C: a strip of A by one of B; next: what is packed meanwhile */
+typedef struct { const char *a, *b; int steps, b_terms; Packer *next; } Block;
 
 /* Tiles 4 and 5 hold A, 6 and 7 hold B, 0 1 / 2 3 add up C. */
 static ALWAYS void load_a(const char *a, int term, int lower)
@@ -150,40 +179,41 @@ static ALWAYS void load_a(const char *a, int term, int lower)
     if (lower) _tile_loadd(5, a + term * 2 * TILE + TILE, 64);
 }
 
-static ALWAYS void load_b(const Block *o, size_t at, int right)
+static ALWAYS void load_b(const char *b, int term, int right)
 {
-    _tile_loadd(6, o->b[0] + at, 64);
-    if (right) _tile_loadd(7, o->b[1] + at, 64);
+    _tile_loadd(6, b + term * 2 * TILE, 64);
+    if (right) _tile_loadd(7, b + term * 2 * TILE + TILE, 64);
 }
 
-static ALWAYS void add(int lower, int right)
+static ALWAYS void add(int lower, int right, Packer *next)
 {
     _tile_dpbf16ps(0, 4, 6);
     if (right) _tile_dpbf16ps(1, 4, 7);
     if (lower) _tile_dpbf16ps(2, 5, 6);
     if (lower && right) _tile_dpbf16ps(3, 5, 7);
+    if (next->tile < next->tiles) pack_row(next);
 }
 
-/* The strip's products with one or two columns of tiles; from one product to the next a term of A or of B changes */
+/* From one product to the next a term of A or of B changes. */
 static ALWAYS void products(const Block *o, int lower, int right)
 {
-    const char *a = o->a;
-    const size_t second = o->b_apart, third = 2 * second;
+    const char *a = o->a, *b = o->b;
+    Packer *next = o->next;
     if (o->b_terms == 1) {
-        for (size_t at = 0; at < o->column; at += TILE, a += TERMS * 2 * TILE) {
-            load_a(a, 0, lower), load_b(o, at, right), add(lower, right);
-            load_a(a, 1, lower), add(lower, right);
-            load_a(a, 2, lower), add(lower, right);
+        for (int s = 0; s < o->steps; s++, a += TERMS * 2 * TILE, b += 2 * TILE) {
+            load_a(a, 0, lower), load_b(b, 0, right), add(lower, right, next);
+            load_a(a, 1, lower), add(lower, right, next);
+            load_a(a, 2, lower), add(lower, right, next);
         }
         return;
     }
-    for (size_t at = 0; at < o->column; at += TILE, a += TERMS * 2 * TILE) {
-        load_a(a, 0, lower), load_b(o, at + third, right), add(lower, right);
-        load_b(o, at + second, right), add(lower, right);
-        load_a(a, 1, lower), add(lower, right);
-        load_b(o, at, right), add(lower, right);
-        load_a(a, 0, lower), add(lower, right);
-        load_a(a, 2, lower), add(lower, right);
+    for (int s = 0; s < o->steps; s++, a += TERMS * 2 * TILE, b += TERMS * 2 * TILE) {
+        load_a(a, 0, lower), load_b(b, 2, right), add(lower, right, next);
+        load_b(b, 1, right), add(lower, right, next);
+        load_a(a, 1, lower), add(lower, right, next);
+        load_b(b, 0, right), add(lower, right, next);
+        load_a(a, 0, lower), add(lower, right, next);
+        load_a(a, 2, lower), add(lower, right, next);
     }
 }
 
@@ -227,30 +257,33 @@ static void block(const Block *o, float *c, int ld, int rows, int cols, int plus
     for (int r = 0; r < rows; r++) memcpy(c + (size_t)r * (size_t)ld, own + r * STRIP, sizeof(float) * (size_t)cols);
 }
 
-static inline int min(int a, int b) { return a < b ? a : b; }
-static inline int up(int n, int step) { return (n + step - 1) / step; }
+/* One side of a product: its strips, of which [first, first + count) rows matter now */
+typedef struct { Matrix m; int size, terms, as_b; size_t strip; } Side;     /* strip: bytes of one, of this block's depth */
+typedef struct { Side a, b; float *c; int ld; char *room; } Product;
 
-typedef struct { Matrix a, b; int b_terms; float *c; int ld; char *room_a, *room_b; } Product;
-
-/* C's columns [j, j + cols) += A's and B's [k, k + depth) */
-static void multiply(const Product *p, int m, int j, int cols, int k, int depth, int plus)
+static Packer strip_of(const Side *s, char *to, int at, int k, int depth)
 {
-    const int steps = up(depth, 2 * T), terms = p->b_terms;
-    const size_t column = (size_t)steps * TILE, apart = column * (size_t)up(cols, T);
-    for (int c = 0; c < cols; c += T)
-        for (int s = 0; s < steps; s++)
-            pack_tile(p->room_b + column * (size_t)(c / T) + (size_t)s * TILE, apart, &p->b, j + c, k + 2 * T * s,
-                      cols - c, depth - 2 * T * s, terms, 1);
-    for (int r = 0; r < m; r += STRIP) {
-        const int rows = min(STRIP, m - r);
-        for (int half = 0; half < up(rows, T); half++)
-            for (int s = 0; s < steps; s++)
-                pack_tile(p->room_a + ((size_t)s * TERMS * 2 + (size_t)half) * TILE, 2 * TILE, &p->a, r + T * half,
-                          k + 2 * T * s, rows - T * half, depth - 2 * T * s, TERMS, 0);
-        for (int c = 0; c < cols; c += STRIP) {
-            const char *b = p->room_b + column * (size_t)(c / T);
-            block(&(Block){ p->room_a, { b, b + column }, apart, column, terms }, p->c + (size_t)r * (size_t)p->ld + j + c, p->ld,
-                  rows, min(STRIP, cols - c), plus);
+    const int rows = at < s->size ? min(STRIP, s->size - at) : 0;
+    return packer(&s->m, to, at, k, rows, depth, s->terms, s->as_b);
+}
+
+/* C += or = what [k, k + depth) gives, of `some` rows (columns) of the kept side from `first` on, and all of the other */
+static void multiply(const Product *p, const Side *kept, const Side *stream, int first, int some, int k, int depth, int plus)
+{
+    char *streams[2] = { p->room, p->room + ROOM_STREAM }, *keep = p->room + 2 * ROOM_STREAM;
+    for (int at = 0; at < some; at += STRIP) {
+        Packer now = strip_of(kept, keep + kept->strip * (size_t)(at / STRIP), first + at, k, depth);
+        pack_rest(&now);
+    }
+    Packer next = strip_of(stream, streams[0], 0, k, depth);
+    for (int at = 0, turn = 0; at < stream->size; at += STRIP, turn ^= 1) {
+        pack_rest(&next);
+        next = strip_of(stream, streams[turn ^ 1], at + STRIP, k, depth);
+        for (int other = 0; other < some; other += STRIP) {
+            const char *strip = keep + kept->strip * (size_t)(other / STRIP);
+            const int r = stream->as_b ? first + other : at, c = stream->as_b ? at : first + other;
+            const Block o = { stream->as_b ? strip : streams[turn], stream->as_b ? streams[turn] : strip, up(depth, 2 * T), p->b.terms, &next };
+            block(&o, p->c + (size_t)r * (size_t)p->ld + c, p->ld, min(STRIP, p->a.size - r), min(STRIP, p->b.size - c), plus);
         }
     }
 }
@@ -281,15 +314,20 @@ static void sgemm(const Gemm *g, char ta, char tb, int m, int n, int k, float al
         gemm1(g->small, ta, tb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc);
         return;
     }
-    char *room = gemm_room(g);
-    Product p = { { A, lda, ta == 'T', alpha }, { B, ldb, tb != 'T', 1 }, TERMS, C, ldc, room, room + ROOM_A };
-    if (exact(&p.b, n, k)) p.b_terms = 1;
-    const int depth = up(up(k, up(k, DEPTH)), 2 * T) * 2 * T, width = ROOM_B / (depth * 2 * p.b_terms) / STRIP * STRIP;
+    Product p = { { { A, lda, ta == 'T', alpha }, m, TERMS, 0, 0 }, { { B, ldb, tb != 'T', 1 }, n, TERMS, 1, 0 }, C, ldc, gemm_room(g) };
+    if (exact(&p.b.m, n, k)) p.b.terms = 1;
+    const int depth = up(up(k, up(k, DEPTH)), 2 * T) * 2 * T;
+    for (int b = 0; b < 2; b++) {
+        Side *s = b ? &p.b : &p.a;
+        s->strip = (size_t)(depth / T) * (size_t)s->terms * TILE;
+    }
+    const Side *kept = m * p.a.terms < n * p.b.terms ? &p.a : &p.b, *stream = kept == &p.a ? &p.b : &p.a;
+    const int most = (int)(ROOM_KEPT / kept->strip) * STRIP;
     if (beta != 0 && beta != 1) scale(C, ldc, m, n, beta);
     configure();
     for (int at = 0; at < k; at += depth)
-        for (int j = 0; j < n; j += width)
-            multiply(&p, m, j, min(width, n - j), at, min(depth, k - at), at > 0 || beta != 0);
+        for (int i = 0; i < kept->size; i += most)
+            multiply(&p, kept, stream, i, min(most, kept->size - i), at, min(depth, k - at), at > 0 || beta != 0);
     _tile_release();
 }
 
