@@ -106,7 +106,8 @@ static void make_rows(const Lab *l, Fit *f, Arena *a)
 static void make_fit(const Lab *l, Fit *f, Arena *a)
 {
     const Corpus *c = l->s->corpus;
-    const HeadData data = { c->V, c->freq, c->train, c->n_train };
+    const HeadData data = { c->V, c->freq, c->train, c->n_train, NULL };
+    const Classes *classes;
     Spec *spec = spec_copy(f->spec, a);
     f->def = head_find(spec_str(spec, "head"));
     if (!f->def) die("heads=%s: no such head; `eightysix list heads` shows those there are", f->label);
@@ -116,7 +117,7 @@ static void make_fit(const Lab *l, Fit *f, Arena *a)
     }
     f->spec = spec;
     make_rows(l, f, a);
-    f->h = f->def->make(spec, l->s->exec, f->params, &data, l->pair.d, a);
+    f->h = classes_head(f->def, spec, l->s->exec, f->params, c, NULL, l->pair.d, &classes, a);
     f->optim = optim_new(spec, l->s->exec, f->params, a);
 }
 
@@ -335,7 +336,7 @@ static void read_settings(Lab *l, char **word, int n)
             if (!strncmp(word[i], trunk[k], strlen(trunk[k]))) CHECK(!spec_set(spec, word[i]));
         l->words = arena_text(&l->a, "%s%s%s", l->words, *l->words ? " " : "", word[i]);
     }
-    l->s = session_make(spec, 0);
+    l->s = session_make(spec, l->path, 0);
     if ((why = checkpoint_load(l->s, l->path))) die("%s", why);
 }
 

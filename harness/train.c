@@ -154,7 +154,7 @@ static Session *open_checkpoint(const char *command, const char *path, char **wo
     if ((why = checkpoint_spec(path, spec, a))) die("%s", why);
     for (int i = 0; i < n; i++)
         if ((why = spec_set(spec, words[i]))) die("%s", why);
-    Session *s = session_make(spec, 0);
+    Session *s = session_make(spec, path, 0);
     if ((why = checkpoint_load(s, path))) die("%s", why);
     return s;
 }
