@@ -8,13 +8,13 @@
 #include "harness/bigram.h"
 #include "harness/clock.h"
 #include "harness/db.h"
+#include "harness/line.h"
 #include "harness/options.h"
 #include "harness/price.h"
 #include "harness/states.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char help[] =
     "usage: eightysix headlab CHECKPOINT [key=value ...] [heads=HEAD,...] [--option ...]\n\n"
@@ -158,12 +158,10 @@ static void fit_step(Fit *f, const float *x, const int *y, float *dx, int m, int
 
 static void say(const Fit *f, long all, double *said)
 {
-    const double now = clock_now();
-    if (now - *said < (isatty(2) ? 1 : 10)) return;
-    *said = now;
+    if (!line_due(said)) return;
     const double part = (double)f->done / (double)all;
-    fprintf(stderr, "%s%s: step %ld, training loss %.3f, %.0f %%, %.0f s left%s", isatty(2) ? "\r\033[K" : "",
-            f->label, f->steps, f->loss, 100 * part, f->seconds * (1 / part - 1), isatty(2) ? "" : "\n");
+    line_say("%s: step %ld, training loss %.3f, %.0f %%, %.0f s left", f->label, f->steps, f->loss, 100 * part,
+             f->seconds * (1 / part - 1));
 }
 
 static void fit(const Lab *l, Fit *f, Arena *a)
@@ -190,7 +188,7 @@ static void fit(const Lab *l, Fit *f, Arena *a)
         f->seconds += clock_now() - began;
         say(f, all, &said);
     }
-    if (isatty(2)) fputs("\r\033[K", stderr);
+    line_clear();
 }
 
 /* ---- what is shown and kept ---- */
