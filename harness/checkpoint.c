@@ -68,9 +68,10 @@ const char *checkpoint_save(Session *s, const char *path)
     Arena *a = &s->arena;
     const size_t at = a->used;
     const Params *ps = s->params;
-    Tensor *t = arena_get(a, sizeof *t * (size_t)(4 * ps->n + 1));
+    Tensor *t = arena_get(a, sizeof *t * (size_t)(4 * ps->n + 1 + CLASSES_TENSORS));
     int32_t *steps = arena_get(a, sizeof *steps * (size_t)ps->n);
     int n = 0;
+    if (s->classes) classes_tensors(t, s->classes, a), n = CLASSES_TENSORS;
     for (int i = 0; i < ps->n; i++) {
         Param *p = ps->p[i];
         steps[i] = (int32_t)p->steps;
@@ -145,15 +146,25 @@ const char *checkpoint_load(Session *s, const char *path)
     return why;
 }
 
-const char *checkpoint_gemm(const char *path, const char **gemm, Arena *a)
+const char *checkpoint_meta(const char *path, const char *key, const char **value, Arena *a)
 {
     const char *why = NULL;
     TensorFile *f = tensors_open(path, a, &why);
     if (!f) return why;
-    const char *name = tensors_meta(f, "gemm");
-    *gemm = name ? arena_text(a, "%s", name) : NULL;
+    const char *text = tensors_meta(f, key);
+    *value = text && *text ? text : NULL;
     tensors_close(f);
     return NULL;
+}
+
+const char *checkpoint_classes(const char *path, const Classes **classes, Arena *a)
+{
+    const char *why = NULL;
+    TensorFile *f = tensors_open(path, a, &why);
+    if (!f) return why;
+    *classes = classes_read(f, a, &why);
+    tensors_close(f);
+    return why;
 }
 
 const char *checkpoint_spec(const char *path, Spec *spec, Arena *a)

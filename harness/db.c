@@ -411,6 +411,29 @@ int db_views(Db *db, const char **name, int max, Arena *a)
     return n;
 }
 
+const char *db_rows(Db *db, sqlite3_stmt *s, int exact, DbRow *row, void *ctx)
+{
+    enum { MAX = 64 };
+    const char *value[MAX];
+    char number[MAX][32];
+    const int columns = sqlite3_column_count(s);
+    int rc;
+    CHECK(columns <= MAX);
+    for (int i = 0; i < columns; i++) value[i] = sqlite3_column_name(s, i);
+    row(ctx, columns, value);
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        for (int i = 0; i < columns; i++) {
+            const int real = exact && sqlite3_column_type(s, i) == SQLITE_FLOAT;
+            if (real) snprintf(number[i], sizeof number[i], "%.17g", sqlite3_column_double(s, i));
+            value[i] = real ? number[i] : (const char *)sqlite3_column_text(s, i);
+        }
+        row(ctx, columns, value);
+    }
+    const char *why = rc == SQLITE_DONE ? NULL : db_sentence(db, "read");
+    sqlite3_finalize(s);
+    return why;
+}
+
 const char *db_view(Db *db, const char *view, const char *experiment, DbRow *row, void *ctx, Arena *a)
 {
     enum { MAX = 64 };
@@ -426,18 +449,7 @@ const char *db_view(Db *db, const char *view, const char *experiment, DbRow *row
     const char *text = arena_text(a, "SELECT * FROM %s WHERE ?1 IS NULL OR experiment = ?1", view);
     if (sqlite3_prepare_v2(db->sql, text, -1, &s, NULL) != SQLITE_OK) return db_sentence(db, "read");
     sqlite3_bind_text(s, 1, experiment, -1, SQLITE_TRANSIENT);
-    const int columns = sqlite3_column_count(s);
-    CHECK(columns <= MAX);
-    for (int i = 0; i < columns; i++) value[i] = sqlite3_column_name(s, i);
-    row(ctx, columns, value);
-    int rc;
-    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
-        for (int i = 0; i < columns; i++) value[i] = (const char *)sqlite3_column_text(s, i);
-        row(ctx, columns, value);
-    }
-    const char *why = rc == SQLITE_DONE ? NULL : db_sentence(db, "read");
-    sqlite3_finalize(s);
-    return why;
+    return db_rows(db, s, 0, row, ctx);
 }
 
 const char *db_last_experiment(Db *db, const char *view, Arena *a)

@@ -55,28 +55,11 @@ const char *db_check(Db *db, const char *select, Arena *a)
 
 const char *db_select(Db *db, const char *select, DbRow *row, void *ctx, Arena *a)
 {
-    enum { MAX = 64 };
-    const char *value[MAX], *why = db_check(db, select, a);
-    char number[MAX][32];
+    const char *why = db_check(db, select, a);
     sqlite3_stmt *s = NULL;
     if (why) return why;
     if (sqlite3_prepare_v2(db->sql, select, -1, &s, NULL) != SQLITE_OK) return db_sentence(db, "read");
-    const int columns = sqlite3_column_count(s);
-    CHECK(columns <= MAX);
-    for (int i = 0; i < columns; i++) value[i] = sqlite3_column_name(s, i);
-    row(ctx, columns, value);
-    int rc;
-    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
-        for (int i = 0; i < columns; i++) {
-            const int real = sqlite3_column_type(s, i) == SQLITE_FLOAT;
-            if (real) snprintf(number[i], sizeof number[i], "%.17g", sqlite3_column_double(s, i));
-            value[i] = real ? number[i] : (const char *)sqlite3_column_text(s, i);
-        }
-        row(ctx, columns, value);
-    }
-    why = rc == SQLITE_DONE ? NULL : db_sentence(db, "read");
-    sqlite3_finalize(s);
-    return why;
+    return db_rows(db, s, 1, row, ctx);
 }
 
 typedef struct Gather { DbTable *t; int room; Arena *a; } Gather;

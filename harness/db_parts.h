@@ -20,6 +20,8 @@ struct Db {
 
 const char *db_sentence(Db *, const char *what);     /* what it refused: "read", "written" */
 const char *db_column  (sqlite3_stmt *, int i);      /* "" for NULL */
+/* Names and rows of a statement, which it ends. exact: reals with all 17 digits, not the 15 of SQLite's text */
+const char *db_rows    (Db *, sqlite3_stmt *, int exact, DbRow *, void *ctx);
 
 /* --- db_text.c: the tables of an empty database from a directory of CSV files */
 const char *db_load_text(Db *, const char *dir);

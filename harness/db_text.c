@@ -67,15 +67,21 @@ static const Table tables[] = {
 enum { TABLES = sizeof tables / sizeof *tables };
 
 /* ---- writing ---- */
-static void put_text(FILE *out, const char *text)
+void csv_put(FILE *out, const char *text)
 {
-    const int quote = !*text || strpbrk(text, ",\"\r\n");
+    const int quote = strpbrk(text, ",\"\r\n") != NULL;
     if (quote) fputc('"', out);
     for (; *text; text++) {
         if (*text == '"') fputc('"', out);
         fputc(*text, out);
     }
     if (quote) fputc('"', out);
+}
+
+static void put_text(FILE *out, const char *text)
+{
+    if (!*text) fputs("\"\"", out);
+    csv_put(out, text);
 }
 
 static void put_real(FILE *out, double x)

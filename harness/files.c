@@ -8,6 +8,7 @@
 #include "harness/clock.h"
 #include "harness/data_parts.h"
 #include "harness/host.h"
+#include "harness/line.h"
 #include "harness/synth.h"
 #include "harness/words.h"
 #include <errno.h>
@@ -154,17 +155,10 @@ typedef struct { const char *what; double start, said; } Progress;
 
 static void progress(Progress *p, const Text *t)
 {
-    const double now = clock_now(), spent = now - p->start, done = text_done(t);
-    const int terminal = isatty(2);
-    if (spent < 2 || now - p->said < (terminal ? 0.5 : 10) || done <= 0) return;
-    p->said = now;
-    fprintf(stderr, "%s%s: %.0f %%, %.1f MB/s, %.0f s left%s", terminal ? "\r" : "", p->what, 100 * done,
-            (double)text_bytes(t) / spent / 1e6, spent * (1 - done) / done, terminal ? "   " : "\n");
-}
-
-static void progress_end(const Progress *p)
-{
-    if (p->said > 0 && isatty(2)) fputs("\r\033[K", stderr);
+    const double spent = clock_now() - p->start, done = text_done(t);
+    if (spent < 2 || done <= 0 || !line_due(&p->said)) return;
+    line_say("%s: %.0f %%, %.1f MB/s, %.0f s left", p->what, 100 * done, (double)text_bytes(t) / spent / 1e6,
+             spent * (1 - done) / done);
 }
 
 /* All pieces of t through `each`; NULL or a sentence. */
@@ -176,7 +170,7 @@ static const char *for_pieces(Text *t, const char *what, void (*each)(void *, co
         if (n < 0) break;
         each(ctx, piece, n);
     }
-    progress_end(&p);
+    line_clear();
     return why;
 }
 

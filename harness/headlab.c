@@ -8,13 +8,13 @@
 #include "harness/bigram.h"
 #include "harness/clock.h"
 #include "harness/db.h"
+#include "harness/line.h"
 #include "harness/options.h"
 #include "harness/price.h"
 #include "harness/states.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char help[] =
     "usage: eightysix headlab CHECKPOINT [key=value ...] [heads=HEAD,...] [--option ...]\n\n"
@@ -106,7 +106,8 @@ static void make_rows(const Lab *l, Fit *f, Arena *a)
 static void make_fit(const Lab *l, Fit *f, Arena *a)
 {
     const Corpus *c = l->s->corpus;
-    const HeadData data = { c->V, c->freq, c->train, c->n_train };
+    const HeadData data = { c->V, c->freq, c->train, c->n_train, NULL };
+    const Classes *classes;
     Spec *spec = spec_copy(f->spec, a);
     f->def = head_find(spec_str(spec, "head"));
     if (!f->def) die("heads=%s: no such head; `eightysix list heads` shows those there are", f->label);
@@ -116,7 +117,7 @@ static void make_fit(const Lab *l, Fit *f, Arena *a)
     }
     f->spec = spec;
     make_rows(l, f, a);
-    f->h = f->def->make(spec, l->s->exec, f->params, &data, l->pair.d, a);
+    f->h = classes_head(f->def, spec, l->s->exec, f->params, c, NULL, l->pair.d, &classes, a);
     f->optim = optim_new(spec, l->s->exec, f->params, a);
 }
 
@@ -157,12 +158,10 @@ static void fit_step(Fit *f, const float *x, const int *y, float *dx, int m, int
 
 static void say(const Fit *f, long all, double *said)
 {
-    const double now = clock_now();
-    if (now - *said < (isatty(2) ? 1 : 10)) return;
-    *said = now;
+    if (!line_due(said)) return;
     const double part = (double)f->done / (double)all;
-    fprintf(stderr, "%s%s: step %ld, training loss %.3f, %.0f %%, %.0f s left%s", isatty(2) ? "\r\033[K" : "",
-            f->label, f->steps, f->loss, 100 * part, f->seconds * (1 / part - 1), isatty(2) ? "" : "\n");
+    line_say("%s: step %ld, training loss %.3f, %.0f %%, %.0f s left", f->label, f->steps, f->loss, 100 * part,
+             f->seconds * (1 / part - 1));
 }
 
 static void fit(const Lab *l, Fit *f, Arena *a)
@@ -189,7 +188,7 @@ static void fit(const Lab *l, Fit *f, Arena *a)
         f->seconds += clock_now() - began;
         say(f, all, &said);
     }
-    if (isatty(2)) fputs("\r\033[K", stderr);
+    line_clear();
 }
 
 /* ---- what is shown and kept ---- */
@@ -335,7 +334,7 @@ static void read_settings(Lab *l, char **word, int n)
             if (!strncmp(word[i], trunk[k], strlen(trunk[k]))) CHECK(!spec_set(spec, word[i]));
         l->words = arena_text(&l->a, "%s%s%s", l->words, *l->words ? " " : "", word[i]);
     }
-    l->s = session_make(spec, 0);
+    l->s = session_make(spec, l->path, 0);
     if ((why = checkpoint_load(l->s, l->path))) die("%s", why);
 }
 

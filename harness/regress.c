@@ -8,6 +8,7 @@
 #include "harness/regress.h"
 #include "harness/child.h"
 #include "harness/clock.h"
+#include "harness/line.h"
 #include "harness/options.h"
 #include <errno.h>
 #include <math.h>
@@ -236,7 +237,7 @@ static void one_round(Run *r, int round, int of)
     Rng rng = rng_at(r->o.seed, STREAM_ROUND, (uint64_t)round);
     for (int i = 0; i < g->benches; i++) order[i] = i;
     shuffle(order, g->benches, &rng);
-    if (isatty(2)) fprintf(stderr, "\rround %d of %d, %.0f s ", round + 1, of, clock_now() - r->began);
+    if (line_terminal()) line_say("round %d of %d, %.0f s", round + 1, of, clock_now() - r->began);
     for (int i = 0; i < g->benches && !gate_interrupted(); i++) {
         if (is_open(&g->bench[order[i]])) round_of(r, &g->bench[order[i]], round, &rng);
         arena_reset(&r->round, 0);
@@ -304,7 +305,7 @@ static void measure(Run *r)
             one_round(r, i, look * r->o.rounds);
         if (!gate_interrupted()) open = decide(r, look);
     }
-    if (isatty(2)) fputs("\r\033[K", stderr);
+    line_clear();
 }
 
 /* ---- the command ---- */

@@ -192,7 +192,7 @@ static Work make_step(const Bench1 *b, int counted, Arena *a)
     const char *why = spec_set(spec, arena_text(a, "head=%s", b->part));
     for (int i = 0; words[i] && !why; i++) why = spec_set(spec, words[i]);
     if (why) die("%s", why);
-    t->s = session_make(spec, 1);
+    t->s = session_make(spec, NULL, 1);
     corpus_batch(t->s->corpus, 1, 0, 0, STEP_B, STEP_T, t->x, t->y);
     return (Work){ run_step, t };
 }

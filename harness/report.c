@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "harness/report.h"
+#include "harness/line.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 const char *report_duration(double s, char out[32])
 {
@@ -28,25 +28,18 @@ void report_see(void *progress, const RecLine *l)
     if (!strcmp(l->name, "nll")) p->nll = l->value;
 }
 
-static void clear_line(void)
-{
-    if (isatty(2)) fputs("\r\033[K", stderr);
-}
-
 void report_now(int at, int of, const char *name, double seconds, const Progress *p, double eta)
 {
     char left[32], loss[32] = "";
-    if (!isatty(2)) return;
-    clear_line();
+    if (!line_terminal()) return;
     if (!isnan(p->loss)) snprintf(loss, sizeof loss, "  loss %.3f", p->loss);
-    fprintf(stderr, "[%d/%d] %s  %.0f s%s  (%s left)", at, of, name, seconds, loss, report_duration(eta, left));
-    fflush(stderr);
+    line_say("[%d/%d] %s  %.0f s%s  (%s left)", at, of, name, seconds, loss, report_duration(eta, left));
 }
 
 void report_done(int at, int of, const char *name, const Outcome *o, const Progress *p, double eta)
 {
     char left[32];
-    clear_line();
+    line_clear();
     fprintf(stderr, "[%*d/%d] %-7s %s  %.1f s", of < 10 ? 1 : of < 100 ? 2 : 3, at, of, o->status, name, o->wall_s);
     if (!isnan(p->tokens_per_s)) fprintf(stderr, "  %.0f tokens/s", p->tokens_per_s);
     if (!isnan(p->nll)) fprintf(stderr, "  nll %.3f", p->nll);

@@ -297,7 +297,7 @@ void run_cell(const Spec *spec, Rec *rec)
 {
     const Budget budget = budget_of(spec, "budget"), evals = budget_of(spec, "eval_every"), saves = budget_of(spec, "save_every");
     const char *save = spec_str(spec, "save"), *from = session_resumes(spec), *why;
-    Session *s = session_make(spec, 1);
+    Session *s = session_make(spec, from, 1);
     Trainer t = { .s = s, .rec = rec };
     tape_laps(s->tape, linear_lap, &t.laps);
     check_kernel(s);

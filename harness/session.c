@@ -35,26 +35,32 @@ const char *session_resumes(const Spec *spec)
     return *from ? from : NULL;
 }
 
-/* The settings the head is made with. cutoffs=auto: what the checkpoint to continue says, or the cheapest here */
+/* What the checkpoint to continue says; NULL: nothing */
+static const char *chosen(Session *s, const char *key)
+{
+    const char *value = NULL, *why = s->from ? checkpoint_meta(s->from, key, &value, &s->arena) : NULL;
+    if (why) die("%s", why);
+    return value;
+}
+
+/* The settings the head is made with. cutoffs=auto: as chosen before, or the cheapest here */
 static const Spec *head_spec(Session *s, const HeadData *data, int training)
 {
     if (!spec_is(s->spec, "head", "adaptive") || !spec_is(s->spec, "cutoffs", "auto")) return s->spec;
-    const char *from = training ? session_resumes(s->spec) : NULL, *why;
     const double began = clock_now();
-    Spec *made = spec_copy(s->spec, &s->arena), *was = spec_new(&s->arena);
-    if (from && (why = checkpoint_spec(from, was, &s->arena))) die("%s", why);
-    s->cutoffs = from ? spec_str(was, "cutoffs") : price_cutoffs(s->spec, s->exec, data, s->d, &s->arena);
+    Spec *made = spec_copy(s->spec, &s->arena);
+    s->cutoffs = training ? chosen(s, "cutoffs") : NULL;
+    if (!s->cutoffs) s->cutoffs = price_cutoffs(s->spec, s->exec, data, s->d, &s->arena);
     CHECK(!spec_set(made, arena_text(&s->arena, "cutoffs=%s", s->cutoffs)));
     s->cutoffs_s = clock_now() - began;
     return made;
 }
 
-/* The settings the parts are made with. gemm=auto in training: what the checkpoint to continue says, or the fastest here */
+/* The settings the parts are made with. gemm=auto in training: as chosen before, or the fastest here */
 static const Spec *exec_spec(Session *s, int training)
 {
     if (!training || !spec_is(s->spec, "gemm", "auto")) return s->spec;
-    const char *from = session_resumes(s->spec), *gemm = NULL, *why = from ? checkpoint_gemm(from, &gemm, &s->arena) : NULL;
-    if (why) die("%s", why);
+    const char *gemm = chosen(s, "gemm");
     if (!gemm) {
         const long threads = spec_int(s->spec, "threads");
         gemm = price_gemm(threads > 0 ? (int)threads : omp_get_num_procs(), &s->arena);
@@ -90,11 +96,20 @@ void session_finish(Session *s)
     s->finishing = 1;
 }
 
-Session *session_make(const Spec *spec, int training)
+static void make_head(Session *s, const HeadData *data, int training)
+{
+    const Classes *given = NULL;
+    const char *why = s->from && s->head->classes ? checkpoint_classes(s->from, &given, &s->arena) : NULL;
+    if (why) die("%s", why);
+    s->h = classes_head(s->head, head_spec(s, data, training), s->exec, s->params, s->corpus, given, s->d, &s->classes,
+                        &s->arena);
+}
+
+Session *session_make(const Spec *spec, const char *from, int training)
 {
     const char *why;
     Session *s = session_new();
-    s->spec = spec;
+    s->spec = spec, s->from = from;
     s->model = model_find(spec_str(spec, "model"));
     s->head = head_find(spec_str(spec, "head"));
     if (!s->model) die("model=%s: no such model; `eightysix list models` shows those there are", spec_str(spec, "model"));
@@ -106,9 +121,9 @@ Session *session_make(const Spec *spec, int training)
     s->params = params_new(&s->arena);
     s->m = s->model->make(spec, s->exec, s->params, s->corpus->V, &s->arena);
     s->d = s->model->width(s->m);
-    const HeadData data = { s->corpus->V, s->corpus->freq, s->corpus->train, s->corpus->n_train };
+    const HeadData data = { s->corpus->V, s->corpus->freq, s->corpus->train, s->corpus->n_train, NULL };
     s->embed_variance = training ? embed_init(spec, s->exec, s->params, &data, &s->arena) : NAN;
-    s->h = s->head->make(head_spec(s, &data, training), s->exec, s->params, &data, s->d, &s->arena);
+    make_head(s, &data, training);
     make_last(s, &data);
     if (training) s->optim = optim_new(spec, s->exec, s->params, &s->arena);
     s->tape = tape_new(s->exec, spec, &s->arena, PASS_BYTES);

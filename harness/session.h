@@ -2,20 +2,21 @@
 /* session.h -- the parts of one run, made from its settings, and how they are kept and brought back. */
 #ifndef SESSION_H
 #define SESSION_H
-#include "harness/data.h"
-#include "models/head.h"
+#include "harness/classes_file.h"
 #include "models/model.h"
 #include "models/optim.h"
 
 typedef struct Session {
     Arena           arena;
     const Spec     *spec;
+    const char     *from;         /* the checkpoint to be loaded; NULL: none */
     const Exec     *exec;
     Corpus         *corpus;
     Params         *params;
     const ModelDef *model;
     const HeadDef  *head;         /* the one in force */
     void           *m, *h;        /* the model's and the head's own state */
+    const Classes  *classes;      /* of words, of the head it began with; NULL: that has none */
     const HeadDef  *last;         /* the head of the end of the budget and its state; NULL with finish=0, */
     void           *last_h;       /* and once it is in force */
     int             finishing;    /* 1: it is */
@@ -29,8 +30,10 @@ typedef struct Session {
     double          embed_variance;               /* share of the matrix that embed_init kept; NAN: random */
 } Session;
 
-/* Dies with a sentence, or exits with EXIT_SKIP when the settings name what this machine cannot run. */
-Session *session_make(const Spec *, int training);
+/* from: the checkpoint that will be loaded, or NULL: what was chosen or found out for it is so again, the
+ * provider and the cut-offs in training, the classes of words always. Dies with a sentence, or exits with
+ * EXIT_SKIP when the settings name what this machine cannot run. */
+Session *session_make(const Spec *, const char *from, int training);
 /* The checkpoint these settings continue from, the one of save before that of from; NULL: none */
 const char *session_resumes(const Spec *);
 void     session_drop(Session *);
@@ -38,12 +41,14 @@ void     session_drop(Session *);
  * parameters stay as they are. */
 void     session_finish(Session *);
 
-/* A checkpoint is one safetensors file: values by name, opt.m/, opt.s/ and ema/ beside them, the settings and clocks as
- * metadata. Written whole or not at all. NULL or a sentence. */
+/* A checkpoint is one safetensors file: values by name, opt.m/, opt.s/ and ema/ beside them, classes of words as in
+ * classes_file.h, the settings and clocks as metadata. Written whole or not at all. NULL or a sentence. */
 const char *checkpoint_save(Session *, const char *path);
 const char *checkpoint_load(Session *, const char *path);
-/* The provider of dense products it was trained with, or NULL; returns NULL or a sentence. */
-const char *checkpoint_gemm(const char *path, const char **gemm, Arena *);
+/* What its metadata say of key ("gemm", "cutoffs"): NULL: nothing. Returns NULL or a sentence. */
+const char *checkpoint_meta(const char *path, const char *key, const char **value, Arena *);
+/* The classes of words it was trained with; NULL: it has none. Returns NULL or a sentence. */
+const char *checkpoint_classes(const char *path, const Classes **, Arena *);
 /* The settings a checkpoint was trained with, set into *spec, with cutoffs=auto resolved; NULL or a sentence. */
 const char *checkpoint_spec(const char *path, Spec *, Arena *);
 

@@ -3,6 +3,7 @@
 #include "harness/clock.h"
 #include "harness/data_parts.h"
 #include "harness/host.h"
+#include "harness/line.h"
 #include <string.h>
 #include <unistd.h>
 
@@ -50,11 +51,9 @@ static const char *key_of(const Session *s, const char *checkpoint, const Window
 
 static void progress(double began, double *said, long done, long all)
 {
-    const double now = clock_now(), spent = now - began;
-    if (spent < 2 || now - *said < (isatty(2) ? 0.5 : 10)) return;
-    *said = now;
-    fprintf(stderr, "%shidden states: %ld of %ld windows, %.0f s left%s", isatty(2) ? "\r\033[K" : "", done,
-            all, spent * (double)(all - done) / (double)done, isatty(2) ? "" : "\n");
+    const double spent = clock_now() - began;
+    if (spent < 2 || !line_due(said)) return;
+    line_say("hidden states: %ld of %ld windows, %.0f s left", done, all, spent * (double)(all - done) / (double)done);
 }
 
 /* h (windows, T, d) */
@@ -74,7 +73,7 @@ static void fill(Session *s, float *h, const Windows *w)
         progress(began, &said, at + b, all);
     }
     if (ema) params_swap_ema(s->params);
-    if (said > began && isatty(2)) fputs("\r\033[K", stderr);
+    line_clear();
 }
 
 static const char *make(Session *s, const char *path, const char *key, const Windows *w, Arena *a)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The commands train, eval and generate. `train` runs its cell as a child and records it, as a sweep does. */
 #include "harness/clock.h"
+#include "harness/line.h"
 #include "harness/run.h"
 #include "harness/session.h"
 #include "harness/sweep.h"
@@ -8,7 +9,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char train_help[] =
     "usage: eightysix train [key=value ...] [--json] [--quiet] [--db FILE | --no-db]\n\n"
@@ -31,16 +31,15 @@ typedef struct {
 
 static void progress(Watch *w)
 {
-    const double now = clock_now();
-    if (w->quiet || now - w->shown < (isatty(2) ? 1 : 10)) return;
-    w->shown = now;
+    if (w->quiet || !line_due(&w->shown)) return;
+    char nll[48] = "", left[48] = "";
     double done = 0;
     if (w->budget.seconds > 0) done = w->seconds / w->budget.seconds;
     if (w->budget.steps > 0) done = fmax(done, (double)w->steps / (double)w->budget.steps);
-    fprintf(stderr, "%sstep %ld, %.1f s, training loss %.3f", isatty(2) ? "\r\033[K" : "", w->steps, w->seconds, w->loss);
-    if (w->nll > 0) fprintf(stderr, ", validation %.3f nats", w->nll);
-    if (done > 0) fprintf(stderr, ", %.0f %%, %.0f s left", 100 * fmin(done, 1), w->seconds * (1 / fmin(done, 1) - 1));
-    fputs(isatty(2) ? "" : "\n", stderr);
+    if (w->nll > 0) snprintf(nll, sizeof nll, ", validation %.3f nats", w->nll);
+    if (done > 0)
+        snprintf(left, sizeof left, ", %.0f %%, %.0f s left", 100 * fmin(done, 1), w->seconds * (1 / fmin(done, 1) - 1));
+    line_say("step %ld, %.1f s, training loss %.3f%s%s", w->steps, w->seconds, w->loss, nll, left);
 }
 
 static void see(void *ctx, const RecLine *l)
@@ -127,7 +126,7 @@ int train_main(int argc, char **argv)
     if (db) plan_run(db, spec, &a);
     const Outcome o = sweep_cell(db, "train", spec, (Limits){ 0 }, see, &w, &a);
     if (db) db_close(db);
-    if (!w.quiet && isatty(2)) fputs("\r\033[K", stderr);
+    if (!w.quiet) line_clear();
     const Build *build = build_read(&a);
     json_object_set_new(w.out, "status", json_string(o.status));
     json_object_set_new(w.out, "error", json_string(o.error));
@@ -154,7 +153,7 @@ static Session *open_checkpoint(const char *command, const char *path, char **wo
     if ((why = checkpoint_spec(path, spec, a))) die("%s", why);
     for (int i = 0; i < n; i++)
         if ((why = spec_set(spec, words[i]))) die("%s", why);
-    Session *s = session_make(spec, 0);
+    Session *s = session_make(spec, path, 0);
     if ((why = checkpoint_load(s, path))) die("%s", why);
     return s;
 }

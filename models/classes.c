@@ -141,7 +141,6 @@ static void close_empty(Classes *k, const Lexicon *l, Arena *a)
 /* A class lists its words as they come in order (V) */
 static void list(Classes *k, const Lexicon *l, const int *order)
 {
-    memset(k->start, 0, sizeof *k->start * (size_t)(k->C + 2));
     for (int v = 0; v < k->V; v++) k->start[k->class_of[v] + 1]++;
     for (int c = 0; c <= k->C; c++) k->start[c + 1] += k->start[c];
     for (int i = 0; i < k->V; i++) {
@@ -155,6 +154,48 @@ static void list(Classes *k, const Lexicon *l, const int *order)
     for (int c = 0; c < k->C; c++) CHECK(k->start[c + 1] > k->start[c]);
 }
 
+static Classes *classes_new(int V, int C, Arena *a)
+{
+    const size_t ints = sizeof(int) * (size_t)V;
+    Classes *k = arena_get(a, sizeof *k);
+    *k = (Classes){ .V = V, .C = C, .word = arena_raw(a, ints), .class_of = arena_raw(a, ints),
+                    .place = arena_raw(a, ints), .start = arena_get(a, sizeof(int) * (size_t)(C + 2)),
+                    .mass = arena_get(a, sizeof(double) * (size_t)(C + 1)) };
+    return k;
+}
+
+const Classes *classes_from(const int *seat, const double *mass, int V, int C, Arena *a)
+{
+    if (C < 1 || C > V) return NULL;
+    Classes *k = classes_new(V, C, a);
+    memset(k->word, -1, sizeof *k->word * (size_t)V);
+    for (int v = 0; v < V; v++) {
+        const int place = seat[2 * v];
+        if (place < 0 || place >= V || k->word[place] >= 0) return NULL;
+        k->word[place] = v;
+        k->place[v] = place, k->class_of[v] = seat[2 * v + 1];
+    }
+    int classes = 0;
+    for (int i = 0; i < V; i++) {
+        const int c = k->class_of[k->word[i]];
+        if (c == classes && c <= C) k->start[classes++] = i;
+        else if (!classes || c != classes - 1) return NULL;
+    }
+    if (classes < C) return NULL;
+    for (int c = classes; c <= C + 1; c++) k->start[c] = V;
+    memcpy(k->mass, mass, sizeof *mass * (size_t)C);
+    return k;
+}
+
+static const Classes *given(const Classes *k, int V, int C, int shortlist)
+{
+    const int listed = k->V - k->start[k->C];
+    if (k->V != V || listed != shortlist || k->C > C || (!shortlist && k->C < C))
+        die("the classes kept are %d, of %d words beside %d short-listed; expected %d, of %d beside %d", k->C,
+            k->V - listed, listed, C, V - shortlist, shortlist);
+    return k;
+}
+
 const Classes *classes_make(const Spec *s, const Exec *e, const HeadData *d, int C, Arena *a)
 {
     static const struct {
@@ -162,11 +203,10 @@ const Classes *classes_make(const Spec *s, const Exec *e, const HeadData *d, int
         void      (*assign)(const Lexicon *, const Exec *, int *, Arena *);
     } ways[] = { { "brown", classes_brown }, { "kmeans", classes_kmeans }, { "svd", classes_svd } };
     const size_t ints = sizeof(int) * (size_t)d->V;
-    CHECK(C >= 1 && C <= d->V - spec_int(s, "shortlist"));
-    Classes *k = arena_get(a, sizeof *k);
-    *k = (Classes){ .V = d->V, .C = C, .word = arena_raw(a, ints), .class_of = arena_raw(a, ints),
-                    .place = arena_raw(a, ints), .start = arena_raw(a, sizeof(int) * (size_t)(C + 2)),
-                    .mass = arena_get(a, sizeof(double) * (size_t)(C + 1)) };
+    const int shortlist = (int)spec_int(s, "shortlist");
+    CHECK(C >= 1 && C <= d->V - shortlist);
+    if (d->given) return given(d->given, d->V, C, shortlist);
+    Classes *k = classes_new(d->V, C, a);
     const size_t mark = a->used;
     const Lexicon l = lexicon(s, d, C, a);
     int contexts = 0, *order = arena_raw(a, ints);

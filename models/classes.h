@@ -12,14 +12,20 @@
 #define CLASSES_H
 #include "models/head.h"
 
-typedef struct Classes {
+struct Classes {
     int     V, C;
     int    *word, *start;        /* (V) words class after class, then the short list; (C+1) where a class begins in it */
     int    *class_of, *place;    /* (V) of a word: its class (C: short-listed), its place in word[] */
     double *mass;                /* (C) share of the training tokens, one added to every count */
-} Classes;
+};
 
-/* 1 <= C <= V - shortlist; fewer are made where all words of one are short-listed. Follows from the settings and the text alone, whatever the number of threads. Dies with a
- * sentence when assign looks at contexts and there is no text. */
+/* What classes follow from beside the settings and the text: one more when an assignment changes */
+enum { CLASSES_VERSION = 1 };
+/* 1 <= C <= V - shortlist; fewer are made where all words of one are short-listed. Those of HeadData, if it
+ * has some; otherwise they follow from the settings, the text and, where assign looks at vectors, the
+ * arithmetic of Exec, whatever the number of threads. Dies with a sentence when assign looks at contexts and
+ * there is no text, or when those given are not of these settings. */
 const Classes *classes_make(const Spec *, const Exec *, const HeadData *, int C, Arena *);
+/* The same as before from seat (V, 2), place and class of every word, and mass (C); NULL: they are of none */
+const Classes *classes_from(const int *seat, const double *mass, int V, int C, Arena *);
 #endif

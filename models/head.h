@@ -11,6 +11,7 @@
 #include "models/params.h"
 
 typedef struct Optim Optim;
+typedef struct Classes Classes;                   /* of words: classes.h */
 typedef struct { double flops, bytes; } Cost;     /* of forward + backward of n positions, counted not measured */
 
 /* What the training text tells a head */
@@ -19,6 +20,7 @@ typedef struct HeadData {
     const long     *freq;    /* (V) counts of the training tokens, all >= 0 */
     const uint16_t *tok;     /* (n) the text, for what looks at contexts; NULL where there is none */
     long            n;
+    const Classes  *given;   /* for what has classes: these, as another run made them; NULL: its own */
 } HeadData;
 
 typedef void HeadSay(void *ctx, const char *name, double value);       /* a number of the run so far */
@@ -45,6 +47,7 @@ typedef struct HeadDef {
     int    (*sample)  (const void *h, const float *x, double temperature, Rng *);   /* 0: the most probable */
     Cost   (*cost)    (const void *h, int n);
     void   (*report)  (const void *h, HeadSay *, void *ctx);    /* what its training came to; NULL: nothing */
+    const Classes *(*classes)(const void *h);           /* of its words; NULL: it has none */
 } HeadDef;
 
 extern const HeadDef *const heads[];                    /* NULL-ended */

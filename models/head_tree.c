@@ -142,6 +142,7 @@ static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data
     return h;
 }
 
+static const Classes *classes(const void *h) { return ((const Tree *)h)->words; }
 static int chunk(const void *h) { return ((const Tree *)h)->chunk; }
 
 /* ---- the root ---- */
@@ -339,5 +340,5 @@ static Cost cost(const void *head, int n)
 const HeadDef head_tree = {
     "tree", "classes of words, or a deeper tree", "Goodman 2001; Morin and Bengio 2005", 1,
     .make = make, .chunk = chunk, .forward = forward, .backward = backward, .settle = settle, .nll = nll, .parts = parts,
-    .logprob = logprob, .sample = sample, .cost = cost,
+    .logprob = logprob, .sample = sample, .cost = cost, .classes = classes,
 };

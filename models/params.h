@@ -49,7 +49,7 @@ void params_swap_ema(Params *);         /* v <-> ema of every parameter that has
 /* safetensors (an 8-byte little-endian length, a JSON header, raw little-endian data). A file is written
  * beside its name, synced, and renamed: it is whole or it is not there.
  * extra: tensors beside the parameters' values; meta: key, value, key, value, NULL. */
-typedef struct { const char *name; const char *dtype; long n; int ndim; int shape[4]; void *data; } Tensor;   /* F32 F16 BF16 I32 U16 */
+typedef struct { const char *name; const char *dtype; long n; int ndim; int shape[4]; void *data; } Tensor;   /* F32 F16 BF16 I32 U16 F64 */
 const char *tensors_save(const char *path, const Tensor *, int n, const char *const *meta, Arena *);   /* NULL or a sentence */
 /* Maps the file read-only into the arena's lifetime; validates header, bounds, overlap. NULL and a sentence in *why. */
 typedef struct TensorFile { const char *path; Tensor *t; int n; char **meta; void *map; size_t size; } TensorFile;

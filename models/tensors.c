@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 enum { MAX_HEADER = 16 << 20 };
-static const struct { const char *name; int bytes; } dtypes[] = { { "F32", 4 }, { "F16", 2 }, { "BF16", 2 }, { "I32", 4 }, { "U16", 2 } };
+static const struct { const char *name; int bytes; } dtypes[] = { { "F32", 4 }, { "F16", 2 }, { "BF16", 2 }, { "I32", 4 }, { "U16", 2 },
+                                                                { "F64", 8 } };
 
 static size_t dtype_bytes(const char *name)
 {
@@ -74,7 +75,7 @@ static const char *read_tensor(const char *name, const json_t *e, char *data, si
         return "expected dtype, shape (at most 4 dimensions) and data_offsets";
     const json_int_t from = json_integer_value(json_array_get(offsets, 0)), to = json_integer_value(json_array_get(offsets, 1));
     const size_t each = dtype_bytes(json_string_value(dtype));
-    if (!each) return "expected dtype F32, F16, BF16, I32 or U16";
+    if (!each) return "expected dtype F32, F16, BF16, I32, U16 or F64";
     *t = (Tensor){ .name = arena_text(a, "%s", name), .dtype = arena_text(a, "%s", json_string_value(dtype)), .n = 1 };
     for (size_t k = 0; k < json_array_size(shape); k++) {
         const json_int_t s = json_integer_value(json_array_get(shape, k));

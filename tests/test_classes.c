@@ -37,7 +37,7 @@ static HeadData data_of(uint16_t *tok, long n, int V)
 {
     long *freq = arena_get(&arena, sizeof *freq * (size_t)V);
     for (long i = 0; i < n; i++) freq[tok[i]]++;
-    return (HeadData){ V, freq, tok, n };
+    return (HeadData){ V, freq, tok, n, NULL };
 }
 
 /* ---- shape ---- */

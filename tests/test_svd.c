@@ -206,7 +206,7 @@ static HeadData text(void)
         tok[i] = (uint16_t)(again ? (tok[i - 1] + 1) % 54 : (int)rng_below(&r, 1 + rng_below(&r, 54)));
         freq[tok[i]]++;
     }
-    return (HeadData){ V, freq, tok, TEXT };
+    return (HeadData){ V, freq, tok, TEXT, NULL };
 }
 
 static float *dense_of(const Sparse *m)
