@@ -2,74 +2,8 @@
 /* Claims: the rule of verdicts, what a claims file may not say, verdicts that follow from records and from
  * nothing else, the claims of this repository, and what `why` finds changed. */
 #include "harness/claims.h"
-#include "tests/test.h"
+#include "tests/place.h"
 #include <math.h>
-#include <sqlite3.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-typedef struct { Arena a; char dir[64], path[128]; } Place;
-
-static int set_up(void **state)
-{
-    Place *p = test_malloc(sizeof *p);
-    p->a = arena_new((size_t)1 << 30);
-    strcpy(p->dir, "/tmp/eightysix-claims-XXXXXX");
-    if (!mkdtemp(p->dir)) return -1;
-    snprintf(p->path, sizeof p->path, "%s/t.db", p->dir);
-    *state = p;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    Place *p = *state;
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", p->dir);
-    const int bad = system(command);
-    arena_drop(&p->a);
-    test_free(p);
-    return bad;
-}
-
-static void by_hand(Place *p, const char *sql)
-{
-    sqlite3 *db;
-    char *error = NULL;
-    assert_int_equal(sqlite3_open(p->path, &db), SQLITE_OK);
-    sqlite3_exec(db, sql, NULL, NULL, &error);
-    if (error) fail_msg("%s: %s", sql, error);
-    sqlite3_close(db);
-}
-
-static const char *write_file(Place *p, const char *text)
-{
-    const char *path = arena_text(&p->a, "%s/claims.yaml", p->dir);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-    return path;
-}
-
-/* stdout and stderr of the program with these words; its exit code */
-static int command(Place *p, const char *words, const char **said)
-{
-    char *text = arena_raw(&p->a, 1 << 16);
-    FILE *f = popen(arena_text(&p->a, "cd '%s' && '%s' %s 2>&1", getenv("EIGHTYSIX_ROOT"),
-                               getenv("EIGHTYSIX_BINARY"), words), "r");
-    assert_non_null(f);
-    text[fread(text, 1, (1 << 16) - 1, f)] = 0;
-    const int status = pclose(f);
-    *said = text;
-    return WEXITSTATUS(status);
-}
-
-static void assert_says(const char *said, const char *what)
-{
-    if (!strstr(said, what)) fail_msg("expected '%s' in: %s", what, said);
-}
 
 /* ---- the rule ---- */
 static ClaimVerdict decide(Claim c, double from, double to, Arena *a)
@@ -138,7 +72,7 @@ static void test_refused(void **state)
     Place *p = *state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         Claims c;
-        const char *why = claims_load(write_file(p, bad[i].text), &c, &p->a);
+        const char *why = claims_load(place_write(p, "claims.yaml", bad[i].text), &c, &p->a);
         if (!why) fail_msg("accepted: %s", bad[i].text);
         assert_says(why, bad[i].says);
         assert_says(why, "claims.yaml");
@@ -150,7 +84,7 @@ static void test_definition(void **state)
     Place *p = *state;
     Claims c;
     Claim back;
-    holds(claims_load(write_file(p, HEAD "  claimed: {least: 0.1}\n  tolerance: 0.3\n  below: 7\n"
+    holds(claims_load(place_write(p, "claims.yaml", HEAD "  claimed: {least: 0.1}\n  tolerance: 0.3\n  below: 7\n"
                                     "  value: SELECT \"value\", 'a\\b' FROM result -- \xc3\xa9\n"), &c,
                                         &p->a));
     const char *line = claim_definition(c.claim, &p->a);
@@ -221,10 +155,10 @@ static void test_judged(void **state)
     assert_string_equal(j.runs, "4,1,5,2,6,3");
     assert_true(j.of.median == 2000 / 1002.0);
     /* another recorded value, another verdict */
-    by_hand(p, "UPDATE metric SET value = 1500 WHERE value = 2000");
+    by_hand(p, p->path, "UPDATE metric SET value = 1500 WHERE value = 2000");
     holds(judge(p, SPEED, twice, &j));
     assert_int_equal(j.verdict, CLAIM_WEAKENED);
-    by_hand(p, "UPDATE metric SET value = 500 WHERE value = 1500");
+    by_hand(p, p->path, "UPDATE metric SET value = 500 WHERE value = 1500");
     holds(judge(p, SPEED, twice, &j));
     assert_int_equal(j.verdict, CLAIM_REFUTED);
     holds(judge(p, SPEED " AND t.seed > 7", twice, &j));
@@ -267,22 +201,22 @@ static void test_command(void **state)
 {
     Place *p = *state;
     const char *said, *words = arena_text(&p->a, "claims --db %s --claims %s --recorded %s/claims.csv",
-                                          p->path, write_file(p, one), p->dir);
+                                          p->path, place_write(p, "claims.yaml", one), p->dir);
     fill(p, "grid");
-    assert_int_equal(command(p, arena_text(&p->a, "%s --record", words), &said), 0);
+    assert_int_equal(place_command(p, arena_text(&p->a, "%s --record", words), &said), 0);
     assert_says(said, "held        x: 1.996 [1.994, 1.998] 75 %, n 3; claimed 2 within 0.01");
-    assert_int_equal(command(p, arena_text(&p->a, "%s --tap", words), &said), 0);
+    assert_int_equal(place_command(p, arena_text(&p->a, "%s --tap", words), &said), 0);
     assert_string_equal(said, "TAP version 13\n1..1\nok 1 - x: held: 1.996 [1.994, 1.998] 75 %, n 3; claimed "
                               "2 within 0.01\n");
-    by_hand(p, "UPDATE metric SET value = 500 WHERE value = 2000");
-    assert_int_equal(command(p, words, &said), 1);
+    by_hand(p, p->path, "UPDATE metric SET value = 500 WHERE value = 2000");
+    assert_int_equal(place_command(p, words, &said), 1);
     assert_says(said, "refuted     x");
     assert_says(said, "(was held)");
-    assert_int_equal(command(p, arena_text(&p->a, "%s --tap", words), &said), 1);
+    assert_int_equal(place_command(p, arena_text(&p->a, "%s --tap", words), &said), 1);
     assert_says(said, "not ok 1 - x: refuted");
-    by_hand(p, "DELETE FROM metric");
-    assert_int_equal(command(p, words, &said), 3);
-    assert_int_equal(command(p, arena_text(&p->a, "%s y", words), &said), 2);
+    by_hand(p, p->path, "DELETE FROM metric");
+    assert_int_equal(place_command(p, words, &said), 3);
+    assert_int_equal(place_command(p, arena_text(&p->a, "%s y", words), &said), 2);
     assert_says(said, "y: no claim of this name");
 }
 
@@ -304,9 +238,9 @@ static void test_ours(void **state)
     }
     db_close(db);
     const char *path = arena_text(&p->a, "%s/reference.db", p->dir);
-    assert_int_equal(command(p, arena_text(&p->a, "merge results/reference/records --into %s", path), &said),
+    assert_int_equal(place_command(p, arena_text(&p->a, "merge results/reference/records --into %s", path), &said),
                      0);
-    if (command(p, arena_text(&p->a, "claims --db %s --tap", path), &said)) fail_msg("%s", said);
+    if (place_command(p, arena_text(&p->a, "claims --db %s --tap", path), &said)) fail_msg("%s", said);
     int judged = 0;
     for (const char *s = said; (s = strstr(s, "\nok ")); s++) judged++;
     for (const char *s = said; (s = strstr(s, "# SKIP")); s++) judged--;
@@ -325,21 +259,21 @@ static void test_why(void **state)
         { "INSERT INTO text VALUES (2, 'corpus_sha', 'feed')",
           "corpus: synth was feed, is   (1 of 6 runs)" } };
     Place *p = *state;
-    const char *said, *words = arena_text(&p->a, "why x --db %s --claims %s", p->path, write_file(p, one));
+    const char *said, *words = arena_text(&p->a, "why x --db %s --claims %s", p->path, place_write(p, "claims.yaml", one));
     fill(p, "grid");
-    assert_int_equal(command(p, words, &said), 0);
+    assert_int_equal(place_command(p, words, &said), 0);
     assert_says(said, "x: held: ");
     assert_says(said, "6 runs behind it, 0 of them stale\n");
     for (size_t i = 0; i < sizeof changed / sizeof *changed; i++) {
-        by_hand(p, changed[i].sql);
-        assert_int_equal(command(p, words, &said), 1);
+        by_hand(p, p->path, changed[i].sql);
+        assert_int_equal(place_command(p, words, &said), 1);
         for (size_t k = 0; k <= i; k++) assert_says(said, changed[k].says);
     }
     assert_says(said, "6 runs behind it, 6 of them stale\n");
     assert_says(said, "to run, about 15 s:\n  eightysix train head=softmax seed=1\n");
     /* no spans */
-    assert_int_equal(command(p, arena_text(&p->a, "why time_split --db %s", p->path), &said), 2);
-    assert_int_equal(command(p, arena_text(&p->a, "why 'head=tree' --db %s", p->path), &said), 1);
+    assert_int_equal(place_command(p, arena_text(&p->a, "why time_split --db %s", p->path), &said), 2);
+    assert_int_equal(place_command(p, arena_text(&p->a, "why 'head=tree' --db %s", p->path), &said), 1);
     assert_says(said, "3 runs behind it, 3 of them stale\n");
 }
 
@@ -349,16 +283,16 @@ static void test_why_experiment(void **state)
     Place *p = *state;
     const char *said;
     fill(p, "quick");
-    assert_int_equal(command(p, arena_text(&p->a, "why result --db %s", p->path), &said), 1);
+    assert_int_equal(place_command(p, arena_text(&p->a, "why result --db %s", p->path), &said), 1);
     assert_says(said, "flag: experiments/quick.yaml has no cell with these settings  (6 of 6 runs)\n");
-    assert_int_equal(command(p, arena_text(&p->a, "why head_share_all --db %s", p->path), &said), 1);
+    assert_int_equal(place_command(p, arena_text(&p->a, "why head_share_all --db %s", p->path), &said), 1);
     assert_says(said, "not tested");
     assert_says(said, "eightysix sweep experiments/split.yaml    # 9 cells\n");
 }
 
 int main(void)
 {
-#define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define T(test) cmocka_unit_test_setup_teardown(test, place_make, place_drop)
     const struct CMUnitTest tests[] = { T(test_rule), T(test_refused), T(test_definition), T(test_judged),
                                         T(test_questions),
                                         T(test_command), T(test_ours), T(test_why), T(test_why_experiment) };

@@ -4,27 +4,22 @@
  * matters which were taken, two words have changed places in those that were kept. */
 #include "harness/run.h"
 #include "harness/session.h"
-#include "tests/test.h"
+#include "tests/scratch.h"
 #include <glob.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-static const char SAVE[] = "test_classes_file.safetensors";
-static Arena arena;
-static char cache[] = "test_classes_file.XXXXXX";
+static const char *SAVE;
 
 static int start(void **state)
 {
-    (void)state;
-    arena = arena_new((size_t)1 << 30);
-    return !mkdtemp(cache) || setenv("EIGHTYSIX_CACHE", cache, 1);
+    if (scratch_make(state)) return -1;
+    SAVE = in_tmp("kept.safetensors");
+    return setenv("EIGHTYSIX_CACHE", tmp, 1);
 }
 
 static glob_t files(const char *pattern)
 {
     glob_t g;
-    glob(arena_text(&arena, "%s/%s", cache, pattern), 0, NULL, &g);
+    glob(in_tmp(pattern), 0, NULL, &g);
     return g;
 }
 
@@ -33,16 +28,6 @@ static void forget(const char *pattern)
     glob_t g = files(pattern);
     for (size_t i = 0; i < g.gl_pathc; i++) unlink(g.gl_pathv[i]);
     globfree(&g);
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    forget("*");
-    rmdir(cache);
-    unlink(SAVE);
-    arena_drop(&arena);
-    return 0;
 }
 
 static Spec *spec_of(const char *const *more)
@@ -279,9 +264,7 @@ static void damaged_they_are_refused(void **state)
         { .name = "head.classes", .dtype = "I32", .n = 6, .ndim = 2, .shape = { 3, 2 }, .data = seat } };
     for (int n = 1; n < 3; n++) {
         holds(tensors_save(SAVE, t, n, NULL, &arena));
-        const char *why = checkpoint_classes(SAVE, &k, &arena);
-        assert_non_null(why);
-        assert_non_null(strstr(why, "expected in 'head.classes' the place and class of every word"));
+        says(checkpoint_classes(SAVE, &k, &arena), "expected in 'head.classes' the place and class of every word");
     }
     seat[2] = 1;
     holds(tensors_save(SAVE, t, 2, NULL, &arena));
@@ -303,7 +286,7 @@ static void other_settings_are_refused(void **state)
         FILE *p = popen(arena_text(&arena, "%s eval %s %s 2>&1", program ? program : "build/eightysix", SAVE, words[i]), "r");
         said[fread(said, 1, sizeof said - 1, p)] = 0;
         assert_int_not_equal(pclose(p), 0);
-        if (!strstr(said, "the classes kept are")) fail_msg("eval %s: said: %s", words[i], said);
+        says(said, "the classes kept are");
     }
 }
 
@@ -315,5 +298,5 @@ int main(void)
         cmocka_unit_test(damage_is_mended), cmocka_unit_test(checkpoint_keeps_them),
         cmocka_unit_test(without_them_they_are_made), cmocka_unit_test(damaged_they_are_refused),
         cmocka_unit_test(other_settings_are_refused) };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, scratch_drop);
 }

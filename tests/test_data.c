@@ -3,52 +3,14 @@
  * The counts of WikiText-2 are tested where EIGHTYSIX_DATA has it, and skipped where not. */
 #include "harness/data_parts.h"
 #include "harness/host.h"
+#include "tests/scratch.h"
 #include <lzma.h>
 #include <math.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
-#include <cmocka.h>
 
-static Arena arena;
-static uint64_t seed = 1;
-static char tmp[] = "/tmp/eightysix-data-XXXXXX";
 static const char *real_dir;                             /* EIGHTYSIX_DATA as it was */
-
-static const char *in_tmp(const char *name) { return arena_text(&arena, "%s/%s", tmp, name); }
-
-static const char *write_file(const char *name, const void *text, size_t len)
-{
-    const char *path = in_tmp(name);
-    unlink(path);                        /* rewriting in place would wait for the disk */
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, len, f), len);
-    assert_int_equal(fclose(f), 0);
-    return path;
-}
-
-static char *read_file(const char *path, size_t *len)
-{
-    char *s = arena_raw(&arena, 1 << 20);
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    *len = fread(s, 1, (1 << 20) - 1, f);
-    s[*len] = 0;
-    fclose(f);
-    return s;
-}
-
-static void says(const char *why, const char *sentence)
-{
-    if (!why || !strstr(why, sentence)) fail_msg("'%s' does not say '%s'", why ? why : "(nothing)", sentence);
-}
 
 /* --- token files */
 
@@ -175,19 +137,6 @@ static void test_disk_full(void **state)
 
 /* --- text */
 
-static char *some_text(size_t n)
-{
-    Rng r = rng_at(seed, STREAM_CHECK, 7);
-    static const char *const word[] = { "alpha", " beta", " gamma", " delta\n", "\n", " \xc3\xa9psilon", " 42", ".", "  " };
-    char *s = arena_raw(&arena, n + 16);
-    for (size_t i = 0; i < n; ) {
-        const char *w = word[rng_below(&r, 9)];
-        memcpy(s + i, w, strlen(w));
-        i += strlen(w);
-    }
-    return s;
-}
-
 static const char *write_xz(const char *name, const char *s, size_t n, size_t *packed)
 {
     uint8_t *out = arena_raw(&arena, n + 4096);
@@ -233,15 +182,6 @@ static void test_text(void **state)
 }
 
 /* --- corpora */
-
-/* NAME/train.txt and valid.txt under tmp, with the cache in tmp/cache. */
-static void make_corpus(const char *name, size_t n)
-{
-    const char *s = some_text(n);
-    mkdir(in_tmp(name), 0777);
-    write_file(arena_text(&arena, "%s/train.txt", name), s, n);
-    write_file(arena_text(&arena, "%s/valid.txt", name), s, n / 10);
-}
 
 static Corpus *open_corpus(const char *words, const char **why)
 {
@@ -390,23 +330,11 @@ static void test_wikitext(void **state)
 
 static int setup(void **state)
 {
-    (void)state;
-    if (getenv("EIGHTYSIX_SEED")) seed = strtoull(getenv("EIGHTYSIX_SEED"), NULL, 10);
-    print_message("seed %llu (EIGHTYSIX_SEED)\n", (unsigned long long)seed);
-    arena = arena_new((size_t)2 << 30);
-    if (!mkdtemp(tmp)) return -1;
+    if (scratch_make(state)) return -1;
     real_dir = getenv("EIGHTYSIX_DATA") ? arena_text(&arena, "%s", getenv("EIGHTYSIX_DATA")) : NULL;
     setenv("EIGHTYSIX_DATA", tmp, 1);
     setenv("EIGHTYSIX_CACHE", in_tmp("cache"), 1);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    const int left = system(arena_text(&arena, "rm -r %s", tmp));
-    arena_drop(&arena);
-    return left;
 }
 
 int main(void)
@@ -417,5 +345,5 @@ int main(void)
         cmocka_unit_test(test_single_file), cmocka_unit_test(test_token_corpus), cmocka_unit_test(test_batch),
         cmocka_unit_test(test_synth), cmocka_unit_test(test_wikitext),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, scratch_drop);
 }

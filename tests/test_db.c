@@ -1,51 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The database: what goes in comes out through the views; what is not ours, newer or finished is refused. */
 #include "harness/db.h"
+#include "tests/place.h"
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sqlite3.h>
-#include <unistd.h>
-#include <cmocka.h>
-
-typedef struct { Arena a; char dir[64], path[128]; } Place;
-
-static int set_up(void **state)
-{
-    Place *p = test_malloc(sizeof *p);
-    p->a = arena_new(64 << 20);
-    strcpy(p->dir, "/tmp/eightysix-db-XXXXXX");
-    if (!mkdtemp(p->dir)) return -1;
-    snprintf(p->path, sizeof p->path, "%s/t.db", p->dir);
-    *state = p;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    Place *p = *state;
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", p->dir);
-    const int bad = system(command);
-    arena_drop(&p->a);
-    test_free(p);
-    return bad;
-}
-
-/* runs SQL beside the program, as a person with the sqlite3 shell would; NULL or SQLite's words */
-static const char *by_hand(Place *p, const char *sql)
-{
-    sqlite3 *db;
-    char *error = NULL;
-    assert_int_equal(sqlite3_open(p->path, &db), SQLITE_OK);
-    sqlite3_exec(db, sql, NULL, NULL, &error);
-    const char *copy = error ? arena_text(&p->a, "%s", error) : NULL;
-    sqlite3_free(error);
-    sqlite3_close(db);
-    return copy;
-}
 
 typedef struct { int rows, columns, n; char name[64][32], value[64][128]; } Seen;
 
@@ -177,10 +134,10 @@ static void test_kept(void **state)
     Db *db = db_open(p->path, &p->a, &why);
     fill_seeded(db, 1, "7");
     db_close(db);
-    assert_string_equal(by_hand(p, "UPDATE run SET error = 'x'"), "a finished run is never changed");
-    assert_string_equal(by_hand(p, "DELETE FROM run"), "a run is never deleted");
-    assert_non_null(strstr(by_hand(p, "PRAGMA foreign_keys = ON; INSERT INTO span VALUES (99, 0, 'data', 1)"), "FOREIGN KEY"));
-    assert_non_null(strstr(by_hand(p, "INSERT INTO span VALUES (1, 'x', 'data', 1)"), "cannot store TEXT"));
+    assert_string_equal(sql_says(p, p->path, "UPDATE run SET error = 'x'"), "a finished run is never changed");
+    assert_string_equal(sql_says(p, p->path, "DELETE FROM run"), "a run is never deleted");
+    assert_non_null(strstr(sql_says(p, p->path, "PRAGMA foreign_keys = ON; INSERT INTO span VALUES (99, 0, 'data', 1)"), "FOREIGN KEY"));
+    assert_non_null(strstr(sql_says(p, p->path, "INSERT INTO span VALUES (1, 'x', 'data', 1)"), "cannot store TEXT"));
 }
 
 static void test_stale(void **state)
@@ -196,7 +153,7 @@ static void test_stale(void **state)
     db_run_start(db, NULL, "bad", "d=1");
     assert_int_equal(db_cell_state(db, "bad", &p->a, &reason, &wall), CELL_RUNNING);
     db_close(db);
-    assert_null(by_hand(p, "UPDATE build SET sha = 'feedface00'; UPDATE run SET sweeper_start = 1 WHERE status = 'running'"));
+    assert_null(sql_says(p, p->path, "UPDATE build SET sha = 'feedface00'; UPDATE run SET sweeper_start = 1 WHERE status = 'running'"));
     db = db_open(p->path, &p->a, &why);
     assert_int_equal(db_cell_state(db, "key1", &p->a, &reason, &wall), CELL_STALE);
     assert_non_null(strstr(reason, "ok run by build feedface, now "));
@@ -218,9 +175,9 @@ static void test_refused(void **state)
     const char *why;
     assert_null(db_open_read(p->path, &p->a, &why));
     assert_non_null(strstr(why, "no such database"));
-    assert_null(by_hand(p, "PRAGMA user_version = 99"));
+    assert_null(sql_says(p, p->path, "PRAGMA user_version = 99"));
     assert_non_null(strstr(refusal(p), "schema version 99; this program knows versions up to"));
-    assert_null(by_hand(p, "PRAGMA user_version = 0; CREATE TABLE birds (name TEXT)"));
+    assert_null(sql_says(p, p->path, "PRAGMA user_version = 0; CREATE TABLE birds (name TEXT)"));
     assert_non_null(strstr(refusal(p), "a database of another program"));
     FILE *f = fopen(p->path, "w");
     for (int i = 0; i < 100; i++) fputs("certainly not a database, whatever its name may say\n", f);
@@ -235,10 +192,10 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_round_trip, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_plans, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_kept, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_stale, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down) };
+        cmocka_unit_test_setup_teardown(test_round_trip, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(test_plans, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(test_kept, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(test_stale, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(test_refused, place_make, place_drop) };
     return cmocka_run_group_tests_name("db", tests, NULL, NULL);
 }

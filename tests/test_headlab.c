@@ -6,11 +6,8 @@
 #include "harness/headlab.h"
 #include "harness/run.h"
 #include "harness/stats.h"
-#include "tests/test.h"
+#include "tests/place.h"
 #include <math.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 /* ---- laws ---- */
 
@@ -77,31 +74,20 @@ static void an_anatomy_adds_up(void **state)
 
 /* ---- views ---- */
 
-typedef struct { Arena a; char dir[64], path[128]; Db *db; } Place;
-
 static int set_up(void **state)
 {
-    Place *p = test_malloc(sizeof *p);
     const char *why;
-    p->a = arena_new((size_t)256 << 20);
-    strcpy(p->dir, "/tmp/eightysix-lab-XXXXXX");
-    if (!mkdtemp(p->dir)) return -1;
-    snprintf(p->path, sizeof p->path, "%s/t.db", p->dir);
+    if (place_make(state)) return -1;
+    Place *p = *state;
     p->db = db_open(p->path, &p->a, &why);
-    *state = p;
     return p->db ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
     Place *p = *state;
-    char command[100];
     if (p->db) db_close(p->db);
-    snprintf(command, sizeof command, "rm -rf %s", p->dir);
-    const int bad = system(command);
-    arena_drop(&p->a);
-    test_free(p);
-    return bad;
+    return place_drop(state);
 }
 
 enum { ROWS = 100, COLUMNS = 32 };

@@ -3,47 +3,8 @@
  * taken again from a pack are what they were, bit for bit, until a sample is touched. */
 #include "harness/claims.h"
 #include "harness/regress.h"
-#include "tests/test.h"
+#include "tests/place.h"
 #include <math.h>
-#include <sqlite3.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-typedef struct { Arena a; char dir[64]; } Place;
-
-static int set_up(void **state)
-{
-    Place *p = test_malloc(sizeof *p);
-    p->a = arena_new((size_t)1 << 30);
-    strcpy(p->dir, "/tmp/eightysix-pack-XXXXXX");
-    if (!mkdtemp(p->dir)) return -1;
-    *state = p;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    Place *p = *state;
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", p->dir);
-    const int bad = system(command);
-    arena_drop(&p->a);
-    test_free(p);
-    return bad;
-}
-
-static const char *in(Place *p, const char *name) { return arena_text(&p->a, "%s/%s", p->dir, name); }
-
-static void by_hand(const char *path, const char *sql)
-{
-    sqlite3 *db;
-    char *error = NULL;
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    sqlite3_exec(db, sql, NULL, NULL, &error);
-    if (error) fail_msg("%s: %s", sql, error);
-    sqlite3_close(db);
-}
 
 /* what SQL says, one row per line */
 static const char *told(Place *p, const char *path, const char *sql)
@@ -64,23 +25,6 @@ static const char *told(Place *p, const char *path, const char *sql)
     return all;
 }
 
-static int command(Place *p, const char *words, const char **said)
-{
-    char *text = arena_raw(&p->a, 1 << 16);
-    FILE *f = popen(arena_text(&p->a, "cd '%s' && '%s' %s 2>&1", getenv("EIGHTYSIX_ROOT"),
-                               getenv("EIGHTYSIX_BINARY"), words), "r");
-    assert_non_null(f);
-    text[fread(text, 1, (1 << 16) - 1, f)] = 0;
-    const int status = pclose(f);
-    *said = text;
-    return WEXITSTATUS(status);
-}
-
-static void assert_says(const char *said, const char *what)
-{
-    if (!strstr(said, what)) fail_msg("expected '%s' in: %s", what, said);
-}
-
 static void say(Db *db, long run, const char *text)
 {
     char line[256];
@@ -93,7 +37,7 @@ static void say(Db *db, long run, const char *text)
 /* A sitting: runs of two cells of the experiment, with every kind of record; nll + seed is their loss */
 static const char *sitting(Place *p, const char *name, const char *experiment, double nll)
 {
-    const char *path = in(p, name), *why;
+    const char *path = place_in(p, name), *why;
     Db *db = db_open(path, &p->a, &why);
     holds(why);
     const long e = db_experiment(db, experiment, "question: \"q, r\"\nfixed: {}\n", "");
@@ -137,7 +81,7 @@ static const char *sitting(Place *p, const char *name, const char *experiment, d
 
 static const char *merge(Place *p, const char *into, DbMerged *m, const char *one, const char *two)
 {
-    const char *const from[] = { one, two }, *path = in(p, into);
+    const char *const from[] = { one, two }, *path = place_in(p, into);
     holds(db_merge(from, two ? 2 : 1, path, m, &p->a));
     return path;
 }
@@ -168,15 +112,15 @@ static void test_same_name(void **state)
     Place *p = *state;
     DbMerged m;
     const char *a = sitting(p, "a.db", "one", 7), *b = sitting(p, "b.db", "one", 8);
-    by_hand(a, "UPDATE experiment SET planned = '2020-01-01T00:00:00Z'; DROP TRIGGER run_final; UPDATE run "
+    by_hand(p, a, "UPDATE experiment SET planned = '2020-01-01T00:00:00Z'; DROP TRIGGER run_final; UPDATE run "
                "SET started = '2020-01-01T00:00:01Z'");
     const char *shows = "SELECT experiment, nll FROM result WHERE status = 'ok'";
     assert_string_equal(told(p, merge(p, "c.db", &m, a, b), shows), "one|9.0\n");
     assert_string_equal(told(p, merge(p, "d.db", &m, b, a), shows), "one|9.0\n");
-    assert_string_equal(told(p, in(p, "c.db"), "SELECT planned > '2021' FROM current"), "1\n");
-    assert_string_equal(told(p, in(p, "d.db"), "SELECT planned > '2021' FROM current"), "1\n");
+    assert_string_equal(told(p, place_in(p, "c.db"), "SELECT planned > '2021' FROM current"), "1\n");
+    assert_string_equal(told(p, place_in(p, "d.db"), "SELECT planned > '2021' FROM current"), "1\n");
     assert_true(m.runs == 4);
-    assert_string_equal(told(p, in(p, "d.db"), "SELECT count(*), count(DISTINCT experiment) FROM run"),
+    assert_string_equal(told(p, place_in(p, "d.db"), "SELECT count(*), count(DISTINCT experiment) FROM run"),
                         "4|2\n");
 }
 
@@ -202,7 +146,7 @@ static void test_text(void **state)
 {
     Place *p = *state;
     DbMerged m;
-    const char *a = sitting(p, "a.db", "one", 7.1), *text = in(p, "text"), *again = in(p, "again"), *back;
+    const char *a = sitting(p, "a.db", "one", 7.1), *text = place_in(p, "text"), *again = place_in(p, "again"), *back;
     save_text(p, a, text);
     back = merge(p, "back.db", &m, text, NULL);
     assert_int_equal(m.runs, 2);
@@ -240,8 +184,8 @@ static void test_refused(void **state)
           "metric.csv:2: FOREIGN KEY constraint failed" } };
     Place *p = *state;
     DbMerged m;
-    const char *a = sitting(p, "a.db", "one", 7.1), *into = in(p, "into.db"), *text = in(p, "text"),
-        *odd = in(p, "odd"), *none = in(p, "none");
+    const char *a = sitting(p, "a.db", "one", 7.1), *into = place_in(p, "into.db"), *text = place_in(p, "text"),
+        *odd = place_in(p, "odd"), *none = place_in(p, "none");
     assert_says(db_merge(&a, 1, a, &m, &p->a), "a.db: is there already; expected the name of a new file");
     assert_says(db_merge(&none, 1, into, &m, &p->a), "no such database");
     FILE *f = fopen(odd, "w");
@@ -275,14 +219,14 @@ static const char claim[] = "loss:\n  words: w\n  source: s\n  experiment: e\n  
 
 static void record(Place *p, const char *path)
 {
-    const char *said, *yaml = in(p, "claims.yaml");
+    const char *said, *yaml = place_in(p, "claims.yaml");
     FILE *f = fopen(yaml, "w");
     fputs(claim, f);
     fclose(f);
-    const int code = command(p, arena_text(&p->a, "claims --db %s --claims %s --recorded %s --record", path,
-                                           yaml, in(p, "c.csv")), &said);
+    const int code = place_command(p, arena_text(&p->a, "claims --db %s --claims %s --recorded %s --record", path,
+                                           yaml, place_in(p, "c.csv")), &said);
     if (code) fail_msg("%s", said);
-    unlink(in(p, "c.csv"));
+    unlink(place_in(p, "c.csv"));
 }
 
 static void test_replay(void **state)
@@ -290,10 +234,10 @@ static void test_replay(void **state)
     Place *p = *state;
     DbMerged m;
     const char *said, *a = sitting(p, "a.db", "one", 7.1), *b = sitting(p, "b.db", "one", 8.3);
-    assert_int_equal(command(p, arena_text(&p->a, "replay %s", a), &said), 3);
-    by_hand(a, "UPDATE experiment SET planned = '2020-01-01T00:00:00Z'");
+    assert_int_equal(place_command(p, arena_text(&p->a, "replay %s", a), &said), 3);
+    by_hand(p, a, "UPDATE experiment SET planned = '2020-01-01T00:00:00Z'");
     record(p, a);
-    by_hand(a, "UPDATE verdict SET decided = '2020-01-02T00:00:00Z'");
+    by_hand(p, a, "UPDATE verdict SET decided = '2020-01-02T00:00:00Z'");
     record(p, b);
     assert_string_equal(told(p, a, "SELECT name, verdict, value FROM verdict WHERE name <> 'time'"),
                         "loss|held|8.1\nnever|not tested|NULL\n");
@@ -302,17 +246,17 @@ static void test_replay(void **state)
     const char *c = merge(p, "c.db", &m, a, b);               /* where views show b's plan only */
     assert_string_equal(told(p, c, "SELECT verdict FROM verdict WHERE name = 'loss' ORDER BY 1"),
                         "held\nrefuted\n");
-    if (command(p, arena_text(&p->a, "replay %s", c), &said)) fail_msg("%s", said);
+    if (place_command(p, arena_text(&p->a, "replay %s", c), &said)) fail_msg("%s", said);
     assert_string_equal(said, "6 verdicts on claims, 0 comparisons of gates; 0 differ\n");
-    save_text(p, c, in(p, "text"));
-    assert_int_equal(command(p, arena_text(&p->a, "replay %s", in(p, "text")), &said), 0);
-    assert_int_equal(command(p, arena_text(&p->a, "export --db %s --pack %s", c, in(p, "pack.db")), &said),
+    save_text(p, c, place_in(p, "text"));
+    assert_int_equal(place_command(p, arena_text(&p->a, "replay %s", place_in(p, "text")), &said), 0);
+    assert_int_equal(place_command(p, arena_text(&p->a, "export --db %s --pack %s", c, place_in(p, "pack.db")), &said),
                      0);
-    assert_int_equal(command(p, arena_text(&p->a, "replay %s --verbose", in(p, "pack.db")), &said), 0);
+    assert_int_equal(place_command(p, arena_text(&p->a, "replay %s --verbose", place_in(p, "pack.db")), &said), 0);
     assert_says(said, "same     loss: refuted 9.3");
     /* the last digits of one value */
-    by_hand(c, "UPDATE metric SET value = value + 1e-14 WHERE value BETWEEN 8 AND 8.2");
-    assert_int_equal(command(p, arena_text(&p->a, "replay %s", c), &said), 1);
+    by_hand(p, c, "UPDATE metric SET value = value + 1e-14 WHERE value BETWEEN 8 AND 8.2");
+    assert_int_equal(place_command(p, arena_text(&p->a, "replay %s", c), &said), 1);
     assert_says(said, "differs  loss: recorded held 8.0999999999999996 [8.0999999999999996, "
                       "8.0999999999999996]; now held 8.1");
     assert_says(said, "; 1 differ\n");
@@ -325,7 +269,7 @@ static const char *gate(Place *p, const char *name, double slower)
     static const char *const side[SIDES] = { "base", "head", "control", "canary" };
     static const GateBuild build = { .ref = "r", .commit = "c", .binary = "b", .id = "i", .compiler = "c",
                                      .flags = "f", .code = "k" };
-    const char *path = in(p, name);
+    const char *path = place_in(p, name);
     const double shift[SIDES] = { 0, slower, 0, 0.05 };
     Rng rng = rng_at(test_seed(), STREAM_CHECK, 86);
     Gate g = { .rule = gate_rule, .base = &build, .head = &build,
@@ -360,19 +304,19 @@ static void test_replay_gates(void **state)
     Place *p = *state;
     DbMerged m;
     const char *said, *a = gate(p, "a.db", 0), *b = gate(p, "b.db", 0.08), *c = merge(p, "c.db", &m, a, b);
-    if (command(p, arena_text(&p->a, "replay %s --verbose", c), &said)) fail_msg("%s", said);
+    if (place_command(p, arena_text(&p->a, "replay %s --verbose", c), &said)) fail_msg("%s", said);
     assert_says(said, "gate of run 1, b/1: SAME");
     assert_says(said, "gate of run 2, b/1: REGRESSED");
     assert_says(said, "0 verdicts on claims, 6 comparisons of gates; 0 differ\n");
-    by_hand(c, "UPDATE sample SET ns = ns * 1.1 WHERE name = 'b/1@control' AND run = 1 AND round < 12");
-    assert_int_equal(command(p, arena_text(&p->a, "replay %s", c), &said), 1);
+    by_hand(p, c, "UPDATE sample SET ns = ns * 1.1 WHERE name = 'b/1@control' AND run = 1 AND round < 12");
+    assert_int_equal(place_command(p, arena_text(&p->a, "replay %s", c), &said), 1);
     assert_says(said, "differs  gate of run 1, b/1@control: recorded SAME");
     assert_says(said, "; 1 differ\n");
 }
 
 int main(void)
 {
-#define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define T(test) cmocka_unit_test_setup_teardown(test, place_make, place_drop)
     const struct CMUnitTest tests[] = { T(test_merge), T(test_same_name), T(test_text), T(test_refused),
                                         T(test_replay),
                                         T(test_replay_gates) };

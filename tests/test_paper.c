@@ -2,71 +2,11 @@
 /* The paper: what may not be typed into it, what its parts may not say, that a changed record changes its number and
  * makes stale what shows it and nothing else, and that TeX stops at a name that nothing defines. */
 #include "harness/paper.h"
-#include "tests/test.h"
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-typedef struct { Arena a; char dir[64]; } Place;
-
-static int set_up(void **state)
-{
-    Place *p = test_malloc(sizeof *p);
-    p->a = arena_new((size_t)1 << 30);
-    strcpy(p->dir, "/tmp/eightysix-paper-XXXXXX");
-    if (!mkdtemp(p->dir)) return -1;
-    *state = p;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    Place *p = *state;
-    const int bad = system(arena_text(&p->a, "rm -rf %s", p->dir));
-    arena_drop(&p->a);
-    test_free(p);
-    return bad;
-}
-
-static const char *write_file(Place *p, const char *name, const char *text)
-{
-    const char *path = arena_text(&p->a, "%s/%s", p->dir, name);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-    return path;
-}
+#include "tests/place.h"
 
 static const char *in_root(Place *p, const char *path)
 {
     return arena_text(&p->a, "%s/%s", getenv("EIGHTYSIX_ROOT"), path);
-}
-
-/* stdout and stderr of a shell command in the root of the repository; its exit code */
-static int shell(Place *p, const char *words, const char **said)
-{
-    char *text = arena_raw(&p->a, 1 << 20);
-    FILE *f = popen(arena_text(&p->a, "cd '%s' && (%s) 2>&1", getenv("EIGHTYSIX_ROOT"), words), "r");
-    assert_non_null(f);
-    text[fread(text, 1, (1 << 20) - 1, f)] = 0;
-    *said = text;
-    return WEXITSTATUS(pclose(f));
-}
-
-static int command(Place *p, const char *words, const char **said)
-{
-    return shell(p, arena_text(&p->a, "'%s' %s", getenv("EIGHTYSIX_BINARY"), words), said);
-}
-
-static void assert_says(const char *said, const char *what)
-{
-    if (!strstr(said, what)) fail_msg("expected '%s' in: %s", what, said);
-}
-
-static void assert_silent(const char *said, const char *what)
-{
-    if (strstr(said, what)) fail_msg("expected no '%s' in: %s", what, said);
 }
 
 /* ---- nothing is typed ---- */
@@ -79,7 +19,7 @@ static void test_lint(void **state)
         { "50,257 words, 2 threads % 84.0 of a comment", NULL }, { "100\\% typed", "0\\%" } };
     Place *p = *state;
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
-        const char *why = paper_lint(write_file(p, "t.tex", arena_text(&p->a,
+        const char *why = paper_lint(place_write(p, "t.tex", arena_text(&p->a,
             "\\vspace{1.5cm}\n\\begin{document}\n%s\n\\begin{thebibliography}{9}\n2406.02528\n", lines[i].line)), &p->a);
         if (!lines[i].typed) holds(why);
         else assert_says(why ? why : "nothing", arena_text(&p->a, "t.tex:3: '%s' is typed", lines[i].typed));
@@ -105,7 +45,7 @@ static void test_refused(void **state)
     const Claims claims = { &claim, 1 };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         Paper paper;
-        const char *why = paper_load(write_file(p, "p.yaml", bad[i].text), &claims, &paper, &p->a);
+        const char *why = paper_load(place_write(p, "p.yaml", bad[i].text), &claims, &paper, &p->a);
         assert_says(why ? why : "nothing", bad[i].says);
     }
 }
@@ -139,10 +79,10 @@ static const char *records(Place *p, const char *name, const char *edit)
 {
     const char *said, *db = arena_text(&p->a, "%s/%s.db", p->dir, name);
     const char *copy = arena_text(&p->a, "%s/%s", p->dir, name);
-    assert_int_equal(shell(p, arena_text(&p->a, "cp -r results/reference/records %s && sed -i '%s' %s/span.csv", copy, edit,
+    assert_int_equal(place_shell(p, arena_text(&p->a, "cp -r results/reference/records %s && sed -i '%s' %s/span.csv", copy, edit,
                                           copy), &said), 0);
-    assert_int_equal(*edit != 0, shell(p, arena_text(&p->a, "cmp %s/span.csv results/reference/records/span.csv", copy), &said));
-    if (command(p, arena_text(&p->a, "merge %s --into %s", copy, db), &said)) fail_msg("%s", said);
+    assert_int_equal(*edit != 0, place_shell(p, arena_text(&p->a, "cmp %s/span.csv results/reference/records/span.csv", copy), &said));
+    if (place_command(p, arena_text(&p->a, "merge %s --into %s", copy, db), &said)) fail_msg("%s", said);
     return db;
 }
 
@@ -160,13 +100,13 @@ static const char *a_run(Place *p, const char *path)
 
 static int paper(Place *p, const char *db, const char *more, const char **said)
 {
-    return command(p, arena_text(&p->a, "paper --db %s --out %s/out --parts %s/parts.yaml %s", db, p->dir, p->dir, more), said);
+    return place_command(p, arena_text(&p->a, "paper --db %s --out %s/out --parts %s/parts.yaml %s", db, p->dir, p->dir, more), said);
 }
 
 static const char *line_of(Place *p, const char *name)
 {
     const char *said;
-    shell(p, arena_text(&p->a, "grep -F 'number{%s}' %s/out/numbers.tex", name, p->dir), &said);
+    place_shell(p, arena_text(&p->a, "grep -F 'number{%s}' %s/out/numbers.tex", name, p->dir), &said);
     return said;
 }
 
@@ -175,14 +115,14 @@ static void test_changed_record(void **state)
     Place *p = *state;
     const char *said, *was, *same;
     const char *db = records(p, "a", "");
-    write_file(p, "parts.yaml", parts);
+    place_write(p, "parts.yaml", parts);
     assert_int_equal(paper(p, db, "--check", &said), 1);
     assert_says(said, "stamps is not there");
     if (paper(p, db, "", &said)) fail_msg("%s", said);
     if (paper(p, db, "--check", &said)) fail_msg("%s", said);
     was = line_of(p, "share");
     same = line_of(p, "other");
-    shell(p, arena_text(&p->a, "cat %s/out/numbers.tex", p->dir), &said);
+    place_shell(p, arena_text(&p->a, "cat %s/out/numbers.tex", p->dir), &said);
     assert_says(said, "\\eightysixmissing{none}{eightysix sweep experiments/equal\\_time.yaml}");
     assert_says(was, "{3}{least and most, covering 75 \\%}{Intel Xeon Processor, 2 cores}");
 
@@ -201,11 +141,11 @@ static void test_changed_record(void **state)
     assert_int_equal(paper(p, slow, "--check", &said), 0);
 
     /* what was made, and what makes it */
-    shell(p, arena_text(&p->a, "echo x >> %s/out/figures/f_quick.pdf; sed -i 's/{3}/{4}/' %s/out/numbers.tex", p->dir, p->dir), &said);
+    place_shell(p, arena_text(&p->a, "echo x >> %s/out/figures/f_quick.pdf; sed -i 's/{3}/{4}/' %s/out/numbers.tex", p->dir, p->dir), &said);
     assert_int_equal(paper(p, slow, "--check", &said), 1);
     assert_says(said, "stale  figure f_quick: what was made is gone or was changed");
     assert_says(said, "numbers.tex: it is gone or was changed");
-    write_file(p, "parts.yaml", arena_text(&p->a, "%s  # more\n  g: {experiment: quick, view: time_split, of: o, interval: i}\n", parts));
+    place_write(p, "parts.yaml", arena_text(&p->a, "%s  # more\n  g: {experiment: quick, view: time_split, of: o, interval: i}\n", parts));
     assert_int_equal(paper(p, slow, "--check", &said), 1);
     assert_says(said, "stale  figure g: was never made");
 }
@@ -213,9 +153,9 @@ static void test_changed_record(void **state)
 /* ---- TeX ---- */
 static int tex(Place *p, const char *name, const char *body, const char **said)
 {
-    write_file(p, name, arena_text(&p->a, "\\documentclass{article}\n\\usepackage{eightysix}\n\\input{numbers}\n"
+    place_write(p, name, arena_text(&p->a, "\\documentclass{article}\n\\usepackage{eightysix}\n\\input{numbers}\n"
                                           "\\begin{document}\n%s\n\\end{document}\n", body));
-    return shell(p, arena_text(&p->a, "max_print_line=1000 TEXINPUTS=%s/out:paper: pdflatex -halt-on-error -interaction=nonstopmode "
+    return place_shell(p, arena_text(&p->a, "max_print_line=1000 TEXINPUTS=%s/out:paper: pdflatex -halt-on-error -interaction=nonstopmode "
                                       "-output-directory=%s %s/%s", p->dir, p->dir, p->dir, name), said);
 }
 
@@ -223,11 +163,11 @@ static void test_tex(void **state)
 {
     Place *p = *state;
     const char *said;
-    if (shell(p, "command -v pdflatex && kpsewhich lmodern.sty booktabs.sty", &said)) {
+    if (place_shell(p, "command -v pdflatex && kpsewhich lmodern.sty booktabs.sty", &said)) {
         printf("# skipped: pdflatex is not installed (make paper installs it)\n");
         skip();
     }
-    write_file(p, "parts.yaml", parts);
+    place_write(p, "parts.yaml", parts);
     if (paper(p, records(p, "a", ""), "", &said)) fail_msg("%s", said);
     const char *good = "\\val{share} \\with[\\%]{share} \\val{none} \\verdict{head_share_all} \\measured{none,share}{text} "
                        "\\fig{f_split}{A.}\\fig{f_quick}{B.}\\tab{t}{C.}\\claimtable{D.}";
@@ -244,11 +184,11 @@ int main(void)
 {
     test_seed();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_lint, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_amount, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_changed_record, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_tex, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_lint, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(test_refused, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(test_amount, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(test_changed_record, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(test_tex, place_make, place_drop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

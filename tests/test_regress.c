@@ -3,11 +3,8 @@
  * then the command itself with two programs that speak the protocol and invent their times. */
 #include "harness/db.h"
 #include "harness/regress.h"
-#include "tests/test.h"
+#include "tests/place.h"
 #include <math.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 /* ---- the decision ---- */
 enum { CASES = 8, SAMPLES = 5, ROUNDS = 20, GATES = 150 };
@@ -141,32 +138,10 @@ static void codes(void **state)
 }
 
 /* ---- the command, with programs that invent their times ---- */
-typedef struct { Arena a; char dir[64]; const char *binary; } Place;
-
-static int set_up(void **state)
-{
-    Place *p = test_malloc(sizeof *p);
-    p->a = arena_new(64 << 20);
-    p->binary = getenv("EIGHTYSIX_BINARY");
-    strcpy(p->dir, "/tmp/eightysix-gate-XXXXXX");
-    if (!mkdtemp(p->dir)) return -1;
-    *state = p;
-    return 0;
-}
-
 static int shell(Place *p, const char *command)
 {
     const int status = system(arena_text(&p->a, "cd %s && { %s; } >> out 2>&1", p->dir, command));
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static int tear_down(void **state)
-{
-    Place *p = *state;
-    const int bad = system(arena_text(&p->a, "rm -rf %s", p->dir));
-    arena_drop(&p->a);
-    test_free(p);
-    return bad;
 }
 
 /* A program of the protocol: an iteration takes `ns`, times 1 + delay where it heeds --delay, and a little by
@@ -195,12 +170,12 @@ static int regress(Place *p, const char *more)
 {
     unlink(arena_text(&p->a, "%s/out", p->dir));
     return shell(p, arena_text(&p->a, "%s regress --base ./base --head ./head --rounds 12 --db t.db --markdown r.md "
-                               "--junit r.xml %s", p->binary, more));
+                               "--junit r.xml %s", getenv("EIGHTYSIX_BINARY"), more));
 }
 
 static int gate(Place *p, const char *words)
 {
-    return shell(p, arena_text(&p->a, "%s regress %s --no-db", p->binary, words));
+    return shell(p, arena_text(&p->a, "%s regress %s --no-db", getenv("EIGHTYSIX_BINARY"), words));
 }
 
 /* 1: a file of the place says it */
@@ -212,7 +187,7 @@ static int says(Place *p, const char *file, const char *what)
 static void command(void **state)
 {
     Place *p = *state;
-    if (!p->binary) skip();
+    if (!getenv("EIGHTYSIX_BINARY")) skip();
     invent(p, "base", 1e6, 1, 1, 5);
     invent(p, "head", 1e6, 1, 1, 5);
     assert_int_equal(regress(p, ""), 0);
@@ -233,7 +208,7 @@ static void command(void **state)
 static void invalid(void **state)
 {
     Place *p = *state;
-    if (!p->binary) skip();
+    if (!getenv("EIGHTYSIX_BINARY")) skip();
     invent(p, "base", 1e6, 0, 1, 5);                  /* a machine that does not show a delay */
     invent(p, "head", 1.06e6, 0, 1, 5);
     assert_int_equal(regress(p, "--times-only"), 3);
@@ -243,7 +218,7 @@ static void invalid(void **state)
 static void faster_but_wrong(void **state)
 {
     Place *p = *state;
-    if (!p->binary) skip();
+    if (!getenv("EIGHTYSIX_BINARY")) skip();
     invent(p, "base", 1e6, 1, 1, 5);
     invent(p, "head", 0.9e6, 1, 0, 5);
     assert_int_equal(regress(p, ""), 1);
@@ -265,7 +240,7 @@ static void faster_but_wrong(void **state)
 static void refused(void **state)
 {
     Place *p = *state;
-    if (!p->binary) skip();
+    if (!getenv("EIGHTYSIX_BINARY")) skip();
     invent(p, "base", 1e6, 1, 1, 5);
     invent(p, "head", 1e6, 1, 1, 5);
     assert_int_equal(gate(p, "--base /bin/true --head ./head"), 2);
@@ -292,7 +267,7 @@ static void records(void **state)
 {
     Place *p = *state;
     const char *why;
-    if (!p->binary) skip();
+    if (!getenv("EIGHTYSIX_BINARY")) skip();
     invent(p, "base", 1e6, 1, 1, 5);
     for (int i = 0; i < 16; i++) {
         /* + i + 1: always another program */
@@ -316,7 +291,7 @@ static void records(void **state)
 static void commits(void **state)
 {
     Place *p = *state;
-    if (!p->binary) skip();
+    if (!getenv("EIGHTYSIX_BINARY")) skip();
     if (system("git --version > /dev/null 2>&1")) skip();
     invent(p, "fake", 1e6, 1, 1, 5);
     const char *commit = "git -c user.name=t -c user.email=t@t -c commit.gpgsign=false commit -q -a -m c";
@@ -338,7 +313,7 @@ static void commits(void **state)
 
 int main(void)
 {
-#define PLACED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define PLACED(test) cmocka_unit_test_setup_teardown(test, place_make, place_drop)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(false_alarms), cmocka_unit_test(detection), cmocka_unit_test(no_pass_beyond_budget),
         cmocka_unit_test(pure), cmocka_unit_test(codes), PLACED(command), PLACED(invalid), PLACED(faster_but_wrong),

@@ -2,20 +2,13 @@
 /* Sweeps whose cells misbehave in every way: the cell is a shell script that does what head= says. Each sweep is a process of
  * its own, so that it can be killed. */
 #include "harness/sweep.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
+#include "tests/place.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sqlite3.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include <cmocka.h>
 
 static const char script[] =
     "#!/bin/sh\n"
@@ -38,7 +31,7 @@ static const char script[] =
     "esac\n"
     "echo \"$mode $OMP_NUM_THREADS $OMP_PROC_BIND\" >> ended\n";
 
-typedef struct { Arena a; char dir[64], out[65536]; } Place;
+static char printed[65536];                    /* by the last sweep */
 
 static void write_file(const char *path, const char *text, mode_t mode)
 {
@@ -51,26 +44,17 @@ static void write_file(const char *path, const char *text, mode_t mode)
 
 static int set_up(void **state)
 {
-    Place *p = test_malloc(sizeof *p);
-    p->a = arena_new(64 << 20);
-    strcpy(p->dir, "/tmp/eightysix-sweep-XXXXXX");
-    if (!mkdtemp(p->dir) || chmod(p->dir, 0755) || chdir(p->dir)) return -1;
+    if (place_make(state)) return -1;
+    Place *p = *state;
+    if (chmod(p->dir, 0755) || chdir(p->dir)) return -1;
     write_file("cell.sh", script, 0755);
-    setenv("EIGHTYSIX_CELL_PROGRAM", arena_text(&p->a, "%s/cell.sh", p->dir), 1);
+    setenv("EIGHTYSIX_CELL_PROGRAM", place_in(p, "cell.sh"), 1);
     unsetenv("OMP_NUM_THREADS");
     unsetenv("OMP_PROC_BIND");
-    *state = p;
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    Place *p = *state;
-    const int bad = chdir("/") || system(arena_text(&p->a, "rm -rf %s", p->dir));
-    arena_drop(&p->a);
-    test_free(p);
-    return bad;
-}
+static int tear_down(void **state) { return chdir("/") || place_drop(state); }
 
 static void experiment(Place *p, const char *modes, const char *more)
 {
@@ -103,24 +87,19 @@ static pid_t sweep_start(Fate fate, int (*command)(int, char **), const char *co
     exit(command(argc, argv));
 }
 
-static int sweep_end(Place *p, pid_t pid)
+static int sweep_end(pid_t pid)
 {
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     FILE *f = fopen("out", "r");
-    const size_t n = fread(p->out, 1, sizeof p->out - 1, f);
-    p->out[n] = 0;
+    const size_t n = fread(printed, 1, sizeof printed - 1, f);
+    printed[n] = 0;
     fclose(f);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-#define RUN(p, fate, command, ...) sweep_end(p, sweep_start(fate, command, (const char *[]){ __VA_ARGS__, NULL }))
-#define SWEEP(p, ...) RUN(p, PLAIN, sweep_main, "x.yaml", "--db", "r/x.db", __VA_ARGS__)
-
-static void expect_words(const Place *p, const char *words)
-{
-    if (!strstr(p->out, words)) fail_msg("expected '%s' in\n%s", words, p->out);
-}
+#define RUN(fate, command, ...) sweep_end(sweep_start(fate, command, (const char *[]){ __VA_ARGS__, NULL }))
+#define SWEEP(...) RUN(PLAIN, sweep_main, "x.yaml", "--db", "r/x.db", __VA_ARGS__)
 
 /* the first value of a query; "" for NULL or no row */
 static const char *one(Place *p, const char *sql)
@@ -169,7 +148,7 @@ static void test_ok(void **state)
 {
     Place *p = *state;
     experiment(p, "ok", "");
-    assert_int_equal(SWEEP(p, "--seed", "1"), 0);
+    assert_int_equal(SWEEP("--seed", "1"), 0);
     expect_run(p, "ok", "ok", "");
     assert_string_equal(one(p, "SELECT value FROM metric WHERE name = 'nll' ORDER BY rowid DESC LIMIT 1"), "7.25");  /* no cut line */
     assert_string_equal(one(p, "SELECT seconds FROM span"), "0.25");
@@ -181,17 +160,17 @@ static void test_ok(void **state)
     fclose(f);
     assert_string_equal(line, "ok 2 close\n");
     assert_int_equal(access("r/x.csv", R_OK), 0);
-    expect_words(p, "head=ok     1  ok");
-    expect_words(p, "7.250");
-    expect_words(p, "head %: (head.forward + head.backward) / step");
+    assert_says(printed, "head=ok     1  ok");
+    assert_says(printed, "7.250");
+    assert_says(printed, "head %: (head.forward + head.backward) / step");
 }
 
 static void test_faults(void **state)
 {
     Place *p = *state;
     experiment(p, "ok, fail, skip, mute, abort, kill9, slow, deaf, eater, rubbish", "limits: {seconds: 1, memory: 150MB}\n");
-    assert_int_equal(SWEEP(p, "--filter", "head=skip"), 0);
-    assert_int_equal(SWEEP(p, "--seed", "3"), 1);
+    assert_int_equal(SWEEP("--filter", "head=skip"), 0);
+    assert_int_equal(SWEEP("--seed", "3"), 1);
     expect_run(p, "ok", "ok", "");
     expect_run(p, "fail", "fail", "corpus 'x': no such file");
     expect_run(p, "skip", "skip", "kernel=i9: needs a CPU of another kind");
@@ -202,12 +181,12 @@ static void test_faults(void **state)
     expect_run(p, "deaf", "timeout", "over its limit of 1 s");
     expect_run(p, "eater", "oom", "over its limit of 150 MB");
     expect_run(p, "rubbish", "fail", "1 of its lines were no records, the first: 'hello?world'");
-    expect_words(p, "head=fail: fail: corpus 'x': no such file");
+    assert_says(printed, "head=fail: fail: corpus 'x': no such file");
     assert_int_equal(access("r/logs/1.log", R_OK), 0);
-    assert_int_equal(SWEEP(p, "--dry-run"), 0);
-    expect_words(p, "done     head=ok  (ok)");
-    expect_words(p, "stale    head=fail  (no ok run; the last one ended with fail: corpus 'x': no such file)");
-    expect_words(p, "0 new, 9 stale, 1 done");
+    assert_int_equal(SWEEP("--dry-run"), 0);
+    assert_says(printed, "done     head=ok  (ok)");
+    assert_says(printed, "stale    head=fail  (no ok run; the last one ended with fail: corpus 'x': no such file)");
+    assert_says(printed, "0 new, 9 stale, 1 done");
 }
 
 static void test_program_missing(void **state)
@@ -215,48 +194,48 @@ static void test_program_missing(void **state)
     Place *p = *state;
     experiment(p, "ok", "");
     setenv("EIGHTYSIX_CELL_PROGRAM", "/nonexistent/cell", 1);
-    assert_int_equal(SWEEP(p, "--seed", "1"), 1);
-    expect_words(p, "/nonexistent/cell: cannot be run: No such file or directory");
+    assert_int_equal(SWEEP("--seed", "1"), 1);
+    assert_says(printed, "/nonexistent/cell: cannot be run: No such file or directory");
 }
 
 static void test_resume(void **state)
 {
     Place *p = *state;
     experiment(p, "ok1, ok2, ok3", "seeds: 2\n");
-    assert_int_equal(SWEEP(p, "--dry-run"), 0);
-    expect_words(p, "new      head=ok1 seed=1  (no run yet)  about 6 s");
+    assert_int_equal(SWEEP("--dry-run"), 0);
+    assert_says(printed, "new      head=ok1 seed=1  (no run yet)  about 6 s");
     assert_int_not_equal(access("r", F_OK), 0);                /* a dry run makes nothing */
-    assert_int_equal(SWEEP(p, "--filter", "head=ok2"), 0);
+    assert_int_equal(SWEEP("--filter", "head=ok2"), 0);
     assert_int_equal(lines_of("started"), 2);
-    assert_int_equal(SWEEP(p, "--jobs", "3"), 0);
-    expect_words(p, "not to be compared");
+    assert_int_equal(SWEEP("--jobs", "3"), 0);
+    assert_says(printed, "not to be compared");
     assert_int_equal(lines_of("started"), 6);
-    assert_int_equal(SWEEP(p, "--resume"), 0);
+    assert_int_equal(SWEEP("--resume"), 0);
     assert_int_equal(lines_of("started"), 6);
-    assert_int_equal(SWEEP(p, "--fresh"), 0);
+    assert_int_equal(SWEEP("--fresh"), 0);
     assert_int_equal(lines_of("started"), 12);
     assert_string_equal(one(p, "SELECT count(*) FROM run WHERE status = 'ok'"), "12");
     assert_string_equal(one(p, "SELECT count(*) FROM result"), "6");
-    assert_int_equal(RUN(p, PLAIN, export_main, "summary", "--db", "r/x.db", "--out", "-"), 0);
-    expect_words(p, "x,head=ok1,2,1000.0");
+    assert_int_equal(RUN(PLAIN, export_main, "summary", "--db", "r/x.db", "--out", "-"), 0);
+    assert_says(printed, "x,head=ok1,2,1000.0");
 }
 
 static void test_usage(void **state)
 {
     Place *p = *state;
     experiment(p, "ok", "");
-    assert_int_equal(RUN(p, PLAIN, sweep_main, "none.yaml"), 2);
-    expect_words(p, "none.yaml: cannot be read");
-    assert_int_equal(SWEEP(p, "--colour"), 2);
-    expect_words(p, "--colour: no such option");
-    assert_int_equal(SWEEP(p, "--filter", "head=x"), 2);
-    expect_words(p, "no such factor and level");
-    assert_int_equal(SWEEP(p, "--jobs", "none"), 2);
-    assert_int_equal(SWEEP(p, "hed=tree"), 2);
-    expect_words(p, "nearest is 'head'");
+    assert_int_equal(RUN(PLAIN, sweep_main, "none.yaml"), 2);
+    assert_says(printed, "none.yaml: cannot be read");
+    assert_int_equal(SWEEP("--colour"), 2);
+    assert_says(printed, "--colour: no such option");
+    assert_int_equal(SWEEP("--filter", "head=x"), 2);
+    assert_says(printed, "no such factor and level");
+    assert_int_equal(SWEEP("--jobs", "none"), 2);
+    assert_int_equal(SWEEP("hed=tree"), 2);
+    assert_says(printed, "nearest is 'head'");
     write_file("x.yaml", "question: q\nfactors: {head: [tree]\n", 0644);
-    assert_int_equal(SWEEP(p, "--dry-run"), 2);
-    expect_words(p, "x.yaml:3:1: not YAML");
+    assert_int_equal(SWEEP("--dry-run"), 2);
+    assert_says(printed, "x.yaml:3:1: not YAML");
     assert_int_equal(lines_of("started"), 0);
 }
 
@@ -269,12 +248,12 @@ static void test_killed(void **state)
     wait_for_lines("started", 3);
     usleep(200000);
     kill(pid, SIGKILL);
-    assert_int_equal(sweep_end(p, pid), 128 + SIGKILL);
+    assert_int_equal(sweep_end(pid), 128 + SIGKILL);
     usleep(700000);
     assert_int_equal(lines_of("survived"), 2);                 /* the third child died with its parent */
     assert_string_equal(one(p, "SELECT count(*) FROM run WHERE status = 'ok'"), "2");
     assert_string_equal(one(p, "SELECT count(*) FROM metric m JOIN run r ON r.id = m.run WHERE status = 'running'"), "1");
-    assert_int_equal(SWEEP(p, "--seed", "1"), 0);
+    assert_int_equal(SWEEP("--seed", "1"), 0);
     assert_int_equal(lines_of("started"), 6);
     assert_int_equal(lines_of("ended"), 5);
     assert_string_equal(one(p, "SELECT count(*) FROM run WHERE status = 'ok'"), "5");
@@ -291,7 +270,7 @@ static void test_interrupted(void **state)
     wait_for_lines("started", 1);
     usleep(200000);
     kill(pid, SIGINT);
-    assert_int_equal(sweep_end(p, pid), 130);
+    assert_int_equal(sweep_end(pid), 130);
     assert_int_equal(lines_of("started"), 1);
     assert_string_equal(one(p, "SELECT status || ': ' || error FROM run"), "crash: interrupted");
     assert_string_equal(one(p, "SELECT count(*) FROM metric"), "1");
@@ -301,14 +280,14 @@ static void test_disk_full(void **state)
 {
     Place *p = *state;
     experiment(p, "ok", "");
-    assert_int_equal(SWEEP(p, "--seed", "1"), 0);
+    assert_int_equal(SWEEP("--seed", "1"), 0);
     experiment(p, "ok, flood", "");
-    assert_int_equal(RUN(p, SMALL_FILES, sweep_main, "x.yaml", "--db", "r/x.db"), 2);
-    expect_words(p, "r/x.db: cannot be written: ");
-    expect_words(p, "File too large");
+    assert_int_equal(RUN(SMALL_FILES, sweep_main, "x.yaml", "--db", "r/x.db"), 2);
+    assert_says(printed, "r/x.db: cannot be written: ");
+    assert_says(printed, "File too large");
     assert_string_equal(one(p, "PRAGMA integrity_check"), "ok");
     assert_string_equal(one(p, "SELECT count(*) FROM run WHERE status = 'ok'"), "1");
-    assert_int_equal(SWEEP(p, "--seed", "1"), 0);
+    assert_int_equal(SWEEP("--seed", "1"), 0);
     assert_string_equal(one(p, "SELECT count(*) FROM metric WHERE value = 1.5 AND run = (SELECT max(id) FROM run)"), "20000");
 }
 
@@ -316,18 +295,18 @@ static void test_database(void **state)
 {
     Place *p = *state;
     experiment(p, "ok", "");
-    assert_int_equal(SWEEP(p, "--seed", "1"), 0);
+    assert_int_equal(SWEEP("--seed", "1"), 0);
     assert_int_equal(chmod("r/x.db", 0444) || chmod("r", 0555) || chmod(".", 0777) || unlink("out"), 0);
-    assert_int_equal(RUN(p, NOBODY, sweep_main, "x.yaml", "--db", "r/x.db"), 2);
-    expect_words(p, "r/x.db: read-only; expected a database that can be written");
-    assert_int_equal(RUN(p, NOBODY, export_main, "result", "--db", "r/x.db", "--out", "-"), 0);
-    expect_words(p, "x,0,head=ok,1,ok");
+    assert_int_equal(RUN(NOBODY, sweep_main, "x.yaml", "--db", "r/x.db"), 2);
+    assert_says(printed, "r/x.db: read-only; expected a database that can be written");
+    assert_int_equal(RUN(NOBODY, export_main, "result", "--db", "r/x.db", "--out", "-"), 0);
+    assert_says(printed, "x,0,head=ok,1,ok");
     assert_int_equal(chmod("r", 0755), 0);
     write_file("r/y.db", "this is not a database\n", 0644);
-    assert_int_equal(RUN(p, PLAIN, sweep_main, "x.yaml", "--db", "r/y.db"), 2);
-    expect_words(p, "r/y.db: not an SQLite database");
-    assert_int_equal(RUN(p, PLAIN, plot_main, "time_split", "--db", "r/z.db"), 2);
-    expect_words(p, "r/z.db: no such database");
+    assert_int_equal(RUN(PLAIN, sweep_main, "x.yaml", "--db", "r/y.db"), 2);
+    assert_says(printed, "r/y.db: not an SQLite database");
+    assert_int_equal(RUN(PLAIN, plot_main, "time_split", "--db", "r/z.db"), 2);
+    assert_says(printed, "r/z.db: no such database");
     assert_int_equal(lines_of("started"), 1);
 }
 

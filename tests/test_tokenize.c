@@ -3,69 +3,8 @@
  * file:// (curl is needed). */
 #include "harness/data_parts.h"
 #include "harness/host.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
+#include "tests/scratch.h"
 #include <sys/wait.h>
-#include <unistd.h>
-#include <cmocka.h>
-
-static Arena arena;
-static uint64_t seed = 1;
-static char tmp[] = "/tmp/eightysix-tokenize-XXXXXX";
-
-static const char *in_tmp(const char *name) { return arena_text(&arena, "%s/%s", tmp, name); }
-
-static const char *write_file(const char *name, const void *text, size_t len)
-{
-    const char *path = in_tmp(name);
-    unlink(path);                        /* rewriting in place would wait for the disk */
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, len, f), len);
-    assert_int_equal(fclose(f), 0);
-    return path;
-}
-
-static char *read_file(const char *path, size_t *len)
-{
-    char *s = arena_raw(&arena, 1 << 20);
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    *len = fread(s, 1, (1 << 20) - 1, f);
-    s[*len] = 0;
-    fclose(f);
-    return s;
-}
-
-static void says(const char *why, const char *sentence)
-{
-    if (!why || !strstr(why, sentence)) fail_msg("'%s' does not say '%s'", why ? why : "(nothing)", sentence);
-}
-
-static char *some_text(size_t n)
-{
-    Rng r = rng_at(seed, STREAM_CHECK, 7);
-    static const char *const word[] = { "alpha", " beta", " gamma", " delta\n", "\n", " \xc3\xa9psilon", " 42", ".", "  " };
-    char *s = arena_raw(&arena, n + 16);
-    for (size_t i = 0; i < n; ) {
-        const char *w = word[rng_below(&r, 9)];
-        memcpy(s + i, w, strlen(w));
-        i += strlen(w);
-    }
-    return s;
-}
-
-/* NAME/train.txt and valid.txt under tmp, with the cache in tmp/cache. */
-static void make_corpus(const char *name, size_t n)
-{
-    const char *s = some_text(n);
-    mkdir(in_tmp(name), 0777);
-    write_file(arena_text(&arena, "%s/train.txt", name), s, n);
-    write_file(arena_text(&arena, "%s/valid.txt", name), s, n / 10);
-}
 
 /* tokenize WORDS < in > out 2> err in a child; its exit code */
 static int command(const char *words, const char *in)
@@ -182,22 +121,10 @@ static void test_fetch(void **state)
 
 static int setup(void **state)
 {
-    (void)state;
-    if (getenv("EIGHTYSIX_SEED")) seed = strtoull(getenv("EIGHTYSIX_SEED"), NULL, 10);
-    print_message("seed %llu (EIGHTYSIX_SEED)\n", (unsigned long long)seed);
-    arena = arena_new((size_t)2 << 30);
-    if (!mkdtemp(tmp)) return -1;
+    if (scratch_make(state)) return -1;
     setenv("EIGHTYSIX_DATA", tmp, 1);
     setenv("EIGHTYSIX_CACHE", in_tmp("cache"), 1);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    const int left = system(arena_text(&arena, "rm -r %s", tmp));
-    arena_drop(&arena);
-    return left;
 }
 
 int main(void)
@@ -206,5 +133,5 @@ int main(void)
         cmocka_unit_test(test_filters), cmocka_unit_test(test_filter_faults), cmocka_unit_test(test_corpus_command),
         cmocka_unit_test(test_fetch),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, scratch_drop);
 }

@@ -6,41 +6,10 @@
 #include "harness/data_parts.h"
 #include "harness/split.h"
 #include "harness/vocab_parts.h"
+#include "tests/scratch.h"
 #include <jansson.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <unistd.h>
-#include <cmocka.h>
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
-
-static Arena arena;
-static uint64_t seed = 1;
-static char tmp[] = "/tmp/eightysix-vocab-XXXXXX";
-
-static const char *in_tmp(const char *name) { return arena_text(&arena, "%s/%s", tmp, name); }
-
-static void write_file(const char *path, const char *text, size_t len)
-{
-    unlink(path);                        /* rewriting in place would wait for the disk */
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, len, f), len);
-    assert_int_equal(fclose(f), 0);
-}
-
-/* A file of the data directory, or the test is skipped. */
-static const char *real_data(const char *name)
-{
-    const char *dir = getenv("EIGHTYSIX_DATA");
-    const char *path = arena_text(&arena, "%s/%s", dir ? dir : "", name);
-    if (!dir || access(path, R_OK)) {
-        print_message("needs %s under EIGHTYSIX_DATA\n", name);
-        skip();
-    }
-    return path;
-}
 
 static Vocab *gpt2(void)
 {
@@ -48,22 +17,6 @@ static Vocab *gpt2(void)
     Vocab *v = vocab_gpt2(real_data("gpt2"), &arena, &why);
     if (!v) fail_msg("%s", why);
     return v;
-}
-
-/* Encodes, decodes, compares; returns the ids. */
-static long round_trip(Vocab *v, const char *s, size_t len, uint16_t *id)
-{
-    const long n = vocab_encode(v, s, len, id, (long)len);
-    size_t at = 0, size;
-    assert_in_range(n, 0, len);
-    for (long i = 0; i < n; i++) {
-        const char *b = vocab_bytes_of(v, id[i], &size);
-        assert_true(size <= len - at);
-        assert_memory_equal(b, s + at, size);
-        at += size;
-    }
-    assert_int_equal(at, len);
-    return n;
 }
 
 static const char *const awkward[] = {
@@ -320,8 +273,8 @@ static size_t small_files(char *json, char *bpe)
 
 static Vocab *small_vocab(const char *json, size_t json_len, const char *bpe, size_t bpe_len, const char **why)
 {
-    write_file(in_tmp("encoder.json"), json, json_len);
-    write_file(in_tmp("vocab.bpe"), bpe, bpe_len);
+    write_file("encoder.json", json, json_len);
+    write_file("vocab.bpe", bpe, bpe_len);
     return vocab_gpt2(tmp, &arena, why);
 }
 
@@ -365,24 +318,6 @@ static void test_gpt2_faults(void **state)
     gpt2_refused(json, "t q\n", "line 1: expected a pair whose product is in encoder.json");
 }
 
-static size_t mutate(Rng *r, char *s, size_t n, size_t max)
-{
-    for (uint64_t k = 1 + rng_below(r, 3); k-- > 0; ) {
-        const size_t at = n ? rng_below(r, n) : 0, len = 1 + rng_below(r, 12);
-        switch (rng_below(r, 5)) {
-        case 0: if (n) s[at] = (char)rng_below(r, 256); break;
-        case 1: if (n) s[at] ^= (char)(1 << rng_below(r, 8)); break;
-        case 2: n = at; break;
-        case 3:
-            if (at + len <= n) memmove(s + at, s + at + len, n - at - len), n -= len;
-            break;
-        default:
-            if (n + len <= max && at + len <= n) memmove(s + at + len, s + at, n - at), n += len;
-        }
-    }
-    return n;
-}
-
 static void test_fuzz_gpt2(void **state)
 {
     (void)state;
@@ -407,25 +342,6 @@ static void test_fuzz_gpt2(void **state)
     assert_in_range(good, 1, 2999);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    if (getenv("EIGHTYSIX_SEED")) seed = strtoull(getenv("EIGHTYSIX_SEED"), NULL, 10);
-    print_message("seed %llu (EIGHTYSIX_SEED)\n", (unsigned long long)seed);
-    arena = arena_new((size_t)2 << 30);
-    return mkdtemp(tmp) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    static const char *const names[] = { "encoder.json", "vocab.bpe" };
-    (void)state;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) unlink(in_tmp(names[i]));
-    rmdir(tmp);
-    arena_drop(&arena);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -435,5 +351,5 @@ int main(void)
         cmocka_unit_test(test_long_pieces), cmocka_unit_test(test_small_gpt2),
         cmocka_unit_test(test_gpt2_faults), cmocka_unit_test(test_fuzz_gpt2),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, scratch_make, scratch_drop);
 }

@@ -3,54 +3,7 @@
  * EIGHTYSIX_DATA has no WikiText-2), the loader against mutated lists. */
 #include "harness/data_parts.h"
 #include "harness/vocab_parts.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <unistd.h>
-#include <cmocka.h>
-
-static Arena arena;
-static uint64_t seed = 1;
-static char tmp[] = "/tmp/eightysix-words-XXXXXX";
-
-static const char *in_tmp(const char *name) { return arena_text(&arena, "%s/%s", tmp, name); }
-
-static void write_file(const char *path, const char *text, size_t len)
-{
-    unlink(path);                        /* rewriting in place would wait for the disk */
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, len, f), len);
-    assert_int_equal(fclose(f), 0);
-}
-
-/* A file of the data directory, or the test is skipped. */
-static const char *real_data(const char *name)
-{
-    const char *dir = getenv("EIGHTYSIX_DATA");
-    const char *path = arena_text(&arena, "%s/%s", dir ? dir : "", name);
-    if (!dir || access(path, R_OK)) {
-        print_message("needs %s under EIGHTYSIX_DATA\n", name);
-        skip();
-    }
-    return path;
-}
-
-/* Encodes, decodes, compares; returns the ids. */
-static long round_trip(Vocab *v, const char *s, size_t len, uint16_t *id)
-{
-    const long n = vocab_encode(v, s, len, id, (long)len);
-    size_t at = 0, size;
-    assert_in_range(n, 0, len);
-    for (long i = 0; i < n; i++) {
-        const char *b = vocab_bytes_of(v, id[i], &size);
-        assert_true(size <= len - at);
-        assert_memory_equal(b, s + at, size);
-        at += size;
-    }
-    assert_int_equal(at, len);
-    return n;
-}
+#include "tests/scratch.h"
 
 static void test_words(void **state)
 {
@@ -93,10 +46,9 @@ static void test_words_list(void **state)
 
 static void refused(const char *list, const char *sentence)
 {
-    const char *path = in_tmp("list"), *why = NULL;
-    write_file(path, list, strlen(list));
-    assert_null(vocab_words(path, &arena, &why));
-    if (!strstr(why, sentence)) fail_msg("'%s' does not say '%s'", why, sentence);
+    const char *why = NULL;
+    assert_null(vocab_words(write_file("list", list, strlen(list)), &arena, &why));
+    says(why, sentence);
 }
 
 static void test_words_faults(void **state)
@@ -134,24 +86,6 @@ static void test_wikitext(void **state)
     assert_int_equal(vocab_size(v), 33278);
 }
 
-static size_t mutate(Rng *r, char *s, size_t n, size_t max)
-{
-    for (uint64_t k = 1 + rng_below(r, 3); k-- > 0; ) {
-        const size_t at = n ? rng_below(r, n) : 0, len = 1 + rng_below(r, 12);
-        switch (rng_below(r, 5)) {
-        case 0: if (n) s[at] = (char)rng_below(r, 256); break;
-        case 1: if (n) s[at] ^= (char)(1 << rng_below(r, 8)); break;
-        case 2: n = at; break;
-        case 3:
-            if (at + len <= n) memmove(s + at, s + at + len, n - at - len), n -= len;
-            break;
-        default:
-            if (n + len <= max && at + len <= n) memmove(s + at + len, s + at, n - at), n += len;
-        }
-    }
-    return n;
-}
-
 static void test_fuzz_words(void **state)
 {
     (void)state;
@@ -161,9 +95,9 @@ static void test_fuzz_words(void **state)
     for (int k = 0; k < 3000; k++) {
         const size_t used = arena.used;
         Rng r = rng_at(seed, STREAM_CHECK, 600000 + (uint64_t)k);
-        const char *why = NULL, *path = in_tmp("fuzz");
+        const char *why = NULL;
         memcpy(m, list, sizeof list - 1);
-        write_file(path, m, mutate(&r, m, sizeof list - 1, sizeof m));
+        const char *path = write_file("fuzz", m, mutate(&r, m, sizeof list - 1, sizeof m));
         Vocab *v = vocab_words(path, &arena, &why);
         assert_true(v || (why && *why));
         uint16_t id[16];
@@ -173,30 +107,11 @@ static void test_fuzz_words(void **state)
     assert_in_range(good, 1, 2999);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    if (getenv("EIGHTYSIX_SEED")) seed = strtoull(getenv("EIGHTYSIX_SEED"), NULL, 10);
-    print_message("seed %llu (EIGHTYSIX_SEED)\n", (unsigned long long)seed);
-    arena = arena_new((size_t)2 << 30);
-    return mkdtemp(tmp) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    static const char *const names[] = { "words", "list", "fuzz" };
-    (void)state;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) unlink(in_tmp(names[i]));
-    rmdir(tmp);
-    arena_drop(&arena);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words), cmocka_unit_test(test_words_list), cmocka_unit_test(test_words_faults),
         cmocka_unit_test(test_wikitext), cmocka_unit_test(test_fuzz_words),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, scratch_make, scratch_drop);
 }

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* place.h -- a temporary directory with what tests do in it: files, commands, SQL by hand; gone afterwards. */
+#ifndef PLACE_H
+#define PLACE_H
+#include "kernels/base.h"
+#include "tests/test.h"
+#include <sqlite3.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+typedef struct Place { Arena a; char dir[64], path[128]; struct Db *db; } Place;
+/* path: dir/t.db; db: for tests that keep it open, and close it */
+
+/* For one test each: cmocka_unit_test_setup_teardown(test, place_make, place_drop) */
+static inline int place_make(void **state)
+{
+    Place *p = test_malloc(sizeof *p);
+    *p = (Place){ .a = arena_new((size_t)1 << 30), .dir = "/tmp/eightysix-XXXXXX" };
+    *state = p;
+    if (!mkdtemp(p->dir)) return -1;
+    snprintf(p->path, sizeof p->path, "%s/t.db", p->dir);
+    return 0;
+}
+
+static inline int place_drop(void **state)
+{
+    Place *p = *state;
+    const int bad = system(arena_text(&p->a, "rm -rf %s", p->dir));
+    arena_drop(&p->a);
+    test_free(p);
+    return bad;
+}
+
+static inline const char *place_in(Place *p, const char *name) { return arena_text(&p->a, "%s/%s", p->dir, name); }
+
+static inline const char *place_write(Place *p, const char *name, const char *text)
+{
+    const char *path = place_in(p, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+    return path;
+}
+
+/* What a shell command in the root of the repository writes, to stderr too; returns its exit code */
+static inline int place_shell(Place *p, const char *words, const char **said)
+{
+    enum { ROOM = 1 << 20 };
+    char *text = arena_raw(&p->a, ROOM);
+    FILE *f = popen(arena_text(&p->a, "cd '%s' && (%s) 2>&1", getenv("EIGHTYSIX_ROOT"), words), "r");
+    assert_non_null(f);
+    text[fread(text, 1, ROOM - 1, f)] = 0;
+    *said = text;
+    return WEXITSTATUS(pclose(f));
+}
+
+/* The same of the program with these words */
+static inline int place_command(Place *p, const char *words, const char **said)
+{
+    return place_shell(p, arena_text(&p->a, "'%s' %s", getenv("EIGHTYSIX_BINARY"), words), said);
+}
+
+/* Runs SQL beside the program, as a person with the sqlite3 shell would; NULL or SQLite's words */
+static inline const char *sql_says(Place *p, const char *path, const char *sql)
+{
+    sqlite3 *db;
+    char *error = NULL;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    sqlite3_exec(db, sql, NULL, NULL, &error);
+    const char *copy = error ? arena_text(&p->a, "%s", error) : NULL;
+    sqlite3_free(error);
+    sqlite3_close(db);
+    return copy;
+}
+
+static inline void by_hand(Place *p, const char *path, const char *sql)
+{
+    const char *why = sql_says(p, path, sql);
+    if (why) fail_msg("%s: %s", sql, why);
+}
+
+static inline void assert_says(const char *said, const char *what)
+{
+    if (!strstr(said, what)) fail_msg("expected '%s' in: %s", what, said);
+}
+
+static inline void assert_silent(const char *said, const char *what)
+{
+    if (strstr(said, what)) fail_msg("expected no '%s' in: %s", what, said);
+}
+#endif
