@@ -153,8 +153,8 @@ static void test_text(void **state)
     save_text(p, back, again);
     assert_string_equal(differences(p, text, again), "");
     static const char *const equal[] = {       /* bit for bit: SQLite compares what it stores */
-        "SELECT uuid, cell, status, error, started, hex(wall_s * 1e15), peak_rss_kb FROM run WHERE status <> "
-        "'running' ORDER BY uuid",
+        ("SELECT uuid, cell, status, error, started, hex(wall_s * 1e15), peak_rss_kb FROM run WHERE status <> "
+         "'running' ORDER BY uuid"),
         "SELECT name, step, value IS NULL, printf('%!.20g', value) FROM metric ORDER BY rowid",
         "SELECT name, round, position, printf('%!.20g', ns), iters FROM sample ORDER BY rowid",
         "SELECT key, value FROM text ORDER BY rowid", "SELECT key, value FROM config ORDER BY run, key",
