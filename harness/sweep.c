@@ -12,7 +12,8 @@
 static const char help[] =
     "usage: eightysix sweep FILE.yaml [key=value ...] [--option ...]\n\n"
     "Runs every cell of the experiment that has no ok run of this build on this machine, one child process each, and records\n"
-    "it. Killed and started again it goes on where it was. key=value replaces a fixed setting of the experiment.\n\n"
+    "it. A cell whose budget counts tokens is run for its losses and may have run on any machine. Killed and started again\n"
+    "it goes on where it was. key=value replaces a fixed setting of the experiment.\n\n"
     "  --db FILE          the records (results/results.db); logs/, NAME.csv go beside it\n"
     "  --dry-run          list the cells as new, stale, done or running, with the reason and the time to go; run nothing\n"
     "  --resume           skip finished cells; the default\n"

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- The views: all that figures, tables and exports read. They hold no data and follow the program, not user_version.
 -- Every view has a column `experiment` and shows the last plan of each; one run stands for a cell: the last ok one, else
--- the last one, of the plan's build and rig.
+-- the last one, of the plan's build and rig; of any rig where the budget counts tokens, since such a run is read for its losses.
 
 CREATE VIEW current AS
 SELECT e.id AS plan, e.name AS experiment, e.overrides, e.planned, b.sha AS build, b.git, b.dirty, b.compiler, m.rig, m.cpu,
@@ -14,9 +14,12 @@ SELECT c.experiment, c.plan, p.position, p.label, p.seed, p.cell, c.cpu, c.cores
        coalesce(r.status, 'new') AS status, coalesce(r.error, '') AS error, r.wall_s, r.peak_rss_kb
 FROM current c JOIN plan p ON p.experiment = c.plan
 LEFT JOIN run r ON r.id = (
-    SELECT r2.id FROM run r2 JOIN build b ON b.id = r2.build JOIN machine m ON m.id = r2.machine
-    WHERE r2.cell = p.cell AND b.sha = c.build AND m.rig = c.rig
-    ORDER BY r2.status = 'ok' DESC, r2.id DESC LIMIT 1);
+    SELECT id FROM (
+        SELECT r2.id, r2.status = 'ok' AS ok, m.rig = c.rig AS here, substr(k.spec, instr(' ' || k.spec, ' budget=')) AS rest
+        FROM run r2 JOIN build b ON b.id = r2.build JOIN machine m ON m.id = r2.machine JOIN cell k ON k.key = r2.cell
+        WHERE r2.cell = p.cell AND b.sha = c.build)
+    WHERE here OR (rest LIKE 'budget=%' AND substr(rest, 1, instr(rest || ' ', ' ') - 1) LIKE '%tokens')
+    ORDER BY ok DESC, here DESC, id DESC LIMIT 1);
 
 -- head and arithmetic as the experiment labels them, else as the settings say
 CREATE VIEW named AS
@@ -282,7 +285,7 @@ FROM sample WHERE instr(name, '@') > 0;
 
 -- tokens/s of a cell over its seeds, which are its rounds: median, and the 95 % interval between order statistics of stats.h.
 -- ranks: from how many values on which one from each end; below six no interval covers so much, and all of them are taken.
--- signature: every setting that can change the speed
+-- signature: every setting that can change the speed but the threads: losses can come from one, side by side, speeds from all
 CREATE VIEW cell_speed AS
 WITH ranks (from_n, low_rank) AS (VALUES (1, 1), (9, 2), (12, 3), (15, 4), (17, 5), (20, 6), (23, 7), (25, 8), (28, 9), (30, 10),
     (33, 11), (35, 12), (37, 13), (40, 14)),
@@ -303,20 +306,20 @@ medians AS (
 SELECT experiment, position, label, head, n, low_rank, tokens_per_s, tokens_low, tokens_high, supervised_per_s,
        (SELECT group_concat(key || '=' || value, ' ') FROM (SELECT key, value FROM config WHERE run = one AND key NOT IN (
             'budget', 'seed', 'schedule', 'warmup', 'decay', 'lr', 'lr_head', 'lr_normuon', 'eval', 'eval_every', 'valid_tokens', 'from',
-            'save', 'save_every', 'resume') ORDER BY key)) AS signature,
+            'save', 'save_every', 'resume', 'threads') ORDER BY key)) AS signature,
        cpu, cores, build
 FROM medians ORDER BY experiment, position;
 
 -- time without noise: losses against tokens, of any experiment and under any load, over the tokens/s of the experiment `speed`,
--- where all settings that can change the speed and the CPU are the same
+-- where all settings that can change the speed are the same; the CPU is that of the speeds
 CREATE VIEW composed AS
 WITH clean AS MATERIALIZED (SELECT * FROM cell_speed WHERE experiment = 'speed'),
-     cells AS MATERIALIZED (SELECT experiment, label, signature, cpu FROM cell_speed)
+     cells AS MATERIALIZED (SELECT experiment, label, signature FROM cell_speed)
 SELECT v.experiment, v.position, v.label, v.head, v.seed, v.colour, v.line, v.step, v.tokens, v.nll,
        v.tokens / s.tokens_per_s AS seconds, v.tokens / s.tokens_high AS seconds_low, v.tokens / s.tokens_low AS seconds_high,
-       v.seconds AS seconds_measured, s.n AS rounds, v.unigram, v.nll_floor, v.corpus, v.cpu, v.cores, s.build AS speed_build
+       v.seconds AS seconds_measured, s.n AS rounds, v.unigram, v.nll_floor, v.corpus, s.cpu, s.cores, s.build AS speed_build
 FROM curve v JOIN cells c ON c.experiment = v.experiment AND c.label = v.label
-JOIN clean s ON s.signature = c.signature AND s.cpu = c.cpu
+JOIN clean s ON s.signature = c.signature
 ORDER BY v.experiment, v.position, v.step;
 
 -- mean over the seeds of a cell, evaluation by evaluation, as far as all seeds came; low, high: the least and the most
@@ -350,7 +353,7 @@ FROM own o
 JOIN (SELECT experiment, label, count(*) AS n, avg(nll) AS nll, min(nll) AS nll_low, max(nll) AS nll_high, avg(tokens) AS tokens,
              max(unigram) AS unigram, max(run) AS run
       FROM result WHERE status = 'ok' AND nll IS NOT NULL GROUP BY experiment, label) r ON r.experiment = o.experiment AND r.label = o.label
-LEFT JOIN clean c ON c.signature = o.signature AND c.cpu = o.cpu
+LEFT JOIN clean c ON c.signature = o.signature
 ORDER BY o.experiment, o.position;
 
 -- figure: speed and share of the head against the size of the vocabulary, medians over the seeds

@@ -97,7 +97,7 @@ static int compare_build(Why *w, const DbTable *t, int i)
 static int compare_host(Why *w, const DbTable *t, int i)
 {
     const char *rig = db_field(t, i, "rig");
-    if (!strcmp(rig, w->rig)) return 0;
+    if (!strcmp(rig, w->rig) || db_counts_tokens(db_field(t, i, "spec"))) return 0;
     stale(w, arena_text(w->a, "host: was %s, is %s", rig, w->rig));
     return 1;
 }

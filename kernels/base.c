@@ -72,6 +72,12 @@ void arena_drop(Arena *a)
     *a = (Arena){ NULL, 0, 0 };
 }
 
+void pages_return(void *mem, size_t bytes)
+{
+    const uintptr_t page = 4096, from = ((uintptr_t)mem + page - 1) / page * page, to = ((uintptr_t)mem + bytes) / page * page;
+    if (to > from) madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 static uint64_t mix(uint64_t z)
 {
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;

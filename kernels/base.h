@@ -17,6 +17,7 @@ void  *arena_raw  (Arena *, size_t bytes);    /* the same, contents undefined */
 char  *arena_text (Arena *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void   arena_reset(Arena *, size_t used);     /* gives back everything taken since `used` was read */
 void   arena_drop (Arena *);
+void   pages_return(void *mem, size_t bytes); /* gives the system the whole pages of it, of an arena; they read as zeros */
 
 /* splitmix64 (Steele, Lea, Flood 2014). A stream is named, never shared: rng_at(seed, stream, i) is
  * the generator of the i-th thing of a stream, so that a resumed run draws what an unbroken one does. */

@@ -1,16 +1,25 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The full softmax as it is first written: each intermediate is a matrix in memory, each step passes over it.
+/* The full softmax as it is first written, and as a framework with automatic differentiation executes it: operation by
+ * operation, each over all positions of a micro-batch, each with its result in a new matrix of memory.
  *
- *   Z = X E'                    (n, V) logits
- *   P = log softmax Z           (n, V) in place
- *   loss = (1 - eps) (-P_y) + eps (-mean P) + zloss lse^2
- *   G = (1 + 2 zloss lse) exp P - eps/V - (1 - eps) [v = y]      (n, V) a second matrix
- *   dX += G E,  dE += G' X
+ *   Z  = X E'                                  (n, V) logits
+ *   P  = log softmax Z                         (n, V)
+ *   loss = (1 - eps) (-P_y) + eps (-mean P)    reads P
+ *        + zloss lse^2,  lse = logsumexp Z     reads Z
+ *   G  = - eps/V - (1 - eps) [v = y]           (n, V) gradient to P
+ *   D  = G - exp(P) sum G                      (n, V) through log softmax; sum G = -1
+ *   D += 2 zloss lse exp(Z - lse)              through logsumexp
+ *   dX += D E,  dE += D' X
  *
- * What softmax is compared with: the same loss, three plain products, all positions at once. 2 n V floats,
- * 823 MB at n = 2048 and V = 50,257: that many are reserved, pages come with the positions that are used. */
+ * What softmax is compared with: the same loss, the same three products, the same vector code and threads in every
+ * operation. 4 n V floats, 412 MB at n = 512 and V = 50,257, given back when the step is done and taken anew in the next,
+ * as malloc and free of so large a block do. */
 #include "models/head_full.h"
 #include <math.h>
+#include <string.h>
+
+enum { CHUNK = 512 };               /* positions at once: the micro-batch of FlashLM v3, 4 x 128 */
+enum { LOGITS, LOGPROBS, DLOGPROBS, DLOGITS, MATRICES };
 
 typedef struct {
     const Exec  *exec;
@@ -20,46 +29,93 @@ typedef struct {
     double       eps, zloss;
     const float *x;                 /* of the last forward: (n, d), (n) */
     const int   *y;
-    float       *lp, *g;            /* (HEAD_CHUNK, V) log probabilities; their gradient */
-    float       *lse;               /* (HEAD_CHUNK) */
-    double      *loss;              /* (HEAD_CHUNK) */
+    float       *m[MATRICES];       /* (CHUNK, V) each */
+    double      *lse, *loss;        /* (CHUNK) */
 } Naive;
 
 static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d, Arena *a)
 {
     Naive *h = arena_get(a, sizeof *h);
-    const size_t n = HEAD_CHUNK, V = (size_t)data->V;
     *h = (Naive){ .exec = e, .V = data->V, .d = d,
                   .eps = spec_num(s, "smoothing"), .zloss = spec_num(s, "zloss") };
     h->w = head_rows(s, ps, "head.weight", data->V, d, 0);
     h->full = full_new(e, h->w, FULL_EVAL, a);
-    h->lse = arena_raw(a, sizeof(float) * n);
-    h->loss = arena_raw(a, sizeof(double) * n);
-    h->lp = arena_raw(a, sizeof(float) * n * V);
-    h->g = arena_raw(a, sizeof(float) * n * V);
+    h->lse = arena_raw(a, sizeof *h->lse * CHUNK);
+    h->loss = arena_raw(a, sizeof *h->loss * CHUNK);
+    for (int i = 0; i < MATRICES; i++) h->m[i] = arena_raw(a, sizeof(float) * CHUNK * (size_t)data->V);
     return h;
 }
 
-static int chunk(const void *h) { return (void)h, HEAD_CHUNK; }
+static int chunk(const void *h) { return (void)h, CHUNK; }
 
+/* ---- operations; i is a position ---- */
+static float *row(const Naive *h, int matrix, int i) { return h->m[matrix] + (size_t)i * (size_t)h->V; }
+
+static void op_log_softmax(Naive *h, int i)
+{
+    const F32 *f = h->exec->f;
+    float *p = row(h, LOGPROBS, i);
+    const double lse = head_lse(f, row(h, LOGITS, i), h->V);
+    memcpy(p, row(h, LOGITS, i), sizeof *p * (size_t)h->V);
+    f->affine(p, 1, -(float)lse, h->V);
+}
+
+static void op_cross_entropy(Naive *h, int i)
+{
+    const float *p = row(h, LOGPROBS, i);
+    h->loss[i] = -(1 - h->eps) * (double)p[h->y[i]];
+    if (h->eps > 0) h->loss[i] -= h->eps * head_sum(h->exec->f, p, h->V) / h->V;
+}
+
+static void op_zloss(Naive *h, int i)
+{
+    h->lse[i] = head_lse(h->exec->f, row(h, LOGITS, i), h->V);
+    h->loss[i] += h->zloss * h->lse[i] * h->lse[i];
+}
+
+static void op_cross_entropy_backward(Naive *h, int i)
+{
+    float *g = row(h, DLOGPROBS, i);
+    for (int v = 0; v < h->V; v++) g[v] = -(float)(h->eps / h->V);
+    g[h->y[i]] -= (float)(1 - h->eps);
+}
+
+static void op_log_softmax_backward(Naive *h, int i)
+{
+    const F32 *f = h->exec->f;
+    const float *g = row(h, DLOGPROBS, i);
+    float *dz = row(h, DLOGITS, i);
+    f->exp(dz, row(h, LOGPROBS, i), h->V, 0);
+    f->affine(dz, -(float)head_sum(f, g, h->V), 0, h->V);
+    f->axpy(dz, 1, g, h->V);
+}
+
+static void op_zloss_backward(Naive *h, int i)
+{
+    const F32 *f = h->exec->f;
+    float *p = row(h, DLOGPROBS, i);             /* of use no more: takes the probabilities */
+    f->exp(p, row(h, LOGITS, i), h->V, (float)h->lse[i]);
+    f->axpy(row(h, DLOGITS, i), (float)(2 * h->zloss * h->lse[i]), p, h->V);
+}
+
+static void each(Naive *h, void op(Naive *, int))
+{
+#pragma omp parallel for num_threads(h->exec->threads) schedule(static)
+    for (int i = 0; i < h->n; i++) op(h, i);
+}
+
+/* ---- the head ---- */
 static double forward(void *head, const float *x, const int *y, int n)
 {
     Naive *h = head;
-    const int V = h->V;
     double loss = 0;
-    CHECK(n >= 1 && n <= HEAD_CHUNK);
-    for (int i = 0; i < n; i++) CHECK(y[i] >= 0 && y[i] < V);
+    CHECK(n >= 1 && n <= CHUNK);
+    for (int i = 0; i < n; i++) CHECK(y[i] >= 0 && y[i] < h->V);
     h->x = x, h->y = y, h->n = n;
-    gemm(h->exec->gemm, 'N', 'T', n, V, h->d, 1, x, h->d, h->w->v, h->d, 0, h->lp, V);
-#pragma omp parallel for num_threads(h->exec->threads) schedule(static)
-    for (int i = 0; i < n; i++) {
-        float *lp = h->lp + (size_t)i * V;
-        const double lse = head_lse(h->exec->f, lp, V);
-        h->exec->f->affine(lp, 1, -(float)lse, V);
-        const double mean = head_sum(h->exec->f, lp, V) / V;
-        h->lse[i] = (float)lse;
-        h->loss[i] = -(1 - h->eps) * (double)lp[y[i]] - h->eps * mean + h->zloss * lse * lse;
-    }
+    gemm(h->exec->gemm, 'N', 'T', n, h->V, h->d, 1, x, h->d, h->w->v, h->d, 0, h->m[LOGITS], h->V);
+    each(h, op_log_softmax);
+    each(h, op_cross_entropy);
+    if (h->zloss > 0) each(h, op_zloss);
     for (int i = 0; i < n; i++) loss += h->loss[i];
     return loss;
 }
@@ -69,17 +125,16 @@ static void backward(void *head, float *dx, float scale)
     Naive *h = head;
     const Gemm *g = h->exec->gemm;
     const int V = h->V, d = h->d, n = h->n;
-#pragma omp parallel for num_threads(h->exec->threads) schedule(static)
-    for (int i = 0; i < n; i++) {
-        float *gi = h->g + (size_t)i * V;
-        h->exec->f->exp(gi, h->lp + (size_t)i * V, V, 0);
-        h->exec->f->affine(gi, 1.0f + 2.0f * (float)h->zloss * h->lse[i], -(float)(h->eps / V), V);
-        gi[h->y[i]] -= (float)(1 - h->eps);
+    const float *dz = h->m[DLOGITS];
+    each(h, op_cross_entropy_backward);
+    each(h, op_log_softmax_backward);
+    if (h->zloss > 0) each(h, op_zloss_backward);
+    gemm(g, 'N', 'N', n, d, V, scale, dz, V, h->w->v, d, 1, dx, d);
+    if (!h->w->frozen) {
+        param_touch_all(h->w);
+        gemm(g, 'T', 'N', V, d, n, scale, dz, V, h->x, d, 1, h->w->g, d);
     }
-    gemm(g, 'N', 'N', n, d, V, scale, h->g, V, h->w->v, d, 1, dx, d);
-    if (h->w->frozen) return;
-    param_touch_all(h->w);
-    gemm(g, 'T', 'N', V, d, n, scale, h->g, V, h->x, d, 1, h->w->g, d);
+    for (int i = 0; i < MATRICES; i++) pages_return(h->m[i], sizeof(float) * (size_t)n * (size_t)V);
 }
 
 static double nll(const void *h, const float *x, const int *y, int n, float *out)
@@ -97,17 +152,17 @@ static int sample(const void *h, const float *x, double temperature, Rng *rng)
     return full_sample(((const Naive *)h)->full, x, temperature, rng);
 }
 
-/* Three products. Per chunk E is read twice, its gradient read and written. A row of logits is written, read
- * and rewritten as log probabilities, read again; one of gradients is written and read by two products. */
+/* Three products. Per chunk E is read twice, its gradient read and written; a row of V is read or
+ * written 15 times, and the pages of four are zeroed. */
 static Cost cost(const void *head, int n)
 {
     const Naive *h = head;
-    const double rows = h->V, chunks = ceil((double)n / HEAD_CHUNK);
-    return (Cost){ 6.0 * n * rows * h->d, sizeof(float) * (4 * chunks * rows * h->d + 7.0 * n * rows) };
+    const double rows = h->V, chunks = ceil((double)n / CHUNK);
+    return (Cost){ 6.0 * n * rows * h->d, sizeof(float) * (4 * chunks * rows * h->d + 19.0 * n * rows) };
 }
 
 const HeadDef head_softmax_naive = {
-    "softmax_naive", "the full softmax with logits and gradients in memory", "the textbook", 1,
+    "softmax_naive", "the full softmax operation by operation, each result a matrix in memory", "the textbook", 1,
     .make = make, .chunk = chunk, .forward = forward, .backward = backward, .nll = nll, .logprob = logprob,
     .sample = sample, .cost = cost,
 };

@@ -162,6 +162,37 @@ static void test_stale(void **state)
     db_close(db);
 }
 
+/* A run whose budget counts tokens is read for its losses and stands for its cell wherever it was; one of seconds does not. */
+static void test_elsewhere(void **state)
+{
+    Place *p = *state;
+    static const struct { const char *key, *spec; int counts; } cell[] = {
+        { "a", "budget=10s d=1 eval_every=5tokens", 0 }, { "b", "act=int8 budget=5Mtokens eval_every=10s", 1 },
+        { "c", "budget=7tokens", 1 }, { "d", "eval_every=5tokens", 0 }, { "e", "d=1 save=budget=5tokens", 0 } };
+    enum { N = sizeof cell / sizeof *cell };
+    const char *why, *reason;
+    double wall;
+    Db *db = db_open(p->path, &p->a, &why);
+    for (int i = 0; i < N; i++) db_run_end(db, db_run_start(db, NULL, cell[i].key, cell[i].spec), "ok", "", 1, 1);
+    db_close(db);
+    assert_null(sql_says(p, p->path, "UPDATE machine SET cpu = 'another'"));
+    db = db_open(p->path, &p->a, &why);
+    const long e = db_experiment(db, "grid", "question: q\n", "");
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(db_counts_tokens(cell[i].spec), cell[i].counts);
+        assert_int_equal(db_cell_state(db, cell[i].key, &p->a, &reason, &wall), cell[i].counts ? CELL_DONE : CELL_STALE);
+        if (!cell[i].counts) assert_non_null(strstr(reason, "ok run on another rig"));
+        db_plan(db, e, i, cell[i].key, cell[i].spec, cell[i].key, 1);
+    }
+    for (int i = 0; i < N; i++) {
+        Seen seen = { 0 };
+        const char *ask = arena_text(&p->a, "SELECT status FROM result WHERE label = '%s'", cell[i].key);
+        assert_null(db_select(db, ask, see_last, &seen, &p->a));
+        assert_string_equal(field(&seen, "status"), cell[i].counts ? "ok" : "new");
+    }
+    db_close(db);
+}
+
 static const char *refusal(Place *p)
 {
     const char *why;
@@ -196,6 +227,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_plans, place_make, place_drop),
         cmocka_unit_test_setup_teardown(test_kept, place_make, place_drop),
         cmocka_unit_test_setup_teardown(test_stale, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(test_elsewhere, place_make, place_drop),
         cmocka_unit_test_setup_teardown(test_refused, place_make, place_drop) };
     return cmocka_run_group_tests_name("db", tests, NULL, NULL);
 }

@@ -140,6 +140,7 @@ static void add_run(Place *p, const char *experiment, int position, const char *
     db_config(p->db, run, "fraction", fraction);
     db_config(p->db, run, "head", "tree");
     db_config(p->db, run, "budget", experiment);
+    db_config(p->db, run, "threads", strcmp(experiment, "speed") ? "1" : "2");      /* of another number, still the same settings */
     put(p, run, "tokens_per_s", 9, tokens_per_s);
     put(p, run, "supervised_per_s", 9, tokens_per_s / 2);
     put(p, run, "nll", 9, 5);

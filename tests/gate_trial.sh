@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Does the gate deserve its trust on this machine? Times only, the default set of benchmarks:
+#   A/A    gate runs of a build against a copy of itself: whatever is REGRESSED is a false alarm
+#   slow   gate runs against the same sources with one kernel, i2_avx2, whose every product takes 5 % longer by the CPU's
+#          own clock: its benchmark must be REGRESSED, the others SAME or UNKNOWN
+# usage: tests/gate_trial.sh [A/A runs (30)] [slow runs (20)]     from the root of the repository, after make; --cpu C and
+# the like in GATE. Every run goes to results/gate.db and its table to results/gate/; started again it goes on behind the last one.
+# exit code: 0 at most one false alarm in all, and 19 of 20 slow ones found; 1 otherwise
+set -eu
+cd "$(dirname "$0")/.."
+same=${1:-30} slow=${2:-20}
+work=build/gate out=results/gate db=results/gate.db
+mkdir -p $work $out
+
+prepare() {
+    cp build/eightysix $work/base && cp build/eightysix $work/copy
+    rm -rf $work/tree && mkdir $work/tree && cp -r Makefile kernels models harness $work/tree
+    awk '/^static void gemm\(/ { sub("gemm", "gemm_at_full_speed") }
+         /^const TernaryKernel/ {
+            print "static void gemm(int32_t *y, const void *packed, const void *scratch,"
+            print "                 int n, int r0, int r1, int rows, int cols, int act_bits)"
+            print "{"
+            print "    const unsigned long long from = __rdtsc();"
+            print "    gemm_at_full_speed(y, packed, scratch, n, r0, r1, rows, cols, act_bits);"
+            print "    const unsigned long long took = __rdtsc() - from;"
+            print "    while (__rdtsc() - from < took + took / 20) continue;"
+            print "}\n" }
+         { print }' kernels/ternary_i2_avx2.c > $work/tree/kernels/ternary_i2_avx2.c
+    make -s -C $work/tree OUT=build build/eightysix >/dev/null
+    cp $work/tree/build/eightysix $work/slow
+}
+[ -x $work/slow ] || prepare
+
+gate() {    # NAME SEED: one run, unless its table is there
+    local table=$out/$1-$2.txt
+    [ -s "$table" ] && return
+    # shellcheck disable=SC2086
+    $work/base regress --base $work/base --head $work/$1 --always --times-only --seed "$2" --db $db ${GATE:-} \
+        >"$table.part" 2>&1 || [ $? = 1 ] || [ $? = 3 ] || { cat "$table.part"; exit 2; }
+    mv "$table.part" "$table"
+    echo "$1 $2: $(tail -n 1 "$table")"
+}
+for ((i = 1; i <= same; i++)); do gate copy $i; done
+for ((i = 1; i <= slow; i++)); do gate slow $i; done
+
+# One row per comparison: bench, verdict, and whose head it was
+$work/base export gate --db $db | awk -F, -v same="$same" -v slow="$slow" '
+    NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+    { of = $at["base"] == $at["head"] ? "A/A" : "slow"; bench = $at["bench"]; verdict = $at["verdict"]
+      hit = of == "slow" && bench ~ /i2_avx2/
+      kind = of == "A/A" ? "A/A" : hit ? "the slow kernel" : "beside the slow kernel"
+      n[kind]++; count[kind, verdict]++; runs[of, $at["run"]] = 1 }
+    END {
+      for (r in runs) { split(r, part, SUBSEP); total[part[1]]++ }
+      printf "%d A/A runs, %d with the slow kernel\n", total["A/A"], total["slow"]
+      for (k in n) printf "%-24s %4d comparisons: %d SAME, %d UNKNOWN, %d IMPROVED, %d REGRESSED\n", k, n[k], count[k, "SAME"],
+          count[k, "UNKNOWN"], count[k, "IMPROVED"], count[k, "REGRESSED"]
+      found = count["the slow kernel", "REGRESSED"]
+      exit !(count["A/A", "REGRESSED"] <= 1 && found >= 0.95 * total["slow"] && !count["beside the slow kernel", "REGRESSED"])
+    }'
