@@ -22,7 +22,8 @@ paint(i) = colour[(int(i) - 1) % 8 + 1]
 dash(i) = i > 8 ? 2 : 1               # colours come round once
 bottom = least - 0.08 * (most - least)
 top = most + 0.04 * (most - least)
-stats data using (column('seconds')) nooutput
+clean(c) = strlen(strcol('clean_seconds')) ? column('clean_seconds') : column('seconds')
+stats data using (clean(0)) nooutput
 last_second = STATS_max
 stats data using (column('tokens') / 1e6) nooutput
 last_token = STATS_max
