@@ -4,8 +4,8 @@
 #   A/A    gate runs of a build against a copy of itself: whatever is REGRESSED is a false alarm
 #   slow   gate runs against the same sources with one kernel, i2_avx2, whose every product takes 5 % longer by the CPU's
 #          own clock: its benchmark must be REGRESSED, the others SAME or UNKNOWN
-# usage: tests/gate_trial.sh [A/A runs (30)] [slow runs (20)]     from the root of the repository, after make; --cpu C,
-# another --filter and the like in GATE. Every run goes to results/gate.db and its table to results/gate/; started again it goes on behind the last one.
+# usage: tests/gate_trial.sh [A/A runs (30)] [slow runs (20)]     after make; --cpu C, another --filter and the like in GATE
+# Every run goes to results/gate.db and its table to results/gate/; started again it goes on behind the last one.
 # exit code: 0 at most one false alarm in all, and 19 of 20 slow ones found; 1 otherwise
 set -eu
 cd "$(dirname "$0")/.."
