@@ -517,7 +517,8 @@ ORDER BY s.name;
 CREATE VIEW behind AS
 SELECT experiment, run FROM chosen WHERE run IS NOT NULL
 UNION SELECT experiment, run FROM kernel_cell
-UNION SELECT experiment, run FROM head_cell;
+UNION SELECT experiment, run FROM head_cell
+UNION SELECT experiment, run FROM gate WHERE run = (SELECT max(run) FROM gate);
 
 -- one row per plan that is shown: what became of its cells, by which commit, when and where
 CREATE VIEW records AS
