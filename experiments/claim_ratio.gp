@@ -7,7 +7,7 @@ set datafile separator comma columnheaders
 number(s) = strlen(s) ? real(s) : NaN
 array name[128]; array verdict[128]
 names = 0
-stats data using (names = names + 1, name[names] = strcol('label'), verdict[names] = strcol('verdict'), rig = strcol('rig'), column('ratio')) nooutput
+stats data using (names = names + 1, name[names] = strcol('label'), verdict[names] = strcol('verdict'), column('ratio')) nooutput
 rows = int(STATS_records)
 W = 7.2
 H = 1.0 + 0.19 * rows
@@ -28,7 +28,7 @@ set xtics (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
 set yrange [-rows + 0.4:0.6]
 set lmargin at screen 0.24; set rmargin at screen 0.89
 set bmargin at screen 0.48 / H; set tmargin at screen 1 - 0.34 / H
-set title sprintf('Measured over claimed (%s)', cpu_name(rig[1:strstrt(rig, ' | ') - 1])) offset 0, -0.4
+set title 'Measured over claimed' offset 0, -0.4
 set xlabel 'measured / claimed      (grey: holds the claim)' offset 0, 0.5 font ',8'
 set arrow from 1, graph 0 to 1, graph 1 nohead back lc rgb dark lw 0.8
 do for [i = 1:rows] {

@@ -30,7 +30,7 @@ set bmargin at screen 0.48 / H; set tmargin at screen 1 - 0.32 / H
 set logscale x
 set xrange [slowest / 1.2:fastest * 1.1]
 set yrange [bottom:top]
-set xtics (500, 1000, 2000, 3000, 5000, 7000, 10000, 15000, 20000, 30000, 50000)
+set xtics (500, 1000, 2000, 3000, 5000, 7000, 10000, 12000, 14000, 16000, 20000, 30000, 50000)
 set title sprintf('Loss on %s after %s, and speed (%s, %d cores, %d seeds)', corpus, budget, cpu_name(cpu), cores, n) offset 0, -0.4
 set xlabel 'tokens read a second      (better: to the right and down)' offset 0, 0.5 font ',8'
 set ylabel 'nats per token' offset 1.5, 0 font ',8'
