@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Validation loss against seconds of training, those that its tokens take by the experiment `speed` where it measured the cell: mean over the seeds, in a band from the least to the most.
+# Validation loss against seconds of training, those that its tokens take by the experiment `speed` where it measured the cell: mean
+# over the seeds, in a band from the least to the most.
 # gnuplot -c equal_time.gp DATA.csv OUTPUT svg|png|pdf          DATA: the view equal_time
 data = ARG1; target = ARG2; format = ARG3
 W = 7.2

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Does the gate deserve its trust on this machine? Times only, the first five benchmarks that use no library:
+# Does the gate deserve its trust on this machine? Times only, five benchmarks of the default set:
 #   A/A    gate runs of a build against a copy of itself: whatever is REGRESSED is a false alarm
 #   slow   gate runs against the same sources with one kernel, i2_avx2, whose every product takes 5 % longer by the CPU's
 #          own clock: its benchmark must be REGRESSED, the others SAME or UNKNOWN
 # usage: tests/gate_trial.sh [A/A runs (30)] [slow runs (20)]     after make; --cpu C, another --filter and the like in GATE
-# Every run goes to results/gate.db and its table to results/gate/; started again it goes on behind the last one.
+# Every run goes to results/gate.db and its table to results/gate/; started again it goes on behind the last one, with the programs
+# it began with: for those of another commit remove build/gate, results/gate and results/gate.db first.
 # exit code: 0 all ran, at most one false alarm, and 19 of 20 slow ones found; 1 otherwise
 set -eu
 cd "$(dirname "$0")/.."
