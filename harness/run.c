@@ -228,6 +228,7 @@ static void describe(const Session *s, Rec *rec)
     rec_num(rec, "unigram", 0, s->corpus->unigram);
     rec_num(rec, "core_flops", 0, 3 * s->model->flops(s->m));
     rec_num(rec, "head_flops", 0, s->head->cost(s->h, supervised_of(s->spec, n)).flops / n);
+    rec_num(rec, "update_flops", 0, optim_flops(s->params));
     if (!isnan(s->embed_variance)) rec_num(rec, "embed_variance", 0, s->embed_variance);
     rec_flush(rec);
 }

@@ -369,7 +369,8 @@ ORDER BY s.experiment, line, V;
 
 -- phases of a step against what the rig allows at the peaks probed on it (best rounds of all threads): forward a third and backward two
 -- thirds of the FLOPs that model and head count; updates by their bytes, those of AdamW with EMA and of clearing gradients, 40 a
--- parameter (the products of Newton-Schulz are not counted). Means over the runs of a cell; NULL: no probes on this rig
+-- parameter, and after them the FLOPs of Newton-Schulz. Means over the runs of a cell; NULL: no probes on this rig, or of updates no
+-- FLOPs recorded
 CREATE VIEW phase_limit AS
 WITH rate AS MATERIALIZED (
     SELECT m.rig, 1e9 * max(s.ops / s.ns) FILTER (WHERE s.name LIKE 'f32_fma%/t' || m.cores) AS flops,
@@ -380,20 +381,21 @@ cell AS MATERIALIZED (
            avg(p.core_forward) AS core_forward, avg(p.core_backward) AS core_backward, avg(p.head_forward) AS head_forward,
            avg(p.head_backward) AS head_backward, avg(p.core_update + p.head_update) AS updates, avg(x.tokens / x.steps) AS tokens,
            avg(x.params) AS params, avg((SELECT value FROM metric WHERE run = n.run AND name = 'core_flops')) AS core_flops,
-           avg((SELECT value FROM metric WHERE run = n.run AND name = 'head_flops')) AS head_flops
+           avg((SELECT value FROM metric WHERE run = n.run AND name = 'head_flops')) AS head_flops,
+           avg((SELECT value FROM metric WHERE run = n.run AND name = 'update_flops')) AS update_flops
     FROM named n JOIN phase p ON p.experiment = n.experiment AND p.position = n.position
     JOIN number x ON x.experiment = n.experiment AND x.position = n.position
     JOIN run r ON r.id = n.run JOIN machine m ON m.id = r.machine
     WHERE n.status = 'ok' GROUP BY n.experiment, n.label, m.rig),
 phases AS (
-    SELECT 1 AS k, 'core forward' AS phase, core_forward AS seconds, core_flops * tokens / 3 AS flops, NULL AS bytes, cell.* FROM cell UNION ALL
-    SELECT 2, 'core backward', core_backward, core_flops * tokens * 2 / 3, NULL, cell.* FROM cell UNION ALL
-    SELECT 3, 'head forward', head_forward, head_flops * tokens / 3, NULL, cell.* FROM cell UNION ALL
-    SELECT 4, 'head backward', head_backward, head_flops * tokens * 2 / 3, NULL, cell.* FROM cell UNION ALL
-    SELECT 5, 'updates', updates, NULL, 40 * params, cell.* FROM cell)
+    SELECT 1 AS k, 'core forward' AS phase, core_forward AS seconds, core_flops * tokens / 3 AS flops, 0 AS bytes, cell.* FROM cell UNION ALL
+    SELECT 2, 'core backward', core_backward, core_flops * tokens * 2 / 3, 0, cell.* FROM cell UNION ALL
+    SELECT 3, 'head forward', head_forward, head_flops * tokens / 3, 0, cell.* FROM cell UNION ALL
+    SELECT 4, 'head backward', head_backward, head_flops * tokens * 2 / 3, 0, cell.* FROM cell UNION ALL
+    SELECT 5, 'updates', updates, update_flops, 40 * params, cell.* FROM cell)
 SELECT p.experiment, p.position, p.label, p.head, p.k, p.phase, p.n, 1000 * p.seconds AS ms,
-       1000 * coalesce(p.flops / r.flops, p.bytes / r.bytes) AS limit_ms,
-       100 * coalesce(p.flops / r.flops, p.bytes / r.bytes) / p.seconds AS percent, p.cpu, p.cores
+       1000 * (p.flops / r.flops + p.bytes / r.bytes) AS limit_ms,
+       100 * (p.flops / r.flops + p.bytes / r.bytes) / p.seconds AS percent, p.cpu, p.cores
 FROM phases p LEFT JOIN rate r ON r.rig = p.rig ORDER BY p.experiment, p.position, p.k;
 
 -- figure: speed-up over the full softmax at all positions, on four clocks: seconds per token read, seconds per supervised position,

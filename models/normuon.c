@@ -92,6 +92,14 @@ static void ns5(const Exec *e, float *O, const float *M, double norm, int rows, 
     arena_reset(a, at);
 }
 
+double normuon_flops(int rows, int cols)
+{
+    const double r = rows < cols ? rows : cols, c = rows < cols ? cols : rows;
+    double sum = 0;
+    for (size_t i = 0; i < sizeof STEPS / sizeof *STEPS; i++) sum += 3 * r * r * c + (4 * STEPS[i] - 3) * r * r * r;
+    return sum;
+}
+
 void normuon_ns5(const Exec *e, float *O, const float *M, int rows, int cols, Arena *a)
 {
     ns5(e, O, M, sqrt(e->f->sumsq(M, (long)rows * cols)), rows, cols, a);

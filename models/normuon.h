@@ -13,4 +13,6 @@
 void normuon_update(const Exec *, Param *p, float clip, float lr, float keep, Arena *);
 /* Newton-Schulz: O (rows, cols) of M by five steps of (3.4445, -4.7750, 2.0315) */
 void normuon_ns5(const Exec *, float *O, const float *M, int rows, int cols, Arena *);
+/* Floating-point operations of its products, of a symmetric one half of them */
+double normuon_flops(int rows, int cols);
 #endif

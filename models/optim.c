@@ -140,6 +140,16 @@ void optim_update(Optim *o, Owner owner)
     }
 }
 
+double optim_flops(const Params *ps)
+{
+    double sum = 0;
+    for (int i = 0; i < ps->n; i++) {
+        const Param *p = ps->p[i];
+        if (p->used && p->group == GROUP_NORMUON) sum += normuon_flops(p->rows, p->cols);
+    }
+    return sum;
+}
+
 double optim_schedule(const Spec *spec, long step, double progress)
 {
     const long warmup = spec_int(spec, "warmup");

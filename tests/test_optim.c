@@ -103,6 +103,15 @@ static void newton_schulz_is_its_definition(void **state)
     }
 }
 
+/* 3 and 2 steps on the shorter side: 9 and 5 products of symmetric squares; A made twice, X met twice */
+static void newton_schulz_is_counted(void **state)
+{
+    (void)state;
+    const double square = 256.0 * 256 * 256, long_side = 256.0 * 256 * 683;
+    assert_true(normuon_flops(683, 256) == 14 * square + 2 * long_side + 2 * 2 * long_side);
+    assert_true(normuon_flops(256, 683) == normuon_flops(683, 256));
+}
+
 enum { ROWS = 90, COLS = 70, N = ROWS * COLS };
 static const double CLIP = 0.4, RATE = 0.03, KEEP = 0.9;
 
@@ -279,7 +288,8 @@ static void an_embedding_touches_its_tokens(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(newton_schulz_is_its_definition), cmocka_unit_test(normuon_is_its_definition),
+        cmocka_unit_test(newton_schulz_is_its_definition), cmocka_unit_test(newton_schulz_is_counted),
+        cmocka_unit_test(normuon_is_its_definition),
         cmocka_unit_test(all_rows_are_dense), cmocka_unit_test(other_rows_are_left_alone),
         cmocka_unit_test(an_embedding_touches_its_tokens) };
     return cmocka_run_group_tests(tests, start, stop);
