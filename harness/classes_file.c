@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The cache: classes.KEY.safetensors, with the whole key and the SHA-256 of the tensors' values. A file that
- * does not say both is made again. */
+/* The cache: classes.KEY.safetensors, with the whole key, the seconds it took to make them, and the SHA-256 of these and of
+ * the tensors' values. A file that does not say all that is made again. */
 #include "harness/classes_file.h"
+#include "harness/clock.h"
 #include "harness/data_parts.h"
 #include "harness/host.h"
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -53,9 +56,10 @@ static const char *path_of(const char *key, Arena *a)
     return cache_path(arena_text(a, "classes.%.16s.safetensors", sha256_hex(key, strlen(key), hash)), a, &why);
 }
 
-static const char *sum_of(const Tensor t[CLASSES_TENSORS], Arena *a)
+static const char *sum_of(const Tensor t[CLASSES_TENSORS], const char *seconds, Arena *a)
 {
-    const char *sum = "";
+    char first[65];
+    const char *sum = sha256_hex(seconds, strlen(seconds), first);
     for (int i = 0; i < CLASSES_TENSORS; i++) {
         const size_t each = !strcmp(t[i].dtype, "F64") ? 8 : 4;
         char hash[65];
@@ -64,32 +68,34 @@ static const char *sum_of(const Tensor t[CLASSES_TENSORS], Arena *a)
     return sum;
 }
 
-const Classes *classes_cached(const Spec *s, const Exec *e, const Corpus *c, Arena *a)
+const Classes *classes_cached(const Spec *s, const Exec *e, const Corpus *c, double *seconds, Arena *a)
 {
     const char *why, *key = key_of(s, e, c, a), *path = path_of(key, a);
     TensorFile *f = path ? tensors_open(path, a, &why) : NULL;
     if (!f) return NULL;
-    const char *was = tensors_meta(f, "key"), *sum = tensors_meta(f, "sha256");
-    const Classes *k = was && sum && !strcmp(was, key) ? classes_read(f, a, &why) : NULL;
+    const char *was = tensors_meta(f, "key"), *sum = tensors_meta(f, "sha256"), *took = tensors_meta(f, "seconds");
+    const Classes *k = was && sum && took && !strcmp(was, key) ? classes_read(f, a, &why) : NULL;
     if (k) {
         Tensor t[CLASSES_TENSORS];
         classes_tensors(t, k, a);
-        if (k->V != c->V || strcmp(sum, sum_of(t, a))) k = NULL;
+        if (k->V != c->V || strcmp(sum, sum_of(t, took, a))) k = NULL;
     }
+    if (k) *seconds = strtod(took, NULL);
     tensors_close(f);
     return k;
 }
 
 /* Written under a name of this process's: cells of a sweep may be at it side by side */
-void classes_cache(const Classes *k, const Spec *s, const Exec *e, const Corpus *c, Arena *a)
+void classes_cache(const Classes *k, const Spec *s, const Exec *e, const Corpus *c, double seconds, Arena *a)
 {
     const char *key = key_of(s, e, c, a), *path = path_of(key, a);
     Tensor t[CLASSES_TENSORS];
     if (!path) return;
     classes_tensors(t, k, a);
     const char *own = arena_text(a, "%s.%d", path, (int)getpid());
-    if (!tensors_save(own, t, CLASSES_TENSORS, (const char *const[]){ "key", key, "sha256", sum_of(t, a), NULL }, a)
-        && rename(own, path)) unlink(own);
+    const char *took = arena_text(a, "%.3f", seconds);
+    const char *const meta[] = { "key", key, "seconds", took, "sha256", sum_of(t, took, a), NULL };
+    if (!tensors_save(own, t, CLASSES_TENSORS, meta, a) && rename(own, path)) unlink(own);
 }
 
 /* ---- heads ---- */
@@ -100,12 +106,14 @@ static int looks_at_text(const Spec *s)
 }
 
 void *classes_head(const HeadDef *def, const Spec *s, const Exec *e, Params *ps, const Corpus *c, const Classes *given,
-                   int d, const Classes **classes, Arena *a)
+                   int d, const Classes **classes, double *seconds, Arena *a)
 {
+    *seconds = NAN;
     const int kept = def->classes && !given && looks_at_text(s);
-    const HeadData data = { c->V, c->freq, c->train, c->n_train, kept ? classes_cached(s, e, c, a) : given };
+    const HeadData data = { c->V, c->freq, c->train, c->n_train, kept ? classes_cached(s, e, c, seconds, a) : given };
+    const double began = clock_now();
     void *h = def->make(s, e, ps, &data, d, a);
     *classes = def->classes ? def->classes(h) : NULL;
-    if (kept && !data.given) classes_cache(*classes, s, e, c, a);
+    if (kept && !data.given) classes_cache(*classes, s, e, c, *seconds = clock_now() - began, a);
     return h;
 }

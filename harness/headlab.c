@@ -108,6 +108,7 @@ static void make_fit(const Lab *l, Fit *f, Arena *a)
     const Corpus *c = l->s->corpus;
     const HeadData data = { c->V, c->freq, c->train, c->n_train, NULL };
     const Classes *classes;
+    double seconds;
     Spec *spec = spec_copy(f->spec, a);
     f->def = head_find(spec_str(spec, "head"));
     if (!f->def) die("heads=%s: no such head; `eightysix list heads` shows those there are", f->label);
@@ -117,7 +118,7 @@ static void make_fit(const Lab *l, Fit *f, Arena *a)
     }
     f->spec = spec;
     make_rows(l, f, a);
-    f->h = classes_head(f->def, spec, l->s->exec, f->params, c, NULL, l->pair.d, &classes, a);
+    f->h = classes_head(f->def, spec, l->s->exec, f->params, c, NULL, l->pair.d, &classes, &seconds, a);
     f->optim = optim_new(spec, l->s->exec, f->params, a);
 }
 

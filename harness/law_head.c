@@ -19,13 +19,13 @@ typedef struct { int V, d, n, threads; const char *words[MOST_WORDS]; } Case;
 
 static const Case cases[] = {
     { 97, 32, 300, 1, { "tied=1" } },
-    { 97, 33, 13, 2, { "tied=0", "assign=random", "classes=5", "cutoffs=1,30", "rows=freq", "shortlist=7" } },
+    { 97, 33, 13, 2, { "tied=0", "assign=random", "classes=5", "cutoffs=1,30", "rows=freq", "shortlist=7", "short_tied=1" } },
     { 1000, 33, 13, 2, { "tied=1", "smoothing=0", "assign=sqrt", "rows=freq", "depth=3", "shortlist=20" } },
-    { 1000, 32, 40, 1, { "tied=0", "zloss=0", "cutoffs=20,400,401", "assign=brown", "depth=4" } },
+    { 1000, 32, 40, 1, { "tied=0", "zloss=0", "cutoffs=20,400,401", "assign=brown", "depth=4", "short_tied=1" } },
     { 4500, 8, 17, 2, { "tied=1", "classes=100", "assign=kmeans" } },      /* several tiles of softmax rows per thread */
     { 90, 24, 50, 3, { "tied=1", "depth=3", "classes=60" } },              /* classes of one word */
     { 2, 16, 1, 2, { "tied=1", "assign=svd", "depth=4" } },
-    { 2, 5, 3, 1, { "tied=1", "shortlist=1" } },
+    { 2, 5, 3, 1, { "tied=1", "shortlist=1", "short_tied=1" } },
 };
 
 /* a tensor that forward depends on: v (n), its gradient by backward, a copy of v */

@@ -4,6 +4,7 @@
  *   short list   Z = X S',                       dX = dZ S,                 dS += dZ' X
  *   tail i       copy X, P = X P_i', Z = P O_i', dP = dZ O_i, dX = dP P_i,  dO_i += dZ' P, dP_i += dP' X, add
  *
+ * Rows of a tied short list are updated as those of the embedding; their copy and the way back of their gradients are its own.
  * The least of several times counts, noise being never negative. The grid of ranks is coarse (a factor of
  * 1.4 at V = 50,257), so that what noise is left seldom changes the choice; the choice is recorded, and a
  * checkpoint keeps it. */
@@ -29,6 +30,7 @@ typedef struct {
     int    *y;                     /* (n) */
     float  *x, *xs, *dx;           /* (n, d) */
     float  *p, *dp, *z;            /* (n, m), (n, k) */
+    float  *copy;                  /* (k, d) of a tied short list, NULL: not tied */
     double *loss;
 } Cluster;
 
@@ -42,6 +44,7 @@ static void make_cluster(Cluster *c, const Spec *spec, int i, int k, int most, A
     c->optim = optim_new(spec, c->e, c->ps, a);
     c->x = arena_get(a, sizeof(float) * n * d), c->xs = arena_get(a, sizeof(float) * n * d);
     c->dx = arena_get(a, sizeof(float) * n * d);
+    c->copy = !i && spec_int(spec, "short_tied") ? arena_get(a, sizeof(float) * (size_t)k * d) : NULL;
     c->p = arena_get(a, sizeof(float) * n * (size_t)c->m);
     c->dp = arena_get(a, sizeof(float) * n * (size_t)c->m);
     c->z = arena_get(a, sizeof(float) * n * (size_t)k);
@@ -73,6 +76,12 @@ static void pass(void *ctx)
 static void update(void *ctx)
 {
     const Cluster *c = ctx;
+    if (c->copy) {
+        memcpy(c->copy, c->out->v, sizeof(float) * (size_t)c->out->n);
+        c->e->f->axpy(c->out->g, 1, c->copy, c->out->n);
+        memset(c->copy, 0, sizeof(float) * (size_t)c->out->n);
+        return;
+    }
     param_touch_all(c->out);
     if (c->proj) param_touch_all(c->proj);
     optim_begin(c->optim, 1, sqrt(optim_norm(c->optim, OWNER_HEAD)));

@@ -221,6 +221,7 @@ static void describe(const Session *s, Rec *rec)
     rec_text(rec, "vocab", s->corpus->vocab);
     if (*s->corpus->sha) rec_text(rec, "corpus_sha", s->corpus->sha);
     if (s->cutoffs) rec_text(rec, "cutoffs", s->cutoffs), rec_num(rec, "cutoffs_s", 0, s->cutoffs_s);
+    if (!isnan(s->classes_s)) rec_num(rec, "classes_s", 0, s->classes_s);
     rec_num(rec, "threads", 0, s->exec->threads);
     rec_num(rec, "V", 0, s->corpus->V);
     rec_num(rec, "params", 0, (double)params_count(s->params));

@@ -102,7 +102,7 @@ static void make_head(Session *s, const HeadData *data, int training)
     const char *why = s->from && s->head->classes ? checkpoint_classes(s->from, &given, &s->arena) : NULL;
     if (why) die("%s", why);
     s->h = classes_head(s->head, head_spec(s, data, training), s->exec, s->params, s->corpus, given, s->d, &s->classes,
-                        &s->arena);
+                        &s->classes_s, &s->arena);
 }
 
 Session *session_make(const Spec *spec, const char *from, int training)

@@ -17,6 +17,7 @@ typedef struct Session {
     const HeadDef  *head;         /* the one in force */
     void           *m, *h;        /* the model's and the head's own state */
     const Classes  *classes;      /* of words, of the head it began with; NULL: that has none */
+    double          classes_s;    /* seconds it took to find them, NAN: no text was looked at, or nobody knows */
     const HeadDef  *last;         /* the head of the end of the budget and its state; NULL with finish=0, */
     void           *last_h;       /* and once it is in force */
     int             finishing;    /* 1: it is */

@@ -34,13 +34,17 @@ Param *head_matrix(const Spec *s, Params *ps, const char *name, int rows, int co
     return p;
 }
 
-Param *head_rows(const Spec *s, Params *ps, const char *own, int V, int d, int index)
+Param *head_embedding(Params *ps, int V, int d)
 {
-    if (!spec_int(s, "tied")) return head_matrix(s, ps, own, V, d, index);
     Param *p = params_find(ps, "embedding.weight");
     CHECK(p && p->rows == V && p->cols == d);
     p->owner = OWNER_HEAD;
     return p;
+}
+
+Param *head_rows(const Spec *s, Params *ps, const char *own, int V, int d, int index)
+{
+    return spec_int(s, "tied") ? head_embedding(ps, V, d) : head_matrix(s, ps, own, V, d, index);
 }
 
 enum { BLOCK = 4096 };      /* of a sum kept in float before it is added in double */

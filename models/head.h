@@ -59,8 +59,9 @@ enum { HEAD_DRAW = 1 << 20 };     /* heads draw their i-th parameter with param_
 enum { HEAD_CHUNK = 2048, HEAD_BYTES = 25 << 20 };
 /* The chunk of a head that keeps `width` floats per position: within HEAD_BYTES, a multiple of 16, 16..HEAD_CHUNK */
 int    head_chunk(int width);
-/* A matrix drawn from N(0, init_sigma); and the V output rows: "embedding.weight" if tied=1, otherwise `own` */
+/* A matrix drawn from N(0, init_sigma); "embedding.weight", claimed; and the V output rows: that if tied=1, otherwise `own` */
 Param *head_matrix(const Spec *, Params *, const char *name, int rows, int cols, int index);
+Param *head_embedding(Params *, int V, int d);
 Param *head_rows  (const Spec *, Params *, const char *own, int V, int d, int index);
 /* Smoothed cross entropy of one softmax: z (c) are logits, afterwards dLoss/dz. The loss, nats:
  *   (1 - eps) (-log p_y) + eps mean over c of (-log p),   d/dz_j = p_j - eps/c - (1 - eps) [j = y] */

@@ -9,14 +9,22 @@
  *
  * with d_i = max(8, d / 4^i). cutoffs=2000,10000 gives J = 2000 and two tails; counted and auto are the
  * cheapest by the models of cutoffs.c. Label smoothing applies at each softmax with the same eps; a z-loss
- * is not added. Nothing is tied, whatever the setting `tied` says: the rows of tails are narrower than
- * those of the embedding. */
+ * is not added. The rows of the short list are free, or with short_tied=1 those of the embedding; the rows of
+ * tails are narrower than the embedding's and always free. */
 #include "models/cutoffs.h"
 #include "models/head.h"
 #include <math.h>
 #include <string.h>
 
 typedef struct { Param *proj, *out; int first, k, d; } Tail;      /* (d_i, d), (k_i, d_i); ranks [first, first + k) */
+
+/* S. Tied, its first J rows are rows of `words` and only K its own: v is then a copy of both, made once a version, and g
+ * holds their gradients until settle */
+typedef struct {
+    Param *own, *words;          /* (J + K, d), NULL; or (K, d), the embedding (V, d) */
+    float *v, *g;                /* (J + K, d); NULL: not tied */
+    long   own_version, words_version;
+} Short;
 
 typedef struct {                 /* what one block of positions needs */
     const float *x;
@@ -32,7 +40,7 @@ typedef struct {                 /* what one block of positions needs */
 
 typedef struct {
     const Exec *exec;
-    Param  *top;                 /* S */
+    Short  *top;
     int     V, d, J, K, chunk;
     Tail    tail[MOST_TAILS];
     double  eps;
@@ -73,6 +81,19 @@ static void rank_words(Adaptive *h, const long *freq, Arena *a)
     arena_reset(a, mark);
 }
 
+static Short *short_new(const Adaptive *h, const Spec *s, Params *ps, Arena *a)
+{
+    Short *top = arena_get(a, sizeof *top);
+    const int tied = (int)spec_int(s, "short_tied"), rows = h->J + h->K;
+    top->own = head_matrix(s, ps, "head.short.weight", tied ? h->K : rows, h->d, 0);
+    if (!tied) return top;
+    top->words = head_embedding(ps, h->V, h->d);
+    top->v = arena_raw(a, sizeof(float) * (size_t)rows * (size_t)h->d);
+    top->g = arena_get(a, sizeof(float) * (size_t)rows * (size_t)h->d);
+    top->own_version = top->words_version = -1;
+    return top;
+}
+
 static void add_tail(Adaptive *h, const Spec *s, Params *ps, int i, int first, int end)
 {
     char name[64];
@@ -98,7 +119,7 @@ static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data
     rank_words(h, data->freq, a);
     h->K = cutoffs_find(cut, spec_str(s, "cutoffs"), h->mass, V, d, a);
     h->J = cut[0];
-    h->top = head_matrix(s, ps, "head.short.weight", h->J + h->K, d, 0);
+    h->top = short_new(h, s, ps, a);
     for (int i = 0; i < h->K; i++) {
         add_tail(h, s, ps, i, cut[i], cut[i + 1]);
         if (h->tail[i].k > widest) widest = h->tail[i].k;
@@ -113,6 +134,40 @@ static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data
 }
 
 static int chunk(const void *h) { return ((const Adaptive *)h)->chunk; }
+
+/* ---- the short list ---- */
+
+static const float *short_rows(const Adaptive *h)
+{
+    Short *s = h->top;
+    const size_t d = (size_t)h->d;
+    if (!s->words) return s->own->v;
+    if (s->own_version == s->own->version && s->words_version == s->words->version) return s->v;
+    for (int r = 0; r < h->J; r++) memcpy(s->v + (size_t)r * d, s->words->v + (size_t)h->word[r] * d, sizeof(float) * d);
+    memcpy(s->v + (size_t)h->J * d, s->own->v, sizeof(float) * (size_t)h->K * d);
+    s->own_version = s->own->version, s->words_version = s->words->version;
+    return s->v;
+}
+
+/* Rows of g are added to what they are rows of, and become zero */
+static void settle(void *head)
+{
+    const Adaptive *h = head;
+    Short *s = h->top;
+    const int J = h->J, d = h->d, threads = h->exec->threads;
+    if (!s->words) return;
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int r = 0; r < J + h->K; r++) {
+        Param *p = r < J ? s->words : s->own;
+        const long row = r < J ? h->word[r] : r - J;
+        float *g = s->g + (size_t)r * (size_t)d;
+        if (!p->frozen) {
+            h->exec->f->axpy(p->g + row * d, 1, g, d);
+            param_touch(p, row);
+        }
+        memset(g, 0, sizeof(float) * (size_t)d);
+    }
+}
 
 /* ---- one block ---- */
 
@@ -142,7 +197,7 @@ static double see_block(const Adaptive *h, Block *b, const float *x, const int *
     const Gemm *g = h->exec->gemm;
     const int top = h->J + h->K, d = h->d;
     plan(h, b, x, y, n);
-    gemm(g, 'N', 'T', n, top, d, 1, x, d, h->top->v, d, 0, b->zs, top);
+    gemm(g, 'N', 'T', n, top, d, 1, x, d, short_rows(h), d, 0, b->zs, top);
     head_xent_rows(h->exec, b->zs, n, top, b->short_y, eps, b->loss);
     float *z = b->z;
     for (int i = 0; i < h->K; i++) {
@@ -182,8 +237,9 @@ static void backward(void *head, float *dx, float scale)
     const Block *b = h->train;
     const Gemm *g = h->exec->gemm;
     const int top = h->J + h->K, d = h->d;
-    gemm(g, 'N', 'N', b->n, d, top, scale, b->zs, top, h->top->v, d, 1, dx, d);
-    weight_back(g, h->top, scale, b->zs, b->x, b->n);
+    gemm(g, 'N', 'N', b->n, d, top, scale, b->zs, top, short_rows(h), d, 1, dx, d);
+    if (h->top->words) gemm(g, 'T', 'N', top, d, b->n, scale, b->zs, top, b->x, d, 1, h->top->g, d);
+    else weight_back(g, h->top->own, scale, b->zs, b->x, b->n);
     const float *z = b->z;
     for (int i = 0; i < h->K; i++) {
         const Tail *t = &h->tail[i];
@@ -220,7 +276,7 @@ static void parts(const void *head, const float *x, const int *y, int n, float *
     for (int at = 0; at < n; at += h->chunk) {
         const int m = n - at < h->chunk ? n - at : h->chunk;
         plan(h, h->eval, x + (size_t)at * d, y + at, m);
-        gemm(h->exec->gemm, 'N', 'T', m, top, d, 1, b->x, d, h->top->v, d, 0, b->zs, top);
+        gemm(h->exec->gemm, 'N', 'T', m, top, d, 1, b->x, d, short_rows(h), d, 0, b->zs, top);
         head_xent_rows(h->exec, b->zs, m, top, b->short_y, -1, b->loss);
         for (int i = 0; i < m; i++) class_nll[at + i] = (float)b->loss[i];
     }
@@ -228,24 +284,24 @@ static void parts(const void *head, const float *x, const int *y, int n, float *
 
 /* ---- one position ---- */
 
-/* z = log softmax(w x) */
-static void level(const Adaptive *h, float *z, const Param *w, const float *x)
+/* z (rows) = log softmax(w x) */
+static void level(const Adaptive *h, float *z, const float *w, int rows, int d, const float *x)
 {
-    head_dots(h->exec, z, w->v, x, w->rows, w->cols);
-    h->exec->f->affine(z, 1, -(float)head_lse(h->exec->f, z, w->rows), w->rows);
+    head_dots(h->exec, z, w, x, rows, d);
+    h->exec->f->affine(z, 1, -(float)head_lse(h->exec->f, z, rows), rows);
 }
 
 static void tail_level(const Adaptive *h, float *z, const Tail *t, const float *x)
 {
     head_dots(h->exec, h->p1, t->proj->v, x, t->d, h->d);
-    level(h, z, t->out, h->p1);
+    level(h, z, t->out->v, t->k, t->d, h->p1);
 }
 
 static void logprob(const void *head, const float *x, float *lp)
 {
     const Adaptive *h = head;
     float *z = h->z1, of_tail[MOST_TAILS];
-    level(h, z, h->top, x);
+    level(h, z, short_rows(h), h->J + h->K, h->d, x);
     memcpy(of_tail, z + h->J, sizeof(float) * (size_t)h->K);
     for (int r = 0; r < h->J; r++) lp[h->word[r]] = z[r];
     for (int i = 0; i < h->K; i++) {
@@ -263,7 +319,7 @@ static int sample(const void *head, const float *x, double temperature, Rng *rng
         logprob(h, x, h->lp);
         return head_pick(h->lp, h->V, temperature, rng);
     }
-    level(h, h->z1, h->top, x);
+    level(h, h->z1, short_rows(h), h->J + h->K, h->d, x);
     const int r = head_pick(h->z1, h->J + h->K, 1, rng);
     if (r < h->J) return h->word[r];
     const Tail *t = &h->tail[r - h->J];
@@ -290,6 +346,6 @@ static Cost cost(const void *head, int n)
 
 const HeadDef head_adaptive = {
     "adaptive", "a short list and projected tails", "Grave et al. 2017, arXiv 1609.04309", 1,
-    .make = make, .chunk = chunk, .forward = forward, .backward = backward, .nll = nll, .parts = parts,
+    .make = make, .chunk = chunk, .forward = forward, .backward = backward, .settle = settle, .nll = nll, .parts = parts,
     .logprob = logprob, .sample = sample, .cost = cost,
 };

@@ -145,8 +145,12 @@ static void cached_is_computed(void **state)
         assert_non_null(strstr(first, "num loss 3 "));
         Session *t = session_make(s, NULL, 1);
         const Classes *own = copy(t->classes), *other = swapped(own);
-        assert_true(same(classes_cached(s, t->exec, t->corpus, &arena), own));
-        classes_cache(other, s, t->exec, t->corpus, &arena);
+        double seconds = -1;
+        assert_true(same(classes_cached(s, t->exec, t->corpus, &seconds, &arena), own));
+        assert_true(seconds >= 0 && seconds == t->classes_s);
+        classes_cache(other, s, t->exec, t->corpus, 12.5, &arena);
+        classes_cached(s, t->exec, t->corpus, &seconds, &arena);
+        assert_true(seconds == 12.5);
         session_drop(t);
         assert_true(same(classes_of(s, NULL), other));
         assert_string_not_equal(losses(s), first);
@@ -202,7 +206,8 @@ static void damage_is_mended(void **state)
         else write_at(path, size - 1 - (way - 3) * (size / 40), 1 << way % 7);
         if (!same(classes_of(s, NULL), own)) fail_msg("damage %d of %s was trusted", way, path);
         Session *t = session_make(s, NULL, 1);
-        assert_non_null(classes_cached(s, t->exec, t->corpus, &arena));
+        double seconds;
+        assert_non_null(classes_cached(s, t->exec, t->corpus, &seconds, &arena));
         session_drop(t);
     }
     globfree(&g);
