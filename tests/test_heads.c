@@ -447,28 +447,31 @@ static void sampled_repeats_its_draw(void **state)
 }
 
 /* V 300 = short list 40 + tails of 100 and 160 words; no smoothing */
-static void adaptive_is_the_dense_computation(void **state)
+/* tied: rows 0 .. 39 of S are the embedding's, whose words stand in the order of their counts here */
+static void adaptive_way(int tied)
 {
-    (void)state;
-    Setup *s = set_up("adaptive", 300, 2, (const char *[]){ "smoothing=0", "cutoffs=40,140" });
-    const Param *top = params_find(s->ps, "head.short.weight");
+    Setup *s = set_up("adaptive", 300, 3, (const char *[]){ "smoothing=0", "cutoffs=40,140", tied ? "short_tied=1" : "short_tied=0" });
+    const Param *own = params_find(s->ps, "head.short.weight"), *words = params_find(s->ps, "embedding.weight");
+    static float top[42 * D];
     const Param *proj[] = { params_find(s->ps, "head.tail1.proj.weight"), params_find(s->ps, "head.tail2.proj.weight") };
     const Param *out[] = { params_find(s->ps, "head.tail1.out.weight"), params_find(s->ps, "head.tail2.out.weight") };
-    static double dx[N * D], dtop[42 * D], dproj[2][D * D], dout[2][160 * D];
+    double dx[N * D] = { 0 }, dtop[42 * D] = { 0 }, dproj[2][D * D] = { 0 }, dout[2][160 * D] = { 0 };
     const int first[] = { 40, 140 };
     double loss = 0, total, p[300];
-    assert_int_equal(top->rows, 42);
+    assert_int_equal(own->rows, tied ? 2 : 42);
+    memcpy(top, tied ? words->v : own->v, sizeof(float) * 42 * D);
+    if (tied) memcpy(top + 40 * D, own->v, sizeof(float) * 2 * D);
     assert_int_equal(out[0]->rows, 100);
     assert_int_equal(out[1]->rows, 160);
     for (int i = 0; i < N; i++) {
         const int y = s->y[i], t = y < 40 ? -1 : y < 140 ? 0 : 1, row = t < 0 ? y : 40 + t;
         double x[D], px[D] = { 0 };
         for (int k = 0; k < D; k++) x[k] = (double)s->x[i * D + k];
-        dense(p, top->v, x, 42, D, &total);
+        dense(p, top, x, 42, D, &total);
         loss -= log(p[row]);
         for (int r = 0; r < 42; r++)
             for (int k = 0; k < D; k++) {
-                dx[i * D + k] += (p[r] - (r == row)) * (double)top->v[r * D + k];
+                dx[i * D + k] += (p[r] - (r == row)) * (double)top[r * D + k];
                 dtop[r * D + k] += (p[r] - (r == row)) * x[k];
             }
         if (t < 0) continue;
@@ -490,11 +493,20 @@ static void adaptive_is_the_dense_computation(void **state)
     assert_true(fabs(s->def->forward(s->h, s->x, s->y, N) / loss - 1) < 1e-6);
     s->def->backward(s->h, s->dx, 1);
     close_to(s->dx, dx, N * D, "dx");
-    close_to(top->g, dtop, 42 * D, "dS");
+    head_settle(s->def, s->h);
+    close_to(tied ? words->g : own->g, dtop, (tied ? 40 : 42) * D, "dS");
+    if (tied) close_to(own->g, dtop + 40 * D, 2 * D, "dS of the tails");
     for (int t = 0; t < 2; t++) {
         close_to(proj[t]->g, dproj[t], proj[t]->n, "dP");
         close_to(out[t]->g, dout[t], out[t]->n, "dO");
     }
+}
+
+static void adaptive_is_the_dense_computation(void **state)
+{
+    (void)state;
+    adaptive_way(0);
+    adaptive_way(1);
 }
 
 /* ---- tree ---- */
