@@ -67,7 +67,9 @@ SELECT experiment, position, run,
        max(value) FILTER (WHERE name = 'supervised') AS supervised,
        max(value) FILTER (WHERE name = 'seconds') AS seconds,
        max(value) FILTER (WHERE name = 'flops') AS flops,
-       max(value) FILTER (WHERE name = 'params') AS params
+       max(value) FILTER (WHERE name = 'params') AS params,
+       max(value) FILTER (WHERE name = 'threads') AS threads,
+       max(value) FILTER (WHERE name = 'classes_s') AS classes_s
 FROM (SELECT c.experiment, c.position, c.run, m.name, m.value, max(m.step)      -- the value of the row with the greatest step
       FROM chosen c JOIN metric m ON m.run = c.run
       GROUP BY c.experiment, c.position, m.name)
