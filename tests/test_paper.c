@@ -66,7 +66,7 @@ static const char parts[] =
     "numbers:\n"
     "  share: {experiment: split, value: \"SELECT 100 * head_share AS value, run FROM result WHERE label = 'setting=all'\"}\n"
     "  other: {experiment: quick, value: \"SELECT 100 * head_share AS value, run FROM result WHERE label LIKE 'head=tree arithmetic=dense'\"}\n"
-    "  none: {experiment: equal_time, value: \"SELECT nll AS value, run FROM result WHERE experiment = 'equal_time'\"}\n"
+    "  none: {experiment: update_rows, value: \"SELECT nll AS value, run FROM result WHERE experiment = 'update_rows'\"}\n"
     "tables:\n"
     "  t: {experiment: split, rows: \"SELECT label, printf('%.2f', head_share) FROM summary WHERE experiment = 'split'\", "
     "columns: [setting, share], of: runs, interval: none}\n"
@@ -132,7 +132,7 @@ static void test_changed_record(void **state)
     was = line_of(p, "share");
     same = line_of(p, "other");
     place_shell(p, arena_text(&p->a, "cat %s/out/numbers.tex", p->dir), &said);
-    assert_says(said, "\\eightysixmissing{none}{eightysix sweep experiments/equal\\_time.yaml}");
+    assert_says(said, "\\eightysixmissing{none}{eightysix sweep experiments/update\\_rows.yaml}");
     assert_says(was, arena_text(&p->a, "{3}{least and most, covering 75 \\%%}{%s}", host_of_split(p, db)));
 
     /* the head's forward pass of one run takes a second longer */
