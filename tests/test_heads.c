@@ -446,8 +446,8 @@ static void sampled_repeats_its_draw(void **state)
     assert_memory_not_equal(one, other, S_V);
 }
 
-/* V 300 = short list 40 + tails of 100 and 160 words; no smoothing */
-/* tied: rows 0 .. 39 of S are the embedding's, whose words stand in the order of their counts here */
+/* V 300 = short list 40 + tails of 100 and 160 words; no smoothing. tied: rows 0 .. 39 of S are the embedding's, whose words
+ * stand in the order of their counts here */
 static void adaptive_way(int tied)
 {
     Setup *s = set_up("adaptive", 300, 3, (const char *[]){ "smoothing=0", "cutoffs=40,140", tied ? "short_tied=1" : "short_tied=0" });
