@@ -55,6 +55,8 @@ const char *db_select(Db *, const char *select, DbRow *, void *ctx, Arena *);
 typedef struct DbTable { int rows, columns; const char **field; } DbTable;     /* rows: without the names */
 const char *db_table(Db *, const char *select, DbTable *, Arena *);
 const char *db_field(const DbTable *, int row, const char *column);            /* row from 0; NULL: SQL's NULL */
+/* For many questions of one reader: the phases of all runs are summed here, once, not in every question. */
+void        db_hold(Db *);
 /* From now on views see these rows only, words that a verdict keeps: UUIDs of runs, and plans as
  * experiment@planned@build. NULL: all. The database must be open to be read. */
 void        db_restrict(Db *, const char *rows);
@@ -69,7 +71,7 @@ void        db_verdict(Db *, const DbVerdict *);
 typedef struct DbMerged { long runs, again, running; } DbMerged;       /* taken; had already; left out */
 const char *db_merge(const char *const *from, int n, const char *into, DbMerged *, Arena *);
 /* The records as CSV, one file per table, every number as it is to the last bit. Of what a run says at every step only
- * the means of its spans are kept, over the steps that views count. */
+ * the means of its spans are kept, the view span_mean. */
 const char *db_save_text(Db *, const char *dir, Arena *);
 /* A field of CSV (RFC 4180): quoted, with quotes doubled, if it has a comma, quote or line end */
 void        csv_put(FILE *, const char *text);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The records as text: DIR/TABLE.csv with a line of names (RFC 4180). A field without quotes that is empty
- * is NULL, "" is an empty text; a number has as many digits as give it back bit for bit. span.csv holds
- * means over the steps that the view `phase` counts; they are read back as that many equal steps. Training
- * loss and time of single steps are left out. */
+ * is NULL, "" is an empty text; a number has as many digits as give it back bit for bit. span.csv is the
+ * view span_mean; its rows are read back as that many equal steps. Training loss and time of
+ * single steps are left out. */
 #include "harness/db_parts.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -40,17 +40,7 @@ static const Table tables[] = {
       "AND run IN (SELECT id FROM run WHERE status <> 'running') ORDER BY run, rowid",
           "INSERT INTO metric VALUES (?,?,?,?)" },
     { "span", "lslld",
-      "WITH c AS (SELECT run, min(max(step), 2 + coalesce((SELECT max(value) FROM metric m WHERE m.run = "
-      "span.run AND name = 'first_step'),"
-      "           0)) AS first FROM span WHERE run IN (SELECT id FROM run WHERE status <> 'running') GROUP "
-      "BY run), "
-      "n AS (SELECT c.*, count(DISTINCT step) AS steps FROM c JOIN span s ON s.run = c.run AND s.step >= "
-      "c.first GROUP BY c.run) "
-      "SELECT n.run, s.phase, n.first AS first_step, n.steps, "
-      "CASE WHEN min(s.seconds) = max(s.seconds) AND count(*) = n.steps THEN min(s.seconds) ELSE "
-      "total(s.seconds) / n.steps END AS mean "
-      "FROM n JOIN span s ON s.run = n.run "
-      "AND s.step >= n.first GROUP BY n.run, s.phase ORDER BY n.run, min(s.rowid)",
+      "SELECT run, phase, first_step, steps, seconds AS mean FROM span_mean WHERE status <> 'running'",
       "WITH RECURSIVE at(k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM at WHERE k + 1 < ?4) "
       "INSERT INTO span SELECT ?1, ?3 + k, ?2, ?5 FROM at" },
     { "sample", "lslldl", "SELECT * FROM sample WHERE run IN (SELECT id FROM run WHERE status <> 'running') "

@@ -31,27 +31,39 @@ SELECT c.*,
                 ELSE (SELECT value FROM text WHERE run = c.run AND key = 'kernel' ORDER BY rowid DESC LIMIT 1) END) AS arithmetic
 FROM chosen c;
 
--- mean seconds per step of each phase, the first two steps (cold caches, first touch) left out where there are more
-CREATE VIEW phase AS
-WITH c AS MATERIALIZED (
-    SELECT experiment, position, run, min((SELECT max(step) FROM span WHERE run = chosen.run),
-           2 + coalesce((SELECT max(value) FROM metric WHERE run = chosen.run AND name = 'first_step'), 0)) AS from_step
-    FROM chosen WHERE run IS NOT NULL)
-SELECT c.experiment, c.position, c.run, count(DISTINCT s.step) AS steps,
-       total(s.seconds) FILTER (WHERE phase = 'data')          / count(DISTINCT s.step) AS data,
-       total(s.seconds) FILTER (WHERE phase IN ('core.forward', 'core.linear.forward')) / count(DISTINCT s.step) AS core_forward,
-       total(s.seconds) FILTER (WHERE phase IN ('core.backward', 'core.linear.backward')) / count(DISTINCT s.step) AS core_backward,
-       total(s.seconds) FILTER (WHERE phase = 'core.update')   / count(DISTINCT s.step) AS core_update,
-       total(s.seconds) FILTER (WHERE phase = 'other')         / count(DISTINCT s.step) AS other,
-       total(s.seconds) FILTER (WHERE phase = 'head.forward')  / count(DISTINCT s.step) AS head_forward,
-       total(s.seconds) FILTER (WHERE phase = 'head.backward') / count(DISTINCT s.step) AS head_backward,
-       total(s.seconds) FILTER (WHERE phase = 'head.update')   / count(DISTINCT s.step) AS head_update,
+-- what is kept of spans: the mean seconds per step of each phase of a run, the first two steps (cold caches, first touch) left out where
+-- there are more; to a picosecond, so that steps and their mean, read back as that many equal steps, give the same number
+CREATE VIEW span_mean AS
+WITH f AS MATERIALIZED (
+    SELECT (SELECT name FROM experiment WHERE id = run.experiment) AS experiment, id AS run, status,
+           min((SELECT max(step) FROM span WHERE run = run.id),
+               2 + coalesce((SELECT max(value) FROM metric WHERE run = run.id AND name = 'first_step'), 0)) AS first_step FROM run),
+n AS MATERIALIZED (
+    SELECT *, (SELECT count(DISTINCT step) FROM span WHERE run = f.run AND step >= f.first_step) AS steps FROM f)
+SELECT n.experiment, n.run, n.status, s.phase, n.first_step, n.steps, round(total(s.seconds) / n.steps, 12) AS seconds
+FROM n JOIN span s ON s.run = n.run AND s.step >= n.first_step
+GROUP BY n.run, s.phase;
+
+CREATE VIEW run_phase AS
+SELECT experiment, run, steps,
+       total(seconds) FILTER (WHERE phase = 'data') AS data,
+       total(seconds) FILTER (WHERE phase IN ('core.forward', 'core.linear.forward')) AS core_forward,
+       total(seconds) FILTER (WHERE phase IN ('core.backward', 'core.linear.backward')) AS core_backward,
+       total(seconds) FILTER (WHERE phase = 'core.update') AS core_update,
+       total(seconds) FILTER (WHERE phase = 'other') AS other,
+       total(seconds) FILTER (WHERE phase = 'head.forward') AS head_forward,
+       total(seconds) FILTER (WHERE phase = 'head.backward') AS head_backward,
+       total(seconds) FILTER (WHERE phase = 'head.update') AS head_update,
        -- of core_forward and core_backward, the ternary layers
-       total(s.seconds) FILTER (WHERE phase = 'core.linear.forward')  / count(DISTINCT s.step) AS linear_forward,
-       total(s.seconds) FILTER (WHERE phase = 'core.linear.backward') / count(DISTINCT s.step) AS linear_backward,
-       total(s.seconds) / count(DISTINCT s.step) AS step_s
-FROM c JOIN span s ON s.run = c.run AND s.step >= c.from_step
-GROUP BY c.experiment, c.position;
+       total(seconds) FILTER (WHERE phase = 'core.linear.forward') AS linear_forward,
+       total(seconds) FILTER (WHERE phase = 'core.linear.backward') AS linear_backward,
+       total(seconds) AS step_s
+FROM span_mean GROUP BY run;
+
+CREATE VIEW phase AS
+SELECT c.experiment, c.position, p.run, p.steps, p.data, p.core_forward, p.core_backward, p.core_update, p.other, p.head_forward,
+       p.head_backward, p.head_update, p.linear_forward, p.linear_backward, p.step_s
+FROM chosen c JOIN run_phase p ON p.run = c.run;
 
 -- the numbers of a run as it said them last
 CREATE VIEW number AS
