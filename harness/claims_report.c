@@ -154,8 +154,7 @@ int claims_main(int argc, char **argv)
     r.recorded = recorded_text(r.recorded_path, &a);
     r.of = arena_get(&a, sizeof *r.of * (size_t)(r.claims.n + 1));
     Db *db = db_open_read(db_path, &a, &why);
-    if (!db) die("%s", why);
-    db_hold(db);
+    if (!db || (why = db_hold(db))) die("%s", why);
     for (int i = 0; i < r.claims.n; i++) {
         chosen += r.chosen[i];
         if (r.chosen[i] && (why = claim_judge(db, &r.claims.claim[i], &r.of[i], &a))) die("%s", why);

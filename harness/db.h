@@ -55,8 +55,9 @@ const char *db_select(Db *, const char *select, DbRow *, void *ctx, Arena *);
 typedef struct DbTable { int rows, columns; const char **field; } DbTable;     /* rows: without the names */
 const char *db_table(Db *, const char *select, DbTable *, Arena *);
 const char *db_field(const DbTable *, int row, const char *column);            /* row from 0; NULL: SQL's NULL */
-/* For many questions of one reader: the phases of all runs are summed here, once, not in every question. */
-void        db_hold(Db *);
+/* For many questions of one reader: the phases of all runs are summed here, once, not in every question. NULL, or a sentence.
+ * The database must be open to be read. */
+const char *db_hold(Db *);
 /* From now on views see these rows only, words that a verdict keeps: UUIDs of runs, and plans as
  * experiment@planned@build. NULL: all. The database must be open to be read. */
 void        db_restrict(Db *, const char *rows);

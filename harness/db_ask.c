@@ -95,10 +95,11 @@ const char *db_field(const DbTable *t, int row, const char *column)
     return t->field[(row + 1) * t->columns + i];
 }
 
-void db_hold(Db *db)
+const char *db_hold(Db *db)
 {
-    CHECK(run(db->sql, "CREATE TEMP TABLE held AS SELECT * FROM run_phase; CREATE INDEX temp.held_run ON held (run);"
-                       "DROP VIEW temp.run_phase; CREATE TEMP VIEW run_phase AS SELECT * FROM held"));
+    return run(db->sql, "CREATE TEMP TABLE held AS SELECT * FROM run_phase; CREATE INDEX temp.held_run ON held (run);"
+                        "DROP VIEW temp.run_phase; CREATE TEMP VIEW run_phase AS SELECT * FROM held")
+        ? NULL : db_sentence(db, "read");
 }
 
 /* Views of this connection that stand before the tables of the same name: the views above them read these. */

@@ -40,7 +40,7 @@ static const Table tables[] = {
       "AND run IN (SELECT id FROM run WHERE status <> 'running') ORDER BY run, rowid",
           "INSERT INTO metric VALUES (?,?,?,?)" },
     { "span", "lslld",
-      "SELECT run, phase, first_step, steps, seconds AS mean FROM span_mean WHERE status <> 'running'",
+      "SELECT run, phase, first_step, steps, seconds AS mean FROM span_mean WHERE status <> 'running' ORDER BY run, phase",
       "WITH RECURSIVE at(k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM at WHERE k + 1 < ?4) "
       "INSERT INTO span SELECT ?1, ?3 + k, ?2, ?5 FROM at" },
     { "sample", "lslldl", "SELECT * FROM sample WHERE run IN (SELECT id FROM run WHERE status <> 'running') "

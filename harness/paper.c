@@ -192,8 +192,7 @@ int paper_main(int argc, char **argv)
     if ((why = paper_lint(text, &a)) || (why = claims_load(CLAIMS_FILE, &claims, &a))) die("%s", why);
     if ((why = paper_load(parts, &claims, &m.paper, &a))) die("%s", why);
     m.db = db_open_read(db, &a, &why);
-    if (!m.db) die("%s", why);
-    db_hold(m.db);
+    if (!m.db || (why = db_hold(m.db))) die("%s", why);
     m.gnuplot = gnuplot_version(&a);
     why = ask(&m);
     const int code = why ? 2 : only_check ? check(&m) : 0;
