@@ -415,7 +415,7 @@ FROM phases p LEFT JOIN rate r ON r.rig = p.rig ORDER BY p.experiment, p.positio
 -- figure: speed-up over the full softmax at all positions, on four clocks: seconds per token read, seconds per supervised position,
 -- FLOPs per token read, seconds to the loss that the softmax ends with (clean seconds where there are some; between evaluations
 -- by straight lines; NULL: not reached). Of the first clock, bound: a head that costs nothing, no update either (Amdahl); roofline:
--- one whose FLOPs run at the best rate of the dense products of `bench kernels`, with the softmax's update
+-- one whose FLOPs run at the best rate of the dense products that `bench` measured on this CPU (NULL: none), with the softmax's update
 CREATE VIEW clocks AS
 WITH cell AS MATERIALIZED (
     SELECT p.*, (SELECT o.supervised_per_s / o.tokens_per_s FROM cell_speed o WHERE o.experiment = p.experiment AND o.label = p.label) AS supervised,
@@ -436,8 +436,7 @@ reached AS MATERIALIZED (
     SELECT p.experiment, p.label, min(CASE WHEN p.nll0 > b.nll THEN p.t0 + (p.nll0 - b.nll) / (p.nll0 - p.nll) * (p.t - p.t0) ELSE p.t END) AS t
     FROM path p JOIN base b ON b.experiment = p.experiment WHERE p.nll <= b.nll + 1e-9 GROUP BY p.experiment, p.label),
 rate AS MATERIALIZED (
-    SELECT max(gops) * 1e9 AS flops FROM kernel_cell
-    WHERE kernel LIKE 'sgemm%' AND threads = (SELECT max(threads) FROM kernel_cell)),
+    SELECT cpu, cores, max(gops) * 1e9 AS flops FROM timing WHERE name LIKE 'sgemm%/t' || cores GROUP BY cpu, cores),
 clock (clock, name) AS (VALUES (1, 'time per token'), (2, 'time per position'), (3, 'FLOPs per token'), (4, 'time to equal loss'))
 SELECT c.experiment, c.position, c.label, c.head, k.clock, k.name,
        CASE k.clock WHEN 1 THEN c.tokens_per_s / b.tokens_per_s
@@ -447,7 +446,7 @@ SELECT c.experiment, c.position, c.label, c.head, k.clock, k.name,
                          (SELECT t FROM reached WHERE experiment = c.experiment AND label = c.label) END AS value,
        CASE k.clock WHEN 1 THEN c.tokens_low / b.tokens_high END AS low, CASE k.clock WHEN 1 THEN c.tokens_high / b.tokens_low END AS high,
        1 / (1 - b.v_share) AS bound,
-       1 / (1 - b.share + c.head_flops * b.tokens_per_s / (SELECT flops FROM rate)) AS roofline,
+       1 / (1 - b.share + c.head_flops * b.tokens_per_s / (SELECT flops FROM rate r WHERE r.cpu = c.cpu AND r.cores = c.cores)) AS roofline,
        c.corpus, c.cpu, c.cores
 FROM cell c JOIN base b ON b.experiment = c.experiment JOIN clock k
 WHERE c.label <> b.label ORDER BY c.experiment, c.position, k.clock;

@@ -219,6 +219,16 @@ static void clocks_of_a_made_up_tree(void **state)
     assert_true(fabs(number(t, 4, "value") - 40 / 15.) < 1e-9);
     assert_true(fabs(number(t, 1, "bound") - 4) < 1e-9);
     assert_string_equal(cell(t, 1, "roofline"), "");
+
+    /* products of 4 operations in 100 us: the tree's 10 FLOPs a token take a quarter of the softmax's time, whose head takes half */
+    const long run = db_run_start(p->db, "bench", "bench", "bench");
+    const char *name = arena_text(&p->a, "sgemm3/n1/t%s", cell(t, 1, "cores"));
+    db_config(p->db, run, "bench", "heads");
+    put(p, run, arena_text(&p->a, "ops:%s", name), 0, 4);
+    db_record(p->db, run, &(RecLine){ .kind = 'p', .name = name, .step = 1, .position = 1, .value = 1e5, .iters = 1 });
+    db_run_end(p->db, run, "ok", "", 1, 1);
+    t = view(p, "clocks", "grid");
+    assert_true(fabs(number(t, 1, "roofline") - 1 / (1 - .5 + .25)) < 1e-9);
 }
 
 /* ---- the command ---- */
