@@ -20,7 +20,11 @@ array ink[8]    = [0xFFFFFF, 0xFFFFFF, black, 0xFFFFFF, black, 0xFFFFFF, black, 
 start(i) = i == 1 ? 0 : start(i - 1) + column(phase[i - 1])
 y(x) = -(column('bar') + 0.6 * column('block'))
 seen = ''
+max(a, b) = a > b ? a : b
 of(l) = strstrt(l, 'head=') || strlen(l) == 0 ? strcol('arithmetic') : l[strstrt(l, '=') + 1:]      # what tells the bars of a head apart
+name = 0; arithmetic = 0                     # the most letters of a head's name, of what stands beside it
+stats data using (name = max(name, strlen(strcol('head'))), arithmetic = max(arithmetic, strlen(of(strcol('label')))), 0) nooutput
+left = max(31, 5.5 + 1.6 * name + 1.5 * arithmetic)
 named(h) = h eq seen ? '' : (seen = h)      # the head's name at its first bar only
 thick = 0.4
 bottom = -(rows - 1 + 0.6 * (blocks - 1)) - 0.6
@@ -28,7 +32,7 @@ bottom = -(rows - 1 + 0.6 * (blocks - 1)) - 0.6
 set multiplot
 set lmargin at screen 0.02; set rmargin at screen 0.98
 set bmargin at screen 0.52 / H; set tmargin at screen 1 - 0.33 / H
-set xrange [-31:131]
+set xrange [-left:131]
 set yrange [bottom:3.5]
 unset key
 unset ytics
@@ -42,7 +46,7 @@ do for [x = 0:100:20] { set arrow from x, bottom to x, 0.55 nohead back lc rgb 0
 
 # the key: core above, head below
 do for [i = 1:8] {
-    at_x = i == 1 ? 0 : 13 + 24 * (i < 6 ? i - 2 : i - 6)
+    at_x = i == 1 ? 0 : 13 + 0.15 * (left + 131) * (i < 6 ? i - 2 : i - 6)
     at_y = i < 6 ? 3.1 : 2.35
     set object rectangle from at_x, at_y - 0.25 to at_x + 2.6, at_y + 0.25 fc rgb colour[i] fs solid noborder
     set label title[i] at at_x + 3.6, at_y left font ',8'
@@ -69,7 +73,7 @@ plot for [i = 1:8] data using (start(i)):(y(0)):(start(i)):(start(i) + column(ph
      for [i = 1:8] data using (start(i) + column(phase[i]) / 2):(y(0)): \
          (column(phase[i]) < 4.5 ? '' : sprintf('%.0f', column(phase[i]))) with labels font ',7' tc rgb ink[i], \
      data using (-1.5):(y(0)):(of(strcol('label'))) with labels right font ',8', \
-     data using (-30):(y(0)):(named(strcol('head'))) with labels left font ':Bold,8', \
+     data using (-left + 1):(y(0)):(named(strcol('head'))) with labels left font ':Bold,8', \
      data using (114):(y(0)):(sprintf('%.0f', column('tokens_per_s'))) with labels right font ',8', \
      data using (128):(y(0)):(sprintf('%.0f', column('head_share'))) with labels right font ',8'
 unset multiplot

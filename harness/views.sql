@@ -299,7 +299,8 @@ FROM sample WHERE instr(name, '@') > 0;
 
 -- tokens/s of a cell over its seeds, which are its rounds: median, and the 95 % interval between order statistics of stats.h.
 -- ranks: from how many values on which one from each end; below six no interval covers so much, and all of them are taken.
--- signature: every setting that can change the speed but the threads: losses can come from one, side by side, speeds from all
+-- signature: every setting that can change the speed and is not the default, which programs of before may not have had; but the
+-- threads: losses can come from one, side by side, speeds from all
 CREATE VIEW cell_speed AS
 WITH ranks (from_n, low_rank) AS (VALUES (1, 1), (9, 2), (12, 3), (15, 4), (17, 5), (20, 6), (23, 7), (25, 8), (28, 9), (30, 10),
     (33, 11), (35, 12), (37, 13), (40, 14)),
@@ -318,9 +319,11 @@ medians AS (
            avg(s) FILTER (WHERE j IN ((n + 1) / 2, (n + 2) / 2)) AS supervised_per_s, cpu, cores, build
     FROM ranked GROUP BY experiment, label)
 SELECT experiment, position, label, head, n, low_rank, tokens_per_s, tokens_low, tokens_high, supervised_per_s,
-       (SELECT group_concat(key || '=' || value, ' ') FROM (SELECT key, value FROM config WHERE run = one AND key NOT IN (
+       (SELECT coalesce(group_concat(word, ' '), '') FROM (SELECT config.key || '=' || value AS word FROM config
+            JOIN run ON run.id = config.run JOIN cell ON cell.key = run.cell
+            WHERE run.id = one AND instr(' ' || cell.spec || ' ', ' ' || config.key || '=' || value || ' ') AND config.key NOT IN (
             'budget', 'seed', 'schedule', 'warmup', 'decay', 'lr', 'lr_head', 'lr_normuon', 'eval', 'eval_every', 'valid_tokens', 'from',
-            'save', 'save_every', 'resume', 'threads') ORDER BY key)) AS signature,
+            'save', 'save_every', 'resume', 'threads') ORDER BY config.key)) AS signature,
        cpu, cores, build
 FROM medians ORDER BY experiment, position;
 
@@ -414,8 +417,9 @@ FROM phases p LEFT JOIN rate r ON r.rig = p.rig ORDER BY p.experiment, p.positio
 
 -- figure: speed-up over the full softmax at all positions, on four clocks: seconds per token read, seconds per supervised position,
 -- FLOPs per token read, seconds to the loss that the softmax ends with (clean seconds where there are some; between evaluations
--- by straight lines; NULL: not reached). Of the first clock, bound: a head that costs nothing, no update either (Amdahl); roofline:
--- one whose FLOPs run at the best rate of the dense products that `bench` measured on this CPU (NULL: none), with the softmax's update
+-- by straight lines; NULL: not reached; at_least 1: below it at its first evaluation already). Of the first clock, bound: a head that
+-- costs nothing, no update either (Amdahl); roofline: one whose FLOPs run at the best rate of the dense products that `bench` measured
+-- on this CPU (NULL: none), with the softmax's update
 CREATE VIEW clocks AS
 WITH cell AS MATERIALIZED (
     SELECT p.*, (SELECT o.supervised_per_s / o.tokens_per_s FROM cell_speed o WHERE o.experiment = p.experiment AND o.label = p.label) AS supervised,
@@ -433,7 +437,8 @@ path AS MATERIALIZED (
            lag(coalesce(clean_seconds, seconds)) OVER w AS t0, lag(nll) OVER w AS nll0
     FROM mean_curve WINDOW w AS (PARTITION BY experiment, label ORDER BY evaluation)),
 reached AS MATERIALIZED (
-    SELECT p.experiment, p.label, min(CASE WHEN p.nll0 > b.nll THEN p.t0 + (p.nll0 - b.nll) / (p.nll0 - p.nll) * (p.t - p.t0) ELSE p.t END) AS t
+    SELECT p.experiment, p.label, p.nll0 IS NULL AS first,
+           min(CASE WHEN p.nll0 > b.nll THEN p.t0 + (p.nll0 - b.nll) / (p.nll0 - p.nll) * (p.t - p.t0) ELSE p.t END) AS t
     FROM path p JOIN base b ON b.experiment = p.experiment WHERE p.nll <= b.nll + 1e-9 GROUP BY p.experiment, p.label),
 rate AS MATERIALIZED (
     SELECT cpu, cores, max(gops) * 1e9 AS flops FROM timing WHERE name LIKE 'sgemm%/t' || cores GROUP BY cpu, cores),
@@ -444,6 +449,7 @@ SELECT c.experiment, c.position, c.label, c.head, k.clock, k.name,
                     WHEN 3 THEN (b.core_flops + b.head_flops) / (c.core_flops + c.head_flops)
                     ELSE (SELECT t FROM reached WHERE experiment = b.experiment AND label = b.label) /
                          (SELECT t FROM reached WHERE experiment = c.experiment AND label = c.label) END AS value,
+       CASE k.clock WHEN 4 THEN (SELECT first FROM reached WHERE experiment = c.experiment AND label = c.label) END AS at_least,
        CASE k.clock WHEN 1 THEN c.tokens_low / b.tokens_high END AS low, CASE k.clock WHEN 1 THEN c.tokens_high / b.tokens_low END AS high,
        1 / (1 - b.v_share) AS bound,
        1 / (1 - b.share + c.head_flops * b.tokens_per_s / (SELECT flops FROM rate r WHERE r.cpu = c.cpu AND r.cores = c.cores)) AS roofline,
