@@ -27,7 +27,7 @@ set tics nomirror out scale 0.5 font ',8' tc rgb black
 set multiplot title sprintf('Heads on the same hidden states, %s (%s, %d cores)', corpus, cpu_name(cpu), cores)
 set bmargin at screen 0.48 / H; set tmargin at screen 1 - 0.55 / H
 
-set lmargin at screen 0.06; set rmargin at screen 0.40
+set lmargin at screen 0.06; set rmargin at screen 0.355
 set title 'nats per token by frequency' offset 0, -0.7 font ',8'
 set xlabel 'tenths of the tokens, frequent words first' offset 0, 0.5 font ',8'
 set grid ytics lc rgb 0xE4E4E4 lt 1 lw 0.6
@@ -43,7 +43,7 @@ plot for [i = 1:ends] data using (column('line') == i && column('decile') > 0 ? 
      with linespoints pt 7 ps 0.35 lw 1.4 dt dash(i) lc rgb paint(i)
 
 unset label; unset arrow; unset grid
-set lmargin at screen 0.66; set rmargin at screen 0.985
+set lmargin at screen 0.67; set rmargin at screen 0.985
 unset ytics
 set border 1
 set title 'of all words' offset 0, -0.7 font ',8'
