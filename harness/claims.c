@@ -5,13 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const claim_verdicts[] = { "not tested", "held", "weakened", "refuted" };
+const char *const claim_verdicts[] = { "not tested", "held", "weakened", "refuted", "under review" };
 
 ClaimVerdict claim_decide(const Claim *c, const double *x, int n, Interval *of, Arena *a)
 {
     *of = (Interval){ .median = NAN, .low = NAN, .high = NAN };
     if (!n) return CLAIM_UNTESTED;
     *of = stats_median(x, n, CLAIMS_LEVEL, a);
+    if (c->review) return CLAIM_REVIEW;
     const double least = c->low - c->tolerance, most = c->high + c->tolerance;
     if (of->low >= least && of->high <= most) return CLAIM_HELD;
     const int beyond = of->high < least || of->low > most;

@@ -10,6 +10,7 @@
  *     tolerance: 2                           default 0
  *     above: 50                              or below: the direction of the claim; default: none
  *     unit: "%"
+ *     review: why this sentence is under review       its verdict is that, whatever the values say
  *
  * Columns of `value` whose names begin with "run" name the runs a row follows from, all of them: the
  * verdict is taken again with nothing but these in sight, and must come out the same.
@@ -17,7 +18,8 @@
  *   held        the interval of the median lies within tolerance of what is claimed
  *   refuted     it lies on the other side of `above` or `below`; without these: wholly beyond the tolerance
  *   weakened    neither
- *   not tested  there are no rows */
+ *   not tested  there are no rows
+ *   under review   the claim or its question is known to be wrong and not mended yet */
 #ifndef CLAIMS_H
 #define CLAIMS_H
 #include "harness/db.h"
@@ -29,6 +31,7 @@
 
 typedef struct Claim {
     const char *name, *words, *source, *experiment, *unit, *value;
+    const char *review;                    /* NULL: none */
     const char *at, *at_value;             /* file:line:column of it and of its question */
     double      low, high, tolerance;      /* claimed; -INFINITY, INFINITY: no such bound */
     double      edge;                      /* of the direction */
@@ -36,8 +39,8 @@ typedef struct Claim {
 } Claim;
 typedef struct Claims { Claim *claim; int n; } Claims;
 
-typedef enum { CLAIM_UNTESTED, CLAIM_HELD, CLAIM_WEAKENED, CLAIM_REFUTED } ClaimVerdict;
-extern const char *const claim_verdicts[];                    /* "not tested" "held" "weakened" "refuted" */
+typedef enum { CLAIM_UNTESTED, CLAIM_HELD, CLAIM_WEAKENED, CLAIM_REFUTED, CLAIM_REVIEW, CLAIM_VERDICTS } ClaimVerdict;
+extern const char *const claim_verdicts[];                    /* "not tested" "held" "weakened" "refuted" "under review" */
 typedef struct Judgement {
     ClaimVerdict verdict;
     Interval     of;                       /* the values */

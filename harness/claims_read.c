@@ -64,6 +64,7 @@ static const char *read_key(Doc *d, const Node *key, const Node *n, Claim *c)
     if (!strcmp(k, "source")) return read_sentence(d, n, k, &c->source);
     if (!strcmp(k, "experiment")) return read_sentence(d, n, k, &c->experiment);
     if (!strcmp(k, "unit")) return read_sentence(d, n, k, &c->unit);
+    if (!strcmp(k, "review")) return read_sentence(d, n, k, &c->review);
     if (!strcmp(k, "claimed")) return read_claimed(d, n, c);
     if (!strcmp(k, "above") || !strcmp(k, "below")) return read_direction(d, key, n, c);
     if (!strcmp(k, "tolerance")) {
@@ -76,7 +77,7 @@ static const char *read_key(Doc *d, const Node *key, const Node *n, Claim *c)
         return read_sentence(d, n, k, &c->value);
     }
     return doc_at(d, key, "unknown key '%.60s'; expected words, source, experiment, value, claimed, "
-                          "tolerance, above, below or unit", k);
+                          "tolerance, above, below, unit or review", k);
 }
 
 static const char *read_claim(Doc *d, const Node *n, Claim *c)

@@ -24,7 +24,7 @@ typedef struct Report {
     Judgement  *of;                       /* (claims) */
     char       *chosen;                   /* (claims) */
     const char *recorded, *recorded_path; /* the text of the file, "" */
-    int         tap, count[4], lost, gone;
+    int         tap, count[CLAIM_VERDICTS], lost, gone;
 } Report;
 
 static const char *amount(double x, Arena *a)
@@ -112,7 +112,7 @@ static void show(Report *r, int i, int at, Arena *a)
     const Claim *c = &r->claims.claim[i];
     const Judgement *j = &r->of[i];
     const char *verdict = claim_verdicts[j->verdict], *sentence = claim_sentence(c, j, a);
-    const int held = was_held(r, c, a), changed = held && j->verdict != CLAIM_HELD;
+    const int held = was_held(r, c, a), changed = held && j->verdict != CLAIM_HELD && j->verdict != CLAIM_REVIEW;
     r->count[j->verdict]++;
     r->lost += changed && j->n;
     r->gone += changed && !j->n;
@@ -124,6 +124,7 @@ static void show(Report *r, int i, int at, Arena *a)
     }
     printf("%-10s  %s: %s%s\n", verdict, c->name, sentence, changed ? "  (was held)" : "");
     printf("            \"%s\"\n", c->words);
+    if (c->review) printf("            under review: %s\n", c->review);
     if (j->n) printf("            runs %s; from %s\n", j->runs, c->experiment);
 }
 
@@ -164,9 +165,8 @@ int claims_main(int argc, char **argv)
     for (int i = 0; i < r.claims.n; i++)
         if (r.chosen[i]) show(&r, i, ++at, &a);
     if (!r.tap)
-        printf("\n%d held, %d weakened, %d refuted, %d not tested\n", r.count[CLAIM_HELD],
-               r.count[CLAIM_WEAKENED],
-                       r.count[CLAIM_REFUTED], r.count[CLAIM_UNTESTED]);
+        printf("\n%d held, %d weakened, %d refuted, %d under review, %d not tested\n", r.count[CLAIM_HELD],
+               r.count[CLAIM_WEAKENED], r.count[CLAIM_REFUTED], r.count[CLAIM_REVIEW], r.count[CLAIM_UNTESTED]);
     if (record) keep(&r, db_path, &a);
     arena_drop(&a);
     return r.lost ? 1 : r.gone ? 3 : 0;

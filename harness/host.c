@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The machine as /proc/cpuinfo, /proc/meminfo, uname and sysfs describe it; the build as build_id.h, which
- * the Makefile writes, describes it. What a system does not tell is "unknown" or 0, never guessed. */
+/* The machine as /proc/cpuinfo, /proc/meminfo, uname and sysfs describe it. What a system does not tell is
+ * "unknown" or 0, never guessed. */
 #include "harness/host.h"
-#include "build_id.h"
 #include "kernels/cpu.h"
 #include <errno.h>
 #include <nettle/sha2.h>
@@ -94,18 +93,6 @@ const Host *host_read(Arena *a)
     h->l2_kb = cache_kb(2);
     h->l3_kb = cache_kb(3);
     return h;
-}
-
-const Build *build_read(Arena *a)
-{
-    static const char all[] = BUILD_SOURCES "\n" BUILD_COMPILER "\n" BUILD_FLAGS;
-    Build *b = arena_get(a, sizeof *b);
-    b->id = sha256_hex(all, sizeof all - 1, arena_raw(a, 65));
-    b->git = BUILD_GIT;
-    b->compiler = BUILD_COMPILER;
-    b->flags = BUILD_FLAGS;
-    b->dirty = BUILD_DIRTY;
-    return b;
 }
 
 static const char *digest(struct sha256_ctx *c, char out[65])

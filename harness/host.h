@@ -13,6 +13,7 @@ typedef struct Build {                /* the table `build` */
     const char *id;                   /* SHA-256 of sources, compiler and flags: equal ids compute equal things */
     const char *git, *compiler, *flags;
     int         dirty;
+    const char *executed;             /* objects a benchmark, law or cell executes, one space between two */
 } Build;
 const Host  *host_read (Arena *);
 const Build *build_read(Arena *);

@@ -280,16 +280,16 @@ static const char *shown_part(Db *db, const PaperItem *p, PaperPart *out, Arena 
 /* counts of verdicts, the hosts of all that is shown, the rows of the table of claims, the level of intervals */
 const char *paper_whole(Db *db, const Paper *paper, const PaperPart *part, const char **tex, Arena *a)
 {
-    static const char *const names[] = { "untested", "held", "weakened", "refuted" };
+    static const char *const names[] = { "untested", "held", "weakened", "refuted", "review" };
     const char *rows = "", *out = "";
-    int count[4] = { 0 }, all = 0;
+    int count[CLAIM_VERDICTS] = { 0 }, all = 0;
     for (int i = 0; i < paper->n; i++) {
         if (paper->item[i].kind != PAPER_CLAIM) continue;
         rows = arena_text(a, "%s\\claimrow{%s}", rows, paper->item[i].name);
         count[part[i].verdict]++;
         all++;
     }
-    for (int k = 0; k < 4; k++)
+    for (int k = 0; k < CLAIM_VERDICTS; k++)
         out = arena_text(a, "%s\\eightysixnumber{claims_%s}{%d}{}{}{%d}{}{}\n", out, names[k], count[k], all);
     Origin o;
     const char *why = origin(db, "SELECT run FROM behind", &o, a);

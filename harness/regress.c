@@ -375,7 +375,8 @@ static void build_both(Run *r)
     fprintf(stderr, "building base %s and head %s\n", r->o.base, r->o.head);
     g->base = gate_build(r->o.base, "base", r->o.jobs, a);
     g->head = gate_build(r->o.head, "head", r->o.jobs, a);
-    g->equal = *g->base->code && !strcmp(g->base->code, g->head->code) && !r->o.always;
+    const int known = (g->base->n_objects || !g->base->tree) && (g->head->n_objects || !g->head->tree);
+    g->equal = known && !strcmp(g->base->code, g->head->code) && !r->o.always;
     r->binary[SIDE_BASE] = r->binary[SIDE_CANARY] = g->base->binary;
     r->binary[SIDE_HEAD] = g->head->binary;
     r->binary[SIDE_CONTROL] = copy_of(g->base->binary, "control", a);

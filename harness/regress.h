@@ -49,6 +49,7 @@ int         gate_code   (const GateTotal *);         /* 1, 3, 3, 0 */
  * new ones.
  *   list                                text protocol 1 | text bench NAME BUDGET PROBE
  *                                       text quality NAME WORDS... | text build ID | text compiler ... | text flags ...
+ *                                       text object PATH: under build/, of all that the rest executes
  *   time NAME --iters N --samples K     sample NAME 0 K NS ITERS, then num switches 0 N (forced),
  *     [--delay F] [--cpu C]             num steal 0 N (ticks); iters 0: says num iters 0 N, that many take SAMPLE_S
  *   count NAME --iters N                runs regress_counted once, what callgrind toggles its counting by;
@@ -64,7 +65,9 @@ typedef struct GateBuild {
     const char *ref, *commit, *binary;               /* as given; its hash ("" for a file); absolute path */
     const char *tree;                                /* its work tree; NULL: a binary that was there */
     const char *id, *compiler, *flags;               /* as it says of itself */
-    const char *code;                                /* hash of what the benchmarks run; "": unknown */
+    const char *objects;                             /* what it executes, as it says; "": it does not say */
+    int         n_objects;
+    const char *code;                                /* hash of these, or of all its objects where it does not say */
 } GateBuild;
 /* A commit is checked out under build/regress/NAME and built there; the path of a program is taken as it is.
  * Dies with a sentence. */

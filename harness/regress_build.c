@@ -4,8 +4,9 @@
  *     build/regress/NAME         a git work tree of the commit, built there, removed after
  *     build/regress/NAME.log     what make said
  *
- * What the benchmarks run is hashed without debug sections, so that a commit which changes comments,
- * documentation or the rest of the harness has the same code and nothing needs to be timed. */
+ * A build says which objects its benchmarks, laws and quality cells execute. They are hashed without debug
+ * sections, so that a commit which changes comments, documentation or reports has the same code and nothing needs
+ * to be measured. A build that does not say (an old one) counts as different from any other. */
 #include "harness/regress.h"
 #include "harness/child.h"
 #include <errno.h>
@@ -127,15 +128,17 @@ static void check_out(GateBuild *b, const char *dir, const char *name, int jobs,
     if (!ok(&r)) die("%s: make: %s; all it said is in %s", b->ref, r.error, log);
 }
 
-/* the objects whose code a benchmark runs, each without debug sections, by name */
-static const char *code_of(const char *tree, Arena *a)
+/* The objects that the build says it executes, each without debug sections, by name; all of its objects where it
+ * does not say. One that is missing is an error: what is not hashed would not be looked at. */
+static const char *code_of(const GateBuild *b, Arena *a)
 {
     static const char script[] =
-        "set -e; cd \"$0/build\"; ls kernels/*.o > /dev/null; for f in kernels/*.o models/*.o "
-        "harness/regress_work.o harness/session.o harness/data.o harness/synth.o; do [ -e \"$f\" ] || continue; objcopy --strip-debug \"$f\" stripped.o; "
-        "echo \"$f $(sha256sum < stripped.o)\"; done | sha256sum";
-    const GateRun r = RUN(a, "LC_ALL=C", "sh", "-c", script, tree);
-    return ok(&r) && strlen(r.said) >= 64 ? arena_text(a, "%.64s", r.said) : "";
+        "cd \"$0/build\" && { [ -n \"$1\" ] && printf '%s\\n' $1 || find . -name '*.o'; } | LC_ALL=C sort | while read -r f; do "
+        "objcopy --strip-debug \"$f\" stripped || exit 1; echo \"$f $(sha256sum < stripped)\"; done > hashed && "
+        "sha256sum < hashed";
+    const GateRun r = RUN(a, "sh", "-c", script, b->tree, b->objects);
+    if (!ok(&r) || strlen(r.said) < 64) die("%s: its objects cannot be hashed: %s", b->ref, *r.error ? r.error : r.said);
+    return arena_text(a, "%.64s", r.said);
 }
 
 typedef struct { GateBuild *b; Arena *a; int protocol; } Asked;
@@ -148,6 +151,9 @@ static void hear_build(void *ctx, const RecLine *l)
     if (!strcmp(l->name, "build")) e->b->id = arena_text(e->a, "%s", l->text);
     if (!strcmp(l->name, "compiler")) e->b->compiler = arena_text(e->a, "%s", l->text);
     if (!strcmp(l->name, "flags")) e->b->flags = arena_text(e->a, "%s", l->text);
+    if (strcmp(l->name, "object")) return;
+    e->b->objects = arena_text(e->a, "%s%s%s", e->b->objects, e->b->n_objects ? " " : "", l->text);
+    e->b->n_objects++;
 }
 
 static void ask_protocol(GateBuild *b, Arena *a)
@@ -170,7 +176,7 @@ GateBuild *gate_build(const char *ref, const char *name, int jobs, Arena *a)
     char path[4096];
     struct stat st;
     GateBuild *b = arena_get(a, sizeof *b);
-    *b = (GateBuild){ .ref = ref, .commit = "", .code = "", .id = "", .compiler = "", .flags = "" };
+    *b = (GateBuild){ .ref = ref, .commit = "", .code = "", .id = "", .compiler = "", .flags = "", .objects = "" };
     mkdir("build", 0777), mkdir("build/regress", 0777);
     if (!realpath("build/regress", path)) die("build/regress: cannot be made: %s", strerror(errno));
     const char *dir = arena_text(a, "%s", path);
@@ -188,8 +194,8 @@ GateBuild *gate_build(const char *ref, const char *name, int jobs, Arena *a)
                 ref);
         b->commit = first_line(&r, a);
         check_out(b, dir, name, jobs, a);
-        b->code = code_of(b->tree, a);
     }
     ask_protocol(b, a);
+    if (b->tree) b->code = code_of(b, a);
     return b;
 }

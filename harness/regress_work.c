@@ -221,6 +221,8 @@ static void list(Rec *rec, Arena *a)
     rec_text(rec, "build", b->id);
     rec_text(rec, "compiler", b->compiler);
     rec_text(rec, "flags", b->flags);
+    char *objects = arena_text(a, "%s", b->executed), *save = NULL;
+    for (char *o = strtok_r(objects, " ", &save); o; o = strtok_r(NULL, " ", &save)) rec_text(rec, "object", o);
     for (int i = 0; i < BENCHES; i++)
         if (runs_here(&benches[i]))
             rec_text(rec, "bench", arena_text(a, "%s %g %d", benches[i].name, benches[i].budget,

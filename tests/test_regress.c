@@ -311,12 +311,47 @@ static void commits(void **state)
     assert_int_equal(shell(p, "test ! -e build/regress/base && test ! -e build/regress/head"), 0);
 }
 
+/* What a build executes is what it is compared by: equal objects are SAME, one that is missing is an error, and a
+ * build that does not name any is measured. */
+static void objects(void **state)
+{
+    Place *p = *state;
+    if (!getenv("EIGHTYSIX_BINARY")) skip();
+    if (system("git --version > /dev/null 2>&1")) skip();
+    static const char commit[] = "git -c user.name=t -c user.email=t@t -c commit.gpgsign=false commit -q -a --allow-empty -m c";
+    invent(p, "fake", 1e6, 1, 1, 5);
+    assert_int_equal(shell(p, "git init -q . && printf 'build/eightysix: fake\n\tmkdir -p build && cp /bin/true build/a.o && "
+                              "cp fake build/eightysix\n' > Makefile && git add Makefile fake"), 0);
+    assert_int_equal(shell(p, arena_text(&p->a, "%s && %s", commit, commit)), 0);
+    assert_int_equal(gate(p, "--base HEAD~1 --head HEAD --rounds 12 --times-only"), 0);
+    assert_false(says(p, "out", "SAME: both builds run the same code"));
+    assert_int_equal(shell(p, "sed -i 's/text compiler c/text object a.o\\\\n&/' fake && grep -q 'object a.o' fake"), 0);
+    assert_int_equal(shell(p, arena_text(&p->a, "%s && %s", commit, commit)), 0);
+    assert_int_equal(gate(p, "--base HEAD~1 --head HEAD --rounds 12 --times-only"), 0);
+    assert_true(says(p, "out", "SAME: both builds run the same code"));
+    assert_int_equal(shell(p, arena_text(&p->a, "sed -i 's/object a.o/object b.o/' fake && %s", commit)), 0);
+    assert_int_equal(gate(p, "--base HEAD~1 --head HEAD --rounds 12 --times-only"), 2);
+    assert_true(says(p, "out", "HEAD: its objects cannot be hashed"));
+}
+
+/* The list of this build: the trainer is in it, and every object of it exists. */
+static void own_objects(void **state)
+{
+    Place *p = *state;
+    if (!getenv("EIGHTYSIX_BINARY")) skip();
+    assert_int_equal(shell(p, "$EIGHTYSIX_BINARY regress-sample list 3>list && grep '^text object ' list > named"), 0);
+    static const char *const must[] = { "run.o", "checkpoint.o", "session.o", "op_linear.o", "head_tree.o", "law_head.o" };
+    for (size_t i = 0; i < sizeof must / sizeof *must; i++) assert_true(says(p, "named", must[i]));
+    assert_int_equal(shell(p, "cut -d' ' -f3 named | while read o; do test -e \"$(dirname $EIGHTYSIX_BINARY)/$o\" || exit 1; done"), 0);
+}
+
 int main(void)
 {
 #define PLACED(test) cmocka_unit_test_setup_teardown(test, place_make, place_drop)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(false_alarms), cmocka_unit_test(detection), cmocka_unit_test(no_pass_beyond_budget),
         cmocka_unit_test(pure), cmocka_unit_test(codes), PLACED(command), PLACED(invalid), PLACED(faster_but_wrong),
-        PLACED(refused), PLACED(records), PLACED(commits) };
+        PLACED(refused), PLACED(records), PLACED(commits),
+        PLACED(objects), PLACED(own_objects) };
     return cmocka_run_group_tests_name("regress", tests, NULL, NULL);
 }
