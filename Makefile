@@ -33,17 +33,16 @@ LDLIBS  = -lgsl -lgslcblas -lsqlite3 -lyaml -ljansson -lpcre2-8 -lnettle -llzma 
 OTHER_X86_64 = %_neon.c %_neon_dot.c
 OTHER_ARM64  = %_avx2.c %_avx512.c %_amx.c %_sse2.c
 CORE    := $(filter-out $(OTHER_$(ARCH)),$(wildcard kernels/*.c models/*.c))
-HARNESS := $(filter-out harness/main.c,$(wildcard harness/*.c))
+HARNESS := $(filter-out harness/cli/main.c,$(wildcard harness/*/*.c))
 TESTS   := $(filter-out tests/test_golden.c,$(wildcard tests/test_*.c))
-SHIMS   := $(wildcard harness/*.cc)
+SHIMS   := $(wildcard harness/*/*.cc)
 OBJ      = $(CORE:%.c=$(OUT)/%.o) $(HARNESS:%.c=$(OUT)/%.o) $(SHIMS:%.cc=$(OUT)/%.o)
 # What the gate hashes: every object that a benchmark, a law or a quality cell executes. All of them but these, so that a
 # new file counts until somebody says here that it need not.
-NOT_EXECUTED = build claims% why pack plot paper% db% schema export sweep report list tokenize exp child cell doc headlab fetch \
-               regress regress_% bench_%
-EXECUTED := $(CORE:%.c=%.o) harness/regress_work.o harness/main.o \
+NOT_EXECUTED = util/build store/% bench/bench_% sweep/% regress/% judge/% cli/%
+EXECUTED := $(CORE:%.c=%.o) harness/regress/regress_work.o harness/cli/main.o harness/cli/cmd_check.o \
             $(filter-out $(NOT_EXECUTED:%=harness/%.o),$(HARNESS:%.c=%.o))
-SOURCES := $(sort $(wildcard kernels/*.[ch] kernels/*.def models/*.[ch] models/*.def harness/*.[ch] harness/*.cc harness/schema.sql))
+SOURCES := $(sort $(wildcard kernels/*.[ch] kernels/*.def models/*.[ch] models/*.def harness/*/*.[ch] harness/*/*.cc harness/corpus/*.def harness/store/schema.sql))
 
 all: $(OUT)/eightysix
 
@@ -55,7 +54,7 @@ $(OUT)/kernels/%_avx512.o:   ISA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -m
 $(OUT)/kernels/%_amx.o:      ISA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mbmi2 -mamx-tile -mamx-int8 -mamx-bf16 -mprefer-vector-width=512
 $(OUT)/kernels/%_neon_dot.o: ISA = -march=armv8.2-a+dotprod
 
-$(OUT)/eightysix: $(OUT)/harness/main.o $(OBJ)
+$(OUT)/eightysix: $(OUT)/harness/cli/main.o $(OBJ)
 	@echo "LD $@"
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(OUT)/tests/%: $(OUT)/tests/%.o $(OBJ)
@@ -70,10 +69,10 @@ $(OUT)/%.o: %.cc | $(OUT)/deps.ok
 	@echo "CXX $@"
 	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -c -o $@ $<
 
-$(OUT)/harness/schema.o: harness/schema.sql harness/views.sql
+$(OUT)/harness/store/schema.o: harness/store/schema.sql harness/store/views.sql
 
 # Provenance: what was built, from which commit. `id` names the arithmetic: equal ids compute equal things (views only read).
-$(OUT)/harness/build.o: $(OUT)/build_id.h
+$(OUT)/harness/util/build.o: $(OUT)/build_id.h
 $(OUT)/build_id.h: FORCE | $(OUT)/deps.ok
 	@{ echo "#define BUILD_SOURCES \"$$(cat $(SOURCES) | sha256sum | cut -c1-64)\""; \
 	   echo "#define BUILD_COMPILER \"$$($(CC) --version | head -n1 | tr -d '\"')\""; \
@@ -94,13 +93,16 @@ test: lint
 golden: $(OUT)/eightysix $(OUT)/tests/test_golden
 	@echo "== tests/test_golden"; OMP_WAIT_POLICY=passive EIGHTYSIX_ROOT="$(CURDIR)" EIGHTYSIX_BINARY="$(CURDIR)/$(OUT)/eightysix" \
 	  $(OUT)/tests/test_golden
-run-tests: $(OUT)/eightysix $(TESTS:%.c=$(OUT)/%)
+run-tests: lint-links $(OUT)/eightysix $(TESTS:%.c=$(OUT)/%)
 	@cd $(OUT) && failed=0; for t in $(TESTS:%.c=%); do echo "== $$t"; \
 	  ASAN_OPTIONS=detect_leaks=0 OMP_WAIT_POLICY=passive EIGHTYSIX_ROOT="$(CURDIR)" EIGHTYSIX_BINARY="$(CURDIR)/$(OUT)/eightysix" ./$$t || failed=1; done; exit $$failed
 
 ARM_CC  = aarch64-linux-gnu-gcc
 ARM     = $(patsubst %.c,build/arm64/%.o,$(filter-out $(OTHER_ARM64) models/tensors.c models/model%.c models/head%.c \
-          models/cutoffs.c models/cooc.c models/embed_init.c models/classes%.c models/level.c,$(wildcard kernels/*.c models/*.c)) harness/law_kernel.c harness/law_ops.c harness/law_rows.c tests/arm_laws.c)
+          models/cutoffs.c models/cooc.c models/embed_init.c models/classes%.c models/softmax_level.c,$(wildcard kernels/*.c models/*.c)) harness/laws/law_kernel.c harness/laws/law_ops.c harness/laws/law_rows.c tests/arm_laws.c)
+# The order of the rooms once more, by the symbols of the objects: a call without an include is seen too
+lint-links: $(OBJ) $(OUT)/harness/cli/main.o
+	@nm -A $^ | awk -f tests/lint/rooms.awk -v prefix=$(OUT)/ -
 run-arm:
 	+@$(MAKE) CC=$(ARM_CC) OUT=build/arm64 SAN=-Werror build/arm64/arm_laws
 	@for cpu in max cortex-a53; do echo "== arm_laws on qemu -cpu $$cpu"; \
@@ -108,22 +110,21 @@ run-arm:
 build/arm64/arm_laws: $(ARM)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ -ldl -lm
 
+HOUSE = $(wildcard kernels/*.[ch] models/*.[ch] harness/*/*.[ch] harness/*/*.cc)
 # The rules that keep the house: includes point downwards, one place for memory, for SQL, for architecture.
 VARIANTS = $(wildcard kernels/ternary_*.c)
 lint:
-	@! grep -nE '"(models|harness|tests)/' kernels/*.[ch]
-	@! grep -nE '"(harness|tests)/' models/*.[ch]
-	@! grep -n '"tests/' harness/*.[ch]
+	@awk -f tests/lint/rooms.awk $(HOUSE)
 	@! grep -nE '#include "' $(VARIANTS) | grep -vE '"kernels/(ternary|cpu).h"'
 	@! grep -nE '"models/(head|tape_inner)' models/model_*.c
 	@! grep -nE '"models/(model|tape)' models/head*.c
 	@! grep -nE '^ *# *if' $(VARIANTS) kernels/f32_*.[ch] kernels/f32.c kernels/gemm.c models/*.c
 	@! grep -nE '\b(malloc|calloc|realloc|free)\(' $(filter-out kernels/base.c models/tensors.c,$(wildcard kernels/*.c models/*.c))
-	@! grep -lE '^#include.*sqlite3' $(filter-out $(wildcard harness/db*.[ch]),$(wildcard harness/*.[ch] kernels/* models/*))
-	@! grep -nE 'clock_gettime|gettimeofday' $(filter-out harness/clock.c,$(wildcard kernels/*.c models/*.c harness/*.c))
+	@! grep -lE '^#include.*sqlite3' $(filter-out $(wildcard harness/store/*.[ch]),$(wildcard harness/*/*.[ch] kernels/* models/*))
+	@! grep -nE 'clock_gettime|gettimeofday' $(filter-out harness/util/clock.c,$(wildcard kernels/*.c models/*.c harness/*/*.c))
 	@for f in $(VARIANTS); do v=$${f#kernels/ternary_}; grep -q "^V($${v%.c})" kernels/variants.def || \
 	  { echo "$$f: no line in kernels/variants.def"; exit 1; }; done
-	@for f in $(wildcard kernels/*.[ch] models/*.[ch] harness/*.[ch] harness/*.cc tests/*.[ch]) Makefile; do \
+	@for f in $(wildcard kernels/*.[ch] models/*.[ch] harness/*/*.[ch] harness/*/*.cc tests/*.[ch]) Makefile; do \
 	  head -n 1 $$f | grep -q 'SPDX-License-Identifier: GPL-3.0-or-later' || { echo "$$f: line 1: expected the SPDX line"; exit 1; }; done
 	@echo "lint: the house is in order"
 
@@ -190,5 +191,5 @@ clean:
 	rm -rf build
 FORCE:
 .SECONDARY:
-.PHONY: all deps test golden run-tests run-arm lint sweep figures bench regress gate-trial claims paper check-paper clean FORCE
+.PHONY: all deps test golden lint-links run-tests run-arm lint sweep figures bench regress gate-trial claims paper check-paper clean FORCE
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

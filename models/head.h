@@ -37,12 +37,12 @@ typedef struct HeadDef {
     /* after forward: dx (n,d) += scale dLoss/dx; parameter gradients += scale dLoss/dp, unless frozen, at once or by settle */
     void   (*backward)(void *h, float *dx, float scale);
     /* adds to the parameter gradients what backward has put off; before they are read; NULL: backward puts nothing off */
-    void   (*settle)  (void *h);
+    void   (*flush_grads)  (void *h);
     void   (*update)  (void *h, Optim *);               /* NULL: a dense update of every OWNER_HEAD parameter */
     /* exact, whatever the training loss: writes nll[i] (n) when not NULL, returns the sum, nats; any n */
     double (*nll)     (const void *h, const float *x, const int *y, int n, float *nll);
     /* of every exact loss, what the first level takes (a class, a cluster): class_nll (n); NULL: one level */
-    void   (*parts)   (const void *h, const float *x, const int *y, int n, float *class_nll);
+    void   (*class_nll)   (const void *h, const float *x, const int *y, int n, float *class_nll);
     void   (*logprob) (const void *h, const float *x, float *lp);       /* one position: x (d) -> lp (V) */
     int    (*sample)  (const void *h, const float *x, double temperature, Rng *);   /* 0: the most probable */
     Cost   (*cost)    (const void *h, int n);
@@ -52,7 +52,7 @@ typedef struct HeadDef {
 
 extern const HeadDef *const heads[];                    /* NULL-ended */
 const HeadDef *head_find(const char *name);             /* NULL when there is none */
-static inline void head_settle(const HeadDef *def, void *h) { if (def->settle) def->settle(h); }
+static inline void head_flush_grads(const HeadDef *def, void *h) { if (def->flush_grads) def->flush_grads(h); }
 
 /* ---- what heads share ---- */
 enum { HEAD_DRAW = 1 << 20 };     /* heads draw their i-th parameter with param_normal's index HEAD_DRAW + i */

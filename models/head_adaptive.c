@@ -346,6 +346,6 @@ static Cost cost(const void *head, int n)
 
 const HeadDef head_adaptive = {
     "adaptive", "a short list and projected tails", "Grave et al. 2017, arXiv 1609.04309", 1,
-    .make = make, .chunk = chunk, .forward = forward, .backward = backward, .settle = settle, .nll = nll, .parts = parts,
+    .make = make, .chunk = chunk, .forward = forward, .backward = backward, .flush_grads = settle, .nll = nll, .class_nll = parts,
     .logprob = logprob, .sample = sample, .cost = cost,
 };

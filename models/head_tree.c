@@ -14,10 +14,10 @@
  * At depth 2 the root's children are the classes, and a position costs C + |c| rows instead of V. Label smoothing applies
  * at each softmax with the same eps; a z-loss has no meaning here and is not added.
  *
- * The root meets every position and is a dense product; the levels below are of level.h, which puts the gradients of their
+ * The root meets every position and is a dense product; the levels below are of softmax_level.h, which puts the gradients of their
  * rows off. A position that ends at the root takes no part in them. */
 #include "models/classes.h"
-#include "models/level.h"
+#include "models/softmax_level.h"
 #include <math.h>
 #include <string.h>
 
@@ -30,14 +30,14 @@ typedef struct {                 /* what one block of positions needs */
     float     *z;                /* (n, K + N) logits of the root, then gradients */
     float     *dx;               /* (n, d) dLoss/dx by way of the levels below the root */
     double    *loss;             /* (n) */
-    LevelPass *pass[MOST_DEPTH];
+    SoftmaxLevelPass *pass[MOST_DEPTH];
 } Block;
 
 typedef struct {
     const Exec    *exec;
     const Classes *words;
     Param  *root, *leaf;         /* (K, d); (V, d): the embedding, or free rows in the order of the classes */
-    Level   below[MOST_DEPTH];   /* (levels) from the root's children to the words */
+    SoftmaxLevel   below[MOST_DEPTH];   /* (levels) from the root's children to the words */
     int     levels, V, d, K, N, chunk, tied;
     double  eps;                 /* label smoothing */
     Block  *train, *eval;        /* nll has its own, so that it may come between forward and backward */
@@ -50,7 +50,7 @@ typedef struct {
 /* ---- making ---- */
 
 /* Cuts `rows` rows into l->groups runs: each takes rows while that brings it nearer to an equal share of the mass left */
-static void cut(Level *l, const double *mass, int rows, Arena *a)
+static void cut(SoftmaxLevel *l, const double *mass, int rows, Arena *a)
 {
     int *start = arena_raw(a, sizeof *start * (size_t)(l->groups + 1)), *owner = arena_raw(a, sizeof *owner * (size_t)rows);
     double *sum = arena_get(a, sizeof *sum * (size_t)l->groups), left = 0;
@@ -69,13 +69,13 @@ static void cut(Level *l, const double *mass, int rows, Arena *a)
     l->start = start, l->owner = owner, l->mass = sum;
 }
 
-/* Level `at` of h->below: nodes over the rows of the groups of the level after it */
+/* SoftmaxLevel `at` of h->below: nodes over the rows of the groups of the level after it */
 static void make_nodes(Tree *h, int at, const Spec *s, Params *ps, Param *classes, Arena *a)
 {
-    const Level *under = &h->below[at + 1];
+    const SoftmaxLevel *under = &h->below[at + 1];
     const double C = h->words->C, share = (double)(at + 1) / h->levels;
-    Level *l = &h->below[at];
-    *l = (Level){ .exec = h->exec, .d = h->d, .groups = (int)lround(pow(C, share)) };
+    SoftmaxLevel *l = &h->below[at];
+    *l = (SoftmaxLevel){ .exec = h->exec, .d = h->d, .groups = (int)lround(pow(C, share)) };
     l->w = at == h->levels - 2 ? classes
          : head_matrix(s, ps, arena_text(a, "head.level%d.weight", at + 2), under->groups, h->d, at + 3);
     cut(l, under->mass, under->groups, a);
@@ -88,7 +88,7 @@ static void make_levels(Tree *h, const Spec *s, Params *ps, Arena *a)
     Param *classes = head_matrix(s, ps, "head.class.weight", k->C, h->d, 0);
     h->leaf = head_rows(s, ps, "head.leaf.weight", h->V, h->d, 1);
     for (int r = 0; r < h->V; r++) owner[r] = k->class_of[k->word[r]];
-    h->below[h->levels - 1] = (Level){ h->exec, h->leaf, h->tied ? k->word : NULL, k->start, owner, k->mass, k->C, h->d };
+    h->below[h->levels - 1] = (SoftmaxLevel){ h->exec, h->leaf, h->tied ? k->word : NULL, k->start, owner, k->mass, k->C, h->d };
     for (int at = h->levels - 2; at >= 0; at--) make_nodes(h, at, s, ps, classes, a);
     h->K = h->below[0].groups;
     h->root = h->levels == 1 ? classes : head_matrix(s, ps, "head.level1.weight", h->K, h->d, 2);
@@ -101,7 +101,7 @@ static Block *block_new(const Tree *h, int room, Arena *a)
     b->row = arena_raw(a, sizeof(int) * n);
     b->z = arena_raw(a, sizeof(float) * n * (size_t)(h->K + h->N));
     b->loss = arena_raw(a, sizeof(double) * n);
-    for (int l = 0; l < h->levels; l++) b->pass[l] = level_pass(&h->below[l], h->chunk, room, a);
+    for (int l = 0; l < h->levels; l++) b->pass[l] = softmax_level_pass(&h->below[l], h->chunk, room, a);
     return b;
 }
 
@@ -110,7 +110,7 @@ static void make_room(Tree *h, Arena *a)
 {
     const size_t d = (size_t)h->d, floats = sizeof(float);
     int width = 2 * (h->K + h->N) + 3 * h->d;
-    for (int l = 0; l < h->levels; l++) width += 3 * level_most(&h->below[l]);
+    for (int l = 0; l < h->levels; l++) width += 3 * softmax_level_most(&h->below[l]);
     h->chunk = head_chunk(width);
     h->train = block_new(h, h->chunk, a);
     h->eval = block_new(h, 0, a);
@@ -119,7 +119,7 @@ static void make_room(Tree *h, Arena *a)
     h->listed = arena_raw(a, floats * (size_t)h->N * d);
     h->lp[0] = arena_raw(a, floats * (size_t)(h->K + h->N));
     for (int l = 0; l < h->levels; l++) {
-        const Level *level = &h->below[l];
+        const SoftmaxLevel *level = &h->below[l];
         h->lp[l + 1] = arena_raw(a, floats * (size_t)level->start[level->groups]);
     }
     h->words_lp = arena_raw(a, floats * (size_t)h->V);
@@ -200,7 +200,7 @@ static void start_at_words(const Tree *h, Block *b, const int *y, int n)
     }
 }
 
-static void climb(const Level *l, int *row, int n)
+static void climb(const SoftmaxLevel *l, int *row, int n)
 {
     for (int i = 0; i < n; i++) row[i] = row[i] < 0 ? -1 : l->owner[row[i]];
 }
@@ -222,7 +222,7 @@ static double see_block(const Tree *h, Block *b, const float *x, const int *y, i
     if (eps >= 0) memset(b->dx, 0, sizeof(float) * (size_t)n * (size_t)h->d);
     start_at_words(h, b, y, n);
     for (int l = h->levels - 1; l >= 0; l--) {
-        level_see(&h->below[l], b->pass[l], x, b->row, n, eps, b->loss, b->dx);
+        softmax_level_forward(&h->below[l], b->pass[l], x, b->row, n, eps, b->loss, b->dx);
         climb(&h->below[l], b->row, n);
     }
     see_root(h, b, x, y, n, eps);
@@ -240,7 +240,7 @@ static double forward(void *head, const float *x, const int *y, int n)
 static void settle(void *head)
 {
     Tree *h = head;
-    for (int l = 0; l < h->levels; l++) level_settle(&h->below[l], h->train->pass[l], h->kept);
+    for (int l = 0; l < h->levels; l++) softmax_level_flush(&h->below[l], h->train->pass[l], h->kept);
 }
 
 /* Settles by itself when another chunk would not fit. */
@@ -249,14 +249,14 @@ static void backward(void *head, float *dx, float scale)
     Tree *h = head;
     const Block *b = h->train;
     const size_t d = (size_t)h->d;
-    const int at = level_kept(b->pass[0]);
+    const int at = softmax_level_deferred(b->pass[0]);
     root_backward(h, dx, scale);
 #pragma omp parallel for num_threads(h->exec->threads) schedule(static)
     for (int i = 0; i < b->n; i++) {
         h->exec->f->axpy(dx + (size_t)i * d, scale, b->dx + (size_t)i * d, h->d);
         memcpy(h->kept + (size_t)(at + i) * d, b->x + (size_t)i * d, sizeof(float) * d);
     }
-    for (int l = 0; l < h->levels; l++) level_keep(&h->below[l], b->pass[l], scale);
+    for (int l = 0; l < h->levels; l++) softmax_level_defer(&h->below[l], b->pass[l], scale);
     if (at + b->n > h->chunk) settle(h);
 }
 
@@ -299,7 +299,7 @@ static void logprob(const void *head, const float *x, float *lp)
 {
     const Tree *h = head;
     root_logprob(h, x);
-    for (int l = 0; l < h->levels; l++) level_logprob(&h->below[l], h->lp[l], x, h->lp[l + 1]);
+    for (int l = 0; l < h->levels; l++) softmax_level_logprob(&h->below[l], h->lp[l], x, h->lp[l + 1]);
     for (int r = 0; r < h->V - h->N; r++) lp[h->words->word[r]] = h->lp[h->levels][r];
     for (int i = 0; i < h->N; i++) lp[h->words->word[h->V - h->N + i]] = h->lp[0][h->K + i];
 }
@@ -316,9 +316,9 @@ static int sample(const void *head, const float *x, double temperature, Rng *rng
     int row = head_pick(h->lp[0], h->K + h->N, 1, rng);
     if (row >= h->K) return h->words->word[h->V - h->N + row - h->K];
     for (int l = 0; l < h->levels; l++) {
-        const Level *level = &h->below[l];
+        const SoftmaxLevel *level = &h->below[l];
         const int first = level->start[row];
-        level_logprob_of(level, row, x, h->lp[l + 1]);
+        softmax_level_logprob_of(level, row, x, h->lp[l + 1]);
         row = first + head_pick(h->lp[l + 1], level->start[row + 1] - first, 1, rng);
     }
     return h->words->word[row];
@@ -331,7 +331,7 @@ static Cost cost(const void *head, int n)
     const double chunks = ceil((double)n / h->chunk), rows = h->K + h->N, d = h->d;
     Cost sum = { 6.0 * n * d * rows, sizeof(float) * d * chunks * 4 * rows };
     for (int l = 0; l < h->levels; l++) {
-        const Cost c = level_cost(&h->below[l], n, h->chunk);
+        const Cost c = softmax_level_cost(&h->below[l], n, h->chunk);
         sum.flops += c.flops, sum.bytes += c.bytes;
     }
     return sum;
@@ -339,6 +339,6 @@ static Cost cost(const void *head, int n)
 
 const HeadDef head_tree = {
     "tree", "classes of words, or a deeper tree", "Goodman 2001; Morin and Bengio 2005", 1,
-    .make = make, .chunk = chunk, .forward = forward, .backward = backward, .settle = settle, .nll = nll, .parts = parts,
+    .make = make, .chunk = chunk, .forward = forward, .backward = backward, .flush_grads = settle, .nll = nll, .class_nll = parts,
     .logprob = logprob, .sample = sample, .cost = cost, .classes = classes,
 };

@@ -88,8 +88,8 @@ static void *make(const Spec *s, const Exec *e, Params *ps, int V, Arena *a)
     m->gate = matrix(ps, "block.glu.gate_proj.weight", m->inner, m->d, 0, seed);
     m->up = matrix(ps, "block.glu.up_proj.weight", m->inner, m->d, 0, seed);
     m->down = matrix(ps, "block.glu.down_proj.weight", m->d, m->inner, 0.01, seed);
-    matrix(ps, "block.router.linear.weight", 1, m->d, 0, seed)->used = 0;
-    vector(ps, "block.router.linear.bias", 1, 0)->used = 0;
+    matrix(ps, "block.router.linear.weight", 1, m->d, 0, seed)->trainable = 0;
+    vector(ps, "block.router.linear.bias", 1, 0)->trainable = 0;
     m->final = vector(ps, "final_norm.scale", m->d, 1);
     return m;
 }

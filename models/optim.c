@@ -31,7 +31,7 @@ Optim *optim_new(const Spec *spec, const Exec *e, Params *ps, Arena *a)
     o->max_norm = (float)spec_num(spec, "clip");
     for (int i = 0; i < ps->n; i++) {
         Param *p = ps->p[i];
-        if (!p->used) continue;
+        if (!p->trainable) continue;
         const int normuon = p->group == GROUP_NORMUON;
         p->m = arena_get(a, sizeof(float) * (size_t)p->n);
         p->s = arena_get(a, sizeof(float) * (size_t)(normuon ? p->rows : p->n));
@@ -90,7 +90,7 @@ double optim_norm(Optim *o, Owner owner)
     CHECK(o->exec->threads <= (int)(sizeof of / sizeof *of));
     for (int i = 0; i < o->params->n; i++) {
         const Param *p = o->params->p[i];
-        if (p->owner != owner || !p->used || p->frozen) continue;
+        if (p->owner != owner || !p->trainable || p->frozen) continue;
         const int threads = threads_of(o, p);
 #pragma omp parallel for num_threads(threads) schedule(static, 1) if(threads > 1)
         for (int t = 0; t < threads; t++) {
@@ -131,7 +131,7 @@ void optim_update(Optim *o, Owner owner)
 {
     for (int i = 0; i < o->params->n; i++) {
         Param *p = o->params->p[i];
-        if (p->owner != owner || !p->used || p->frozen) continue;
+        if (p->owner != owner || !p->trainable || p->frozen) continue;
         p->steps++;
         if (p->group == GROUP_NORMUON)
             normuon_update(o->exec, p, o->clip, o->scale * o->lr_normuon, o->keep, &o->room);
@@ -145,7 +145,7 @@ double optim_flops(const Params *ps)
     double sum = 0;
     for (int i = 0; i < ps->n; i++) {
         const Param *p = ps->p[i];
-        if (p->used && p->group == GROUP_NORMUON) sum += normuon_flops(p->rows, p->cols);
+        if (p->trainable && p->group == GROUP_NORMUON) sum += normuon_flops(p->rows, p->cols);
     }
     return sum;
 }

@@ -14,11 +14,11 @@
 #include "models/params.h"
 
 typedef struct Optim Optim;
-Optim *optim_new  (const Spec *, const Exec *, Params *, Arena *);    /* gives every used parameter its m, s, ema */
+Optim *optim_new  (const Spec *, const Exec *, Params *, Arena *);    /* gives every trainable parameter its m, s, ema */
 double optim_norm (Optim *, Owner);         /* sum of squares of this owner's gradients */
 /* Sets the step: lr_scale of the schedule, clip factor from the total norm; then updates are made per owner */
 void   optim_begin (Optim *, double lr_scale, double norm);
-void   optim_update(Optim *, Owner);        /* every used, unfrozen parameter; gradients become zero */
+void   optim_update(Optim *, Owner);        /* every trainable, unfrozen parameter; gradients become zero */
 double optim_flops(const Params *);         /* of the Newton-Schulz products of a step; all else is bound by memory */
 /* The schedule `schedule`, `warmup`, `decay` at a step of `total` (0: unknown, no decay): a factor of the base rates. */
 double optim_schedule(const Spec *, long step, double progress);

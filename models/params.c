@@ -29,7 +29,7 @@ Param *params_add(Params *ps, const char *name, const int *shape, Group group, O
     p->g = arena_get(ps->arena, sizeof(float) * (size_t)p->n);
     p->group = group;
     p->owner = owner;
-    p->used = 1;
+    p->trainable = 1;
     p->version = 1;
     return ps->p[ps->n++] = p;
 }

@@ -19,7 +19,7 @@ typedef struct Param {
     Group   group;
     Owner   owner;
     int     frozen;                 /* 1: no gradient is needed, no update made */
-    int     used;                   /* 0: not in the loss (FlashLM v3's router): no gradient, no update, but counted */
+    int     trainable;                 /* 0: not in the loss (FlashLM v3's router): no gradient, no update, but counted */
     long    version;                /* of v: whoever writes v increments it; caches compare */
     void   *cache;                  /* an operation's copy of v, as it computes with it */
 } Param;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The laws of every kernel and every operation on this CPU, without cmocka: for a cross build under qemu.
  * arm_laws [shapes [seed]] */
-#include "harness/laws.h"
+#include "harness/laws/laws.h"
 #include "kernels/base.h"
 #include "kernels/cpu.h"
 #include <stdlib.h>

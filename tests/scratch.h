@@ -3,7 +3,7 @@
  * all tests of a file, files in it, made-up and damaged texts. */
 #ifndef SCRATCH_H
 #define SCRATCH_H
-#include "harness/vocab.h"
+#include "harness/corpus/vocab.h"
 #include "tests/test.h"
 #include <string.h>
 #include <sys/stat.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The shim: samples arrive, iterations are those asked for, its file is what compare.py reads. The command: a kernel that
  * is wrong on one shape only is found on that shape, and is not timed. */
-#include "harness/bench.h"
+#include "harness/bench/bench.h"
 #include "tests/test.h"
 #include <jansson.h>
 #include <string.h>

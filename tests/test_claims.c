@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Claims: the rule of verdicts, what a claims file may not say, verdicts that follow from records and from
  * nothing else, the claims of this repository, and what `why` finds changed. */
-#include "harness/claims.h"
+#include "harness/judge/claims.h"
 #include "tests/place.h"
 #include <math.h>
 
@@ -100,9 +100,9 @@ static void test_definition(void **state)
 static void say(Db *db, long run, const char *text)
 {
     char line[128];
-    RecLine l;
+    Record l;
     snprintf(line, sizeof line, "%s", text);
-    assert_true(rec_parse(line, &l));
+    assert_true(record_parse(line, &l));
     db_record(db, run, &l);
 }
 

@@ -2,8 +2,8 @@
 /* Classes of words that are kept: a run with those of the cache is the run that made them, bit for bit; a
  * damaged file is made again; a checkpoint has its own, whatever the cache and the text at hand say. Where it
  * matters which were taken, two words have changed places in those that were kept. */
-#include "harness/run.h"
-#include "harness/session.h"
+#include "harness/train/trainer.h"
+#include "harness/train/session.h"
 #include "tests/scratch.h"
 #include <glob.h>
 
@@ -120,8 +120,8 @@ static char *losses(const Spec *s)
 {
     char *text = NULL, *kept = arena_text(&arena, "%s", "");
     size_t size;
-    Rec rec = { open_memstream(&text, &size) };
-    run_cell(s, &rec);
+    Recorder rec = { open_memstream(&text, &size) };
+    train_cell(s, &rec);
     fclose(rec.out);
     char *save = NULL;
     for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save))

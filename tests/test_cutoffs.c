@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Cut-offs: the search against all there are, tables of measured costs; a checkpoint keeps its cut-offs. */
-#include "harness/price.h"
-#include "harness/session.h"
+#include "harness/train/autotune.h"
+#include "harness/train/session.h"
 #include "tests/test.h"
 #include <limits.h>
 #include <math.h>

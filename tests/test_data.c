@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Corpora: token files whole, faulty and mutated; text plain and packed; batches; the cache.
  * The counts of WikiText-2 are tested where EIGHTYSIX_DATA has it, and skipped where not. */
-#include "harness/data_parts.h"
-#include "harness/host.h"
+#include "harness/corpus/data_parts.h"
+#include "harness/util/host.h"
 #include "tests/scratch.h"
 #include <lzma.h>
 #include <math.h>

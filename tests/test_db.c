@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The database: what goes in comes out through the views; what is not ours, newer or finished is refused. */
-#include "harness/db.h"
+#include "harness/store/db.h"
 #include "tests/place.h"
 #include <math.h>
 
@@ -26,9 +26,9 @@ static const char *field(const Seen *s, const char *name)
 static void say(Db *db, long run, const char *line)
 {
     char text[256];
-    RecLine l;
+    Record l;
     snprintf(text, sizeof text, "%s", line);
-    assert_true(rec_parse(text, &l));
+    assert_true(record_parse(text, &l));
     db_record(db, run, &l);
 }
 

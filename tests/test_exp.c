@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Experiment files: what is refused and where, the order of the product, keys, and mutations that must not break it. */
-#include "harness/exp.h"
-#include "harness/host.h"
+#include "harness/sweep/experiment.h"
+#include "harness/util/host.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -23,9 +23,9 @@ static const char good[] =
     "limits: {seconds: 9.5, memory: 2GB}\n"
     "figure: time_split\n";
 
-static Exp *parse(const char *yaml, const char *const *words, int n, Arena *a, const char **why)
+static Experiment *parse(const char *yaml, const char *const *words, int n, Arena *a, const char **why)
 {
-    return exp_parse("dir/t.yaml", yaml, strlen(yaml), words, n, a, why);
+    return experiment_parse("dir/t.yaml", yaml, strlen(yaml), words, n, a, why);
 }
 
 static void test_product(void **state)
@@ -35,7 +35,7 @@ static void test_product(void **state)
                                           "head=tree arithmetic=dense", "head=tree arithmetic=ref" };
     Arena a = arena_new(64 << 20);
     const char *why;
-    const Exp *e = parse(good, NULL, 0, &a, &why);
+    const Experiment *e = parse(good, NULL, 0, &a, &why);
     assert_non_null(e);
     assert_null(why);
     assert_string_equal(e->name, "t");
@@ -62,7 +62,7 @@ static void test_overrides(void **state)
     static const char *const words[] = { "d=32", "budget=1s", "seed=7" }, *const factor[] = { "head=tree" }, *const bad[] = { "d=x" };
     Arena a = arena_new(64 << 20);
     const char *why;
-    const Exp *e = parse(good, words, 3, &a, &why);
+    const Experiment *e = parse(good, words, 3, &a, &why);
     assert_non_null(e);
     assert_int_equal(e->cells, 4);
     assert_int_equal(spec_int(e->cell[0].spec, "d"), 32);
@@ -134,7 +134,7 @@ static void test_refused(void **state)
         arena_reset(&a, 0);
     }
     const char *why;
-    assert_null(exp_load("/nonexistent/x.yaml", NULL, 0, &a, &why));
+    assert_null(experiment_load("/nonexistent/x.yaml", NULL, 0, &a, &why));
     assert_string_equal(why, "/nonexistent/x.yaml: cannot be read: No such file or directory");
     arena_drop(&a);
 }
@@ -164,7 +164,7 @@ static void test_mutations(void **state)
             if (!len) text[len++] = 'x';
         }
         const char *why = NULL;
-        const Exp *e = exp_parse("t.yaml", text, len, NULL, 0, &a, &why);
+        const Experiment *e = experiment_parse("t.yaml", text, len, NULL, 0, &a, &why);
         if (e) accepted++, assert_true(e->cells >= 1 && e->factors >= 1 && !why);
         else assert_true(why && !strncmp(why, "t.yaml:", 7));
         arena_reset(&a, 0);

@@ -6,7 +6,7 @@
  *
  * tests/data/golden.txt, one cell a line:   ISA | settings | SHA-256 of the weights | losses, then the validation loss
  * GOLDEN_WRITE=FILE writes the file anew from the built program, for a change that means to change losses. */
-#include "harness/host.h"
+#include "harness/util/host.h"
 #include "kernels/cpu.h"
 #include "models/params.h"
 #include "tests/place.h"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Refits on frozen states, the laws they are held against, and the views of losses beside speeds. */
-#include "harness/anatomy.h"
-#include "harness/bigram.h"
-#include "harness/db.h"
-#include "harness/headlab.h"
-#include "harness/run.h"
-#include "harness/stats.h"
+#include "harness/train/anatomy.h"
+#include "harness/train/bigram.h"
+#include "harness/store/db.h"
+#include "harness/cli/cmd.h"
+#include "harness/train/trainer.h"
+#include "harness/util/stats.h"
 #include "tests/place.h"
 #include <math.h>
 
@@ -125,7 +125,7 @@ static double number(const Table *t, int row, const char *column)
 
 static void put(Place *p, long run, const char *name, long step, double value)
 {
-    db_record(p->db, run, &(RecLine){ .kind = 'n', .name = name, .step = step, .value = value });
+    db_record(p->db, run, &(Record){ .kind = 'n', .name = name, .step = step, .value = value });
 }
 
 /* a run of so many tokens/s, of `fraction`, whose only evaluation came after 1000 tokens */
@@ -212,9 +212,9 @@ static void clocks_of_made_up_trees(void **state)
             put(p, run, "nll", k, of[i].nll[k]);
             put(p, run, "eval_seconds", k, of[i].at[k]);
         }
-        db_record(p->db, run, &(RecLine){ .kind = 's', .name = "core.forward", .step = 0, .value = 1 });
-        db_record(p->db, run, &(RecLine){ .kind = 's', .name = "head.forward", .step = 0, .value = 2 });
-        db_record(p->db, run, &(RecLine){ .kind = 's', .name = "head.update", .step = 0, .value = 1 });
+        db_record(p->db, run, &(Record){ .kind = 's', .name = "core.forward", .step = 0, .value = 1 });
+        db_record(p->db, run, &(Record){ .kind = 's', .name = "head.forward", .step = 0, .value = 2 });
+        db_record(p->db, run, &(Record){ .kind = 's', .name = "head.update", .step = 0, .value = 1 });
         db_run_end(p->db, run, "ok", "", 1, 1);
     }
     const Table *t = view(p, "clocks", "grid");
@@ -233,7 +233,7 @@ static void clocks_of_made_up_trees(void **state)
     const char *name = arena_text(&p->a, "sgemm3/n1/t%s", cell(t, 1, "cores"));
     db_config(p->db, run, "bench", "heads");
     put(p, run, arena_text(&p->a, "ops:%s", name), 0, 4);
-    db_record(p->db, run, &(RecLine){ .kind = 'p', .name = name, .step = 1, .position = 1, .value = 1e5, .iters = 1 });
+    db_record(p->db, run, &(Record){ .kind = 'p', .name = name, .step = 1, .position = 1, .value = 1e5, .iters = 1 });
     db_run_end(p->db, run, "ok", "", 1, 1);
     t = view(p, "clocks", "grid");
     assert_true(fabs(number(t, 1, "roofline") - 1 / (1 - .5 + .25)) < 1e-9);
@@ -273,7 +273,7 @@ static int run_words(int argc, char **argv)
     Spec *s = spec_new(&a);
     for (int i = 0; i < argc; i++)
         if (spec_set(s, argv[i])) return 98;
-    run_cell(s, &(Rec){ stdout });
+    train_cell(s, &(Recorder){ stdout });
     return 0;
 }
 

@@ -2,7 +2,7 @@
 /* Heads: the laws over the registry; softmax in all its ways and adaptive against an independent dense computation in
  * double; what a filtered gradient leaves out; that sampled softmax estimates the full one; the shape of the tree's
  * classes and of the adaptive cut-offs. EIGHTYSIX_SEED picks another seed. */
-#include "harness/laws.h"
+#include "harness/laws/laws.h"
 #include "models/classes.h"
 #include "models/cutoffs.h"
 #include <math.h>
@@ -493,7 +493,7 @@ static void adaptive_way(int tied)
     assert_true(fabs(s->def->forward(s->h, s->x, s->y, N) / loss - 1) < 1e-6);
     s->def->backward(s->h, s->dx, 1);
     close_to(s->dx, dx, N * D, "dx");
-    head_settle(s->def, s->h);
+    head_flush_grads(s->def, s->h);
     close_to(tied ? words->g : own->g, dtop, (tied ? 40 : 42) * D, "dS");
     if (tied) close_to(own->g, dtop + 40 * D, 2 * D, "dS of the tails");
     for (int t = 0; t < 2; t++) {
@@ -566,7 +566,7 @@ static void tree_way(int tied, const char *shortlist)
     s->def->backward(s->h, s->dx, 0.25f);
     got += s->def->forward(s->h, s->x + 4 * D, s->y + 4, N - 4);
     s->def->backward(s->h, s->dx + 4 * D, 0.25f);
-    s->def->settle(s->h);
+    s->def->flush_grads(s->h);
     assert_true(fabs(got / loss - 1) < 1e-6);
     close_to(s->dx, dx, N * D, "dx");
     close_to(root->g, g, root->n, "dA");
@@ -595,7 +595,7 @@ static void tree_is_the_same_on_any_number_of_threads(void **state)
             s[t] = set_up("tree", T_V, 4, words);
             loss[t] = s[t]->def->forward(s[t]->h, s[t]->x, s[t]->y, N);
             s[t]->def->backward(s[t]->h, s[t]->dx, 0.25f);
-            s[t]->def->settle(s[t]->h);
+            s[t]->def->flush_grads(s[t]->h);
             assert_true(loss[t] == loss[0]);
             assert_memory_equal(s[t]->dx, s[0]->dx, sizeof s[t]->dx);
             for (int p = 0; p < s[t]->ps->n; p++) {
@@ -617,13 +617,13 @@ static void tree_settles_when_it_is_full(void **state)
             Setup *s = k ? soon : late;
             s->def->forward(s->h, s->x, s->y, N);
             s->def->backward(s->h, s->dx, 1.0f / (float)times);
-            if (k) s->def->settle(s->h);
+            if (k) s->def->flush_grads(s->h);
         }
     const Param *a = params_find(late->ps, "embedding.weight"), *b = params_find(soon->ps, "embedding.weight");
     double put_off = 0, expected[T_V * D];
     for (long i = 0; i < b->n; i++) expected[i] = (double)b->g[i], put_off += fabs((double)a->g[i] - expected[i]);
     assert_true(put_off > 0.1);                   /* something is still put off, */
-    late->def->settle(late->h);
+    late->def->flush_grads(late->h);
     for (long i = 0; i < b->n; i++)               /* and is all there is */
         if (!(fabs((double)a->g[i] - expected[i]) <= 1e-4 * (1 + fabs(expected[i]))))
             fail_msg("dE[%ld] is %.9g, expected %.9g", i, (double)a->g[i], expected[i]);

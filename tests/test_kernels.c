@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The law of every ternary kernel of the registry, and that the law can fail. */
-#include "harness/laws.h"
+#include "harness/laws/laws.h"
 #include "kernels/base.h"
 #include "kernels/cpu.h"
 #include "tests/test.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Operations and models against their laws, and the law of parity against itself. */
-#include "harness/laws.h"
+#include "harness/laws/laws.h"
 #include "models/optim.h"
 #include "tests/test.h"
 #include <string.h>

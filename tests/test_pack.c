@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Packs: several sittings become one database without loss, text and back is the identity, and verdicts
  * taken again from a pack are what they were, bit for bit, until a sample is touched. */
-#include "harness/claims.h"
-#include "harness/regress.h"
+#include "harness/judge/claims.h"
+#include "harness/regress/regress.h"
 #include "tests/place.h"
 #include <math.h>
 
@@ -28,9 +28,9 @@ static const char *told(Place *p, const char *path, const char *sql)
 static void say(Db *db, long run, const char *text)
 {
     char line[256];
-    RecLine l;
+    Record l;
     snprintf(line, sizeof line, "%s", text);
-    assert_true(rec_parse(line, &l));
+    assert_true(record_parse(line, &l));
     db_record(db, run, &l);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The paper: what may not be typed into it, what its parts may not say, that a changed record changes its number and
  * makes stale what shows it and nothing else, and that TeX stops at a name that nothing defines. */
-#include "harness/paper.h"
+#include "harness/judge/paper.h"
 #include "tests/place.h"
 
 static const char *in_root(Place *p, const char *path)

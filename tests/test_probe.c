@@ -3,7 +3,7 @@
  * buffer; wider vectors are no slower. Times are compared within wide limits: this machine may be busy. */
 #include "kernels/cpu.h"
 #include "kernels/probe.h"
-#include "harness/clock.h"
+#include "harness/util/clock.h"
 #include "tests/test.h"
 #include <math.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The gate. Its decision on a simulated machine whose speed drifts (AR(1), 3 %) and is disturbed to one side;
  * then the command itself with two programs that speak the protocol and invent their times. */
-#include "harness/db.h"
-#include "harness/regress.h"
+#include "harness/store/db.h"
+#include "harness/regress/regress.h"
 #include "tests/place.h"
 #include <math.h>
 
@@ -340,7 +340,7 @@ static void own_objects(void **state)
     Place *p = *state;
     if (!getenv("EIGHTYSIX_BINARY")) skip();
     assert_int_equal(shell(p, "$EIGHTYSIX_BINARY regress-sample list 3>list && grep '^text object ' list > named"), 0);
-    static const char *const must[] = { "run.o", "checkpoint.o", "session.o", "op_linear.o", "head_tree.o", "law_head.o" };
+    static const char *const must[] = { "trainer.o", "checkpoint.o", "session.o", "op_linear.o", "head_tree.o", "law_head.o" };
     for (size_t i = 0; i < sizeof must / sizeof *must; i++) assert_true(says(p, "named", must[i]));
     assert_int_equal(shell(p, "cut -d' ' -f3 named | while read o; do test -e \"$(dirname $EIGHTYSIX_BINARY)/$o\" || exit 1; done"), 0);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* A run: its losses repeat bit for bit, a killed one continues as if it had not been, its phases add up. */
-#include "harness/clock.h"
-#include "harness/run.h"
+#include "harness/util/clock.h"
+#include "harness/train/trainer.h"
 #include "tests/test.h"
 #include <math.h>
 #include <signal.h>
@@ -27,8 +27,8 @@ static int run(Told *t, const char *const *more, int kill_after)
         Spec *s = spec_new(&a);
         for (int i = 0; small[i]; i++) if (spec_set(s, small[i])) _exit(99);
         for (int i = 0; more[i]; i++) if (spec_set(s, more[i])) _exit(98);
-        Rec rec = { fdopen(fd[1], "w") };
-        run_cell(s, &rec);
+        Recorder rec = { fdopen(fd[1], "w") };
+        train_cell(s, &rec);
         _exit(0);
     }
     close(fd[1]);

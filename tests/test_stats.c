@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Statistics against published values, and the coverage of every interval by simulation: on skewed samples,
  * and on pairs of a machine whose speed drifts (AR(1)), within 1 % of what they say. */
-#include "harness/stats.h"
+#include "harness/util/stats.h"
 #include "tests/test.h"
 #include <math.h>
 #include <string.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Sweeps whose cells misbehave in every way: the cell is a shell script that does what head= says. Each sweep is a process of
  * its own, so that it can be killed. */
-#include "harness/sweep.h"
+#include "harness/cli/cmd.h"
+#include "harness/sweep/cell.h"
 #include "tests/place.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -311,14 +312,14 @@ static void test_database(void **state)
 }
 
 static int seen_lines;
-static void see(void *ctx, const RecLine *l) { *(int *)ctx += l->kind == 'n'; }
+static void see(void *ctx, const Record *l) { *(int *)ctx += l->kind == 'n'; }
 
 static void test_one_cell(void **state)
 {
     Place *p = *state;
     Spec *spec = spec_new(&p->a);
     assert_null(spec_set(spec, "head=ok"));
-    const Outcome o = sweep_cell(NULL, NULL, spec, (Limits){ 10, 0 }, see, &seen_lines, &p->a);
+    const Outcome o = cell_run(NULL, NULL, spec, (Limits){ 10, 0 }, see, &seen_lines, &p->a);
     assert_string_equal(o.status, "ok");
     assert_string_equal(o.error, "");
     assert_int_equal(seen_lines, 3);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The synthetic language: the filter against enumeration and against the stream it reads, the unigram law at a single
  * position, copies from beyond 208 tokens, reproducibility. Streams follow from seeds, so no bound here is a gamble. */
-#include "harness/synth.h"
+#include "harness/corpus/synth.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The command `tokenize`, run in child processes: filters and their faults, token files of a corpus, downloads from
  * file:// (curl is needed). */
-#include "harness/data_parts.h"
-#include "harness/host.h"
+#include "harness/cli/cmd.h"
+#include "harness/corpus/data_parts.h"
+#include "harness/util/host.h"
 #include "tests/scratch.h"
 #include <sys/wait.h>
 

@@ -2,10 +2,10 @@
 /* GPT-2's vocabulary: its ids on public vectors, round trips, the split against PCRE2 and the published pattern, merges
  * against the plain algorithm, the loader against mutated files.
  * Tests with real data read EIGHTYSIX_DATA and are skipped where it has none. */
-#include "harness/bpe.h"
-#include "harness/data_parts.h"
-#include "harness/split.h"
-#include "harness/vocab_parts.h"
+#include "harness/corpus/bpe.h"
+#include "harness/corpus/data_parts.h"
+#include "harness/corpus/gpt2_pretokenizer.h"
+#include "harness/corpus/vocab_parts.h"
 #include "tests/scratch.h"
 #include <jansson.h>
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -134,10 +134,10 @@ static void test_cut(void **state)
     }
 }
 
-static void pieces_agree(const Split *p, const char *s, size_t n)
+static void pieces_agree(const Pretokenizer *p, const char *s, size_t n)
 {
     for (size_t i = 0; i < n; ) {
-        const size_t fast = split_piece(p, s + i, n - i), slow = split_piece_pcre2(p, s + i, n - i);
+        const size_t fast = pretokenizer_piece(p, s + i, n - i), slow = pretokenizer_piece_pcre2(p, s + i, n - i);
         assert_int_equal(fast, slow);
         assert_in_range(fast, 1, n - i);
         i += fast;
@@ -148,7 +148,7 @@ static void test_split_fast_path(void **state)
 {
     (void)state;
     const char *why = NULL;
-    const Split *p = split_new(&arena, &why);
+    const Pretokenizer *p = pretokenizer_new(&arena, &why);
     assert_non_null(p);
     static char s[500];
     for (int k = 0; k < 20000; k++) {
@@ -164,7 +164,7 @@ static void test_split_real(void **state)
 {
     (void)state;
     const char *why = NULL, *piece;
-    const Split *p = split_new(&arena, &why);
+    const Pretokenizer *p = pretokenizer_new(&arena, &why);
     Text *t = text_open(real_data("edu/valid.txt.xz"), &arena, &why);
     assert_non_null(t);
     for (long n; (n = text_piece(t, &piece, &why)) > 0; )
@@ -179,7 +179,7 @@ static void test_split_published(void **state)
     const char *why = NULL;
     int error;
     size_t at;
-    const Split *p = split_new(&arena, &why);
+    const Pretokenizer *p = pretokenizer_new(&arena, &why);
     pcre2_code *code = pcre2_compile((PCRE2_SPTR)"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
                                      PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &error, &at, NULL);
     pcre2_match_data *m = pcre2_match_data_create(1, NULL);
@@ -191,7 +191,7 @@ static void test_split_published(void **state)
             assert_true(pcre2_match(code, (PCRE2_SPTR)s, n, i, 0, m, NULL) > 0);
             const size_t *o = pcre2_get_ovector_pointer(m);
             assert_int_equal(o[0], i);
-            assert_int_equal(split_piece(p, s + i, n - i), o[1] - i);
+            assert_int_equal(pretokenizer_piece(p, s + i, n - i), o[1] - i);
             i = o[1];
         }
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The vocabulary of words: its order and size, its list on disk, WikiText-2's published counts (skipped where
  * EIGHTYSIX_DATA has no WikiText-2), the loader against mutated lists. */
-#include "harness/data_parts.h"
-#include "harness/vocab_parts.h"
+#include "harness/corpus/data_parts.h"
+#include "harness/corpus/vocab_parts.h"
 #include "tests/scratch.h"
 
 static void test_words(void **state)

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* bench.h -- micro-benchmarks: cells that are checked, then timed in rounds, beside the limit that binds them.
+ *
+ * A group is what is compared with each other: its cells share one number of iterations, and every round visits all of
+ * them in random order. A cell that its check found wrong is shown and not timed, and the command ends with 1. */
+#ifndef BENCH_H
+#define BENCH_H
+#include "harness/bench/gbench.h"
+#include "harness/util/host.h"
+#include "harness/util/stats.h"
+#include "kernels/probe.h"
+#include "kernels/ternary.h"
+
+enum { BENCH_THREADS = 16 };
+typedef struct Bench Bench;
+typedef struct BenchCell {
+    const char *name;
+    GbenchWork *work;            /* its run(ctx, iters) */
+    void       *ctx;
+    double      ops, bytes;      /* of one iteration; 0: none to speak of */
+    const char *limit;           /* what binds it: a name of probe.h; NULL: unknown */
+    double      limit_ns;        /* the least time of one iteration by that */
+    double      compute_ns, read;/* of it by operations alone; bytes it must read, where the group has a cell that only reads: */
+    int         reads;           /* 1: this one, of `bytes` */
+    const char *compute;
+    const char *broken;          /* what its check said; NULL: right */
+    int         idle;            /* 1: it has no say in the number of iterations (noop) */
+    double      prepare_ns;      /* of it, the time of prepare alone; 0: none */
+    double      memory, per;     /* transient bytes; positions of an iteration; 0: none */
+    /* filled by bench_group */
+    double     *ns;              /* (rounds) */
+    int         id, samples;
+    long        iters;           /* of a sample */
+    double      guess_ns;        /* what calibration found */
+    Interval    time;            /* ns of an iteration */
+} BenchCell;
+
+/* What the words of the command said. */
+typedef struct BenchPlan {
+    const char *what, *filter, *out, *db;       /* filter NULL: the kind's own; db NULL: nothing is recorded */
+    int         all, cold, json, rounds, threads[BENCH_THREADS], n_threads;
+    uint64_t    seed;
+    const TernaryKernel *const *kernels;        /* NULL-ended */
+} BenchPlan;
+const BenchPlan *bench_plan(const Bench *);
+Arena     *bench_arena(Bench *);                /* of the group; empty again after it */
+Arena     *bench_home (Bench *);                /* of the whole command */
+/* A cell of the group when the filter lets its name through; otherwise NULL. */
+int        bench_wants(Bench *, const char *name);
+BenchCell *bench_cell (Bench *, const char *name, GbenchWork *, void *ctx);
+void       bench_group(Bench *);                /* calibrates, runs the rounds, shows and records; a new group begins */
+void       bench_skip (Bench *, const char *what, const char *why);       /* says that this cannot run here */
+
+/* What the machine gives with so many threads at once, units a second, probed in every group that asks: of operations the
+ * most, of bytes the mean of this run's probes; 0: not on this CPU. */
+double     bench_peak (Bench *, const char *probe, int threads);
+const char *bench_level(Bench *, double bytes);                            /* "read_l2": the level that holds so much */
+/* The binding one of a time by operations and a time by bytes; either may be 0 for unknown. */
+void       bench_limit(BenchCell *, const char *compute, double compute_ns, const char *memory, double memory_ns);
+double     bench_time (GbenchWork *, void *ctx, double seconds, long *iters);   /* ns per iteration, by the clock, for about so long */
+
+/* Units a second of a probe on so many threads at once. Of operations the best of a few samples, so that no limit is too
+ * low; of bytes, which one core alone does not decide, their median, as of what is compared with it. */
+double     machine_probe(const Probe *, int threads);
+
+/* The kinds. Each adds its groups one after the other. */
+void bench_kernels(Bench *);
+void bench_heads  (Bench *);
+void bench_ops    (Bench *);
+void bench_machine(Bench *);
+int bench_with(int argc, char **argv, const TernaryKernel *const *kernels);     /* with these instead of the registry */
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* cmd.h -- the commands: each takes the words after its own name and returns the exit code (harness/util/exit.h). */
+#ifndef CMD_H
+#define CMD_H
+
+int bench_main   (int argc, char **argv);
+int cell_main    (int argc, char **argv);      /* hidden: one cell; records to descriptor 3, or stdout */
+int check_main   (int argc, char **argv);
+int claims_main  (int argc, char **argv);
+int eval_main    (int argc, char **argv);
+int export_main  (int argc, char **argv);
+int fetch_main   (int argc, char **argv);      /* `tokenize fetch` */
+int generate_main(int argc, char **argv);
+int headlab_main (int argc, char **argv);
+int list_main    (int argc, char **argv);
+int merge_main   (int argc, char **argv);
+int paper_main   (int argc, char **argv);
+int plot_main    (int argc, char **argv);
+int regress_main (int argc, char **argv);
+int regress_sample_main(int argc, char **argv);   /* hidden: what a gate asks of both builds */
+int replay_main  (int argc, char **argv);
+int sweep_main   (int argc, char **argv);
+int tokenize_main(int argc, char **argv);
+int train_main   (int argc, char **argv);
+int why_main     (int argc, char **argv);
+#endif

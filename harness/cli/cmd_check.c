@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The command check: every law over every registry, on this machine. */
+#include "harness/laws/laws.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "usage: eightysix check [kernels] [heads] [ops] [models] [parity=DIR] [seed=N] [shapes=N]\n\n"
+    "Runs the laws that every registered part must obey; all of them when none is named.\n"
+    "  kernels     equal to the reference bit for bit on random and adversarial shapes\n"
+    "  heads       sum to one, nll = -logprob, gradients, samples\n"
+    "  ops         gradients of every operation against finite differences\n"
+    "  models      decoding equals forward, no look-ahead, save and load\n"
+    "  parity=DIR  a directory of reference tensors (manifest.json): the worst relative error per group\n"
+    "Exit 0: all hold; 1: one is broken (the seed to replay it is printed); 2: bad usage or input.\n";
+
+typedef struct { uint64_t seed; int shapes, failed, passed, skipped; } Check;
+
+static void report(Check *c, const char *what, const char *name, const char *why)
+{
+    printf("%-5s %-7s %-14s %s\n", why ? "FAIL" : "ok", what, name, why ? why : "");
+    fflush(stdout);
+    if (why) c->failed++;
+    else c->passed++;
+}
+
+static void check_kernels(Check *c)
+{
+    for (int i = 0; ternary_kernels[i]; i++) {
+        const TernaryKernel *k = ternary_kernels[i];
+        if (!k->computes) continue;
+        if (!ternary_runs_here(k)) {
+            printf("skip  kernel  %-14s not on this CPU\n", k->name);
+            c->skipped++;
+            continue;
+        }
+        Arena a = arena_new((size_t)1 << 32);
+        report(c, "kernel", k->name, law_kernel(k, c->seed, c->shapes, &a));
+        arena_drop(&a);
+    }
+}
+
+static void check_heads(Check *c)
+{
+    for (int i = 0; heads[i]; i++) {
+        Arena a = arena_new((size_t)1 << 34);
+        report(c, "head", heads[i]->name, law_head(heads[i], c->seed, &a));
+        arena_drop(&a);
+    }
+}
+
+static void check_ops(Check *c)
+{
+    Arena a = arena_new((size_t)1 << 34);
+    report(c, "ops", "all", law_ops(c->seed, &a));
+    arena_drop(&a);
+}
+
+static void check_models(Check *c)
+{
+    for (int i = 0; models[i]; i++) {
+        Arena a = arena_new((size_t)1 << 34);
+        report(c, "model", models[i]->name, law_model(models[i], c->seed, &a));
+        arena_drop(&a);
+    }
+}
+
+static const struct { const char *name; void (*run)(Check *); } laws[] = {
+    { "kernels", check_kernels }, { "heads", check_heads }, { "ops", check_ops }, { "models", check_models } };
+enum { N = sizeof laws / sizeof *laws };
+
+int check_main(int argc, char **argv)
+{
+    Check c = { .seed = 1, .shapes = 200 };
+    int named = 0, chosen[N] = { 0 };
+    for (int i = 1; i < argc; i++) {
+        int k = 0;
+        while (k < N && strcmp(argv[i], laws[k].name)) k++;
+        if (!strcmp(argv[i], "--help")) { fputs(help, stdout); return 0; }
+        if (k < N) chosen[k] = 1, named++;
+        else if (!strncmp(argv[i], "seed=", 5)) c.seed = strtoull(argv[i] + 5, NULL, 10);
+        else if (!strncmp(argv[i], "shapes=", 7)) c.shapes = atoi(argv[i] + 7);
+        else if (!strncmp(argv[i], "parity=", 7)) {
+            Arena a = arena_new((size_t)1 << 34);
+            printf("parity with %s\n", argv[i] + 7);
+            report(&c, "parity", "", law_parity(argv[i] + 7, stdout, &a));
+            arena_drop(&a);
+            named++;
+        } else die("check: no law '%s'; see eightysix check --help", argv[i]);
+    }
+    for (int k = 0; k < N; k++)
+        if (chosen[k] || !named) laws[k].run(&c);
+    printf("%d passed, %d failed, %d skipped (seed %llu)\n", c.passed, c.failed, c.skipped, (unsigned long long)c.seed);
+    return c.failed ? 1 : 0;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* data_parts.h -- what data.c, tokens.c, text.c, files.c, fetch.c and tokenize.c share. Not for other files. */
+#ifndef DATA_PARTS_H
+#define DATA_PARTS_H
+#include "harness/corpus/data.h"
+
+/* --- tokens.c: writing token files */
+typedef struct TokenWriter TokenWriter;
+TokenWriter *tokens_begin (const char *path, Arena *, const char **why);  /* beside path, under another name */
+void         tokens_add   (TokenWriter *, const uint16_t *tok, long n);
+/* The header from V, bytes, floor, vocab, vocab_hash, source, source_hash of head; synced and renamed: the file is whole
+ * or it is not there. NULL, or a sentence; the writer is gone either way. head NULL: nothing is kept. */
+const char  *tokens_commit(TokenWriter *, const TokenFile *head);
+/* Gives back the pages of tokens first .. last-1 of the n mapped at all, and those a fault mapped around them. */
+void         tokens_leave (const uint16_t *all, long n, long first, long last);
+
+/* --- text.c: reading text, plain or .xz, "-" for standard input, a piece at a time */
+typedef struct Text Text;
+Text       *text_open (const char *path, Arena *, const char **why);
+/* The next piece, about 1 MB, ended where vocab_cut allows or by the end of the text; it is good until the next call.
+ * 0 at the end; -1 and a sentence. */
+long        text_piece(Text *, const char **piece, const char **why);
+double      text_done (const Text *);                    /* 0..1 of the file, as far as known */
+long        text_bytes(const Text *);                    /* so far, uncompressed */
+const char *text_hash (Text *, char out[65]);            /* SHA-256 of all bytes read; ends the counting */
+void        text_close(Text *);
+
+/* --- files.c: from the name of a corpus to its files */
+typedef struct Source {
+    const char *name, *vocab;             /* vocab: what the corpus asks for */
+    const char *path[3];                  /* train, valid, test; NULL: there is none */
+    int         tokens;                   /* 1: path[] are token files */
+} Source;
+extern const char *const split_names[3];
+const char *data_find (const char *name, Arena *);       /* EIGHTYSIX_DATA/name or data/name, where it exists; NULL */
+const char *data_dir  (void);                            /* where downloads go: EIGHTYSIX_DATA, or data */
+const char *cache_path(const char *name, Arena *, const char **why);      /* in the cache directory, which it makes */
+Source     *source_find(const char *corpus, Arena *, const char **why);
+Vocab      *gpt2_find (Arena *, const char **why);       /* vocab_gpt2 of data_find("gpt2") */
+
+/* A corpus as token files, those that are missing made now. seconds[i]: how long that took; 0: it was there. */
+typedef struct Files {
+    const Source *source;
+    TokenFile    *file[3];
+    double        seconds[3];
+    Vocab        *vocab;                  /* NULL: why_no_text says why */
+    const char   *why_no_text;
+} Files;
+Files *files_open(const char *corpus, const char *vocab, long V, Arena *, const char **why);
+/* The token file of a stream of the synthetic language, made now when it is missing. */
+TokenFile *synth_file(int V, uint64_t seed, int stream, long n, Arena *, const char **why);
+
+/* --- fetch.c: recipes of public corpora, recipes.def */
+typedef struct Recipe {
+    const char *name, *file, *url, *sha256;   /* file: under the data directory; sha256 "": not known here */
+    const char *then;                         /* what is left to do by hand; "" */
+    const char *vocab;                        /* what the corpus asks for; "" for no corpus */
+} Recipe;
+extern const Recipe recipes[];                /* ended by a NULL name; one line per file */
+#endif

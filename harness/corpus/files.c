@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* From the name of a corpus to its token files.
+ *
+ * DIR/NAME/train.txt[.xz], valid.txt[.xz], test.txt[.xz], DIR one of EIGHTYSIX_DATA and data; or the path of a text or
+ * token file, whose sibling is sought by writing "valid" for "train" in its name. What is made from them lies in the cache
+ * directory as NAME.SPLIT.VOCAB.KEY.tok; KEY is of the vocabulary and of the text's path, size and time of change, so
+ * that an edited text is tokenized again and nothing stale is ever read. */
+#include "harness/util/clock.h"
+#include "harness/corpus/data_parts.h"
+#include "harness/util/host.h"
+#include "harness/util/progress.h"
+#include "harness/corpus/synth.h"
+#include "harness/corpus/words.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const char *const split_names[3] = { "train", "valid", "test" };
+
+const char *data_dir(void)
+{
+    const char *dir = getenv("EIGHTYSIX_DATA");
+    return dir && *dir ? dir : "data";
+}
+
+static int exists(const char *path) { return !access(path, R_OK); }
+
+const char *data_find(const char *name, Arena *a)
+{
+    const char *path = arena_text(a, "%s/%s", data_dir(), name);
+    if (exists(path)) return path;
+    path = arena_text(a, "data/%s", name);
+    return exists(path) ? path : NULL;
+}
+
+Vocab *gpt2_find(Arena *a, const char **why)
+{
+    const char *dir = data_find("gpt2", a);
+    if (dir) return vocab_gpt2(dir, a, why);
+    *why = arena_text(a, "no GPT-2 vocabulary: expected %s/gpt2/vocab.bpe and encoder.json "
+                      "(`eightysix tokenize fetch gpt2` brings them)", data_dir());
+    return NULL;
+}
+
+/* Root may write where nobody means it to, so a directory without a write bit counts as read-only. */
+static int writable(const char *dir)
+{
+    struct stat st;
+    return !stat(dir, &st) && S_ISDIR(st.st_mode) && (st.st_mode & 0222) && !access(dir, W_OK);
+}
+
+static int make_dirs(const char *path, Arena *a)
+{
+    char *p = arena_text(a, "%s", path);
+    for (char *s = p + 1; *s; s++) {
+        if (*s != '/') continue;
+        *s = 0;
+        mkdir(p, 0777);
+        *s = '/';
+    }
+    return !mkdir(p, 0777) || errno == EEXIST;
+}
+
+const char *cache_path(const char *name, Arena *a, const char **why)
+{
+    const char *dir = getenv("EIGHTYSIX_CACHE");
+    if (!dir || !*dir) {
+        dir = arena_text(a, "%s/cache", data_dir());
+        if (!writable(dir) && (exists(dir) || !writable(data_dir()))) dir = "build/cache";
+    }
+    if (make_dirs(dir, a)) return arena_text(a, "%s/%s", dir, name);
+    *why = arena_text(a, "%s: the cache directory cannot be made: %s (set EIGHTYSIX_CACHE)", dir, strerror(errno));
+    return NULL;
+}
+
+static const char *base_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static int ends_with(const char *s, const char *end)
+{
+    const size_t n = strlen(s), m = strlen(end);
+    return n >= m && !strcmp(s + n - m, end);
+}
+
+/* The path with `split` in place of the last "train" of its file name; NULL when there is no such file. */
+static const char *sibling(const char *path, const char *split, Arena *a)
+{
+    const char *at = NULL;
+    for (const char *p = base_of(path); (p = strstr(p, "train")); p++) at = p;
+    if (!at) return NULL;
+    const char *other = arena_text(a, "%.*s%s%s", (int)(at - path), path, split, at + strlen("train"));
+    return exists(other) ? other : NULL;
+}
+
+static Source *source_by_path(const char *path, Arena *a, const char **why)
+{
+    if (!exists(path)) {
+        *why = arena_text(a, "%s: cannot be read: %s", path, strerror(errno));
+        return NULL;
+    }
+    Source *s = arena_get(a, sizeof *s);
+    *s = (Source){ .name = base_of(arena_text(a, "%s", path)), .vocab = "gpt2", .tokens = ends_with(path, ".tok") };
+    s->path[0] = arena_text(a, "%s", path);
+    for (int i = 1; i < 3; i++) s->path[i] = sibling(path, split_names[i], a);
+    return s;
+}
+
+Source *source_find(const char *name, Arena *a, const char **why)
+{
+    if (strchr(name, '/') || ends_with(name, ".txt") || ends_with(name, ".xz") || ends_with(name, ".tok"))
+        return source_by_path(name, a, why);
+    Source *s = arena_get(a, sizeof *s);
+    *s = (Source){ .name = arena_text(a, "%s", name), .vocab = "gpt2" };
+    for (int i = 0; i < 3; i++) {
+        s->path[i] = data_find(arena_text(a, "%s/%s.txt", name, split_names[i]), a);
+        if (!s->path[i]) s->path[i] = data_find(arena_text(a, "%s/%s.txt.xz", name, split_names[i]), a);
+    }
+    for (const Recipe *r = recipes; r->name; r++)
+        if (!strcmp(r->name, name) && *r->vocab) s->vocab = r->vocab;
+    if (s->path[0]) return s;
+    *why = arena_text(a, "no corpus '%s': expected synth, a path to a .txt, .txt.xz or .tok file, or %s/%s/train.txt[.xz] "
+                      "(`eightysix list corpora` shows what is here, `eightysix tokenize fetch` what can be had)",
+                      name, data_dir(), name);
+    return NULL;
+}
+
+/* 12 hex digits of what a cached file was made from. */
+static const char *key_of(const char *source, const char *how, Arena *a)
+{
+    struct stat st = { 0 };
+    char *real = realpath(source, NULL), hex[65];
+    if (stat(source, &st)) st.st_size = -1;
+    const char *text = arena_text(a, "%s\n%s\n%lld\n%lld.%09ld", how, real ? real : source, (long long)st.st_size,
+                                  (long long)st.st_mtim.tv_sec, (long)st.st_mtim.tv_nsec);
+    free(real);
+    return arena_text(a, "%.12s", sha256_hex(text, strlen(text), hex));
+}
+
+/* Two processes that want the same file: the second waits. Returns a descriptor to close. */
+static int lock(const char *path, Arena *a)
+{
+    const int fd = open(arena_text(a, "%s.lock", path), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd >= 0) flock(fd, LOCK_EX);
+    return fd;
+}
+
+typedef struct { const char *what; double start, said; } Progress;
+
+static void progress(Progress *p, const Text *t)
+{
+    const double spent = clock_now() - p->start, done = text_done(t);
+    if (spent < 2 || done <= 0 || !progress_due(&p->said)) return;
+    progress_say("%s: %.0f %%, %.1f MB/s, %.0f s left", p->what, 100 * done, (double)text_bytes(t) / spent / 1e6,
+             spent * (1 - done) / done);
+}
+
+/* All pieces of t through `each`; NULL or a sentence. */
+static const char *for_pieces(Text *t, const char *what, void (*each)(void *, const char *, long), void *ctx)
+{
+    const char *piece, *why = NULL;
+    Progress p = { what, clock_now(), 0 };
+    for (long n; (n = text_piece(t, &piece, &why)) != 0; progress(&p, t)) {
+        if (n < 0) break;
+        each(ctx, piece, n);
+    }
+    progress_clear();
+    return why;
+}
+
+typedef struct { Vocab *vocab; TokenWriter *out; uint16_t *ids; long room; } Encoding;
+
+static void encode_piece(void *ctx, const char *piece, long size)
+{
+    Encoding *e = ctx;
+    Arena big = { NULL, 0, 0 };
+    uint16_t *ids = e->ids;
+    if (size > e->room) {                /* a stretch without white space */
+        big = arena_new((size_t)size * sizeof *ids);
+        ids = arena_raw(&big, (size_t)size * sizeof *ids);
+    }
+    const long n = vocab_encode(e->vocab, piece, (size_t)size, ids, size);
+    CHECK(n <= size);                    /* no id stands for less than a byte */
+    tokens_add(e->out, ids, n);
+    arena_drop(&big);
+}
+
+static const char *tokenize(const char *source, Vocab *v, const char *path, Arena *a)
+{
+    const char *why = NULL;
+    char hash[65];
+    Text *t = text_open(source, a, &why);
+    if (!t) return why;
+    TokenWriter *w = tokens_begin(path, a, &why);
+    if (w) {
+        const size_t used = a->used;
+        Encoding e = { v, w, NULL, 2 << 20 };
+        e.ids = arena_raw(a, (size_t)e.room * sizeof *e.ids);
+        why = for_pieces(t, arena_text(a, "tokenizing %s", source), encode_piece, &e);
+        const TokenFile head = { .V = vocab_size(v), .vocab = vocab_name(v), .vocab_hash = vocab_hash(v),
+                                 .source = base_of(source), .source_hash = text_hash(t, hash), .bytes = text_bytes(t) };
+        const char *failed = tokens_commit(w, why ? NULL : &head);
+        if (!why) why = failed;
+        if (!why) arena_reset(a, used);
+    }
+    text_close(t);
+    return why;
+}
+
+/* The cached token file of a text, made now when it is missing. */
+static TokenFile *text_tokens(const Source *s, int split, Vocab *v, double *seconds, Arena *a, const char **why)
+{
+    const char *key = key_of(s->path[split], vocab_hash(v), a), *inner = NULL;
+    const char *path = cache_path(arena_text(a, "%s.%s.%s.%s.tok", s->name, split_names[split], vocab_name(v), key), a, why);
+    if (!path) return NULL;
+    if (!exists(path)) {
+        const int fd = lock(path, a);
+        const double start = clock_now();
+        if (!exists(path)) inner = tokenize(s->path[split], v, path, a);
+        *seconds = clock_now() - start;
+        if (fd >= 0) unlink(arena_text(a, "%s.lock", path)), close(fd);
+        if (inner) {
+            *why = inner;
+            return NULL;
+        }
+    }
+    TokenFile *f = tokens_open(path, a, &inner);
+    if (f && (f->V != vocab_size(v) || strcmp(f->vocab_hash, vocab_hash(v)))) {
+        inner = arena_text(a, "%s: another vocabulary (SHA-256 %.12s...), expected %.12s...", path, f->vocab_hash, vocab_hash(v));
+        tokens_close(f);
+        f = NULL;
+    }
+    if (!f) *why = arena_text(a, "%s (delete it and it is made again)", inner);
+    return f;
+}
+
+static void count_piece(void *ctx, const char *piece, long n) { words_count_add(ctx, piece, (size_t)n); }
+
+/* The words of the training text; the list is kept in the cache. */
+static Vocab *words_of(const Source *s, long most, Arena *a, const char **why)
+{
+    const char *key = key_of(s->path[0], arena_text(a, "words %ld", most), a);
+    const char *path = cache_path(arena_text(a, "%s.words.%s.list", s->name, key), a, why);
+    if (!path || exists(path)) return path ? vocab_words(path, a, why) : NULL;
+    Text *t = text_open(s->path[0], a, why);
+    if (!t) return NULL;
+    Arena work = arena_new((size_t)1 << 30);
+    WordCount *c = words_count_new(&work);
+    Vocab *v = NULL;
+    *why = for_pieces(t, arena_text(a, "counting the words of %s", s->path[0]), count_piece, c);
+    if (!*why) v = words_count_vocab(c, most, a);
+    if (v && (*why = vocab_save(v, path))) v = NULL;
+    arena_drop(&work);
+    text_close(t);
+    return v;
+}
+
+static Vocab *vocab_open(const Source *s, const char *name, long most, Arena *a, const char **why)
+{
+    if (!strcmp(name, "gpt2")) return gpt2_find(a, why);
+    if (!strcmp(name, "bytes")) return vocab_bytes(a);
+    if (strcmp(name, "words")) {
+        *why = arena_text(a, "vocab=%s: expected gpt2, words or bytes for the text of corpus %s", name, s->name);
+        return NULL;
+    }
+    if (most >= 2) return words_of(s, most, a, why);
+    *why = arena_text(a, "V=%ld: expected at least 2 words", most);
+    return NULL;
+}
+
+/* Token files say which vocabulary they are of; their text is readable when that vocabulary is here. */
+static Files *token_files(Files *f, const char *vocab, Arena *a, const char **why)
+{
+    const char *no_text = NULL;
+    for (int i = 0; i < 3; i++) {
+        if (!f->source->path[i]) continue;
+        if (!(f->file[i] = tokens_open(f->source->path[i], a, why))) return NULL;
+        const TokenFile *t = f->file[i], *first = f->file[0];
+        if (strcmp(vocab, "auto") && strcmp(vocab, t->vocab)) {
+            *why = arena_text(a, "%s: tokens of the vocabulary %s, expected vocab=%s", t->path, t->vocab, vocab);
+            return NULL;
+        }
+        if (t->V != first->V || strcmp(t->vocab_hash, first->vocab_hash)) {
+            *why = arena_text(a, "%s: another vocabulary (SHA-256 %.12s...), expected that of %s (%.12s...)", t->path,
+                              t->vocab_hash, first->path, first->vocab_hash);
+            return NULL;
+        }
+    }
+    const TokenFile *t = f->file[0];
+    Vocab *v = !strcmp(t->vocab, "gpt2") ? gpt2_find(a, &no_text) : !strcmp(t->vocab, "bytes") ? vocab_bytes(a) : NULL;
+    if (v && (strcmp(vocab_hash(v), t->vocab_hash) || vocab_size(v) != t->V)) {
+        *why = arena_text(a, "%s: tokens of another vocabulary %s (SHA-256 %.12s...), expected the one here (%.12s...)", t->path,
+                          t->vocab, t->vocab_hash, vocab_hash(v));
+        return NULL;
+    }
+    f->vocab = v;
+    if (!v && !no_text) no_text = arena_text(a, "%s holds ids only: its vocabulary '%s' is not known here", t->path, t->vocab);
+    f->why_no_text = no_text;
+    return f;
+}
+
+Files *files_open(const char *corpus, const char *vocab, long V, Arena *a, const char **why)
+{
+    Files *f = arena_get(a, sizeof *f);
+    const Source *s = f->source = source_find(corpus, a, why);
+    if (!s) return NULL;
+    if (s->tokens) return token_files(f, vocab, a, why);
+    f->vocab = vocab_open(s, strcmp(vocab, "auto") ? vocab : s->vocab, V, a, why);
+    if (!f->vocab) return NULL;
+    for (int i = 0; i < 3; i++)
+        if (s->path[i] && !(f->file[i] = text_tokens(s, i, f->vocab, &f->seconds[i], a, why))) return NULL;
+    return f;
+}
+
+TokenFile *synth_file(int V, uint64_t seed, int stream, long n, Arena *a, const char **why)
+{
+    const Build *build = build_read(a);
+    const char *name = arena_text(a, "synth.%s.V%d.seed%llu.n%ld.%.12s.tok", split_names[stream], V,
+                                  (unsigned long long)seed, n, build->id);
+    const char *path = cache_path(name, a, why);
+    if (!path || exists(path)) return path ? tokens_open(path, a, why) : NULL;
+    char hash[65];
+    const char *law = arena_text(a, "synth %d %llu %s", V, (unsigned long long)seed, build->id);
+    TokenWriter *w = tokens_begin(path, a, why);
+    if (!w) return NULL;
+    Arena work = arena_new((size_t)n * sizeof(uint16_t) + ((size_t)64 << 20));
+    uint16_t *tok = arena_raw(&work, (size_t)n * sizeof *tok);
+    const Synth *y = synth_make(V, seed, &work);
+    synth_stream(y, (uint64_t)stream, tok, n);
+    tokens_add(w, tok, n);
+    const TokenFile head = { .V = V, .vocab = "synth", .vocab_hash = sha256_hex(law, strlen(law), hash), .source = name,
+                             .source_hash = build->id, .floor = stream ? synth_nll(y, tok, n, NULL) : 0 };
+    *why = tokens_commit(w, &head);
+    arena_drop(&work);
+    return *why ? NULL : tokens_open(path, a, why);
+}

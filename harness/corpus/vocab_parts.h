@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* vocab_parts.h -- what the three vocabularies (vocab.c, words.c, bpe.c) share. Not for other files. */
+#ifndef VOCAB_PARTS_H
+#define VOCAB_PARTS_H
+#include "harness/corpus/vocab.h"
+#include <string.h>
+
+struct Vocab {
+    const char     *name, *hash;
+    int             V;
+    const char     *text;                /* bytes of id i: text + start[i] .. text + start[i+1] */
+    const uint32_t *start;               /* (V+1) */
+    long          (*encode)(Vocab *, const char *text, size_t len, uint16_t *out, long max);
+    void           *own;                 /* of the kind */
+};
+
+enum { VOCAB_MOST = 65536 };             /* ids are uint16 */
+#define END_OF_TEXT "<|endoftext|>"
+
+/* The ids given out so far: all are counted, those that fit are written. */
+typedef struct { uint16_t *id; long n, max; } Ids;
+static inline void ids_add(Ids *o, int id)
+{
+    if (o->n < o->max) o->id[o->n] = (uint16_t)id;
+    o->n++;
+}
+
+static inline int is_blank(unsigned char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+static inline uint64_t bytes_hash(const char *s, size_t len)       /* FNV-1a, folded */
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < len; i++) h = (h ^ (unsigned char)s[i]) * 0x100000001b3u;
+    return h ^ h >> 29;
+}
+
+/* Whether vocab_cut may part text before byte i >= 1: a blank after what is none. */
+int vocab_cuts_at(const char *text, size_t i);
+
+/* A whole small file in the arena, ended by a zero that is not counted; NULL and a sentence. */
+char *file_slurp(const char *path, size_t most, size_t *len, Arena *, const char **why);
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Questions over views. Whether a question reads nothing else is asked of SQLite itself: it is prepared in
+ * a database in memory where every view is an empty table and nothing else exists. */
+#include "harness/store/db_parts.h"
+#include <math.h>
+#include <string.h>
+#include <strings.h>
+
+static int run(sqlite3 *sql, const char *text) { return sqlite3_exec(sql, text, NULL, NULL,
+                                                                     NULL) == SQLITE_OK; }
+
+/* CREATE TABLE view (columns) */
+static int stub_view(Db *db, const char *view)
+{
+    sqlite3_stmt *s = NULL;
+    const size_t at = db->a->used;
+    if (sqlite3_prepare_v2(db->sql, arena_text(db->a, "SELECT * FROM \"%s\"", view), -1, &s,
+                           NULL) != SQLITE_OK) return 0;
+    const char *columns = "";
+    for (int i = 0; i < sqlite3_column_count(s); i++)
+        columns = arena_text(db->a, "%s%s\"%s\"", columns, i ? ", " : "", sqlite3_column_name(s, i));
+    sqlite3_finalize(s);
+    const int ok = run(db->stub, arena_text(db->a, "CREATE TABLE \"%s\" (%s)", view, columns));
+    arena_reset(db->a, at);
+    return ok;
+}
+
+static const char *make_stub(Db *db)
+{
+    enum { MAX = 64 };
+    const char *view[MAX];
+    if (sqlite3_open(":memory:", &db->stub) != SQLITE_OK) die("out of memory");
+    const int n = db_views(db, view, MAX, db->a);
+    for (int i = 0; i < n; i++)
+        if (!stub_view(db, view[i])) return db_sentence(db, "read");
+    return NULL;
+}
+
+const char *db_check(Db *db, const char *select, Arena *a)
+{
+    sqlite3_stmt *s = NULL;
+    const char *rest = "", *first = select + strspn(select, " \t\r\n");
+    if (strncasecmp(first, "select", 6) && strncasecmp(first, "with", 4)) return "expected a SELECT";
+    if (!db->stub) {
+        const char *why = make_stub(db);
+        if (why) return why;
+    }
+    if (sqlite3_prepare_v2(db->stub, select, -1, &s, &rest) != SQLITE_OK)
+        return arena_text(a, "expected a SELECT over views: %s", sqlite3_errmsg(db->stub));
+    const int reads = sqlite3_stmt_readonly(s);
+    sqlite3_finalize(s);
+    if (!reads) return "expected a SELECT, which changes nothing";
+    return rest[strspn(rest, "; \t\r\n")] ? "expected one SELECT only" : NULL;
+}
+
+const char *db_select(Db *db, const char *select, DbRow *row, void *ctx, Arena *a)
+{
+    const char *why = db_check(db, select, a);
+    sqlite3_stmt *s = NULL;
+    if (why) return why;
+    if (sqlite3_prepare_v2(db->sql, select, -1, &s, NULL) != SQLITE_OK) return db_sentence(db, "read");
+    return db_rows(db, s, 1, row, ctx);
+}
+
+typedef struct Gather { DbTable *t; int room; Arena *a; } Gather;
+
+static void gather(void *ctx, int columns, const char *const *value)
+{
+    Gather *g = ctx;
+    DbTable *t = g->t;
+    const int used = (t->rows + 1) * columns;
+    if (used + columns > g->room) {
+        const char **more = arena_raw(g->a, sizeof *more * 2 * (size_t)(used + columns));
+        if (t->field) memcpy(more, t->field, sizeof *more * (size_t)used);
+        t->field = more;
+        g->room = 2 * (used + columns);
+    }
+    t->rows += t->columns > 0;
+    t->columns = columns;
+    for (int i = 0; i < columns; i++)
+        t->field[t->rows * columns + i] = value[i] ? arena_text(g->a, "%s", value[i]) : NULL;
+}
+
+const char *db_table(Db *db, const char *select, DbTable *t, Arena *a)
+{
+    *t = (DbTable){ 0 };
+    return db_select(db, select, gather, &(Gather){ t, 0, a }, a);
+}
+
+const char *db_field(const DbTable *t, int row, const char *column)
+{
+    int i = 0;
+    while (i < t->columns && strcmp(t->field[i], column)) i++;
+    CHECK(i < t->columns && row < t->rows);
+    return t->field[(row + 1) * t->columns + i];
+}
+
+const char *db_hold(Db *db)
+{
+    return run(db->sql, "CREATE TEMP TABLE held AS SELECT * FROM run_phase; CREATE INDEX temp.held_run ON held (run);"
+                        "DROP VIEW temp.run_phase; CREATE TEMP VIEW run_phase AS SELECT * FROM held")
+        ? NULL : db_sentence(db, "read");
+}
+
+/* Views of this connection that stand before the tables of the same name: the views above them read these. */
+static const char restriction[] =
+    "CREATE TEMP VIEW run AS SELECT * FROM main.run WHERE uuid IN (SELECT word FROM kept);"
+    "CREATE TEMP VIEW experiment AS SELECT e.* FROM main.experiment e JOIN main.build b ON b.id = e.build "
+    "WHERE e.name || '@' || e.planned || '@' || b.sha IN (SELECT word FROM kept)";
+
+void db_restrict(Db *db, const char *rows)
+{
+    run(db->sql, "DROP VIEW IF EXISTS temp.run; DROP VIEW IF EXISTS temp.experiment");
+    if (!rows) return;
+    sqlite3_stmt *s = NULL;
+    CHECK(run(db->sql, "CREATE TEMP TABLE IF NOT EXISTS kept (word TEXT PRIMARY KEY); DELETE FROM "
+                       "temp.kept"));
+    CHECK(sqlite3_prepare_v2(db->sql, "INSERT OR IGNORE INTO temp.kept VALUES (?)", -1, &s,
+                             NULL) == SQLITE_OK);
+    for (const char *word = rows; *word; word += strspn(word, " ")) {
+        const int len = (int)strcspn(word, " ");
+        sqlite3_bind_text(s, 1, word, len, SQLITE_STATIC);
+        CHECK(sqlite3_step(s) == SQLITE_DONE);
+        sqlite3_reset(s);
+        word += len;
+    }
+    sqlite3_finalize(s);
+    CHECK(run(db->sql, restriction));
+}

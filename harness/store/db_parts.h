@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* db_parts.h -- what db.c, db_ask.c, db_merge.c and db_text.c share. Not for other files. */
+#ifndef DB_PARTS_H
+#define DB_PARTS_H
+#include "harness/store/db.h"
+#include <sqlite3.h>
+
+enum { KEPT = 48, BUSY_MS = 20000 };
+struct Db {
+    sqlite3      *sql, *stub;                /* stub: every view as an empty table; NULL: not asked for yet */
+    const char   *path;
+    Arena        *a;
+    const Host   *host;
+    const Build  *build;
+    const char   *rig;                       /* as the column of that name in `machine` */
+    long          machine_id, build_id;
+    int           open, os_error;            /* a transaction is; errno of the last refusal */
+    struct { const char *text; sqlite3_stmt *stmt; } kept[KEPT];
+};
+
+const char *db_sentence(Db *, const char *what);     /* what it refused: "read", "written" */
+const char *db_column  (sqlite3_stmt *, int i);      /* "" for NULL */
+/* Names and rows of a statement, which it ends. exact: reals with all 17 digits, not the 15 of SQLite's text */
+const char *db_rows    (Db *, sqlite3_stmt *, int exact, DbRow *, void *ctx);
+
+/* --- db_text.c: the tables of an empty database from a directory of CSV files */
+const char *db_load_text(Db *, const char *dir);
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* cell.h -- one run of a cell: its child process and its rows in the database, side by side. */
+#ifndef CELL_H
+#define CELL_H
+#include "harness/store/db.h"
+#include "harness/sweep/child.h"
+#include "models/spec.h"
+
+typedef void (*See)(void *ctx, const Record *);
+typedef struct Outcome {
+    const char *status;          /* "ok" "fail" "crash" "timeout" "oom" "skip" */
+    const char *error;           /* the child's last sentence, or "" */
+    double      wall_s;
+    long        peak_rss_kb, run;
+} Outcome;
+
+typedef struct CellRun {
+    Child       child;
+    Db         *db;                  /* NULL: nothing is stored */
+    long        run;
+    FILE       *log;                 /* results/logs/RUN.log; NULL: none */
+    int         loud;                /* what the child says is passed on to stderr */
+    See         see;
+    void       *ctx;
+    long        rubbish;             /* lines that were no records; the first: */
+    char        first_rubbish[41];
+    const char *refused;             /* why it could not start; NULL: it did */
+} CellRun;
+
+typedef struct CellPlan {
+    const char *experiment;          /* NULL: none */
+    const char *schedule;            /* "seed 1, 3 of 15": when its turn came; NULL: it had none */
+    const Spec *spec;
+    Limits      limits;
+    int         alone, loud;         /* alone: no other cell runs beside it */
+    See         see;
+    void       *ctx;
+} CellPlan;
+
+void cell_start(CellRun *, Db *, const CellPlan *, Arena *);
+int  cell_step (CellRun *, Arena *, Outcome *);      /* 1: it has ended, and the outcome is recorded */
+void cell_stop (CellRun *);                          /* on ^C: 'crash', "interrupted" */
+
+/* Runs `eightysix cell SPEC` as a child to its end, writes its records as they come (one transaction per look, 20 a
+ * second, so that a kill -9 of anyone loses nothing recorded). see (may be NULL) is shown every record. db NULL:
+ * nothing is stored. The environment variable EIGHTYSIX_CELL_PROGRAM names another program than this one. */
+Outcome cell_run(Db *, const char *experiment, const Spec *, Limits, See see, void *ctx, Arena *);
+#endif

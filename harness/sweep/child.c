@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "harness/sweep/child.h"
+#include "harness/util/clock.h"
+#include "harness/util/exit.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { RECORD_PIPE = 1 << 20 };      /* bytes: room for what is said between two looks */
+
+static sigset_t ours(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGCHLD);
+    return set;
+}
+
+int child_signals(void)
+{
+    const sigset_t set = ours();
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    const int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (fd < 0) die("signalfd: %s", strerror(errno));
+    return fd;
+}
+
+void child_signals_end(int signals)
+{
+    const sigset_t set = ours();
+    close(signals);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+int child_wait(int signals)
+{
+    struct pollfd p = { .fd = signals, .events = POLLIN };
+    struct signalfd_siginfo s;
+    int stop = 0;
+    poll(&p, 1, CHILD_TICK_MS);
+    while (read(signals, &s, sizeof s) == sizeof s) stop |= s.ssi_signo != SIGCHLD;
+    return stop;
+}
+
+/* A number of a file: the one after `key`, or the first where key is "" */
+static long number_in(const char *path, const char *key)
+{
+    char text[16384];
+    FILE *f = fopen(path, "r");
+    const size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+    if (f) fclose(f);
+    text[n] = 0;
+    const char *s = strstr(text, key);
+    return s ? strtol(s + strlen(key), NULL, 10) : 0;
+}
+
+static long oom_kills(void) { return number_in("/proc/vmstat", "\noom_kill "); }
+
+static long resident_kb(pid_t pid)
+{
+    char path[64];
+    long pages = 0;
+    snprintf(path, sizeof path, "/proc/%ld/statm", (long)pid);
+    FILE *f = fopen(path, "r");
+    if (f && fscanf(f, "%*s %ld", &pages) != 1) pages = 0;
+    if (f) fclose(f);
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static _Noreturn void become(const ChildPlan *p, pid_t parent, int records, int words)
+{
+    char threads[16];
+    const sigset_t set = ours();
+    const int nothing = open("/dev/null", O_RDONLY);
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(1);
+    dup2(nothing, 0);
+    dup2(words, 1);
+    dup2(words, 2);
+    if (records == 3) fcntl(3, F_SETFD, 0);
+    else dup2(records, 3);
+    snprintf(threads, sizeof threads, "%d", p->threads);
+    if (p->threads) setenv("OMP_NUM_THREADS", threads, 1);
+    if (p->alone) setenv("OMP_PROC_BIND", "close", 0);
+    setenv("GOMP_SPINCOUNT", "20000", 0);      /* some 30 us: beside another job, a barrier that spins for long stands still */
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    execv(p->program, p->argv);
+    dprintf(2, "%s: cannot be run: %s\n", p->program, strerror(errno));
+    _exit(127);
+}
+
+const char *child_start(Child *c, const ChildPlan *p)
+{
+    int records[2], words[2];
+    *c = (Child){ .plan = *p, .oom_kills = oom_kills(), .began = clock_now() };
+    if (pipe2(records, O_CLOEXEC)) return "no pipe: too many open files";
+    if (pipe2(words, O_CLOEXEC)) {
+        close(records[0]), close(records[1]);
+        return "no pipe: too many open files";
+    }
+    fcntl(records[0], F_SETPIPE_SZ, RECORD_PIPE);
+    fcntl(records[0], F_SETFL, O_NONBLOCK);
+    fcntl(words[0], F_SETFL, O_NONBLOCK);
+    const pid_t parent = getpid();
+    fflush(NULL);
+    c->pid = fork();
+    if (c->pid == 0) become(p, parent, records[1], words[1]);
+    close(records[1]), close(words[1]);
+    c->records = records[0], c->words = words[0];
+    if (c->pid > 0) {
+        setpgid(c->pid, c->pid);
+        return NULL;
+    }
+    close(c->records), close(c->words);
+    return "no child process: out of memory or processes";
+}
+
+static void take_records(Child *c, const char *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (bytes[i] != '\n') {
+            if (c->have < CHILD_LINE - 1) c->buffer[c->have++] = bytes[i] ? bytes[i] : '?';
+            else c->too_long = 1;
+            continue;
+        }
+        c->buffer[c->too_long ? 40 : c->have] = 0;
+        c->plan.line(c->plan.ctx, c->buffer);
+        c->have = 0;
+        c->too_long = 0;
+    }
+}
+
+/* keeps the last line that is not blank, fit to be shown */
+static void take_words(Child *c, const char *bytes, size_t n)
+{
+    c->plan.said(c->plan.ctx, bytes, n);
+    for (size_t i = 0; i < n; i++) {
+        const unsigned char b = (unsigned char)bytes[i];
+        const int blank = b == ' ' || b == '\t' || b == '\r';
+        if (b == '\n') c->last_ended = 1;
+        if (b == '\n' || (blank && (c->last_ended || !c->have_last))) continue;
+        if (c->last_ended) c->last_ended = 0, c->have_last = 0;
+        if (c->have_last < sizeof c->last - 1) c->last[c->have_last++] = blank ? ' ' : b < 32 || b == 127 ? '?' : (char)b;
+        c->last[c->have_last] = 0;
+    }
+}
+
+static void drain(Child *c, int fd, void (*take)(Child *, const char *, size_t))
+{
+    char bytes[65536];
+    ssize_t n;
+    for (size_t sum = 0; sum < 4 * RECORD_PIPE && (n = read(fd, bytes, sizeof bytes)) > 0; sum += (size_t)n)
+        take(c, bytes, (size_t)n);
+}
+
+void child_end(Child *c, const char *verdict, const char *why)
+{
+    if (c->verdict) return;
+    c->verdict = verdict;
+    c->killed = clock_now();
+    snprintf(c->why, sizeof c->why, "%s", why);
+    kill(-c->pid, SIGTERM);
+}
+
+static void watch(Child *c)
+{
+    const Limits *l = &c->plan.limits;
+    const double now = clock_now();
+    const long kb = l->mem_kb ? resident_kb(c->pid) : 0;
+    char why[160];
+    if (l->seconds > 0 && now - c->began > l->seconds) {
+        snprintf(why, sizeof why, "over its limit of %g s", l->seconds);
+        child_end(c, "timeout", why);
+    }
+    if (l->mem_kb && kb > l->mem_kb) {
+        snprintf(why, sizeof why, "over its limit of %ld MB: %ld MB resident", l->mem_kb >> 10, kb >> 10);
+        child_end(c, "oom", why);
+    }
+    if (c->verdict && (now - c->killed > CHILD_GRACE_S || !strcmp(c->verdict, "oom"))) kill(-c->pid, SIGKILL);
+}
+
+int child_step(Child *c)
+{
+    struct rusage use;
+    const pid_t ended = wait4(c->pid, &c->exit_status, WNOHANG, &use);
+    if (ended == c->pid) {
+        c->ended = clock_now();
+        kill(-c->pid, SIGKILL);          /* what it may have started */
+    }
+    drain(c, c->records, take_records);
+    drain(c, c->words, take_words);
+    if (ended != c->pid) {
+        watch(c);
+        return 0;
+    }
+    c->peak_rss_kb = use.ru_maxrss;
+    close(c->records), close(c->words);
+    return 1;
+}
+
+const char *child_status(Child *c, const char **error)
+{
+    const char *last = strncmp(c->last, "eightysix: ", 11) ? c->last : c->last + 11;
+    const int code = WIFEXITED(c->exit_status) ? WEXITSTATUS(c->exit_status) : -1;
+    *error = *last ? last : c->why;
+    if (c->verdict) {
+        *error = c->why;
+        return c->verdict;
+    }
+    if (WIFSIGNALED(c->exit_status)) {
+        const int number = WTERMSIG(c->exit_status);
+        if (number == SIGKILL && oom_kills() > c->oom_kills) {
+            *error = "killed by the kernel: the machine is out of memory";
+            return "oom";
+        }
+        snprintf(c->why, sizeof c->why, "killed by signal %d (%s)%s%s", number, strsignal(number), *last ? ": " : "", last);
+        *error = c->why;
+        return "crash";
+    }
+    if (code == 0) return *error = "", "ok";
+    if (!*last) snprintf(c->why, sizeof c->why, "ended with exit code %d and no sentence", code);
+    return code == EXIT_SKIP ? "skip" : "fail";
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* child.h -- a cell as a child process: what it says, what it may use, how it ends. Knows no SQL.
+ *
+ *   parent                                child (its own process group; dies with its parent)
+ *   records, line by line      <- pipe <- descriptor 3
+ *   log, last sentence         <- pipe <- descriptors 1 and 2
+ * The parent looks up 20 times a second or when a child ends, not at every line, so as not to disturb what is timed. */
+#ifndef CHILD_H
+#define CHILD_H
+#include "kernels/base.h"
+#include <sys/types.h>
+
+enum { CHILD_TICK_MS = 50, CHILD_GRACE_S = 2, CHILD_LINE = 8192 };
+
+typedef struct Limits { double seconds; long mem_kb; } Limits;        /* 0: none */
+
+typedef struct ChildPlan {
+    const char  *program;             /* path */
+    char *const *argv;
+    int          threads, alone;      /* OMP_NUM_THREADS (0: as it is); alone: OMP_PROC_BIND=close */
+    Limits       limits;
+    void       (*line)(void *ctx, char *line);                        /* of descriptor 3, whole, without its end */
+    void       (*said)(void *ctx, const char *bytes, size_t n);       /* on descriptors 1 and 2 */
+    void        *ctx;
+} ChildPlan;
+
+typedef struct Child {
+    ChildPlan   plan;
+    pid_t       pid;
+    int         records, words;       /* read ends */
+    double      began, ended, killed; /* clock_now(); killed: when it was asked to end */
+    long        oom_kills;            /* of the machine, when it began */
+    const char *verdict;              /* why it is being ended; NULL: it is not */
+    char        why[640];             /* the sentence of the verdict */
+    char        buffer[CHILD_LINE], last[512];      /* the line that is coming in; the last sentence said */
+    size_t      have, have_last;
+    int         too_long, last_ended, exit_status;
+    long        peak_rss_kb;
+} Child;
+
+const char *child_start(Child *, const ChildPlan *);        /* NULL, or a sentence */
+int         child_step (Child *);                           /* reads, watches the limits; 1: it has ended and all is read */
+void        child_end  (Child *, const char *verdict, const char *why);     /* asks it to end, then ends it */
+/* ok, fail, crash, timeout, oom, skip, and the sentence (in the child) */
+const char *child_status(Child *, const char **error);
+
+/* Blocks SIGINT, SIGTERM and SIGCHLD and returns the descriptor that reports them; child_wait sleeps for a tick or until
+ * one comes, and returns 1 on SIGINT or SIGTERM. */
+int  child_signals    (void);
+int  child_wait       (int signals);
+void child_signals_end(int signals);
+#endif

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The command `sweep`: a plan (which cells have no ok run of this build on this rig), a loop, a table. */
+#include "harness/store/csv.h"
+#include "harness/sweep/cell.h"
+#include "harness/util/clock.h"
+#include "harness/util/options.h"
+#include "harness/sweep/table.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char help[] =
+    "usage: eightysix sweep FILE.yaml [key=value ...] [--option ...]\n\n"
+    "Runs every cell of the experiment that has no ok run of this build on this machine, one child process each, and records\n"
+    "it. A cell whose budget counts tokens is run for its losses and may have run on any machine. Killed and started again\n"
+    "it goes on where it was. key=value replaces a fixed setting of the experiment.\n\n"
+    "  --db FILE          the records (results/results.db); logs/, NAME.csv go beside it\n"
+    "  --dry-run          list the cells as new, stale, done or running, with the reason and the time to go; run nothing\n"
+    "  --resume           skip finished cells; the default\n"
+    "  --fresh            run finished cells again; old rows stay\n"
+    "  --jobs N           so many cells at once (1); their timings are not to be compared\n"
+    "  --seed S           of the order in which cells run (1)\n"
+    "  --filter A=X,B=Y   only cells with these levels of these factors; seed=N too\n"
+    "  --verbose          pass on what the cells say on stderr (default: on a terminal)\n\n"
+    "exit code: 0 every cell is ok or skipped, 1 a cell failed, 2 bad usage or input, 130 interrupted\n";
+
+enum { MAX_JOBS = 64 };
+
+typedef struct Todo { int cell; double expect; } Todo;
+typedef struct Job { CellRun run; Progress progress; int busy; Todo todo; } Job;
+
+typedef struct Sweep {
+    Arena      *a;
+    Db         *db;                  /* NULL: a dry run before the first run */
+    const char *db_path, *filter;
+    Experiment        *exp;
+    int         dry, fresh, resume, verbose, jobs;
+    uint64_t    seed;
+    char       *selected;            /* per cell */
+    Todo       *todo;
+    int         todos, next, ended, bad;
+    double      left, spent, spent_expected;      /* expected seconds to go; of ended cells: taken, expected */
+} Sweep;
+
+/* Clears `selected` of the cells that lack the level; a factor or level that is not there is refused. */
+static void select_level(Sweep *s, const char *name, const char *value)
+{
+    const Experiment *e = s->exp;
+    int found = 0;
+    for (int i = 0; i < e->cells; i++) {
+        int equal = !strcmp(name, "seed") && strtol(value, NULL, 10) == e->cell[i].seed;
+        for (int f = 0; f < e->factors; f++)
+            equal |= !strcmp(e->factor[f].name, name) && !strcmp(e->factor[f].level[e->cell[i].level[f]].label, value);
+        found |= equal;
+        if (!equal) s->selected[i] = 0;
+    }
+    if (!found) die("--filter %s=%s: the experiment has no such factor and level", name, value);
+}
+
+static void select_cells(Sweep *s)
+{
+    s->selected = memset(arena_raw(s->a, (size_t)s->exp->cells), 1, (size_t)s->exp->cells);
+    char *rest = arena_text(s->a, "%s", s->filter ? s->filter : "");
+    for (char *part; (part = strsep(&rest, ",")); ) {
+        char *value = strchr(part, '=');
+        if (!*part) continue;
+        if (!value) die("--filter %s: expected factor=level", part);
+        *value++ = 0;
+        select_level(s, part, value);
+    }
+}
+
+static double expected(const Cell *c, double recorded)
+{
+    Budget b;
+    if (!isnan(recorded)) return recorded;
+    return !spec_budget(spec_str(c->spec, "budget"), &b) && b.seconds > 0 ? b.seconds + 5 : NAN;
+}
+
+/* Fills todo in the order of the grid; on a dry run says so of every cell. */
+static void plan(Sweep *s)
+{
+    static const char *const names[] = { "new", "stale", "done", "running" };
+    int count[4] = { 0 };
+    char text[32];
+    s->todo = arena_get(s->a, sizeof *s->todo * (size_t)s->exp->cells);
+    if (s->dry) printf("%s: %s\n", s->exp->name, s->exp->question);
+    for (int i = 0; i < s->exp->cells; i++) {
+        const Cell *c = &s->exp->cell[i];
+        const char *reason = "no run yet";
+        double recorded = NAN;
+        if (!s->selected[i]) continue;
+        const CellState state = s->db ? db_cell_state(s->db, c->key, s->a, &reason, &recorded) : CELL_NEW;
+        const Todo todo = { i, expected(c, recorded) };
+        count[state]++;
+        if (state != CELL_RUNNING && (s->fresh || state != CELL_DONE)) {
+            s->todo[s->todos++] = todo;
+            s->left += todo.expect;
+        }
+        if (s->dry) printf("  %-7s  %s  (%s)  about %s\n", names[state], table_name(s->exp, c, s->a), reason,
+                           table_duration(todo.expect, text));
+    }
+    FILE *out = s->dry ? stdout : stderr;
+    fprintf(out, "%s: %d new, %d stale, %d done, %d running elsewhere; %d to run, about %s\n", s->exp->name, count[CELL_NEW],
+            count[CELL_STALE], count[CELL_DONE], count[CELL_RUNNING], s->todos, table_duration(s->left / s->jobs, text));
+}
+
+static void record_plan(Sweep *s)
+{
+    const Experiment *e = s->exp;
+    const long id = db_experiment(s->db, e->name, e->text, e->overrides);
+    for (int i = 0; i < e->cells; i++) {
+        const Cell *c = &e->cell[i];
+        db_plan(s->db, id, i, c->key, spec_text(c->spec), c->label, c->seed);
+        for (int f = 0; f < e->factors; f++) db_label(s->db, id, i, e->factor[f].name, e->factor[f].level[c->level[f]].label);
+    }
+    db_flush(s->db);
+}
+
+static void shuffle(Sweep *s)
+{
+    Rng r = rng_at(s->seed, STREAM_SWEEP, 0);
+    for (int i = s->todos - 1; i > 0; i--) {
+        const int j = (int)rng_below(&r, (uint64_t)i + 1);
+        const Todo swap = s->todo[i];
+        s->todo[i] = s->todo[j];
+        s->todo[j] = swap;
+    }
+}
+
+/* what is left, at the pace of what has ended */
+static double eta(const Sweep *s)
+{
+    return s->left * (s->spent_expected > 0 ? s->spent / s->spent_expected : 1) / s->jobs;
+}
+
+/* The next cell that another sweep has not taken meanwhile */
+static void start_next(Sweep *s, Job *job)
+{
+    while (!job->busy && s->next < s->todos) {
+        const char *reason;
+        double recorded;
+        job->todo = s->todo[s->next++];
+        const Cell *c = &s->exp->cell[job->todo.cell];
+        const CellState state = db_cell_state(s->db, c->key, s->a, &reason, &recorded);
+        if (state == CELL_RUNNING || (state == CELL_DONE && !s->fresh)) {
+            s->ended++;
+            s->left -= job->todo.expect;
+            continue;
+        }
+        job->progress = (Progress){ NAN, NAN, NAN };
+        const char *turn = arena_text(s->a, "seed %llu, %d of %d", (unsigned long long)s->seed, s->next, s->todos);
+        const CellPlan p = { .experiment = s->exp->name, .schedule = turn, .spec = c->spec, .alone = s->jobs == 1,
+                             .limits = { s->exp->seconds, s->exp->memory_kb }, .loud = s->verbose || isatty(2),
+                             .see = table_see, .ctx = &job->progress };
+        cell_start(&job->run, s->db, &p, s->a);
+        job->busy = 1;
+    }
+}
+
+static void finish(Sweep *s, Job *job, const Outcome *o)
+{
+    const Cell *c = &s->exp->cell[job->todo.cell];
+    job->busy = 0;
+    s->ended++;
+    s->left -= job->todo.expect;
+    if (!strcmp(o->status, "ok") && !isnan(job->todo.expect)) {
+        s->spent += o->wall_s;
+        s->spent_expected += job->todo.expect;
+    }
+    s->bad += strcmp(o->status, "ok") && strcmp(o->status, "skip");
+    table_done(s->ended, s->todos, table_name(s->exp, c, s->a), o, &job->progress, eta(s));
+}
+
+/* 1: interrupted */
+static int run_all(Sweep *s)
+{
+    Job *job = arena_get(s->a, sizeof *job * (size_t)s->jobs);
+    Outcome o;
+    const int signals = child_signals();
+    int stop = 0, busy = 1;
+    while (busy) {
+        busy = 0;
+        for (int j = 0; j < s->jobs; j++) {
+            if (!job[j].busy && !stop) start_next(s, &job[j]);
+            if (job[j].busy && stop) cell_stop(&job[j].run);
+            if (job[j].busy && cell_step(&job[j].run, s->a, &o)) {
+                finish(s, &job[j], &o);
+                busy |= !stop && s->next < s->todos;
+            }
+            busy |= job[j].busy;
+        }
+        if (!busy) break;
+        const Job *first = job;
+        while (first < job + s->jobs - 1 && !first->busy) first++;
+        const Cell *c = &s->exp->cell[first->todo.cell];
+        if (first->busy) table_now(s->ended + 1, s->todos, c->label, clock_now() - first->run.child.began, &first->progress, eta(s));
+        stop |= child_wait(signals);
+    }
+    child_signals_end(signals);
+    return stop;
+}
+
+/* the table, and NAME.csv beside the database */
+static const char *conclude(Sweep *s)
+{
+    const char *why = table_print(s->db, s->exp->name, stdout, s->a), *slash = strrchr(s->db_path, '/');
+    const char *csv = arena_text(s->a, "%.*s%s.csv", slash ? (int)(slash - s->db_path) + 1 : 0, s->db_path, s->exp->name);
+    if (!why) why = csv_write(s->db, "result", s->exp->name, csv, s->a);
+    if (!why) printf("written to %s and %s\n", s->db_path, csv);
+    return why;
+}
+
+static int sweep(Sweep *s)
+{
+    const char *why = NULL;
+    const int there = !access(s->db_path, F_OK);
+    select_cells(s);
+    if (!s->dry || there) s->db = s->dry ? db_open_read(s->db_path, s->a, &why) : db_open(s->db_path, s->a, &why);
+    if (why) die("%s", why);
+    plan(s);
+    int stopped = 0;
+    if (!s->dry) {
+        if (s->jobs > 1) fprintf(stderr, "%d cells at once share the machine: their timings are not to be compared\n", s->jobs);
+        record_plan(s);
+        shuffle(s);
+        stopped = run_all(s);
+        why = conclude(s);
+    }
+    db_close(s->db);
+    if (why) die("%s", why);
+    return stopped ? 130 : s->bad > 0;
+}
+
+static long whole(const char *option, const char *text, long low, long high)
+{
+    char *end;
+    const long x = strtol(text, &end, 10);
+    if (end == text || *end || x < low || x > high) die("%s %s: expected a whole number from %ld to %ld", option, text, low, high);
+    return x;
+}
+
+int sweep_main(int argc, char **argv)
+{
+    const char *jobs = "1", *seed = "1", *why;
+    Sweep s = { .db_path = "results/results.db" };
+    const Option options[] = {
+        { "--db", &s.db_path, NULL }, { "--filter", &s.filter, NULL }, { "--jobs", &jobs, NULL }, { "--seed", &seed, NULL },
+        { "--dry-run", NULL, &s.dry }, { "--fresh", NULL, &s.fresh }, { "--resume", NULL, &s.resume },
+        { "--verbose", NULL, &s.verbose }, { NULL, NULL, NULL } };
+    const int words = options_read(argc, argv, options, help);
+    if (!words) die("sweep: expected an experiment file; `eightysix sweep --help`");
+    if (s.fresh && s.resume) die("--fresh and --resume: expected one of them");
+    s.jobs = (int)whole("--jobs", jobs, 1, MAX_JOBS);
+    s.seed = (uint64_t)whole("--seed", seed, 0, 1000000000);
+    Arena a = arena_new((size_t)1 << 30);
+    s.a = &a;
+    s.exp = experiment_load(argv[1], (const char *const *)argv + 2, words - 1, &a, &why);
+    if (!s.exp) die("%s", why);
+    const int code = sweep(&s);
+    arena_drop(&a);
+    return code;
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "harness/train/session.h"
+#include "harness/util/clock.h"
+#include "harness/train/autotune.h"
+#include "harness/util/exit.h"
+#include "models/embed_init.h"
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const size_t HOME_BYTES = (size_t)64 << 30, PASS_BYTES = (size_t)64 << 30;    /* reserved, not taken */
+
+static Session *session_new(void)
+{
+    Arena a = arena_new(HOME_BYTES);
+    Session *s = arena_get(&a, sizeof *s);
+    s->arena = a;
+    return s;
+}
+
+static _Noreturn void skip(const char *why)
+{
+    fflush(stdout);
+    fprintf(stderr, "eightysix: %s\n", why);
+    exit(EXIT_SKIP);
+}
+
+const char *session_resumes(const Spec *spec)
+{
+    const char *save = spec_str(spec, "save"), *from = spec_str(spec, "from");
+    if (*from && !strcmp(save, from)) die("save=%s: expected another file than that of from", save);
+    if (*save && spec_int(spec, "resume") && !access(save, F_OK)) return save;
+    return *from ? from : NULL;
+}
+
+/* What the checkpoint to continue says; NULL: nothing */
+static const char *chosen(Session *s, const char *key)
+{
+    const char *value = NULL, *why = s->from ? checkpoint_meta(s->from, key, &value, &s->arena) : NULL;
+    if (why) die("%s", why);
+    return value;
+}
+
+/* The settings the head is made with. cutoffs=auto: as chosen before, or the cheapest here */
+static const Spec *head_spec(Session *s, const HeadData *data, int training)
+{
+    if (!spec_is(s->spec, "head", "adaptive") || !spec_is(s->spec, "cutoffs", "auto")) return s->spec;
+    const double began = clock_now();
+    Spec *made = spec_copy(s->spec, &s->arena);
+    s->cutoffs = training ? chosen(s, "cutoffs") : NULL;
+    if (!s->cutoffs) s->cutoffs = autotune_cutoffs(s->spec, s->exec, data, s->d, &s->arena);
+    CHECK(!spec_set(made, arena_text(&s->arena, "cutoffs=%s", s->cutoffs)));
+    s->cutoffs_s = clock_now() - began;
+    return made;
+}
+
+/* The settings the parts are made with. gemm=auto in training: as chosen before, or the fastest here */
+static const Spec *exec_spec(Session *s, int training)
+{
+    if (!training || !spec_is(s->spec, "gemm", "auto")) return s->spec;
+    const char *gemm = chosen(s, "gemm");
+    if (!gemm) {
+        const long threads = spec_int(s->spec, "threads");
+        gemm = autotune_gemm(threads > 0 ? (int)threads : omp_get_num_procs(), &s->arena);
+    }
+    Spec *made = spec_copy(s->spec, &s->arena);
+    CHECK(!spec_set(made, arena_text(&s->arena, "gemm=%s", gemm)));
+    return made;
+}
+
+/* The full softmax over the embedding, which stays whose it is until this head is in force. */
+static void make_last(Session *s, const HeadData *data)
+{
+    const double finish = spec_num(s->spec, "finish");
+    if (finish < 0 || finish > 1) die("finish=%g: expected a part of the budget, 0 to 1", finish);
+    if (finish == 0) return;
+    Spec *tied = spec_copy(s->spec, &s->arena);
+    CHECK(!spec_set(tied, "tied=1"));
+    Param *embedding = params_find(s->params, "embedding.weight");
+    const Owner owner = embedding->owner;
+    s->last = head_find("softmax");
+    s->last_h = s->last->make(tied, s->exec, s->params, data, s->d, &s->arena);
+    embedding->owner = owner;
+}
+
+void session_finish(Session *s)
+{
+    Param *embedding = params_find(s->params, "embedding.weight");
+    CHECK(s->last);
+    for (int i = 0; i < s->params->n; i++)
+        if (s->params->p[i]->owner == OWNER_HEAD) s->params->p[i]->frozen = s->params->p[i] != embedding;
+    embedding->owner = OWNER_HEAD;
+    s->head = s->last, s->h = s->last_h, s->last = NULL;
+    s->finishing = 1;
+}
+
+static void make_head(Session *s, const HeadData *data, int training)
+{
+    const Classes *given = NULL;
+    const char *why = s->from && s->head->classes ? checkpoint_classes(s->from, &given, &s->arena) : NULL;
+    if (why) die("%s", why);
+    s->h = classes_head(s->head, head_spec(s, data, training), s->exec, s->params, s->corpus, given, s->d, &s->classes,
+                        &s->classes_s, &s->arena);
+}
+
+Session *session_make(const Spec *spec, const char *from, int training)
+{
+    const char *why;
+    Session *s = session_new();
+    s->spec = spec, s->from = from;
+    s->model = model_find(spec_str(spec, "model"));
+    s->head = head_find(spec_str(spec, "head"));
+    if (!s->model) die("model=%s: no such model; `eightysix list models` shows those there are", spec_str(spec, "model"));
+    if (!s->head) die("head=%s: no such head; `eightysix list heads` shows those there are", spec_str(spec, "head"));
+    s->exec = exec_make(exec_spec(s, training), &s->arena, &why);
+    if (!s->exec) skip(why);
+    s->corpus = corpus_open(spec, &s->arena, &why);
+    if (!s->corpus) die("%s", why);
+    s->params = params_new(&s->arena);
+    s->m = s->model->make(spec, s->exec, s->params, s->corpus->V, &s->arena);
+    s->d = s->model->width(s->m);
+    const HeadData data = { s->corpus->V, s->corpus->freq, s->corpus->train, s->corpus->n_train, NULL };
+    s->embed_variance = training ? embed_init(spec, s->exec, s->params, &data, &s->arena) : NAN;
+    make_head(s, &data, training);
+    make_last(s, &data);
+    if (training) s->optim = optim_new(spec, s->exec, s->params, &s->arena);
+    s->tape = tape_new(s->exec, spec, &s->arena, PASS_BYTES);
+    return s;
+}
+
+void session_drop(Session *s)
+{
+    Arena a = s->arena;
+    tape_drop(s->tape);
+    arena_drop(&a);
+}
+
+double session_nll(Session *s, long *n)
+{
+    enum { AT_ONCE = 512 };        /* tokens: what a pass keeps in memory */
+    const int T = (int)spec_int(s->spec, "seq");
+    const long windows = (s->corpus->n_valid - 1) / T;
+    const int B = AT_ONCE / T > 0 ? AT_ONCE / T : 1;
+    int *x = arena_get(&s->arena, sizeof(int) * (size_t)(B * T)), *y = arena_get(&s->arena, sizeof(int) * (size_t)(B * T));
+    const int ema = spec_is(s->spec, "eval", "ema");
+    double sum = 0;
+    *n = windows * T;
+    if (windows < 1) die("the validation text has %ld tokens, fewer than one window of seq=%d", s->corpus->n_valid, T);
+    if (ema) params_swap_ema(s->params);
+    for (long w = 0; w < windows; w += B) {
+        const int b = windows - w < B ? (int)(windows - w) : B;
+        for (int i = 0; i < b * T; i++) {
+            x[i] = s->corpus->valid[w * T + i];
+            y[i] = s->corpus->valid[w * T + i + 1];
+        }
+        tape_reset(s->tape, 0);
+        Var h = s->model->forward(s->m, s->tape, x, b, T, NULL);
+        sum += s->head->nll(s->h, h.v, y, b * T, NULL);
+    }
+    if (ema) params_swap_ema(s->params);
+    return sum / (double)*n;
+}

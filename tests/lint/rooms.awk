@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# rooms.awk -- the order of the house. A file may use what comes earlier in this list, never what comes later:
+#   kernels models  and in harness: util store corpus laws train score bench sweep regress judge cli
+# Twice: by the includes of the sources, and by the symbols of the objects, which also sees a call without an include.
+#   awk -f tests/lint/rooms.awk SOURCE...
+#   nm -A OBJECT... | awk -f tests/lint/rooms.awk -v prefix=build/san/ -
+BEGIN {
+    n = split("kernels models util store corpus laws train score bench sweep regress judge cli tests", order, " ")
+    for (i = 1; i <= n; i++) rank[order[i]] = i
+}
+
+# "harness/train/session.c" -> "train"
+function room(path,    part) {
+    split(path, part, "/")
+    return part[1] == "harness" ? part[2] : part[1]
+}
+
+function known(where, path) {
+    if (!(where in rank)) {
+        printf "%s: '%s' is no room of the house\n", path, where
+        bad = 1
+    }
+    return where in rank
+}
+
+function upward(from, to, place, what) {
+    if (rank[to] <= rank[from]) return
+    printf "%s: %s uses %s of %s, a later room\n", place, from, what, to
+    bad = 1
+}
+
+# ---- includes ----
+prefix == "" && FNR == 1 { mine = room(FILENAME); known(mine, FILENAME) }
+prefix == "" && /^[ \t]*#[ \t]*include[ \t]*"(kernels|models|harness|tests)\// {
+    split($0, quoted, "\"")
+    if (known(room(quoted[2]), FILENAME ":" FNR)) upward(mine, room(quoted[2]), FILENAME ":" FNR, quoted[2])
+}
+
+# ---- symbols: "OBJECT:[ADDRESS] TYPE NAME" ----
+prefix != "" {
+    object = substr($1, 1, index($1, ":") - 1)
+    object = substr(object, length(prefix) + 1)
+    type = $(NF - 1)
+    if (type ~ /^[TDBRVWC]$/) defined[$NF] = object
+    if (type == "U") used[object SUBSEP $NF] = 1
+}
+
+END {
+    for (pair in used) {
+        split(pair, part, SUBSEP)
+        if (!(part[2] in defined)) continue
+        upward(room(part[1]), room(defined[part[2]]), part[1], part[2])
+    }
+    exit bad
+}
