@@ -68,12 +68,11 @@ static double from_file(const Spec *s, const Exec *e, Param *p, const char *path
     return share(&svd, total);
 }
 
-double embed_init(const Spec *s, const Exec *e, Params *ps, const HeadData *data, Arena *a)
+double embed_init(const Spec *s, const Exec *e, Param *p, const HeadData *data, Arena *a)
 {
     const char *how = spec_str(s, "embed_init");
     if (!strcmp(how, "random")) return NAN;
-    Param *p = params_find(ps, "embedding.weight");
-    CHECK(p && p->rows == data->V);
+    CHECK(p->rows == data->V);
     const size_t mark = a->used;
     const double kept = strcmp(how, "pmi") ? from_file(s, e, p, how, a) : from_text(s, e, p, data, a);
     arena_reset(a, mark);

@@ -4,7 +4,7 @@
 #define EMBED_INIT_H
 #include "models/head.h"
 
-/* By the setting embed_init; writes v of "embedding.weight" (V, d):
+/* By the setting embed_init; writes v of the embedding (V, d):
  *   random        as it was drawn; returns NAN
  *   pmi           U S of the text's own PPMI matrix, contexts up to two words to either side (d components),
  *                 scaled to the root mean square init_sigma; words that do not occur stay random
@@ -12,5 +12,5 @@
  *                 not scaled
  * Returns the share of the matrix' variance (sum of squares) that d components keep; dies with a sentence
  * when it cannot. */
-double embed_init(const Spec *, const Exec *, Params *, const HeadData *, Arena *);
+double embed_init(const Spec *, const Exec *, Param *embedding, const HeadData *, Arena *);
 #endif

@@ -23,7 +23,7 @@ typedef struct {
     Param *norm[MAX_DILATIONS], *conv_gate[MAX_DILATIONS], *conv_value[MAX_DILATIONS];
 } Flash;
 
-static Param *vector(Params *ps, const char *name, int n, float fill)
+static Param *flash_vector(Params *ps, const char *name, int n, float fill)
 {
     Param *p = params_add(ps, name, (int[]){ n, 0 }, GROUP_ADAMW_NODECAY, OWNER_CORE);
     param_fill(p, fill);
@@ -31,14 +31,14 @@ static Param *vector(Params *ps, const char *name, int n, float fill)
 }
 
 /* sigma 0: Kaiming normal for a linear layer, sqrt(1 / fan in) */
-static Param *matrix(Params *ps, const char *name, int rows, int cols, double sigma, uint64_t seed)
+static Param *flash_matrix(Params *ps, const char *name, int rows, int cols, double sigma, uint64_t seed)
 {
     Param *p = params_add(ps, name, (int[]){ rows, cols, 0 }, GROUP_NORMUON, OWNER_CORE);
     param_normal(p, seed, (uint64_t)ps->n, sigma > 0 ? sigma : sqrt(1.0 / cols));
     return p;
 }
 
-static Param *conv(Params *ps, const char *name, const Flash *m, uint64_t seed)
+static Param *flash_conv(Params *ps, const char *name, const Flash *m, uint64_t seed)
 {
     const int in = m->d / m->groups;
     Param *p = params_add(ps, name, (int[]){ m->d, in, m->k, 0 }, GROUP_ADAMW, OWNER_CORE);
@@ -48,20 +48,20 @@ static Param *conv(Params *ps, const char *name, const Flash *m, uint64_t seed)
     return p;
 }
 
-static void make_mixer(Flash *m, Params *ps, uint64_t seed)
+static void flash_make_mixer(Flash *m, Params *ps, uint64_t seed)
 {
     char name[96];
     for (int j = 0; j < m->n_dil; j++) {
         snprintf(name, sizeof name, "block.token_mixer.layers.%d.conv_gate.conv.weight", j);
-        m->conv_gate[j] = conv(ps, name, m, seed);
+        m->conv_gate[j] = flash_conv(ps, name, m, seed);
         snprintf(name, sizeof name, "block.token_mixer.layers.%d.conv_value.conv.weight", j);
-        m->conv_value[j] = conv(ps, name, m, seed);
+        m->conv_value[j] = flash_conv(ps, name, m, seed);
         snprintf(name, sizeof name, "block.token_mixer.norms.%d.scale", j);
-        m->norm[j] = vector(ps, name, m->d, 1);
+        m->norm[j] = flash_vector(ps, name, m->d, 1);
     }
 }
 
-static void *make(const Spec *s, const Exec *e, Params *ps, int V, Arena *a)
+static void *flash_make(const Spec *s, const Exec *e, Params *ps, int V, Arena *a)
 {
     (void)e;
     Flash *m = arena_get(a, sizeof *m);
@@ -81,49 +81,58 @@ static void *make(const Spec *s, const Exec *e, Params *ps, int V, Arena *a)
 
     m->embedding = params_add(ps, "embedding.weight", (int[]){ V, m->d, 0 }, GROUP_ADAMW, OWNER_CORE);
     param_normal(m->embedding, seed, 0, spec_num(s, "init_sigma"));
-    m->norm1 = vector(ps, "block.norm1.scale", m->d, 1);
-    make_mixer(m, ps, seed);
-    m->out = matrix(ps, "block.token_mixer.out_proj.weight", m->d, m->d, 0.01, seed);
-    m->norm2 = vector(ps, "block.norm2.scale", m->d, 1);
-    m->gate = matrix(ps, "block.glu.gate_proj.weight", m->inner, m->d, 0, seed);
-    m->up = matrix(ps, "block.glu.up_proj.weight", m->inner, m->d, 0, seed);
-    m->down = matrix(ps, "block.glu.down_proj.weight", m->d, m->inner, 0.01, seed);
-    matrix(ps, "block.router.linear.weight", 1, m->d, 0, seed)->trainable = 0;
-    vector(ps, "block.router.linear.bias", 1, 0)->trainable = 0;
-    m->final = vector(ps, "final_norm.scale", m->d, 1);
+    m->norm1 = flash_vector(ps, "block.norm1.scale", m->d, 1);
+    flash_make_mixer(m, ps, seed);
+    m->out = flash_matrix(ps, "block.token_mixer.out_proj.weight", m->d, m->d, 0.01, seed);
+    m->norm2 = flash_vector(ps, "block.norm2.scale", m->d, 1);
+    m->gate = flash_matrix(ps, "block.glu.gate_proj.weight", m->inner, m->d, 0, seed);
+    m->up = flash_matrix(ps, "block.glu.up_proj.weight", m->inner, m->d, 0, seed);
+    m->down = flash_matrix(ps, "block.glu.down_proj.weight", m->d, m->inner, 0.01, seed);
+    flash_matrix(ps, "block.router.linear.weight", 1, m->d, 0, seed)->trainable = 0;
+    flash_vector(ps, "block.router.linear.bias", 1, 0)->trainable = 0;
+    m->final = flash_vector(ps, "final_norm.scale", m->d, 1);
     return m;
 }
 
-static int width(const void *model) { return ((const Flash *)model)->d; }
+static int flash_width(const void *model) { return ((const Flash *)model)->d; }
 
-static long past_rows(const Flash *m)
+static long flash_past_rows(const Flash *m)
 {
     long rows = 0;
     for (int j = 0; j < m->n_dil; j++) rows += (m->k - 1) * m->dil[j];
     return rows * m->recursions;
 }
 
-static size_t carry_size(const void *model) { return (size_t)past_rows(model) * (size_t)((const Flash *)model)->d; }
+static size_t flash_carry_size(const void *model, long capacity)
+{
+    const Flash *m = model;
+    (void)capacity;                       /* windows do not grow */
+    return (size_t)flash_past_rows(m) * (size_t)m->d;
+}
 
-static Var mixer(const Flash *m, Tape *t, Var x, int B, float **past, int rec)
+static Param *flash_embedding(const void *model) { return ((const Flash *)model)->embedding; }
+
+/* Its part of a sequence's carry: the last rows of the input of each dilation, recursion after recursion */
+static Var flash_mixer(const Flash *m, Tape *t, Var x, int B, Carry *const *carry, int rec)
 {
     char name[64];
+    size_t offset = (size_t)(flash_past_rows(m) / m->recursions * rec) * (size_t)m->d;
     for (int j = 0; j < m->n_dil; j++) {
+        const GatedConv conv = { m->norm[j], m->conv_gate[j], m->conv_value[j], EPS, m->groups, m->k, (int)m->dil[j] };
         snprintf(name, sizeof name, "rec%d.conv%d", rec, j);
-        x = op_gated_conv(t, x, m->norm[j], EPS, m->conv_gate[j], m->conv_value[j], B, m->groups, m->k, (int)m->dil[j],
-                          *past, name);
-        if (*past) *past += (size_t)(m->k - 1) * (size_t)m->dil[j] * (size_t)m->d;
+        x = op_gated_conv(t, x, &conv, B, carry, offset, name);
+        offset += (size_t)op_gated_conv_rows(&conv) * (size_t)m->d;
     }
     return op_linear(t, x, m->out, 1);
 }
 
-static Var glu(const Flash *m, Tape *t, Var x)
+static Var flash_glu(const Flash *m, Tape *t, Var x)
 {
     Var gate = op_linear(t, x, m->gate, 1), up = op_linear(t, x, m->up, 1);
     return op_linear(t, op_relu2_mul(t, gate, up, 1), m->down, 1);
 }
 
-static Var named(Tape *t, int rec, const char *what, Var x)
+static Var flash_named(Tape *t, int rec, const char *what, Var x)
 {
     char name[64];
     snprintf(name, sizeof name, "rec%d.%s", rec, what);
@@ -131,31 +140,33 @@ static Var named(Tape *t, int rec, const char *what, Var x)
     return x;
 }
 
-static Var forward(void *model, Tape *t, const int *tok, int B, int T, float *carry)
+static Var flash_forward(void *model, Tape *t, const int *tok, int B, int T, Carry *const *carry)
 {
     const Flash *m = model;
-    CHECK(!carry || (B == 1 && T == 1));
     Var x = op_embed(t, m->embedding, tok, B * T);
     tape_name(t, "embed", x);
     for (int r = 0; r < m->recursions; r++) {
-        Var a = named(t, r, "norm1", op_rmsnorm(t, x, m->norm1, EPS, 0));
-        x = op_add(t, x, named(t, r, "mixer", mixer(m, t, a, B, &carry, r)));
-        Var b = named(t, r, "norm2", op_rmsnorm(t, x, m->norm2, EPS, 1));
-        x = named(t, r, "out", op_add(t, x, named(t, r, "glu", glu(m, t, b))));
+        Var a = flash_named(t, r, "norm1", op_rmsnorm(t, x, m->norm1, EPS, 0));
+        x = op_add(t, x, flash_named(t, r, "mixer", flash_mixer(m, t, a, B, carry, r)));
+        Var b = flash_named(t, r, "norm2", op_rmsnorm(t, x, m->norm2, EPS, 1));
+        x = flash_named(t, r, "out", op_add(t, x, flash_named(t, r, "glu", flash_glu(m, t, b))));
     }
     x = op_rmsnorm(t, x, m->final, EPS, 0);
     tape_name(t, "final_hidden", x);
+    carry_advance(carry, B, T);
     return x;
 }
 
-static double flops(const void *model)
+static double flash_flops(const void *model, int T)
 {
     const Flash *m = model;
+    (void)T;
     const double conv = 2.0 * m->n_dil * m->d * (m->d / m->groups) * m->k, linear = (double)m->d * m->d + 3.0 * m->d * m->inner;
     return 2.0 * m->recursions * (conv + linear);
 }
 
 const ModelDef model_flashlm3 = {
     "flashlm3", "gated dilated convolutions and a ternary GLU, one shared block", "FlashLM v3, changcheng967, 2026",
-    .make = make, .width = width, .carry_size = carry_size, .forward = forward, .flops = flops,
+    .law_words = "d=32 inner=85 conv_groups=4", .make = flash_make, .width = flash_width, .embedding = flash_embedding,
+    .carry_size = flash_carry_size, .forward = flash_forward, .flops = flash_flops,
 };

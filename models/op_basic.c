@@ -91,6 +91,7 @@ static void norm_back(Tape *t, void *ctx)
 Var op_rmsnorm(Tape *t, Var x, Param *gain, double eps, int to_linear)
 {
     const int d = x.cols, threads = t->exec->threads;
+    tape_operand(x);
     CHECK(gain->n == d);
     Var y = tape_var(t, x.rows, d, NULL);
     float *rstd = arena_raw(&t->pass, sizeof(float) * (size_t)x.rows);
@@ -124,9 +125,11 @@ static void add_back(Tape *t, void *ctx)
 
 Var op_add(Tape *t, Var a, Var b)
 {
+    tape_operand(a);
+    tape_operand(b);
     CHECK(a.rows == b.rows && a.cols == b.cols);
-    if (a.g) CHECK(!a.g->taken);
     Var y = t->recording && value_free(b) && a.v != b.v ? tape_over(t, b, a.g) : tape_var(t, a.rows, a.cols, a.g);
+    tape_take_over(y, a);
     SHARED(size(a), t->exec->f->add(y.v + lo, a.v + lo, b.v + lo, hi - lo));
     if (t->recording) *(Operands *)tape_note(t, add_back, sizeof(Operands)) = (Operands){ y, a, b, 0 };
     return y;
@@ -144,6 +147,8 @@ static void mul_back(Tape *t, void *ctx)
 
 Var op_mul(Tape *t, Var a, Var b)
 {
+    tape_operand(a);
+    tape_operand(b);
     CHECK(a.rows == b.rows && a.cols == b.cols);
     Var y = tape_var(t, a.rows, a.cols, NULL);
     SHARED(size(a), t->exec->f->mul(y.v + lo, a.v + lo, b.v + lo, hi - lo));
@@ -165,6 +170,7 @@ static void sigmoid_back(Tape *t, void *ctx)
 
 Var op_sigmoid(Tape *t, Var x)
 {
+    tape_operand(x);
     Var y = tape_var(t, x.rows, x.cols, NULL);
     SHARED(size(x), t->exec->f->sigmoid(y.v + lo, x.v + lo, hi - lo));
     tape_reads(y);
@@ -183,6 +189,7 @@ static void silu_back(Tape *t, void *ctx)
 
 Var op_silu(Tape *t, Var x)
 {
+    tape_operand(x);
     Var y = tape_var(t, x.rows, x.cols, NULL);
     SHARED(size(x), t->exec->f->silu(y.v + lo, x.v + lo, hi - lo));
     tape_reads(x);
@@ -205,6 +212,8 @@ Var op_relu2_mul(Tape *t, Var g, Var u, int to_linear)
 {
     const F32 *f = t->exec->f;
     const long d = g.cols;
+    tape_operand(g);
+    tape_operand(u);
     CHECK(g.rows == u.rows && g.cols == u.cols);
     Var y = tape_var(t, g.rows, g.cols, NULL);
     const Quant *quant = to_linear && t->int8 ? quant_room(t, y) : NULL;

@@ -214,6 +214,7 @@ static void linear_back(Tape *t, void *ctx)
 Var op_linear(Tape *t, Var x, Param *w, int ternary)
 {
     const int n = x.rows, rows = w->rows, cols = w->cols;
+    tape_operand(x);
     CHECK(x.cols == cols);
     lap(t, LAP_FORWARD);
     const Ternary *c = ternary && !spec_is(t->spec, "quant", "none") ? ternary_of(t, w) : NULL;

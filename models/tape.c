@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "models/tape_inner.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 Tape *tape_new(const Exec *e, const Spec *spec, Arena *home, size_t bytes)
@@ -59,6 +60,20 @@ static Var var_at(Tape *t, float *v, int rows, int cols, Grad *with_grad)
 Var tape_var(Tape *t, int rows, int cols, Grad *with_grad)
 {
     return var_at(t, arena_raw(&t->pass, sizeof(float) * (size_t)rows * (size_t)cols), rows, cols, with_grad);
+}
+
+void tape_operand_at(Var x, const char *op)
+{
+    if (!x.g || (!x.g->taken && (!x.g->owner || x.g->owner == x.v))) return;
+    char what[256];
+    snprintf(what, sizeof what, "%s reads a value whose %s an operation recorded before has taken over: record the readers "
+             "of op_add's a and b and of op_gated_conv's x before it", op, x.g->taken ? "memory" : "gradient");
+    check_failed(what, __FILE__, __LINE__);
+}
+
+void tape_take_over(Var y, Var x)
+{
+    if (x.g) x.g->owner = y.v;
 }
 
 void tape_reads(Var x)

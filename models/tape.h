@@ -9,14 +9,25 @@
 #include "models/exec.h"
 #include "models/params.h"
 
-/* A gradient takes its memory when it is first written on the way back and gives it up once it has been sent on, so
- * that a pass needs room for a few gradients at a time and not for all: half the memory of a training step. */
+/* What one sequence keeps between two calls of a model's forward: recurrent state, windows of a convolution, or a KV
+ * cache, as the model lays it out. Zeros at the start of a sequence. See model.h. */
+typedef struct Carry {
+    float *state;               /* (size) */
+    size_t size;
+    long   pos, capacity;       /* tokens so far; at most */
+} Carry;
+
+/* A gradient takes its memory when the backward pass first writes it and gives it up once it has been passed on, so that
+ * a pass needs room for a few gradients at a time and not for all: half the memory of a training step. */
 typedef struct Grad {
     float *p;
     size_t bytes;
     int    kept;      /* somebody else's memory, never given up */
-    int    read;      /* an operation recorded so far reads the value again on the way back */
+    int    read;      /* an operation recorded so far reads the value again in the backward pass */
     int    taken;     /* the value's memory holds another one by now */
+    /* The value whose gradient this is by now, where an operation has taken it over (op_add, op_gated_conv); NULL: of the
+     * value it was made for. Recording a reader of the old value is a bug: its gradient would come too late. */
+    const float *owner;
 } Grad;
 /* The rows of a value as int8 with their scales, made once for all the ternary layers that read it. */
 typedef struct Quant { int8_t *q; float *inv, *back; } Quant;     /* NULLs: not yet; back: inv q, on the way back */
@@ -49,16 +60,23 @@ Var op_rmsnorm (Tape *, Var x, Param *gain, double eps, int to_linear);   /* 1: 
  * integer kernel with the transpose. What is drawn follows from the setting seed, the parameter's name and its steps, and
  * how many of its gradients came before in this step: a resumed run draws what an unbroken one does. */
 Var op_linear  (Tape *, Var x, Param *w, int ternary);
-/* The sum a + b. It takes over a's gradient, so every other reader of a must have been recorded before; and b's memory,
- * when recording and unless somebody recorded before reads b again, so nobody may read b from now on. */
+/* y = a + b. y shares a's gradient buffer: record all other readers of a first. When recording, y may reuse b's memory:
+ * do not read b afterwards. A later reader of either is a bug that is caught (Grad.owner, Grad.taken). */
 Var op_add     (Tape *, Var a, Var b);
 Var op_mul     (Tape *, Var a, Var b);
 Var op_sigmoid (Tape *, Var x);
 Var op_silu    (Tape *, Var x);
 Var op_relu2_mul(Tape *, Var g, Var u, int to_linear);          /* relu(g)^2 u */
-/* x + sigmoid(conv(n; wg)) conv(n; wv), n = rmsnorm(x) gain; causal, dilated, grouped; B sequences. It takes over x's
- * gradient as op_add does. past: (k-1)*dil rows of x before this one (decoding: one row), moved on by one row; NULL in
- * training. name: prefix of what is watched (name_gate_pre, name_value), or NULL */
-Var op_gated_conv(Tape *, Var x, Param *gain, double eps, Param *wg, Param *wv, int B, int groups, int k, int dil,
-                  float *past, const char *name);
+/* y = x + sigmoid(conv(n; wg)) conv(n; wv), n = rmsnorm(x) gain: causal, dilated, grouped, over B sequences of x.rows / B
+ * rows each. y shares x's gradient buffer as op_add's does a's. name: prefix of what is watched (name_gate_pre,
+ * name_value), or NULL. conv: see below */
+typedef struct GatedConv {
+    Param *gain, *wg, *wv;      /* (d), (d, d / groups, k) twice */
+    double eps;                 /* of the norm */
+    int    groups, k, dil;
+} GatedConv;
+/* carry: B carries, of which op_gated_conv_rows(conv) rows of d from state + offset are this convolution's: the last rows
+ * of x before these; they are moved on. NULL: sequences from their start */
+Var  op_gated_conv(Tape *, Var x, const GatedConv *conv, int B, Carry *const *carry, size_t offset, const char *name);
+long op_gated_conv_rows(const GatedConv *);
 #endif

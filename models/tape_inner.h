@@ -31,6 +31,12 @@ void *tape_note(Tape *, void (*back)(Tape *, void *ctx), size_t size);
 Var   tape_var (Tape *, int rows, int cols, Grad *with_grad);
 /* The gradient to write to: *fresh says that nothing is there yet, not even zeros. */
 float *grad_to (Tape *, Var, int *fresh);
+/* Every operation calls it for every value it reads, before anything else: a value whose memory or gradient another
+ * operation has taken over is no longer to be had. */
+#define tape_operand(x) tape_operand_at(x, __func__)
+void  tape_operand_at(Var x, const char *op);
+/* A new value y takes over x's gradient buffer, which y was made with. */
+void  tape_take_over(Var y, Var x);
 /* Memory of values is used again where nobody reads them on the way back. An operation that will says so by tape_reads;
  * value_free: nobody recorded so far will. tape_over: a new value in the memory of x's; grad_over: x's first gradient. */
 void   tape_reads(Var x);

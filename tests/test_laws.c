@@ -3,8 +3,11 @@
 #include "harness/laws/laws.h"
 #include "models/optim.h"
 #include "tests/test.h"
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static void ops_obey(void **state)
 {
@@ -19,9 +22,65 @@ static void models_obey(void **state)
     (void)state;
     for (int i = 0; models[i]; i++) {
         Arena a = arena_new((size_t)1 << 34);
-        holds(law_model(models[i], test_seed(), &a));
+        holds(law_model(models[i], test_seed(), NULL, &a));
         arena_drop(&a);
     }
+}
+
+/* A program that reads a value after another operation has taken over its gradient or memory does not train on a wrong
+ * gradient: it ends with a message. */
+static Var parallel_block(Tape *t, Var x, Param *gain)       /* x + f(x) + g(x), g recorded too late */
+{
+    Var y = op_add(t, x, op_rmsnorm(t, x, gain, 1e-6, 0));
+    return op_add(t, y, op_silu(t, x));
+}
+
+static Var reads_the_summand(Tape *t, Var x, Param *gain)    /* b of op_add, whose memory the sum may take */
+{
+    Var f = op_rmsnorm(t, x, gain, 1e-6, 0);
+    Var y = op_add(t, x, f);
+    return op_mul(t, y, f);
+}
+
+static Var in_order(Tape *t, Var x, Param *gain)
+{
+    Var f = op_rmsnorm(t, x, gain, 1e-6, 0), g = op_silu(t, x);
+    return op_add(t, op_add(t, x, f), g);
+}
+
+static int ends_with(Var (*block)(Tape *, Var, Param *), int recording)
+{
+    fflush(NULL);
+    const pid_t pid = fork();
+    if (!pid) {
+        const char *why;
+        Arena a = arena_new((size_t)1 << 26);
+        Spec *s = spec_new(&a);
+        if (spec_set(s, "threads=1") || spec_set(s, "gemm=portable")) _exit(99);
+        Tape *t = tape_new(exec_make(s, &a, &why), s, &a, 1 << 24);
+        Params *ps = params_new(&a);
+        Param *table = params_add(ps, "table", (int[]){ 3, 8, 0 }, GROUP_ADAMW, OWNER_CORE);
+        Param *gain = params_add(ps, "gain", (int[]){ 8, 0 }, GROUP_ADAMW_NODECAY, OWNER_CORE);
+        tape_reset(t, recording);
+        Var y = block(t, op_embed(t, table, (int[]){ 0, 2 }, 2), gain);
+        if (recording) {
+            memset(tape_grad(t, y), 0, sizeof(float) * 16);
+            tape_backward(t);
+        }
+        _exit(0);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void late_readers_die(void **state)
+{
+    (void)state;
+    assert_int_equal(ends_with(in_order, 1), 0);
+    assert_int_equal(ends_with(parallel_block, 1), SIGABRT);
+    assert_int_equal(ends_with(reads_the_summand, 1), SIGABRT);
+    assert_int_equal(ends_with(parallel_block, 0), 0);        /* without gradients nothing is taken over */
 }
 
 static void parity_with(const char *name)
@@ -108,7 +167,7 @@ static void denormals_are_flushed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ops_obey), cmocka_unit_test(models_obey), cmocka_unit_test(parity_v3_full),
+        cmocka_unit_test(ops_obey), cmocka_unit_test(models_obey), cmocka_unit_test(late_readers_die), cmocka_unit_test(parity_v3_full),
         cmocka_unit_test(parity_v3_frac25), cmocka_unit_test(parity_normuon), cmocka_unit_test(parity_bitlinear),
         cmocka_unit_test(parity_sees_a_wrong_value),
         cmocka_unit_test(denormals_are_flushed) };

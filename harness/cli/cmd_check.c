@@ -60,7 +60,7 @@ static void check_models(Check *c)
 {
     for (int i = 0; models[i]; i++) {
         Arena a = arena_new((size_t)1 << 34);
-        report(c, "model", models[i]->name, law_model(models[i], c->seed, &a));
+        report(c, "model", models[i]->name, law_model(models[i], c->seed, stdout, &a));
         arena_drop(&a);
     }
 }

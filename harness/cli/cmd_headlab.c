@@ -95,7 +95,7 @@ static uint64_t seed_of(const Fit *f) { return (uint64_t)spec_int(f->spec, "seed
 
 static void make_rows(const Lab *l, Fit *f, Arena *a)
 {
-    const Param *from = params_find(l->s->params, "embedding.weight");
+    const Param *from = l->s->model->embedding(l->s->m);
     f->params = params_new(a);
     const int shape[] = { from->rows, from->cols, 0 };
     Param *rows = params_add(f->params, from->name, shape, GROUP_ADAMW, OWNER_CORE);
@@ -137,19 +137,10 @@ static void shuffle(int *order, long n, uint64_t seed, long pass)
 /* m states x (m, d), y (m) */
 static void fit_step(Fit *f, const float *x, const int *y, float *dx, int m, int d, double progress)
 {
-    const int most = f->def->chunk(f->h);
-    double loss = 0;
+    const Step step = { .head = f->def, .h = f->h, .optim = f->optim, .d = d };
     memset(dx, 0, sizeof *dx * (size_t)m * (size_t)d);
-    for (int i = 0; i < m; i += most) {
-        const int n = m - i < most ? m - i : most;
-        loss += f->def->forward(f->h, x + (size_t)i * d, y + i, n);
-        f->def->backward(f->h, dx + (size_t)i * d, 1.0f / (float)m);
-    }
-    head_flush_grads(f->def, f->h);
-    const double norm = sqrt(optim_norm(f->optim, OWNER_HEAD));
-    optim_begin(f->optim, optim_schedule(f->spec, f->steps, progress), norm);
-    if (f->def->update) f->def->update(f->h, f->optim);
-    else optim_update(f->optim, OWNER_HEAD);
+    const double loss = step_head(&step, x, y, dx, m, 1.0f / (float)m);
+    step_update(&step, optim_schedule(f->spec, f->steps, progress), step_norm(&step));
     f->loss = loss / m;
     f->steps++;
     f->done += m;

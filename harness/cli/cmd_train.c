@@ -214,28 +214,35 @@ static void put_token(const Session *s, int id)
     fwrite(bytes, 1, len, stdout);
 }
 
+/* The prompt at once (prefill), then one token at a time */
 static void generate(Session *s, const Wish *w)
 {
     Arena *a = &s->arena;
-    float *carry = arena_get(a, sizeof(float) * s->model->carry_size(s->m));
     const size_t len = strlen(w->prompt);
     uint16_t *ids = arena_get(a, sizeof *ids * (len + 1));
     long n = s->corpus->text ? vocab_encode(s->corpus->text, w->prompt, len, ids, (long)len) : 0;
     Rng rng = rng_at(w->seed, STREAM_SAMPLE, 0);
-    if (n < 1) ids[0] = s->corpus->valid[0], n = 1;       /* a prompt there must be: the first token of the validation text */
-    for (long i = 0; i < n; i++) put_token(s, ids[i]);
-    int next = 0;
+    if (n < 1) {                /* a prompt there must be: the first token of the validation text */
+        ids[0] = s->corpus->valid[0];
+        n = 1;
+    }
+    Carry *carry = carry_new(s->model, s->m, n + w->tokens, a);
+    int *tok = arena_get(a, sizeof *tok * (size_t)n);
+    for (long i = 0; i < n; i++) {
+        tok[i] = ids[i];
+        put_token(s, ids[i]);
+    }
     const double began = clock_now();
-    for (long i = 0; i < n + w->tokens - 1; i++) {
-        const int tok = i < n ? ids[i] : next;
+    for (long made = 0; made < w->tokens; made++) {
+        const int T = made ? 1 : (int)n;
         tape_reset(s->tape, 0);
-        Var h = s->model->forward(s->m, s->tape, &tok, 1, 1, carry);
-        if (i < n - 1) continue;
-        next = s->head->sample(s->h, h.v, w->temperature, &rng);
-        put_token(s, next);
+        Var h = s->model->forward(s->m, s->tape, tok, 1, T, &carry);
+        tok[0] = s->head->sample(s->h, h.v + (size_t)(T - 1) * (size_t)s->d, w->temperature, &rng);
+        put_token(s, tok[0]);
         fflush(stdout);
     }
-    fprintf(stderr, "\n%ld tokens, %.0f tokens/s\n", n + w->tokens - 1, (double)(n + w->tokens - 1) / (clock_now() - began));
+    const double seconds = clock_now() - began;
+    fprintf(stderr, "\n%ld tokens, %.0f tokens/s\n", n + w->tokens - 1, (double)(n + w->tokens - 1) / seconds);
 }
 
 static double option(int argc, char **argv, int *i)

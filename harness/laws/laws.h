@@ -15,8 +15,10 @@ const char *law_head(const HeadDef *, uint64_t seed, Arena *);
 /* Every operation of the tape against finite differences; and of each float table what no operation of the tape uses. */
 const char *law_ops(uint64_t seed, Arena *);
 const char *law_rows(const F32 *, uint64_t seed, Arena *);
-/* Decoding equals forward, no look-ahead, save and load is the identity. */
-const char *law_model(const ModelDef *, uint64_t seed, Arena *);
+/* Prefill equals decoding equals forward, alone and in a batch, to 1e-5 of the largest value (flips of int8 rounding are
+ * counted and printed to `out` when it is not NULL); no look-ahead, to the bit; gradients of the whole model; save and
+ * load is the identity. */
+const char *law_model(const ModelDef *, uint64_t seed, FILE *out, Arena *);
 /* A directory of reference tensors (manifest.json and raw files) against this program: prints the worst relative
  * error per group to `out` when not NULL; NULL when all are within tolerance. */
 const char *law_parity(const char *dir, FILE *out, Arena *);

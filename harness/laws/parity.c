@@ -9,7 +9,7 @@
  * The error of a tensor is max|a - b| / max|b|. */
 #include "harness/laws/laws.h"
 #include "models/normuon.h"
-#include "models/optim.h"
+#include "models/step.h"
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
@@ -126,43 +126,20 @@ static Spec *spec_of(Parity *p)
     return s;
 }
 
-typedef struct { const HeadDef *def; void *head; Tape *tape; Optim *opt; Params *ps; const ModelDef *model; void *m; } Parts;
+typedef struct { Step step; Params *ps; } Parts;
 
 /* One step on the manifest's batch, compared at every stage; step 0 also shows activations and gradients. */
-static void train_step(Parity *p, Parts *a, int step, const int *ids, const int *targets, int B, int T, const int *pos, long n_pos)
+static void parity_step(Parity *p, Parts *a, int step, const Batch *b)
 {
-    const int d = a->model->width(a->m);
-    tape_reset(a->tape, 1);
-    tape_watch(a->tape, step ? NULL : see, p);
-    Var h = a->model->forward(a->m, a->tape, ids, B, T, NULL);
-    float *x = arena_get(p->arena, sizeof(float) * (size_t)n_pos * (size_t)d), *dx = arena_get(p->arena, sizeof(float) * (size_t)n_pos * (size_t)d);
-    int *y = arena_get(p->arena, sizeof(int) * (size_t)n_pos);
-    for (long i = 0; i < n_pos; i++) {
-        const long at = pos ? pos[i] : i;
-        memcpy(x + i * d, h.v + at * d, sizeof(float) * (size_t)d);
-        y[i] = targets[at];
-    }
-    const int chunk = a->def->chunk(a->head);
-    double loss = 0;
-    for (long i = 0; i < n_pos; i += chunk) {
-        const int n = n_pos - i < chunk ? (int)(n_pos - i) : chunk;
-        loss += a->def->forward(a->head, x + i * d, y + i, n);
-        a->def->backward(a->head, dx + i * d, 1 / (float)n_pos);
-    }
-    head_flush_grads(a->def, a->head);
-    float *dh = tape_grad(a->tape, h);
-    for (long i = 0; i < n_pos; i++) memcpy(dh + (pos ? pos[i] : i) * d, dx + i * d, sizeof(float) * (size_t)d);
-    tape_backward(a->tape);
-    const float mean = (float)(loss / (double)n_pos);
+    tape_watch(a->step.tape, step ? NULL : see, p);
+    const double loss = objective_next_token.pass(&a->step, b, 1 / (float)b->supervised);
+    const double norm = step_norm(&a->step);
+    const float mean = (float)(loss / b->supervised), norm_f = (float)norm;
     compare(p, "loss", arena_text(p->arena, "s%d/loss_total", step), &mean, 1);
     for (int i = 0; i < a->ps->n && !step; i++)
         compare(p, "grad", arena_text(p->arena, "grad/%s", a->ps->p[i]->name), a->ps->p[i]->g, a->ps->p[i]->n);
-    const double norm = sqrt(optim_norm(a->opt, OWNER_CORE) + optim_norm(a->opt, OWNER_HEAD));
-    const float norm_f = (float)norm;
     compare(p, "norm", arena_text(p->arena, "s%d/grad_norm", step), &norm_f, 1);
-    optim_begin(a->opt, 1, norm);
-    optim_update(a->opt, OWNER_CORE);
-    optim_update(a->opt, OWNER_HEAD);
+    step_update(&a->step, 1, norm);
     for (int i = 0; i < a->ps->n; i++) {
         const Param *q = a->ps->p[i];
         compare(p, "after", arena_text(p->arena, "s%d/after/%s", step, q->name), q->v, q->n);
@@ -172,10 +149,10 @@ static void train_step(Parity *p, Parts *a, int step, const int *ids, const int 
 
 static void compare_logits(Parity *p, const Parts *a, const int *ids, int B, int T)
 {
-    const Param *e = params_find(a->ps, "embedding.weight");
-    tape_reset(a->tape, 0);
-    tape_watch(a->tape, NULL, NULL);
-    Var h = a->model->forward(a->m, a->tape, ids, B, T, NULL);
+    const Param *e = a->step.model->embedding(a->step.m);
+    tape_reset(a->step.tape, 0);
+    tape_watch(a->step.tape, NULL, NULL);
+    Var h = a->step.model->forward(a->step.m, a->step.tape, ids, B, T, NULL);
     float *logits = arena_get(p->arena, sizeof(float) * (size_t)h.rows * (size_t)e->rows);
     for (int i = 0; i < h.rows; i++)
         for (int v = 0; v < e->rows; v++) {
@@ -214,15 +191,23 @@ static void whole_model(Parity *p)
     for (long i = 0; i < n_pos; i++)
         if (pos[i] < 0 || pos[i] >= n) die("%s: pos_indices: %d is outside [0, %ld)", p->dir, pos[i], n);
     long *freq = arena_get(p->arena, sizeof *freq * (size_t)V);
-    Parts a = { .def = head_find("softmax"), .model = model_find("flashlm3"), .ps = params_new(p->arena) };
-    a.m = a.model->make(s, e, a.ps, V, p->arena);
-    a.head = a.def->make(s, e, a.ps, &(HeadData){ .V = V, .freq = freq }, d, p->arena);
+    Parts a = { .step = { .head = head_find("softmax"), .model = model_find("flashlm3"), .d = d },
+                .ps = params_new(p->arena) };
+    a.step.m = a.step.model->make(s, e, a.ps, V, p->arena);
+    a.step.h = a.step.head->make(s, e, a.ps, &(HeadData){ .V = V, .freq = freq }, d, p->arena);
     load_params(p, a.ps);
-    a.opt = optim_new(s, e, a.ps, p->arena);
-    a.tape = tape_new(e, s, p->arena, PASS_BYTES);
+    a.step.optim = optim_new(s, e, a.ps, p->arena);
+    a.step.tape = tape_new(e, s, p->arena, PASS_BYTES);
+    Batch *b = batch_new(shape[0], shape[1], (int)(pos ? n_pos : n), d, p->arena);
+    memcpy(b->x, ids, sizeof *ids * (size_t)n);
+    memcpy(b->y, targets, sizeof *targets * (size_t)n);
+    for (long i = 0; pos && i < n_pos; i++) {
+        b->pos[i] = pos[i];
+        b->target[i] = targets[pos[i]];
+    }
     compare_logits(p, &a, ids, shape[0], shape[1]);
     for (int step = 0; entry(p, arena_text(p->arena, "s%d/loss_total", step)); step++)
-        train_step(p, &a, step, ids, targets, shape[0], shape[1], pos, pos ? n_pos : n);
+        parity_step(p, &a, step, b);
     for (int i = 0; i < a.ps->n; i++) {
         const Param *q = a.ps->p[i];
         const char *names[] = { q->group == GROUP_NORMUON ? "momentum_buffer" : "exp_avg", q->group == GROUP_NORMUON ? "v" : "exp_avg_sq" };
@@ -230,7 +215,7 @@ static void whole_model(Parity *p)
         compare(p, "state", arena_text(p->arena, "optstate_end/%s/%s", q->name, names[0]), q->m, q->n);
         compare(p, "state", arena_text(p->arena, "optstate_end/%s/%s", q->name, names[1]), q->s, q->group == GROUP_NORMUON ? q->rows : q->n);
     }
-    tape_drop(a.tape);
+    tape_drop(a.step.tape);
 }
 
 /* Newton-Schulz runs on m = (1 - momentum) G as the first step of NorMuon does; it is scale free but for an epsilon */

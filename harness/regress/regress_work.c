@@ -156,25 +156,12 @@ static Work make_head(const Bench1 *b, int counted, Arena *a)
 
 /* ---- a training step: one batch again and again, at rates so small that the work stays the same ---- */
 enum { STEP_B = 1, STEP_T = 64 };                     /* what fits in a core's second cache varies least between processes */
-typedef struct { Session *s; int x[STEP_B * STEP_T], y[STEP_B * STEP_T]; } Step;
+typedef struct { Session *s; Step step; Batch *batch; } TimedStep;
 
-static void train_step(const Step *t)
+static void train_step(const TimedStep *t)
 {
-    Session *s = t->s;
-    const int n = STEP_B * STEP_T, chunk = s->head->chunk(s->h);
-    tape_reset(s->tape, 1);
-    Var h = s->model->forward(s->m, s->tape, t->x, STEP_B, STEP_T, NULL);
-    float *dh = tape_grad(s->tape, h);
-    for (int i = 0; i < n; i += chunk) {
-        s->head->forward(s->h, h.v + (size_t)i * s->d, t->y + i, n - i < chunk ? n - i : chunk);
-        s->head->backward(s->h, dh + (size_t)i * s->d, 1.0f / (float)n);
-    }
-    head_flush_grads(s->head, s->h);
-    tape_backward(s->tape);
-    optim_begin(s->optim, 1e-6, sqrt(optim_norm(s->optim, OWNER_CORE) + optim_norm(s->optim, OWNER_HEAD)));
-    if (s->head->update) s->head->update(s->h, s->optim);
-    else optim_update(s->optim, OWNER_HEAD);
-    optim_update(s->optim, OWNER_CORE);
+    objective_next_token.pass(&t->step, t->batch, 1.0f / (float)t->batch->supervised);
+    step_update(&t->step, 1e-6, step_norm(&t->step));
 }
 
 static void run_step(void *ctx, long iters)
@@ -188,12 +175,14 @@ static Work make_step(const Bench1 *b, int counted, Arena *a)
     static const char *const words[] = { "V=1024", "d=64", "train_tokens=20000", "valid_tokens=2048",
                                          "threads=1", "cutoffs=200,1000", NULL };
     Spec *spec = spec_new(a);
-    Step *t = arena_get(a, sizeof *t);
+    TimedStep *t = arena_get(a, sizeof *t);
     const char *why = spec_set(spec, arena_text(a, "head=%s", b->part));
     for (int i = 0; words[i] && !why; i++) why = spec_set(spec, words[i]);
     if (why) die("%s", why);
     t->s = session_make(spec, NULL, 1);
-    corpus_batch(t->s->corpus, 1, 0, 0, STEP_B, STEP_T, t->x, t->y);
+    t->step = session_step(t->s);
+    t->batch = batch_new(STEP_B, STEP_T, STEP_B * STEP_T, t->s->d, a);
+    corpus_batch(t->s->corpus, 1, 0, 0, STEP_B, STEP_T, t->batch->x, t->batch->y);
     return (Work){ run_step, t };
 }
 

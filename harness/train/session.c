@@ -78,7 +78,7 @@ static void make_last(Session *s, const HeadData *data)
     if (finish == 0) return;
     Spec *tied = spec_copy(s->spec, &s->arena);
     CHECK(!spec_set(tied, "tied=1"));
-    Param *embedding = params_find(s->params, "embedding.weight");
+    Param *embedding = s->model->embedding(s->m);
     const Owner owner = embedding->owner;
     s->last = head_find("softmax");
     s->last_h = s->last->make(tied, s->exec, s->params, data, s->d, &s->arena);
@@ -87,7 +87,7 @@ static void make_last(Session *s, const HeadData *data)
 
 void session_finish(Session *s)
 {
-    Param *embedding = params_find(s->params, "embedding.weight");
+    Param *embedding = s->model->embedding(s->m);
     CHECK(s->last);
     for (int i = 0; i < s->params->n; i++)
         if (s->params->p[i]->owner == OWNER_HEAD) s->params->p[i]->frozen = s->params->p[i] != embedding;
@@ -122,12 +122,17 @@ Session *session_make(const Spec *spec, const char *from, int training)
     s->m = s->model->make(spec, s->exec, s->params, s->corpus->V, &s->arena);
     s->d = s->model->width(s->m);
     const HeadData data = { s->corpus->V, s->corpus->freq, s->corpus->train, s->corpus->n_train, NULL };
-    s->embed_variance = training ? embed_init(spec, s->exec, s->params, &data, &s->arena) : NAN;
+    s->embed_variance = training ? embed_init(spec, s->exec, s->model->embedding(s->m), &data, &s->arena) : NAN;
     make_head(s, &data, training);
     make_last(s, &data);
     if (training) s->optim = optim_new(spec, s->exec, s->params, &s->arena);
     s->tape = tape_new(s->exec, spec, &s->arena, PASS_BYTES);
     return s;
+}
+
+Step session_step(const Session *s)
+{
+    return (Step){ .model = s->model, .m = s->m, .head = s->head, .h = s->h, .tape = s->tape, .optim = s->optim, .d = s->d };
 }
 
 void session_drop(Session *s)

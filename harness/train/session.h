@@ -4,7 +4,7 @@
 #define SESSION_H
 #include "harness/train/classes_file.h"
 #include "models/model.h"
-#include "models/optim.h"
+#include "models/step.h"
 
 typedef struct Session {
     Arena           arena;
@@ -38,6 +38,7 @@ Session *session_make(const Spec *, const char *from, int training);
 /* The checkpoint these settings continue from, the one of save before that of from; NULL: none */
 const char *session_resumes(const Spec *);
 void     session_drop(Session *);
+Step     session_step(const Session *);       /* its parts, for models/step.h; nobody measures */
 /* Puts the last head in force, for good: a run that is continued for longer keeps it. The first one's own
  * parameters stay as they are. */
 void     session_finish(Session *);

@@ -6,6 +6,7 @@
 #include "harness/util/host.h"
 #include "harness/laws/laws.h"
 #include "harness/train/session.h"
+#include "models/step.h"
 #include "kernels/cpu.h"
 #include <math.h>
 #include <stdlib.h>
@@ -34,109 +35,50 @@ static int supervised_of(const Spec *s, int n)
     return part < 1 ? 1 : part > n ? n : part;
 }
 
-static int ascending(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
-
-/* k of n positions, drawn without replacement, in order; pos (n) */
-static void draw_positions(int *pos, int n, int k, uint64_t seed, long step, int micro)
-{
-    Rng r = rng_at(seed, STREAM_POSITIONS, (uint64_t)step << 16 | (uint64_t)micro);
-    for (int i = 0; i < n; i++) pos[i] = i;
-    for (int i = 0; i < k; i++) {
-        const int j = i + (int)rng_below(&r, (uint64_t)(n - i)), swap = pos[i];
-        pos[i] = pos[j];
-        pos[j] = swap;
-    }
-    qsort(pos, (size_t)k, sizeof *pos, ascending);
-}
-
 typedef struct {
-    Session *s;
-    Recorder     *rec;
-    Laps     laps;
-    int     *x, *y, *pos, *target;
-    float   *hidden, *dhidden;           /* of the drawn positions */
-    size_t   room;                       /* of the above, in positions */
+    Session  *s;
+    Recorder *rec;
+    Laps      laps;
+    Batch    *batch;                     /* of the shape of the last step; NULL: there was none */
 } Trainer;
 
-static void make_room(Trainer *t, int n, int supervised)
-{
-    if ((size_t)n <= t->room) return;
-    Arena *a = &t->s->arena;
-    const size_t ints = sizeof(int) * (size_t)n, floats = sizeof(float) * (size_t)supervised * (size_t)t->s->d;
-    t->x = arena_get(a, ints), t->y = arena_get(a, ints), t->pos = arena_get(a, ints), t->target = arena_get(a, ints);
-    if (spec_num(t->s->spec, "fraction") < 1) t->hidden = arena_raw(a, floats), t->dhidden = arena_raw(a, floats);
-    t->room = (size_t)n;
-}
-
-/* The head on n supervised positions: the sum of its loss; dx gets scale times the gradient */
-static double head_pass(Trainer *t, const float *x, const int *y, float *dx, int n, float scale)
-{
-    const Session *s = t->s;
-    const int chunk = s->head->chunk(s->h), d = s->d;
-    double loss = 0;
-    for (int i = 0; i < n; i += chunk) {
-        const int m = n - i < chunk ? n - i : chunk;
-        loss += s->head->forward(s->h, x + (size_t)i * d, y + i, m);
-        laps_mark(&t->laps, PHASE_HEAD_FORWARD);
-        s->head->backward(s->h, dx + (size_t)i * d, scale);
-        laps_mark(&t->laps, PHASE_HEAD_BACKWARD);
-    }
-    return loss;
-}
-
-/* a ternary layer within the core's way forward or back */
-static void linear_lap(void *laps, Lap what)
+/* A ternary layer within the core's forward or backward pass */
+static void trainer_linear_lap(void *laps, Lap what)
 {
     static const Phase until_now[] = { [LAP_FORWARD] = PHASE_CORE_FORWARD, [LAP_FORWARD_END] = PHASE_LINEAR_FORWARD,
                                        [LAP_BACK] = PHASE_CORE_BACKWARD, [LAP_BACK_END] = PHASE_LINEAR_BACKWARD };
     laps_mark(laps, until_now[what]);
 }
 
-static double micro_batch(Trainer *t, const Plan *p, int micro, int supervised)
+static void trainer_mark(void *laps, StepPart part)
 {
-    Session *s = t->s;
-    const int n = p->B * p->T, d = s->d;
-    const uint64_t seed = (uint64_t)spec_int(s->spec, "seed");
-    const float scale = 1.0f / (float)supervised / (float)p->accum;
-    double loss;
-    corpus_batch(s->corpus, seed, s->step, micro, p->B, p->T, t->x, t->y);
-    laps_mark(&t->laps, PHASE_DATA);
-    tape_reset(s->tape, 1);
-    Var h = s->model->forward(s->m, s->tape, t->x, p->B, p->T, NULL);
-    laps_mark(&t->laps, PHASE_CORE_FORWARD);
-    if (supervised == n) loss = head_pass(t, h.v, t->y, tape_grad(s->tape, h), n, scale);
-    else {
-        draw_positions(t->pos, n, supervised, seed, s->step, micro);
-        for (int i = 0; i < supervised; i++) {
-            memcpy(t->hidden + (size_t)i * d, h.v + (size_t)t->pos[i] * d, sizeof(float) * (size_t)d);
-            t->target[i] = t->y[t->pos[i]];
-        }
-        memset(t->dhidden, 0, sizeof(float) * (size_t)supervised * (size_t)d);
-        loss = head_pass(t, t->hidden, t->target, t->dhidden, supervised, scale);
-        float *dh = tape_grad(s->tape, h);
-        for (int i = 0; i < supervised; i++)
-            memcpy(dh + (size_t)t->pos[i] * d, t->dhidden + (size_t)i * d, sizeof(float) * (size_t)d);
-    }
-    laps_mark(&t->laps, PHASE_HEAD_BACKWARD);
-    tape_backward(s->tape);
-    laps_mark(&t->laps, PHASE_CORE_BACKWARD);
-    return loss;
+    static const Phase phase[] = { [STEP_DATA] = PHASE_DATA, [STEP_CORE_FORWARD] = PHASE_CORE_FORWARD,
+                                   [STEP_CORE_BACKWARD] = PHASE_CORE_BACKWARD, [STEP_HEAD_FORWARD] = PHASE_HEAD_FORWARD,
+                                   [STEP_HEAD_BACKWARD] = PHASE_HEAD_BACKWARD, [STEP_CORE_UPDATE] = PHASE_CORE_UPDATE,
+                                   [STEP_HEAD_UPDATE] = PHASE_HEAD_UPDATE };
+    laps_mark(laps, phase[part]);
 }
 
-static void update(Trainer *t, double lr_scale)
+/* The parts of a step: those of the session, whose head may change on the way */
+static Step trainer_step_parts(Trainer *t)
 {
-    Session *s = t->s;
-    head_flush_grads(s->head, s->h);
-    laps_mark(&t->laps, PHASE_HEAD_BACKWARD);
-    const double core = optim_norm(s->optim, OWNER_CORE);
-    laps_mark(&t->laps, PHASE_CORE_UPDATE);
-    const double head = optim_norm(s->optim, OWNER_HEAD);
-    optim_begin(s->optim, lr_scale, sqrt(core + head));
-    if (s->head->update) s->head->update(s->h, s->optim);
-    else optim_update(s->optim, OWNER_HEAD);
-    laps_mark(&t->laps, PHASE_HEAD_UPDATE);
-    optim_update(s->optim, OWNER_CORE);
-    laps_mark(&t->laps, PHASE_CORE_UPDATE);
+    Step step = session_step(t->s);
+    step.mark = trainer_mark;
+    step.ctx = &t->laps;
+    return step;
+}
+
+static void trainer_source(void *corpus, uint64_t seed, long step, int micro, int B, int T, int *x, int *y)
+{
+    corpus_batch(corpus, seed, step, micro, B, T, x, y);
+}
+
+static Batch *trainer_batch(Trainer *t, const Plan *p, int supervised)
+{
+    const Batch *b = t->batch;
+    if (!b || b->B != p->B || b->T != p->T || b->supervised != supervised)
+        t->batch = batch_new(p->B, p->T, supervised, t->s->d, &t->s->arena);
+    return t->batch;
 }
 
 static double progress_of(const Session *s, const Budget *b)
@@ -156,15 +98,22 @@ static void train_step(Trainer *t, const Budget *budget)
     Session *s = t->s;
     const Plan p = plan_of(s->spec, s->step);
     const int n = p.B * p.T, supervised = supervised_of(s->spec, n);
-    make_room(t, n, supervised);
+    const uint64_t seed = (uint64_t)spec_int(s->spec, "seed");
+    const float scale = 1.0f / (float)supervised / (float)p.accum;
+    const Objective *objective = &objective_next_token;
+    Batch *batch = trainer_batch(t, &p, supervised);
     laps_start(&t->laps);
     const double began = t->laps.last;
     const int compare = spec_is(s->spec, "bwd", "int8") && s->step % COMPARE_EVERY == COMPARE_EVERY - 1;
     double loss = 0;
+    const Step step = trainer_step_parts(t);
     tape_compare(s->tape, compare);
-    params_find(s->params, "embedding.weight")->frozen = p.frozen;
-    for (int micro = 0; micro < p.accum; micro++) loss += micro_batch(t, &p, micro, supervised);
-    update(t, optim_schedule(s->spec, s->step, progress_of(s, budget)));
+    s->model->embedding(s->m)->frozen = p.frozen;
+    for (int micro = 0; micro < p.accum; micro++) {
+        objective->draw(batch, trainer_source, s->corpus, seed, s->step, micro);
+        loss += objective->pass(&step, batch, scale);
+    }
+    step_update(&step, optim_schedule(s->spec, s->step, progress_of(s, budget)), step_norm(&step));
     laps_mark(&t->laps, PHASE_OTHER);
     const double seconds = t->laps.last - began;
     for (int k = 0; k < PHASES; k++) record_span(t->rec, phase_names[k], s->step, t->laps.sum[k]);
@@ -176,7 +125,7 @@ static void train_step(Trainer *t, const Budget *budget)
     s->tokens += (long)n * p.accum;
     s->supervised += (long)supervised * p.accum;
     s->seconds += seconds;
-    s->flops += 3 * s->model->flops(s->m) * n * p.accum + s->head->cost(s->h, supervised).flops * p.accum;
+    s->flops += 3 * s->model->flops(s->m, p.T) * n * p.accum + s->head->cost(s->h, supervised).flops * p.accum;
     if (!isfinite(loss)) die("the loss is not finite at step %ld; a smaller rate (lr, lr_normuon) may help", s->step - 1);
 }
 
@@ -227,7 +176,7 @@ static void describe(const Session *s, Recorder *rec)
     record_num(rec, "params", 0, (double)params_count(s->params));
     if (!isnan(s->corpus->floor)) record_num(rec, "nll_floor", 0, s->corpus->floor);
     record_num(rec, "unigram", 0, s->corpus->unigram);
-    record_num(rec, "core_flops", 0, 3 * s->model->flops(s->m));
+    record_num(rec, "core_flops", 0, 3 * s->model->flops(s->m, p.T));
     record_num(rec, "head_flops", 0, s->head->cost(s->h, supervised_of(s->spec, n)).flops / n);
     record_num(rec, "update_flops", 0, optim_flops(s->params));
     if (!isnan(s->embed_variance)) record_num(rec, "embed_variance", 0, s->embed_variance);
@@ -301,7 +250,7 @@ void train_cell(const Spec *spec, Recorder *rec)
     const char *save = spec_str(spec, "save"), *from = session_resumes(spec), *why;
     Session *s = session_make(spec, from, 1);
     Trainer t = { .s = s, .rec = rec };
-    tape_laps(s->tape, linear_lap, &t.laps);
+    tape_laps(s->tape, trainer_linear_lap, &t.laps);
     check_kernel(s);
     if (from && (why = checkpoint_load(s, from))) die("%s", why);
     check_branch(s, from, &budget);
