@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The commands train, eval and generate. `train` runs its cell as a child and records it, as a sweep does. */
+/* The command `train`: runs its cell as a child and records it, as a sweep does. */
+#include "harness/cli/cmd.h"
 #include "harness/util/clock.h"
+#include "harness/util/host.h"
+#include "harness/util/options.h"
 #include "harness/util/progress.h"
-#include "harness/train/trainer.h"
-#include "harness/train/session.h"
 #include "harness/sweep/cell.h"
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char train_help[] =
+static const char help[] =
     "usage: eightysix train [key=value ...] [--json] [--quiet] [--db FILE | --no-db]\n\n"
     "Trains one model and records the run. Settings: `eightysix list settings`. Examples:\n\n"
     "  eightysix train head=tree budget=30s                          the synthetic language, nothing to download\n"
@@ -109,17 +110,14 @@ int train_main(int argc, char **argv)
     Arena a = arena_new((size_t)1 << 30);
     Spec *spec = spec_new(&a);
     const char *db_path = "results/results.db", *why = NULL;
-    int json = 0;
+    int json = 0, no_db = 0;
     Watch w = { .out = json_object(), .phases = json_object(), .began = clock_now() };
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--help")) { fputs(train_help, stdout); return 0; }
-        if (!strcmp(argv[i], "--json")) json = 1;
-        else if (!strcmp(argv[i], "--quiet")) w.quiet = 1;
-        else if (!strcmp(argv[i], "--no-db")) db_path = NULL;
-        else if (!strcmp(argv[i], "--db") && i + 1 < argc) db_path = argv[++i];
-        else if (argv[i][0] == '-') die("train: no option '%s'; see eightysix train --help", argv[i]);
-        else if ((why = spec_set(spec, argv[i]))) die("%s", why);
-    }
+    const Option options[] = { { "--json", NULL, &json }, { "--quiet", NULL, &w.quiet }, { "--no-db", NULL, &no_db },
+                               { "--db", &db_path, NULL }, { 0 } };
+    const int n = options_read(argc, argv, options, help);
+    for (int i = 1; i <= n; i++)
+        if ((why = spec_set(spec, argv[i]))) die("%s", why);
+    if (no_db) db_path = NULL;
     if ((why = spec_budget(spec_str(spec, "budget"), &w.budget))) die("budget=%s: %s", spec_str(spec, "budget"), why);
     Db *db = NULL;
     if (db_path && !(db = db_open(db_path, &a, &why))) die("%s", why);
@@ -142,135 +140,4 @@ int train_main(int argc, char **argv)
     json_decref(w.out);
     arena_drop(&a);
     return ok ? 0 : 1;
-}
-
-/* FILE [key=value ...]: the checkpoint's settings, then the words; anything else is left to the caller */
-static Session *open_checkpoint(const char *command, const char *path, char **words, int n, Arena *a)
-{
-    Spec *spec = spec_new(a);
-    const char *why;
-    if (!path) die("%s: expected a checkpoint; see eightysix %s --help", command, command);
-    if ((why = checkpoint_spec(path, spec, a))) die("%s", why);
-    for (int i = 0; i < n; i++)
-        if ((why = spec_set(spec, words[i]))) die("%s", why);
-    Session *s = session_make(spec, path, 0);
-    if ((why = checkpoint_load(s, path))) die("%s", why);
-    return s;
-}
-
-static const char eval_help[] =
-    "usage: eightysix eval CHECKPOINT [key=value ...] [--json]\n\n"
-    "Exact negative log-likelihood of a checkpoint in nats per token over the validation text (valid_tokens=0: all of it),\n"
-    "without label smoothing or z-loss, in windows of seq tokens. Words replace the checkpoint's settings:\n\n"
-    "  eightysix eval v3.safetensors valid_tokens=0 eval=ema\n";
-
-int eval_main(int argc, char **argv)
-{
-    Arena a = arena_new((size_t)1 << 30);
-    const char *path = NULL;
-    char **words = arena_get(&a, sizeof *words * (size_t)argc);
-    int json = 0, n = 0;
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--help")) { fputs(eval_help, stdout); return 0; }
-        if (!strcmp(argv[i], "--json")) json = 1;
-        else if (argv[i][0] == '-') die("eval: no option '%s'; see eightysix eval --help", argv[i]);
-        else if (strchr(argv[i], '=')) words[n++] = argv[i];
-        else path = argv[i];
-    }
-    Session *s = open_checkpoint("eval", path, words, n, &a);
-    long positions;
-    const double began = clock_now(), nll = session_nll(s, &positions), seconds = clock_now() - began;
-    json_t *o = json_pack("{s:f, s:f, s:I, s:f, s:f, s:s, s:s, s:s}", "nll", nll, "unigram", s->corpus->unigram, "tokens",
-                          (json_int_t)positions, "seconds", seconds, "tokens_per_s", (double)positions / seconds,
-                          "kernel", spec_is(s->spec, "act", "int8") ? s->exec->kernel->name : "dense", "gemm", s->exec->gemm->name,
-                          "build", build_read(&a)->id);
-    if (!isnan(s->corpus->floor)) json_object_set_new(o, "nll_floor", json_real(s->corpus->floor));
-    if (s->corpus->bytes_per_token > 0) json_object_set_new(o, "bits_per_byte", json_real(nll / log(2) / s->corpus->bytes_per_token));
-    if (json) print_json(o);
-    else {
-        printf("%.4f nats per token over %ld tokens (%.0f tokens/s); unigram %.4f", nll, positions, (double)positions / seconds, s->corpus->unigram);
-        if (json_object_get(o, "nll_floor")) printf("; floor %.4f", s->corpus->floor);
-        if (json_object_get(o, "bits_per_byte")) printf("; %.4f bits per byte", number(o, "bits_per_byte"));
-        putchar('\n');
-    }
-    json_decref(o);
-    session_drop(s);
-    arena_drop(&a);
-    return 0;
-}
-
-static const char generate_help[] =
-    "usage: eightysix generate CHECKPOINT [key=value ...] [--prompt TEXT] [--tokens N] [--temperature T] [--seed N]\n\n"
-    "Text (or ids, for the synthetic language) from a checkpoint, one token at a time.\n\n"
-    "  eightysix generate v3.safetensors --prompt 'The heart is' --tokens 100 --temperature 0.8\n";
-
-typedef struct { const char *path, *prompt; long tokens; double temperature; uint64_t seed; char **words; int n; } Wish;
-
-static void put_token(const Session *s, int id)
-{
-    size_t len;
-    if (!s->corpus->text) { printf("%d ", id); return; }
-    const char *bytes = vocab_bytes_of(s->corpus->text, id, &len);
-    fwrite(bytes, 1, len, stdout);
-}
-
-/* The prompt at once (prefill), then one token at a time */
-static void generate(Session *s, const Wish *w)
-{
-    Arena *a = &s->arena;
-    const size_t len = strlen(w->prompt);
-    uint16_t *ids = arena_get(a, sizeof *ids * (len + 1));
-    long n = s->corpus->text ? vocab_encode(s->corpus->text, w->prompt, len, ids, (long)len) : 0;
-    Rng rng = rng_at(w->seed, STREAM_SAMPLE, 0);
-    if (n < 1) {                /* a prompt there must be: the first token of the validation text */
-        ids[0] = s->corpus->valid[0];
-        n = 1;
-    }
-    Carry *carry = carry_new(s->model, s->m, n + w->tokens, a);
-    int *tok = arena_get(a, sizeof *tok * (size_t)n);
-    for (long i = 0; i < n; i++) {
-        tok[i] = ids[i];
-        put_token(s, ids[i]);
-    }
-    const double began = clock_now();
-    for (long made = 0; made < w->tokens; made++) {
-        const int T = made ? 1 : (int)n;
-        tape_reset(s->tape, 0);
-        Var h = s->model->forward(s->m, s->tape, tok, 1, T, &carry);
-        tok[0] = s->head->sample(s->h, h.v + (size_t)(T - 1) * (size_t)s->d, w->temperature, &rng);
-        put_token(s, tok[0]);
-        fflush(stdout);
-    }
-    const double seconds = clock_now() - began;
-    fprintf(stderr, "\n%ld tokens, %.0f tokens/s\n", n + w->tokens - 1, (double)(n + w->tokens - 1) / seconds);
-}
-
-static double option(int argc, char **argv, int *i)
-{
-    char *end;
-    if (*i + 1 >= argc) die("generate: %s: expected a number after it", argv[*i]);
-    const double x = strtod(argv[++*i], &end);
-    if (*end || end == argv[*i] || !(x >= 0)) die("generate: %s %s: expected a number of at least 0", argv[*i - 1], argv[*i]);
-    return x;
-}
-
-int generate_main(int argc, char **argv)
-{
-    Arena a = arena_new((size_t)1 << 30);
-    Wish w = { .prompt = "", .tokens = 100, .temperature = 0.8, .seed = 1, .words = arena_get(&a, sizeof(char *) * (size_t)argc) };
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--help")) { fputs(generate_help, stdout); return 0; }
-        if (!strcmp(argv[i], "--prompt") && i + 1 < argc) w.prompt = argv[++i];
-        else if (!strcmp(argv[i], "--tokens")) w.tokens = (long)option(argc, argv, &i);
-        else if (!strcmp(argv[i], "--temperature")) w.temperature = option(argc, argv, &i);
-        else if (!strcmp(argv[i], "--seed")) w.seed = (uint64_t)option(argc, argv, &i);
-        else if (argv[i][0] == '-') die("generate: no option '%s'; see eightysix generate --help", argv[i]);
-        else if (strchr(argv[i], '=')) w.words[w.n++] = argv[i];
-        else w.path = argv[i];
-    }
-    Session *s = open_checkpoint("generate", w.path, w.words, w.n, &a);
-    generate(s, &w);
-    session_drop(s);
-    arena_drop(&a);
-    return 0;
 }

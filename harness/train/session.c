@@ -130,6 +130,24 @@ Session *session_make(const Spec *spec, const char *from, int training)
     return s;
 }
 
+Session *session_open(char **words, int n, const char *command, Arena *a)
+{
+    Spec *spec = spec_new(a);
+    const char *path = NULL, *why;
+    for (int i = 0; i < n; i++) {
+        if (strchr(words[i], '=')) continue;
+        if (path) die("%s: expected one checkpoint, not '%s' and '%s'", command, path, words[i]);
+        path = words[i];
+    }
+    if (!path) die("%s: expected a checkpoint; see eightysix %s --help", command, command);
+    if ((why = checkpoint_spec(path, spec, a))) die("%s", why);
+    for (int i = 0; i < n; i++)
+        if (words[i] != path && (why = spec_set(spec, words[i]))) die("%s", why);
+    Session *s = session_make(spec, path, 0);
+    if ((why = checkpoint_load(s, path))) die("%s", why);
+    return s;
+}
+
 Step session_step(const Session *s)
 {
     return (Step){ .model = s->model, .m = s->m, .head = s->head, .h = s->h, .tape = s->tape, .optim = s->optim, .d = s->d };

@@ -35,6 +35,9 @@ typedef struct Session {
  * provider and the cut-offs in training, the classes of words always. Dies with a sentence, or exits with
  * EXIT_SKIP when the settings name what this machine cannot run. */
 Session *session_make(const Spec *, const char *from, int training);
+/* For a command that reads a checkpoint: words (n) are one checkpoint and settings that replace its own. Dies with a
+ * message. */
+Session *session_open(char **words, int n, const char *command, Arena *);
 /* The checkpoint these settings continue from, the one of save before that of from; NULL: none */
 const char *session_resumes(const Spec *);
 void     session_drop(Session *);

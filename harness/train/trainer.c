@@ -274,18 +274,3 @@ void train_cell(const Spec *spec, Recorder *rec)
     summarise(s, rec, first_step, s->seconds - seconds0, s->tokens - tokens0, s->supervised - supervised0);
     session_drop(s);
 }
-
-int cell_main(int argc, char **argv)
-{
-    Arena a = arena_new(1 << 24);
-    Spec *spec = spec_new(&a);
-    for (int i = 1; i < argc; i++) {
-        const char *why = spec_set(spec, argv[i]);
-        if (why) die("%s", why);
-    }
-    FILE *out = fdopen(3, "w");
-    Recorder rec = { out ? out : stdout };
-    train_cell(spec, &rec);
-    arena_drop(&a);
-    return 0;
-}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The hidden command `cell KEY=VALUE...`: one run, its records on descriptor 3, or stdout where that is closed. */
+#include "harness/cli/cmd.h"
+#include "harness/train/trainer.h"
+
+int cell_main(int argc, char **argv)
+{
+    Arena a = arena_new(1 << 24);
+    Spec *spec = spec_new(&a);
+    for (int i = 1; i < argc; i++) {
+        const char *why = spec_set(spec, argv[i]);
+        if (why) die("%s", why);
+    }
+    FILE *out = fdopen(3, "w");
+    Recorder rec = { out ? out : stdout };
+    train_cell(spec, &rec);
+    arena_drop(&a);
+    return 0;
+}

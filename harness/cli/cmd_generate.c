@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The command `generate`: text from a checkpoint. */
+#include "harness/cli/cmd.h"
+#include "harness/train/session.h"
+#include "harness/util/clock.h"
+#include "harness/util/options.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "usage: eightysix generate CHECKPOINT [key=value ...] [--prompt TEXT] [--tokens N] [--temperature T] [--seed N]\n\n"
+    "Text (or ids, for the synthetic language) from a checkpoint, one token at a time.\n\n"
+    "  eightysix generate v3.safetensors --prompt 'The heart is' --tokens 100 --temperature 0.8\n";
+
+typedef struct { const char *prompt; long tokens; double temperature; uint64_t seed; } Wish;
+
+static void put_token(const Session *s, int id)
+{
+    size_t len;
+    if (!s->corpus->text) { printf("%d ", id); return; }
+    const char *bytes = vocab_bytes_of(s->corpus->text, id, &len);
+    fwrite(bytes, 1, len, stdout);
+}
+
+/* The prompt at once (prefill), then one token at a time */
+static void generate(Session *s, const Wish *w)
+{
+    Arena *a = &s->arena;
+    const size_t len = strlen(w->prompt);
+    uint16_t *ids = arena_get(a, sizeof *ids * (len + 1));
+    long n = s->corpus->text ? vocab_encode(s->corpus->text, w->prompt, len, ids, (long)len) : 0;
+    Rng rng = rng_at(w->seed, STREAM_SAMPLE, 0);
+    if (n < 1) {                /* a prompt there must be: the first token of the validation text */
+        ids[0] = s->corpus->valid[0];
+        n = 1;
+    }
+    Carry *carry = carry_new(s->model, s->m, n + w->tokens, a);
+    int *tok = arena_get(a, sizeof *tok * (size_t)n);
+    for (long i = 0; i < n; i++) {
+        tok[i] = ids[i];
+        put_token(s, ids[i]);
+    }
+    const double began = clock_now();
+    for (long made = 0; made < w->tokens; made++) {
+        const int T = made ? 1 : (int)n;
+        tape_reset(s->tape, 0);
+        Var h = s->model->forward(s->m, s->tape, tok, 1, T, &carry);
+        tok[0] = s->head->sample(s->h, h.v + (size_t)(T - 1) * (size_t)s->d, w->temperature, &rng);
+        put_token(s, tok[0]);
+        fflush(stdout);
+    }
+    const double seconds = clock_now() - began;
+    fprintf(stderr, "\n%ld tokens, %.0f tokens/s\n", n + w->tokens - 1, (double)(n + w->tokens - 1) / seconds);
+}
+
+static double number(const char *option, const char *text)
+{
+    char *end;
+    const double x = strtod(text, &end);
+    if (*end || end == text || !(x >= 0 && x < 1e15)) die("generate: %s %s: expected a number of at least 0", option, text);
+    return x;
+}
+
+int generate_main(int argc, char **argv)
+{
+    Arena a = arena_new((size_t)1 << 30);
+    const char *tokens = "100", *temperature = "0.8", *seed = "1";
+    Wish w = { .prompt = "" };
+    const Option options[] = { { "--prompt", &w.prompt, NULL }, { "--tokens", &tokens, NULL },
+                               { "--temperature", &temperature, NULL }, { "--seed", &seed, NULL }, { 0 } };
+    const int n = options_read(argc, argv, options, help);
+    w.tokens = (long)number("--tokens", tokens);
+    w.temperature = number("--temperature", temperature);
+    w.seed = (uint64_t)number("--seed", seed);
+    Session *s = session_open(argv + 1, n, "generate", &a);
+    generate(s, &w);
+    session_drop(s);
+    arena_drop(&a);
+    return 0;
+}
