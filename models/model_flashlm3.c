@@ -3,12 +3,11 @@
  *
  *   x = embedding[tok];  `recursions` times the one shared block;  final norm
  *   block:  x += mixer(norm1(x));  x += glu(norm2(x))
- *   mixer:  for each dilation j: x = x + sigmoid(conv_gate_j(norm_j(x))) conv_value_j(norm_j(x));  then out_proj(x)
- *   glu:    down( relu(gate(x))^2 up(x) ),  inner = int(2.67 d)
- *   norm:   x rsqrt(mean(x^2) + 1e-8) scale
- * out_proj, gate, up and down are ternary (op_linear); the convolutions are float. 13,555,969 parameters at
- * d 256, V 50,257, of which 257 belong to a router whose output nothing reads: they are declared, saved and
- * counted, and never computed with. */
+ *   mixer:  for each dilation j: x = x + sigmoid(conv_gate_j(norm_j(x))) conv_value_j(norm_j(x));
+ * then out_proj(x) glu:    down( relu(gate(x))^2 up(x) ),  inner = int(2.67 d) norm:   x
+ * rsqrt(mean(x^2) + 1e-8) scale out_proj, gate, up and down are ternary (op_linear); the
+ * convolutions are float. 13,555,969 parameters at d 256, V 50,257, of which 257 belong to a router
+ * whose output nothing reads: they are declared, saved and counted, and never computed with. */
 #include "models/model.h"
 #include <math.h>
 #include <stdio.h>
@@ -31,7 +30,8 @@ static Param *flash_vector(Params *ps, const char *name, int n, float fill)
 }
 
 /* sigma 0: Kaiming normal for a linear layer, sqrt(1 / fan in) */
-static Param *flash_matrix(Params *ps, const char *name, int rows, int cols, double sigma, uint64_t seed)
+static Param *flash_matrix(Params *ps, const char *name, int rows, int cols, double sigma,
+                           uint64_t seed)
 {
     Param *p = params_add(ps, name, (int[]){ rows, cols, 0 }, GROUP_NORMUON, OWNER_CORE);
     param_normal(p, seed, (uint64_t)ps->n, sigma > 0 ? sigma : sqrt(1.0 / cols));
@@ -43,7 +43,8 @@ static Param *flash_conv(Params *ps, const char *name, const Flash *m, uint64_t 
     const int in = m->d / m->groups;
     Param *p = params_add(ps, name, (int[]){ m->d, in, m->k, 0 }, GROUP_ADAMW, OWNER_CORE);
     Rng r = rng_at(seed, STREAM_INIT, (uint64_t)ps->n);
-    const double bound = 1 / sqrt((double)in * m->k);          /* PyTorch's default for a convolution */
+    /* PyTorch's default for a convolution */
+    const double bound = 1 / sqrt((double)in * m->k);
     for (long i = 0; i < p->n; i++) p->v[i] = (float)(bound * (2 * rng_uniform(&r) - 1));
     return p;
 }
@@ -73,13 +74,18 @@ static void *flash_make(const Spec *s, const Exec *e, Params *ps, int V, Arena *
     m->k = (int)spec_int(s, "conv_kernel");
     m->n_dil = spec_list(s, "dilations", m->dil, MAX_DILATIONS);
     if (m->d < 1 || m->groups < 1 || m->d % m->groups || m->d / m->groups > 1024)
-        die("d=%d conv_groups=%d: expected groups that divide d into at most 1024 channels each", m->d, m->groups);
+        die("d=%d conv_groups=%d: expected groups that divide d into at most 1024 channels each",
+            m->d, m->groups);
     if (m->k < 1 || m->k > 16 || m->recursions < 1 || m->inner < 1)
-        die("conv_kernel=%d recursions=%d inner=%d: expected 1..16 taps, at least one recursion, a positive inner", m->k, m->recursions, m->inner);
+        die("conv_kernel=%d recursions=%d inner=%d: expected 1..16 taps, at least one recursion, a "
+            "positive inner",
+            m->k, m->recursions, m->inner);
     for (int j = 0; j < m->n_dil; j++)
-        if (m->dil[j] < 1 || m->dil[j] > 1 << 20) die("dilations=%s: expected positive numbers", spec_str(s, "dilations"));
+        if (m->dil[j] < 1 || m->dil[j] > 1 << 20)
+            die("dilations=%s: expected positive numbers", spec_str(s, "dilations"));
 
-    m->embedding = params_add(ps, "embedding.weight", (int[]){ V, m->d, 0 }, GROUP_ADAMW, OWNER_CORE);
+    m->embedding =
+        params_add(ps, "embedding.weight", (int[]) { V, m->d, 0 }, GROUP_ADAMW, OWNER_CORE);
     param_normal(m->embedding, seed, 0, spec_num(s, "init_sigma"));
     m->norm1 = flash_vector(ps, "block.norm1.scale", m->d, 1);
     flash_make_mixer(m, ps, seed);
@@ -112,13 +118,15 @@ static size_t flash_carry_size(const void *model, long capacity)
 
 static Param *flash_embedding(const void *model) { return ((const Flash *)model)->embedding; }
 
-/* Its part of a sequence's carry: the last rows of the input of each dilation, recursion after recursion */
+/* Its part of a sequence's carry: the last rows of the input of each dilation, recursion after
+ * recursion */
 static Var flash_mixer(const Flash *m, Tape *t, Var x, int B, Carry *const *carry, int rec)
 {
     char name[64];
     size_t offset = (size_t)(flash_past_rows(m) / m->recursions * rec) * (size_t)m->d;
     for (int j = 0; j < m->n_dil; j++) {
-        const GatedConv conv = { m->norm[j], m->conv_gate[j], m->conv_value[j], EPS, m->groups, m->k, (int)m->dil[j] };
+        const GatedConv conv = { m->norm[j], m->conv_gate[j], m->conv_value[j], EPS, m->groups,
+                                 m->k,       (int)m->dil[j] };
         snprintf(name, sizeof name, "rec%d.conv%d", rec, j);
         x = op_gated_conv(t, x, &conv, B, carry, offset, name);
         offset += (size_t)op_gated_conv_rows(&conv) * (size_t)m->d;
@@ -161,12 +169,20 @@ static double flash_flops(const void *model, int T)
 {
     const Flash *m = model;
     (void)T;
-    const double conv = 2.0 * m->n_dil * m->d * (m->d / m->groups) * m->k, linear = (double)m->d * m->d + 3.0 * m->d * m->inner;
+    const double conv = 2.0 * m->n_dil * m->d * (m->d / m->groups) * m->k,
+                 linear = (double)m->d * m->d + 3.0 * m->d * m->inner;
     return 2.0 * m->recursions * (conv + linear);
 }
 
 const ModelDef model_flashlm3 = {
-    "flashlm3", "gated dilated convolutions and a ternary GLU, one shared block", "FlashLM v3, changcheng967, 2026",
-    .law_words = "d=32 inner=85 conv_groups=4", .make = flash_make, .width = flash_width, .embedding = flash_embedding,
-    .carry_size = flash_carry_size, .forward = flash_forward, .flops = flash_flops,
+    "flashlm3",
+    "gated dilated convolutions and a ternary GLU, one shared block",
+    "FlashLM v3, changcheng967, 2026",
+    .law_words = "d=32 inner=85 conv_groups=4",
+    .make = flash_make,
+    .width = flash_width,
+    .embedding = flash_embedding,
+    .carry_size = flash_carry_size,
+    .forward = flash_forward,
+    .flops = flash_flops,
 };

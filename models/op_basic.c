@@ -17,7 +17,8 @@ enum { STEP = 64 };      /* values of a thread's share: whole cache lines */
         }                                                                        \
     } while (0)
 
-typedef struct { Var y, a, b; int free; } Operands;      /* free: nobody else reads a and b on the way back */
+/* free: nobody else reads a and b on the way back */
+typedef struct { Var y, a, b; int free; } Operands;
 
 static long size(Var x) { return (long)x.rows * x.cols; }
 
@@ -32,7 +33,8 @@ static void embed_back(Tape *t, void *ctx)
     const F32 *f = t->exec->f;
     const float *dy = tape_grad(t, e->y);
     for (int i = 0; i < e->y.rows; i++) param_touch(e->table, e->tok[i]);
-    SHARED(d,                                   /* by columns: every row belongs to every thread, no race, fixed order */
+    /* by columns: every row belongs to every thread, no race, fixed order */
+    SHARED(d,
         for (int i = 0; i < e->y.rows; i++)
             f->axpy(e->table->g + (size_t)e->tok[i] * d + lo, 1, dy + (size_t)i * d + lo, hi - lo));
     grad_done(t, e->y);
@@ -56,7 +58,10 @@ enum { NORM_BLOCK = 32 };
 
 static int norm_blocks(Var x) { return (x.rows + NORM_BLOCK - 1) / NORM_BLOCK; }
 
-float *norm_sums(Tape *t, Var x) { return arena_get(&t->pass, sizeof(float) * (size_t)norm_blocks(x) * (size_t)x.cols); }
+float *norm_sums(Tape *t, Var x)
+{
+    return arena_get(&t->pass, sizeof(float) * (size_t)norm_blocks(x) * (size_t)x.cols);
+}
 
 void norm_back_part(const Tape *t, const NormBack *b, int p)
 {
@@ -64,14 +69,16 @@ void norm_back_part(const Tape *t, const NormBack *b, int p)
     long lo, hi;
     part(b->x.rows, p, t->exec->threads, NORM_BLOCK, &lo, &hi);
     for (long i = lo; i < hi; i += NORM_BLOCK)
-        t->exec->f->rmsnorm_back(b->dx + i * d, b->dgain + i / NORM_BLOCK * d, b->dy + i * d, b->x.v + i * d, b->gain->v,
-                                 b->rstd + i, (int)(hi - i < NORM_BLOCK ? hi - i : NORM_BLOCK), (int)d);
+        t->exec->f->rmsnorm_back(b->dx + i * d, b->dgain + i / NORM_BLOCK * d, b->dy + i * d,
+                                 b->x.v + i * d, b->gain->v, b->rstd + i,
+                                 (int)(hi - i < NORM_BLOCK ? hi - i : NORM_BLOCK), (int)d);
 }
 
 void norm_back_gain(const Tape *t, const NormBack *b)
 {
     const int d = b->x.cols;
-    for (int i = 0; i < norm_blocks(b->x); i++) t->exec->f->axpy(b->gain->g, 1, b->dgain + (size_t)i * d, d);
+    for (int i = 0; i < norm_blocks(b->x); i++)
+        t->exec->f->axpy(b->gain->g, 1, b->dgain + (size_t)i * d, d);
 }
 
 static void norm_back(Tape *t, void *ctx)
@@ -102,8 +109,9 @@ Var op_rmsnorm(Tape *t, Var x, Param *gain, double eps, int to_linear)
         part(x.rows, p, threads, 1, &lo, &hi);
         const size_t at = (size_t)lo * (size_t)d;
         const int n = (int)(hi - lo);
-        if (quant) t->exec->f->rmsnorm_quant(y.v + at, rstd + lo, quant->q + at, quant->inv + lo, x.v + at, gain->v, n, d,
-                                             (float)eps, t->act_bits);
+        if (quant)
+            t->exec->f->rmsnorm_quant(y.v + at, rstd + lo, quant->q + at, quant->inv + lo, x.v + at,
+                                      gain->v, n, d, (float)eps, t->act_bits);
         else t->exec->f->rmsnorm(y.v + at, rstd + lo, x.v + at, gain->v, n, d, (float)eps);
     }
     tape_reads(x);
@@ -128,10 +136,12 @@ Var op_add(Tape *t, Var a, Var b)
     tape_operand(a);
     tape_operand(b);
     CHECK(a.rows == b.rows && a.cols == b.cols);
-    Var y = t->recording && value_free(b) && a.v != b.v ? tape_over(t, b, a.g) : tape_var(t, a.rows, a.cols, a.g);
+    Var y = t->recording && value_free(b) && a.v != b.v ? tape_over(t, b, a.g)
+                                                        : tape_var(t, a.rows, a.cols, a.g);
     tape_take_over(y, a);
     SHARED(size(a), t->exec->f->add(y.v + lo, a.v + lo, b.v + lo, hi - lo));
-    if (t->recording) *(Operands *)tape_note(t, add_back, sizeof(Operands)) = (Operands){ y, a, b, 0 };
+    if (t->recording)
+        *(Operands *)tape_note(t, add_back, sizeof(Operands)) = (Operands) { y, a, b, 0 };
     return y;
 }
 
@@ -141,7 +151,8 @@ static void mul_back(Tape *t, void *ctx)
     const Operands *o = ctx;
     const float *dy = tape_grad(t, o->y);
     float *da = tape_grad(t, o->a), *db = tape_grad(t, o->b);
-    SHARED(size(o->y), t->exec->f->mul_back(da + lo, db + lo, dy + lo, o->a.v + lo, o->b.v + lo, hi - lo));
+    SHARED(size(o->y),
+           t->exec->f->mul_back(da + lo, db + lo, dy + lo, o->a.v + lo, o->b.v + lo, hi - lo));
     grad_done(t, o->y);
 }
 
@@ -154,7 +165,8 @@ Var op_mul(Tape *t, Var a, Var b)
     SHARED(size(a), t->exec->f->mul(y.v + lo, a.v + lo, b.v + lo, hi - lo));
     tape_reads(a);
     tape_reads(b);
-    if (t->recording) *(Operands *)tape_note(t, mul_back, sizeof(Operands)) = (Operands){ y, a, b, 0 };
+    if (t->recording)
+        *(Operands *)tape_note(t, mul_back, sizeof(Operands)) = (Operands) { y, a, b, 0 };
     return y;
 }
 
@@ -174,7 +186,8 @@ Var op_sigmoid(Tape *t, Var x)
     Var y = tape_var(t, x.rows, x.cols, NULL);
     SHARED(size(x), t->exec->f->sigmoid(y.v + lo, x.v + lo, hi - lo));
     tape_reads(y);
-    if (t->recording) *(Operands *)tape_note(t, sigmoid_back, sizeof(Operands)) = (Operands){ .y = y, .a = x };
+    if (t->recording)
+        *(Operands *)tape_note(t, sigmoid_back, sizeof(Operands)) = (Operands) { .y = y, .a = x };
     return y;
 }
 
@@ -193,7 +206,8 @@ Var op_silu(Tape *t, Var x)
     Var y = tape_var(t, x.rows, x.cols, NULL);
     SHARED(size(x), t->exec->f->silu(y.v + lo, x.v + lo, hi - lo));
     tape_reads(x);
-    if (t->recording) *(Operands *)tape_note(t, silu_back, sizeof(Operands)) = (Operands){ .y = y, .a = x };
+    if (t->recording)
+        *(Operands *)tape_note(t, silu_back, sizeof(Operands)) = (Operands) { .y = y, .a = x };
     return y;
 }
 
@@ -203,8 +217,10 @@ static void relu2_back(Tape *t, void *ctx)
     const Operands *o = ctx;
     const int over = o->free && !o->a.g->p && !o->b.g->p;
     const float *dy = tape_grad(t, o->y);
-    float *da = over ? grad_over(o->a) : tape_grad(t, o->a), *db = over ? grad_over(o->b) : tape_grad(t, o->b);
-    SHARED(size(o->y), t->exec->f->relu2_mul_back(da + lo, db + lo, dy + lo, o->a.v + lo, o->b.v + lo, hi - lo, !over));
+    float *da = over ? grad_over(o->a) : tape_grad(t, o->a),
+          *db = over ? grad_over(o->b) : tape_grad(t, o->b);
+    SHARED(size(o->y), t->exec->f->relu2_mul_back(da + lo, db + lo, dy + lo, o->a.v + lo,
+                                                  o->b.v + lo, hi - lo, !over));
     grad_done(t, o->y);
 }
 
@@ -226,6 +242,7 @@ Var op_relu2_mul(Tape *t, Var g, Var u, int to_linear)
     const int is_free = value_free(g) && value_free(u) && g.v != u.v;
     tape_reads(g);
     tape_reads(u);
-    if (t->recording) *(Operands *)tape_note(t, relu2_back, sizeof(Operands)) = (Operands){ y, g, u, is_free };
+    if (t->recording)
+        *(Operands *)tape_note(t, relu2_back, sizeof(Operands)) = (Operands) { y, g, u, is_free };
     return y;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The gated convolution on normalised inputs, y = x + sigmoid(conv(n; wg)) conv(n; wv), n = rmsnorm(x) gain.
+/* The gated convolution on normalised inputs, y = x + sigmoid(conv(n; wg)) conv(n; wv), n =
+ * rmsnorm(x) gain.
  *
- * n is not kept: the backward pass makes it again from x and the scale of its row, a copy that has to be made anyhow.
- * A thread takes one group after another of its part of the sequences, so that rows stay with a thread from one
- * operation to the next. Gradients of weights are summed per half of the sequences and then over the halves: the
- * same for any number of threads. */
+ * n is not kept: the backward pass makes it again from x and the scale of its row, a copy that has
+ * to be made anyhow. A thread takes one group after another of its part of the sequences, so that
+ * rows stay with a thread from one operation to the next. Gradients of weights are summed per half
+ * of the sequences and then over the halves: the same for any number of threads. */
 #include "models/tape_inner.h"
 #include <math.h>
 #include <string.h>
@@ -27,7 +28,10 @@ typedef struct {
     const char *name;
 } Conv;
 
-static size_t conv_filter_size(const ConvShape *s) { return (size_t)s->k * (size_t)s->c * (size_t)s->w; }
+static size_t conv_filter_size(const ConvShape *s)
+{
+    return (size_t)s->k * (size_t)s->c * (size_t)s->w;
+}
 
 static const Turned *conv_turned(Tape *t, Param *w, const Conv *o)
 {
@@ -58,8 +62,14 @@ static const Turned *conv_turned(Tape *t, Param *w, const Conv *o)
 static int conv_halves(const Conv *o) { return o->B < HALVES ? o->B : HALVES; }
 
 /* Group g of sequence n: its first value in rows of d; in arrays by group */
-static size_t conv_in_rows(const Conv *o, long n, int g) { return (size_t)n * (size_t)o->s.T * o->s.d + (size_t)g * o->s.c; }
-static size_t conv_in_groups(const Conv *o, long n, int g) { return ((size_t)n * o->groups + (size_t)g) * o->s.T * o->s.c; }
+static size_t conv_in_rows(const Conv *o, long n, int g)
+{
+    return (size_t)n * (size_t)o->s.T * o->s.d + (size_t)g * o->s.c;
+}
+static size_t conv_in_groups(const Conv *o, long n, int g)
+{
+    return ((size_t)n * o->groups + (size_t)g) * o->s.T * o->s.c;
+}
 
 /* item: a group of a half of the sequences */
 static void conv_item_forward(Tape *t, const Conv *o, long item, float *room)
@@ -71,8 +81,9 @@ static void conv_item_forward(Tape *t, const Conv *o, long item, float *room)
     part(o->B, (int)(item / o->groups), conv_halves(o), 1, &lo, &hi);
     for (long n = lo; n < hi; n++) {
         const size_t x = conv_in_rows(o, n, g), kept = conv_in_groups(o, n, g);
-        t->exec->f->conv(o->y.v + x, o->gate + kept, o->value + kept, o->x.v + x, o->rstd + n * o->s.T,
-                         o->gain->v + (size_t)g * o->s.c, wg->ahead + w, wv->ahead + w, room, &o->s);
+        t->exec->f->conv(o->y.v + x, o->gate + kept, o->value + kept, o->x.v + x,
+                         o->rstd + n * o->s.T, o->gain->v + (size_t)g * o->s.c, wg->ahead + w,
+                         wv->ahead + w, room, &o->s);
     }
 }
 
@@ -98,7 +109,8 @@ static void conv_forward(Tape *t, const Conv *o, double eps)
         for (int p = 0; p < threads; p++) {
             long lo, hi;
             part((long)o->groups * conv_halves(o), p, threads, 1, &lo, &hi);
-            for (long item = lo; item < hi; item++) conv_item_forward(t, o, item, room + each * (size_t)p);
+            for (long item = lo; item < hi; item++)
+                conv_item_forward(t, o, item, room + each * (size_t)p);
         }
     }
     arena_reset(&t->pass, at);
@@ -118,8 +130,10 @@ static void conv_item_back(Tape *t, const Conv *o, const Back *b, long item, flo
     memset(dw, 0, sizeof(float) * 2 * filter);
     for (long n = lo; n < hi; n++) {
         const size_t x = conv_in_rows(o, n, g), kept = conv_in_groups(o, n, g);
-        t->exec->f->conv_back(b->dn + x, dw, dw + filter, o->y.g->p + x, o->gate + kept, o->value + kept, o->x.v + x,
-                              o->rstd + n * o->s.T, o->gain->v + (size_t)g * o->s.c, wg->back + w, wv->back + w, room, &o->s);
+        t->exec->f->conv_back(b->dn + x, dw, dw + filter, o->y.g->p + x, o->gate + kept,
+                              o->value + kept, o->x.v + x, o->rstd + n * o->s.T,
+                              o->gain->v + (size_t)g * o->s.c, wg->back + w, wv->back + w, room,
+                              &o->s);
     }
 }
 
@@ -129,12 +143,14 @@ static void conv_add_weights(Tape *t, const Conv *o, const Back *b, int g)
     const int c = o->s.c, k = o->s.k, w = o->s.w;
     const size_t filter = conv_filter_size(&o->s), half = 2 * filter * (size_t)o->groups;
     float *sum = b->dw + 2 * filter * (size_t)g;
-    for (int h = 1; h < conv_halves(o); h++) t->exec->f->axpy(sum, 1, sum + half * (size_t)h, 2 * (long)filter);
+    for (int h = 1; h < conv_halves(o); h++)
+        t->exec->f->axpy(sum, 1, sum + half * (size_t)h, 2 * (long)filter);
     for (int v = 0; v < 2; v++, sum += filter) {
         float *to = (v ? o->wv : o->wg)->g + (size_t)g * c * c * k;
         for (int out = 0; out < c; out++, to += (size_t)c * k)
             for (int i = 0; i < c; i++)
-                for (int j = 0; j < k; j++) to[(size_t)i * k + j] += sum[((size_t)j * c + i) * w + out];
+                for (int j = 0; j < k; j++)
+                    to[(size_t)i * k + j] += sum[((size_t)j * c + i) * w + out];
     }
 }
 
@@ -145,7 +161,8 @@ static float *conv_by_rows(Tape *t, const Conv *o, const float *v)
     for (int n = 0; n < o->B; n++)
         for (int g = 0; g < o->groups; g++)
             for (int i = 0; i < o->s.T; i++)
-                memcpy(to + conv_in_rows(o, n, g) + (size_t)i * o->s.d, v + conv_in_groups(o, n, g) + (size_t)i * o->s.c,
+                memcpy(to + conv_in_rows(o, n, g) + (size_t)i * o->s.d,
+                       v + conv_in_groups(o, n, g) + (size_t)i * o->s.c,
                        sizeof(float) * (size_t)o->s.c);
     return to;
 }
@@ -158,7 +175,8 @@ static void conv_show(Tape *t, const Conv *o, int gradient)
     float *gate = conv_by_rows(t, o, o->gate), *value = conv_by_rows(t, o, o->value);
     if (!gradient) for (long i = 0; i < n; i++) gate[i] = logf(gate[i] / (1.0f - gate[i]));
     else {
-        float *dgate = arena_raw(&t->pass, sizeof(float) * (size_t)n), *dvalue = arena_raw(&t->pass, sizeof(float) * (size_t)n);
+        float *dgate = arena_raw(&t->pass, sizeof(float) * (size_t)n),
+              *dvalue = arena_raw(&t->pass, sizeof(float) * (size_t)n);
         t->exec->f->gate_back(dgate, dvalue, o->y.g->p, gate, value, n);
         gate = dgate, value = dvalue;
     }
@@ -175,7 +193,8 @@ static void conv_back(Tape *t, void *ctx)
     Grad of_n = { .bytes = o->x.g->bytes };
     const Var n = { NULL, &of_n, o->x.rows, o->x.cols, NULL };
     int fresh;
-    float *dx = tape_grad(t, o->y), *dn = grad_to(t, n, &fresh);           /* dx: of y, and then of x */
+    /* dx: of y, and then of x */
+    float *dx = tape_grad(t, o->y), *dn = grad_to(t, n, &fresh);
     const size_t at = t->pass.used;
     conv_show(t, o, 1);
     float *room = arena_raw(&t->pass, sizeof(float) * each * (size_t)threads);
@@ -187,7 +206,8 @@ static void conv_back(Tape *t, void *ctx)
         for (int p = 0; p < threads; p++) {
             long lo, hi;
             part((long)items, p, threads, 1, &lo, &hi);
-            for (long item = lo; item < hi; item++) conv_item_back(t, o, &b, item, room + each * (size_t)p);
+            for (long item = lo; item < hi; item++)
+                conv_item_back(t, o, &b, item, room + each * (size_t)p);
         }
 #pragma omp for schedule(static, 1)
         for (int p = 0; p < threads; p++) {
@@ -205,12 +225,14 @@ static void conv_back(Tape *t, void *ctx)
 long op_gated_conv_rows(const GatedConv *c) { return (long)(c->k - 1) * c->dil; }
 
 /* One sequence's rows before x and x itself, for a convolution whose last rows are wanted.
- * One row of x: only the rows that its taps reach, side by side, a sequence of k rows with dilation 1. */
+ * One row of x: only the rows that its taps reach, side by side, a sequence of k rows with
+ * dilation 1. */
 static void conv_window(float *to, const float *past, const float *x, int T, const ConvShape *s)
 {
     const size_t row = sizeof(float) * (size_t)s->d;
     const int rows = (s->k - 1) * s->dil;
-    for (int j = 0; T == 1 && j < s->k - 1; j++) memcpy(to + (size_t)j * s->d, past + (size_t)j * s->dil * s->d, row);
+    for (int j = 0; T == 1 && j < s->k - 1; j++)
+        memcpy(to + (size_t)j * s->d, past + (size_t)j * s->dil * s->d, row);
     if (T > 1) memcpy(to, past, row * (size_t)rows);
     memcpy(to + (size_t)(T == 1 ? s->k - 1 : rows) * s->d, x, row * (size_t)T);
 }
@@ -221,7 +243,8 @@ static void conv_move_on(float *past, const float *x, int T, int rows, int d)
     const size_t row = sizeof(float) * (size_t)d;
     const int stay = rows > T ? rows - T : 0;
     memmove(past, past + (size_t)(rows - stay) * d, row * (size_t)stay);
-    memcpy(past + (size_t)stay * d, x + (size_t)(T - (rows - stay)) * d, row * (size_t)(rows - stay));
+    memcpy(past + (size_t)stay * d, x + (size_t)(T - (rows - stay)) * d,
+           row * (size_t)(rows - stay));
 }
 
 /* Sequences that go on from their carries: convolved with their past before them */
@@ -249,20 +272,30 @@ static void conv_continue(Tape *t, const Conv *o, double eps, Carry *const *carr
     }
     conv_forward(t, &w, eps);
     for (int b = 0; b < o->B; b++)
-        memcpy(o->y.v + (size_t)b * T * d, y + window * (size_t)b + (size_t)(all - T) * d, sizeof(float) * (size_t)T * d);
+        memcpy(o->y.v + (size_t)b * T * d, y + window * (size_t)b + (size_t)(all - T) * d,
+               sizeof(float) * (size_t)T * d);
     arena_reset(&t->pass, at);
 }
 
-Var op_gated_conv(Tape *t, Var x, const GatedConv *c, int B, Carry *const *carry, size_t offset, const char *name)
+Var op_gated_conv(Tape *t, Var x, const GatedConv *c, int B, Carry *const *carry, size_t offset,
+                  const char *name)
 {
     const int d = x.cols, groups = c->groups;
     const size_t bytes = sizeof(float) * (size_t)x.rows * (size_t)d;
     const long weights = (long)d * (d / groups) * c->k;
     tape_operand(x);
-    CHECK(x.rows % B == 0 && d % groups == 0 && c->wg->n == weights && c->wv->n == weights && c->gain->n == d);
+    CHECK(x.rows % B == 0 && d % groups == 0 && c->wg->n == weights && c->wv->n == weights &&
+          c->gain->n == d);
     CHECK(!carry || !t->recording);
-    Conv o = { .y = tape_var(t, x.rows, d, x.g), .x = x, .gain = c->gain, .wg = c->wg, .wv = c->wv, .B = B,
-               .groups = groups, .s = conv_shape(x.rows / B, d, groups, c->k, c->dil), .name = name };
+    Conv o = { .y = tape_var(t, x.rows, d, x.g),
+               .x = x,
+               .gain = c->gain,
+               .wg = c->wg,
+               .wv = c->wv,
+               .B = B,
+               .groups = groups,
+               .s = conv_shape(x.rows / B, d, groups, c->k, c->dil),
+               .name = name };
     tape_take_over(o.y, x);
     if (carry) {
         conv_continue(t, &o, c->eps, carry, offset);

@@ -2,12 +2,14 @@
 /* y = x W', W float or ternary, activations float or int8.
  *
  * Quantisers of W (rows, cols), one number per tensor:
- *   v3       t = mean|W|; q = sign(W) (|W| > t); no scale                          (FlashLM v3's notebook)
- *   absmean  a = max(mean|W|, 1e-5); q = a clamp(round(W / a), -1, 1)              (arXiv 2406.02528, BitLinear)
- * Straight-through: dX = dY q, dW = dY' X, where X is what was multiplied (the quantised rows for act=int8).
+ *   v3       t = mean|W|; q = sign(W) (|W| > t); no scale                          (FlashLM v3's
+ * notebook) absmean  a = max(mean|W|, 1e-5); q = a clamp(round(W / a), -1, 1)              (arXiv
+ * 2406.02528, BitLinear) Straight-through: dX = dY q, dW = dY' X, where X is what was multiplied
+ * (the quantised rows for act=int8).
  *
- * bwd=int8: dX = inv a (k W), k = floor(dY / inv + u), u uniform in [0, 1), inv = max|dY| / 127 per row: E k = dY / inv,
- * so E dX is the exact one. The rows are those of a gradient, whose scale is anybody's guess: no floor under max|dY|. */
+ * bwd=int8: dX = inv a (k W), k = floor(dY / inv + u), u uniform in [0, 1), inv = max|dY| / 127 per
+ * row: E k = dY / inv, so E dX is the exact one. The rows are those of a gradient, whose scale is
+ * anybody's guess: no floor under max|dY|. */
 #include "models/tape_inner.h"
 #include <string.h>
 
@@ -17,9 +19,11 @@ typedef struct {                 /* Param.cache: the quantised weight of one ver
     int8_t *codes;               /* (rows, cols) in {-1, 0, 1} */
     float   scale;
     void   *packed;              /* the kernel's; NULL until int8 is asked for */
-    void   *packed_t;            /* the same of the transpose, NULL until a gradient is asked for by bwd=int8 */
+    /* the same of the transpose, NULL until a gradient is asked for by bwd=int8 */
+    void   *packed_t;
     long    version_t;
-    long    steps, draws;        /* gradients rounded since the parameter's last update, which was number `steps` */
+    /* gradients rounded since the parameter's last update, which was number `steps` */
+    long    steps, draws;
 } Ternary;
 
 static void quantise(Tape *t, const Param *w, Ternary *c)
@@ -33,7 +37,8 @@ static void quantise(Tape *t, const Param *w, Ternary *c)
     for (int p = 0; p < threads; p++) {
         long lo, hi;
         part(w->n, p, threads, 64, &lo, &hi);
-        t->exec->f->ternary(c->codes + lo, c->q + lo, w->v + lo, hi - lo, v3 ? mean : a, c->scale, !v3);
+        t->exec->f->ternary(c->codes + lo, c->q + lo, w->v + lo, hi - lo, v3 ? mean : a, c->scale,
+                            !v3);
     }
 }
 
@@ -54,14 +59,18 @@ static const Ternary *ternary_of(Tape *t, Param *w)
     return c;
 }
 
-/* y (n, rows) = inv[i] scale (x8 codes'), packed codes of (rows, cols). Many rows of x8: every thread takes its share of
- * them with the whole weight; few: every thread takes its share of the weight's rows. */
+/* y (n, rows) = inv[i] scale (x8 codes'), packed codes of (rows, cols). Many rows of x8: every
+ * thread takes its share of them with the whole weight; few: every thread takes its share of the
+ * weight's rows. */
 typedef struct { const void *packed; float scale; int rows, cols, bits; } Codes;
-static void int8_product(Tape *t, const Codes *w, const int8_t *x8, const float *inv, float *y, int n)
+static void int8_product(Tape *t, const Codes *w, const int8_t *x8, const float *inv, float *y,
+                         int n)
 {
     const TernaryKernel *k = t->exec->kernel;
-    const int threads = t->exec->threads, rows = w->rows, cols = w->cols, bits = w->bits, by_n = n >= 16 * threads;
-    const size_t at = t->pass.used, share = by_n ? (size_t)(n + threads - 1) / (size_t)threads + 16 : (size_t)n;
+    const int threads = t->exec->threads, rows = w->rows, cols = w->cols, bits = w->bits,
+              by_n = n >= 16 * threads;
+    const size_t at = t->pass.used,
+                 share = by_n ? (size_t)(n + threads - 1) / (size_t)threads + 16 : (size_t)n;
     const size_t each = (k->scratch_size((int)share, cols, bits) + 63) / 64 * 64;
     char *room = arena_raw(&t->pass, each * (size_t)(by_n ? threads : 1));
     int32_t *sum = (int32_t *)y;              /* the sums become floats in place */
@@ -96,7 +105,8 @@ static const void *transpose_of(Tape *t, const Param *w)
     const size_t at = t->pass.used;
     int8_t *codes = arena_raw(&t->pass, (size_t)w->n);
     for (int r = 0; r < w->rows; r++)
-        for (int i = 0; i < w->cols; i++) codes[(size_t)i * w->rows + r] = c->codes[(size_t)r * w->cols + i];
+        for (int i = 0; i < w->cols; i++)
+            codes[(size_t)i * w->rows + r] = c->codes[(size_t)r * w->cols + i];
     k->pack(c->packed_t, codes, w->cols, w->rows);
     arena_reset(&t->pass, at);
     c->version_t = w->version;
@@ -115,7 +125,8 @@ static uint64_t rounding_key(const Tape *t, const Param *w)
 }
 
 /* How near the estimate is to what the dense product gives */
-static void compare(Tape *t, const float *got, const float *dy, const float *q, int n, int rows, int cols)
+static void compare(Tape *t, const float *got, const float *dy, const float *q, int n, int rows,
+                    int cols)
 {
     const long values = (long)n * cols;
     const size_t at = t->pass.used;
@@ -144,7 +155,8 @@ static void back_int8(Tape *t, const Param *w, const float *dy, float *dx, int n
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int i = 0; i < n; i++) {
         Rng r = rng_at(key, STREAM_ROUND, (uint64_t)i);
-        t->exec->f->round_row(q + (size_t)i * rows, inv + i, dy + (size_t)i * rows, rows, rng_u64(&r));
+        t->exec->f->round_row(q + (size_t)i * rows, inv + i, dy + (size_t)i * rows, rows,
+                              rng_u64(&r));
     }
     int8_product(t, &codes, q, inv, to, n);
     if (t->compare) compare(t, to, dy, c->q, n, rows, w->cols);
@@ -168,7 +180,8 @@ static Quant *quant_of(Tape *t, Var x)
     for (int p = 0; p < threads; p++) {
         long lo, hi;
         part(x.rows, p, threads, 1, &lo, &hi);
-        t->exec->f->quant_rows(o->q + (size_t)lo * cols, o->inv + lo, x.v + (size_t)lo * cols, (int)(hi - lo), cols, t->act_bits);
+        t->exec->f->quant_rows(o->q + (size_t)lo * cols, o->inv + lo, x.v + (size_t)lo * cols,
+                               (int)(hi - lo), cols, t->act_bits);
     }
     return o;
 }
@@ -191,7 +204,8 @@ static const float *multiplied(Tape *t, Quant *o, int n, int cols)
 
 static void lap(const Tape *t, Lap what) { if (t->lap) t->lap(t->lap_ctx, what); }
 
-typedef struct { Var y, x; Param *w; const float *q; Quant *quant; } Linear;      /* quant NULL: floats were multiplied */
+/* quant NULL: floats were multiplied */
+typedef struct { Var y, x; Param *w; const float *q; Quant *quant; } Linear;
 
 static void linear_back(Tape *t, void *ctx)
 {
@@ -203,9 +217,12 @@ static void linear_back(Tape *t, void *ctx)
     float *dx = grad_to(t, o->x, &fresh);
     if (o->quant && !o->w->frozen) x = multiplied(t, o->quant, n, cols);
     const size_t at = t->pass.used;
-    if (!o->w->frozen) gemm(t->exec->gemm, 'T', 'N', rows, cols, n, 1, dy, rows, x, cols, 1, o->w->g, cols);
+    if (!o->w->frozen)
+        gemm(t->exec->gemm, 'T', 'N', rows, cols, n, 1, dy, rows, x, cols, 1, o->w->g, cols);
     if (o->quant && t->back8) back_int8(t, o->w, dy, dx, n, fresh);
-    else gemm(t->exec->gemm, 'N', 'N', n, cols, rows, 1, dy, rows, o->q, cols, fresh ? 0 : 1, dx, cols);
+    else
+        gemm(t->exec->gemm, 'N', 'N', n, cols, rows, 1, dy, rows, o->q, cols, fresh ? 0 : 1, dx,
+             cols);
     arena_reset(&t->pass, at);
     grad_done(t, o->y);
     lap(t, LAP_BACK_END);

@@ -41,7 +41,8 @@ static void draw_positions(int *pos, int n, int k, uint64_t seed, long step, int
     qsort(pos, (size_t)k, sizeof *pos, ascending);
 }
 
-static void next_token_draw(Batch *b, StepSource *source, void *ctx, uint64_t seed, long step, int micro)
+static void next_token_draw(Batch *b, StepSource *source, void *ctx, uint64_t seed, long step,
+                            int micro)
 {
     const int n = b->B * b->T;
     source(ctx, seed, step, micro, b->B, b->T, b->x, b->y);
@@ -71,15 +72,17 @@ static double next_token_pass(const Step *s, const Batch *b, float scale)
     tape_reset(s->tape, 1);
     Var h = s->model->forward(s->m, s->tape, b->x, b->B, b->T, NULL);
     step_mark(s, STEP_CORE_FORWARD);
-    const double loss = b->supervised == n ? step_head(s, h.v, b->y, tape_grad(s->tape, h), n, scale)
-                                           : pass_some(s, b, h, scale);
+    const double loss = b->supervised == n
+                            ? step_head(s, h.v, b->y, tape_grad(s->tape, h), n, scale)
+                            : pass_some(s, b, h, scale);
     step_mark(s, STEP_HEAD_BACKWARD);
     tape_backward(s->tape);
     step_mark(s, STEP_CORE_BACKWARD);
     return loss;
 }
 
-const Objective objective_next_token = { "next_token", "cross entropy of the next token", next_token_draw, next_token_pass };
+const Objective objective_next_token = { "next_token", "cross entropy of the next token",
+                                         next_token_draw, next_token_pass };
 
 /* ---- what every objective needs ---- */
 double step_head(const Step *s, const float *x, const int *y, float *dx, int n, float scale)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* step.h -- one training step: draw, forward, loss, backward, update. The trainer, the gate, parity and headlab all take
- * this one.
+/* step.h -- one training step: draw, forward, loss, backward, update. The trainer, the gate, parity
+ * and headlab all take this one.
  *
  *   for every micro-batch:  objective->draw(...);  objective->pass(...)     gradients accumulate
  *   step_norm(...)          deferred gradients are added; the global norm
- *   step_update(...)        clip, then the head's parameters, then the trunk's; gradients are zero again */
+ *   step_update(...)        clip, then the head's parameters, then the trunk's; gradients are zero
+ * again */
 #ifndef STEP_H
 #define STEP_H
 #include "models/head.h"
@@ -13,7 +14,13 @@
 
 /* What the time since the last mark was spent on */
 typedef enum {
-    STEP_DATA, STEP_CORE_FORWARD, STEP_CORE_BACKWARD, STEP_HEAD_FORWARD, STEP_HEAD_BACKWARD, STEP_CORE_UPDATE, STEP_HEAD_UPDATE
+    STEP_DATA,
+    STEP_CORE_FORWARD,
+    STEP_CORE_BACKWARD,
+    STEP_HEAD_FORWARD,
+    STEP_HEAD_BACKWARD,
+    STEP_CORE_UPDATE,
+    STEP_HEAD_UPDATE
 } StepPart;
 
 typedef struct Step {
@@ -31,25 +38,32 @@ typedef struct Step {
 typedef struct Batch {
     int    B, T, supervised;     /* sequences, tokens of each, positions with a loss: 1 .. B T */
     int   *x, *y;                /* (B*T) tokens read, tokens to come */
-    int   *pos, *target;         /* (supervised) positions in increasing order and their tokens; all where supervised = B T */
+    /* (supervised) positions in increasing order and their tokens; all where supervised = B T */
+    int   *pos, *target;
     float *hidden, *dhidden;     /* (supervised, d) of these; NULL where all are supervised */
 } Batch;
 Batch *batch_new(int B, int T, int supervised, int d, Arena *);
 
 /* Tokens of a micro-batch: x, y (B*T) */
-typedef void StepSource(void *ctx, uint64_t seed, long step, int micro, int B, int T, int *x, int *y);
+typedef void StepSource(void *ctx, uint64_t seed, long step, int micro, int B, int T, int *x,
+                        int *y);
 
 typedef struct Objective {
     const char *name, *brief;
-    /* fills a batch: everything follows from seed, step and micro, so that a resumed run draws what an unbroken one does */
+    /* fills a batch: everything follows from seed, step and micro, so that a resumed run draws what
+     * an unbroken one does */
     void   (*draw)(Batch *, StepSource *, void *ctx, uint64_t seed, long step, int micro);
-    /* forward, loss and backward: gradients += scale dLoss; returns the loss in nats, summed over supervised positions */
+    /* forward, loss and backward: gradients += scale dLoss; returns the loss in nats, summed over
+     * supervised positions */
     double (*pass)(const Step *, const Batch *, float scale);
 } Objective;
-extern const Objective objective_next_token;        /* cross entropy of the next token, as the head defines its loss */
+/* cross entropy of the next token, as the head defines its loss */
+extern const Objective objective_next_token;
 
-/* The head on n hidden states x (n, d) with targets y (n), in chunks: the loss, summed; dx (n, d) += scale dLoss/dx */
+/* The head on n hidden states x (n, d) with targets y (n), in chunks: the loss, summed; dx (n, d)
+ * += scale dLoss/dx */
 double step_head(const Step *, const float *x, const int *y, float *dx, int n, float scale);
-double step_norm(const Step *);                     /* the global norm of all gradients, deferred ones included */
+/* the global norm of all gradients, deferred ones included */
+double step_norm(const Step *);
 void   step_update(const Step *, double lr_scale, double norm);
 #endif

@@ -16,7 +16,8 @@ Tape *tape_new(const Exec *e, const Spec *spec, Arena *home, size_t bytes)
     t->act_bits = (int)spec_int(spec, "act_bits");
     t->back8 = spec_is(spec, "bwd", "int8");
     t->seed = (uint64_t)spec_int(spec, "seed");
-    if (t->back8 && !t->int8) die("bwd=int8 needs act=int8: it is the way back through the integer kernel");
+    if (t->back8 && !t->int8)
+        die("bwd=int8 needs act=int8: it is the way back through the integer kernel");
     return t;
 }
 
@@ -59,15 +60,19 @@ static Var var_at(Tape *t, float *v, int rows, int cols, Grad *with_grad)
 
 Var tape_var(Tape *t, int rows, int cols, Grad *with_grad)
 {
-    return var_at(t, arena_raw(&t->pass, sizeof(float) * (size_t)rows * (size_t)cols), rows, cols, with_grad);
+    return var_at(t, arena_raw(&t->pass, sizeof(float) * (size_t)rows * (size_t)cols), rows, cols,
+                  with_grad);
 }
 
 void tape_operand_at(Var x, const char *op)
 {
     if (!x.g || (!x.g->taken && (!x.g->owner || x.g->owner == x.v))) return;
     char what[256];
-    snprintf(what, sizeof what, "%s reads a value whose %s an operation recorded before has taken over: record the readers "
-             "of op_add's a and b and of op_gated_conv's x before it", op, x.g->taken ? "memory" : "gradient");
+    snprintf(
+        what, sizeof what,
+        "%s reads a value whose %s an operation recorded before has taken over: record the readers "
+        "of op_add's a and b and of op_gated_conv's x before it",
+        op, x.g->taken ? "memory" : "gradient");
     check_failed(what, __FILE__, __LINE__);
 }
 

@@ -11,8 +11,10 @@ static const char help[] =
     "  heads       sum to one, nll = -logprob, gradients, samples\n"
     "  ops         gradients of every operation against finite differences\n"
     "  models      decoding equals forward, no look-ahead, save and load\n"
-    "  parity=DIR  a directory of reference tensors (manifest.json): the worst relative error per group\n"
-    "Exit 0: all hold; 1: one is broken (the seed to replay it is printed); 2: bad usage or input.\n";
+    "  parity=DIR  a directory of reference tensors (manifest.json): the worst relative error per "
+    "group\n"
+    "Exit 0: all hold; 1: one is broken (the seed to replay it is printed); 2: bad usage or "
+    "input.\n";
 
 typedef struct { uint64_t seed; int shapes, failed, passed, skipped; } Check;
 
@@ -65,8 +67,11 @@ static void check_models(Check *c)
     }
 }
 
-static const struct { const char *name; void (*run)(Check *); } laws[] = {
-    { "kernels", check_kernels }, { "heads", check_heads }, { "ops", check_ops }, { "models", check_models } };
+static const struct { const char *name; void (*run)(Check *);
+} laws[] = { { "kernels", check_kernels },
+             { "heads", check_heads },
+             { "ops", check_ops },
+             { "models", check_models } };
 enum { N = sizeof laws / sizeof *laws };
 
 int check_main(int argc, char **argv)
@@ -90,6 +95,7 @@ int check_main(int argc, char **argv)
     }
     for (int k = 0; k < N; k++)
         if (chosen[k] || !named) laws[k].run(&c);
-    printf("%d passed, %d failed, %d skipped (seed %llu)\n", c.passed, c.failed, c.skipped, (unsigned long long)c.seed);
+    printf("%d passed, %d failed, %d skipped (seed %llu)\n", c.passed, c.failed, c.skipped,
+           (unsigned long long)c.seed);
     return c.failed ? 1 : 0;
 }

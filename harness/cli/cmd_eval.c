@@ -18,15 +18,18 @@ static const char help[] =
 
 typedef struct { double nll, seconds; long positions; } Loss;
 
-static double bits_per_byte(const Corpus *c, double nll) { return nll / log(2) / c->bytes_per_token; }
+static double bits_per_byte(const Corpus *c, double nll)
+{
+    return nll / log(2) / c->bytes_per_token;
+}
 
 static void eval_json(const Session *s, const Loss *l, Arena *a)
 {
     const char *kernel = spec_is(s->spec, "act", "int8") ? s->exec->kernel->name : "dense";
-    json_t *o = json_pack("{s:f, s:f, s:I, s:f, s:f, s:s, s:s, s:s}", "nll", l->nll,
-                          "unigram", s->corpus->unigram, "tokens", (json_int_t)l->positions,
-                          "seconds", l->seconds, "tokens_per_s", (double)l->positions / l->seconds,
-                          "kernel", kernel, "gemm", s->exec->gemm->name, "build", build_read(a)->id);
+    json_t *o = json_pack("{s:f, s:f, s:I, s:f, s:f, s:s, s:s, s:s}", "nll", l->nll, "unigram",
+                          s->corpus->unigram, "tokens", (json_int_t)l->positions, "seconds",
+                          l->seconds, "tokens_per_s", (double)l->positions / l->seconds, "kernel",
+                          kernel, "gemm", s->exec->gemm->name, "build", build_read(a)->id);
     if (!isnan(s->corpus->floor)) json_object_set_new(o, "nll_floor", json_real(s->corpus->floor));
     if (s->corpus->bytes_per_token > 0)
         json_object_set_new(o, "bits_per_byte", json_real(bits_per_byte(s->corpus, l->nll)));
@@ -39,8 +42,8 @@ static void eval_json(const Session *s, const Loss *l, Arena *a)
 static void eval_text(const Session *s, const Loss *l)
 {
     const Corpus *c = s->corpus;
-    printf("%.4f nats per token over %ld tokens (%.0f tokens/s); unigram %.4f", l->nll, l->positions,
-           (double)l->positions / l->seconds, c->unigram);
+    printf("%.4f nats per token over %ld tokens (%.0f tokens/s); unigram %.4f", l->nll,
+           l->positions, (double)l->positions / l->seconds, c->unigram);
     if (!isnan(c->floor)) printf("; floor %.4f", c->floor);
     if (c->bytes_per_token > 0) printf("; %.4f bits per byte", bits_per_byte(c, l->nll));
     putchar('\n');

@@ -8,7 +8,8 @@
 #include <string.h>
 
 static const char help[] =
-    "usage: eightysix generate CHECKPOINT [key=value ...] [--prompt TEXT] [--tokens N] [--temperature T] [--seed N]\n\n"
+    "usage: eightysix generate CHECKPOINT [key=value ...] [--prompt TEXT] [--tokens N] "
+    "[--temperature T] [--seed N]\n\n"
     "Text (or ids, for the synthetic language) from a checkpoint, one token at a time.\n\n"
     "  eightysix generate v3.safetensors --prompt 'The heart is' --tokens 100 --temperature 0.8\n";
 
@@ -50,14 +51,16 @@ static void generate(Session *s, const Wish *w)
         fflush(stdout);
     }
     const double seconds = clock_now() - began;
-    fprintf(stderr, "\n%ld tokens, %.0f tokens/s\n", n + w->tokens - 1, (double)(n + w->tokens - 1) / seconds);
+    fprintf(stderr, "\n%ld tokens, %.0f tokens/s\n", n + w->tokens - 1,
+            (double)(n + w->tokens - 1) / seconds);
 }
 
 static double number(const char *option, const char *text)
 {
     char *end;
     const double x = strtod(text, &end);
-    if (*end || end == text || !(x >= 0 && x < 1e15)) die("generate: %s %s: expected a number of at least 0", option, text);
+    if (*end || end == text || !(x >= 0 && x < 1e15))
+        die("generate: %s %s: expected a number of at least 0", option, text);
     return x;
 }
 
@@ -66,8 +69,11 @@ int generate_main(int argc, char **argv)
     Arena a = arena_new((size_t)1 << 30);
     const char *tokens = "100", *temperature = "0.8", *seed = "1";
     Wish w = { .prompt = "" };
-    const Option options[] = { { "--prompt", &w.prompt, NULL }, { "--tokens", &tokens, NULL },
-                               { "--temperature", &temperature, NULL }, { "--seed", &seed, NULL }, { 0 } };
+    const Option options[] = { { "--prompt", &w.prompt, NULL },
+                               { "--tokens", &tokens, NULL },
+                               { "--temperature", &temperature, NULL },
+                               { "--seed", &seed, NULL },
+                               { 0 } };
     const int n = options_read(argc, argv, options, help);
     w.tokens = (long)number("--tokens", tokens);
     w.temperature = number("--temperature", temperature);

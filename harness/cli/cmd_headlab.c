@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The trunk is read once (hidden_states.h). Every head then starts anew, with rows of its own: what it would share
- * with the embedding is a copy, so that one refit does not move the features of another. Beside them: the
- * head the trunk was trained with, as it was; unigrams, one added to every count; interpolated Kneser-Ney
- * bigrams. */
+/* The trunk is read once (hidden_states.h). Every head then starts anew, with rows of its own: what
+ * it would share with the embedding is a copy, so that one refit does not move the features of
+ * another. Beside them: the head the trunk was trained with, as it was; unigrams, one added to
+ * every count; interpolated Kneser-Ney bigrams. */
 #include "harness/cli/cmd.h"
 #include "harness/train/anatomy.h"
 #include "harness/train/bigram.h"
@@ -18,15 +18,20 @@
 
 static const char help[] =
     "usage: eightysix headlab CHECKPOINT [key=value ...] [heads=HEAD,...] [--option ...]\n\n"
-    "Caches the hidden states of a trained trunk and refits every head on them, the trunk frozen, by AdamW:\n"
-    "steps of batch x accum x seq states, shuffled anew for every pass, with the settings of the checkpoint and\n"
+    "Caches the hidden states of a trained trunk and refits every head on them, the trunk frozen, "
+    "by AdamW:\n"
+    "steps of batch x accum x seq states, shuffled anew for every pass, with the settings of the "
+    "checkpoint and\n"
     "the words after it.\n\n"
-    "  heads=...      names with settings: heads=softmax,tree:assign=brown:classes=300 (all that there are)\n"
-    "  --states N     hidden states of the training text (131072); of the validation text: valid_tokens\n"
+    "  heads=...      names with settings: heads=softmax,tree:assign=brown:classes=300 (all that "
+    "there are)\n"
+    "  --states N     hidden states of the training text (131072); of the validation text: "
+    "valid_tokens\n"
     "  --passes X     over them (4)\n"
     "  --start WHAT   output rows of tied heads: a copy of the embedding, or drawn (embedding)\n"
     "  --db FILE      where the fits are recorded (results/results.db); --no-db records nothing\n\n"
-    "  eightysix headlab v3.safetensors heads=softmax,tree:assign=freq,tree:assign=brown lr=1e-3 warmup=20\n"
+    "  eightysix headlab v3.safetensors heads=softmax,tree:assign=freq,tree:assign=brown lr=1e-3 "
+    "warmup=20\n"
     "  eightysix plot anatomy\n";
 
 typedef struct {
@@ -111,14 +116,16 @@ static void make_fit(const Lab *l, Fit *f, Arena *a)
     double seconds;
     Spec *spec = spec_copy(f->spec, a);
     f->def = head_find(spec_str(spec, "head"));
-    if (!f->def) die("heads=%s: no such head; `eightysix list heads` shows those there are", f->label);
+    if (!f->def)
+        die("heads=%s: no such head; `eightysix list heads` shows those there are", f->label);
     if (spec_is(spec, "head", "adaptive") && spec_is(spec, "cutoffs", "auto")) {
         const char *cutoffs = autotune_cutoffs(spec, l->s->exec, &data, l->pair.d, a);
         CHECK(!spec_set(spec, arena_text(a, "cutoffs=%s", cutoffs)));
     }
     f->spec = spec;
     make_rows(l, f, a);
-    f->h = classes_head(f->def, spec, l->s->exec, f->params, c, NULL, l->pair.d, &classes, &seconds, a);
+    f->h = classes_head(f->def, spec, l->s->exec, f->params, c, NULL, l->pair.d, &classes, &seconds,
+                        a);
     f->optim = optim_new(spec, l->s->exec, f->params, a);
 }
 
@@ -145,15 +152,16 @@ static void fit_step(Fit *f, const float *x, const int *y, float *dx, int m, int
     f->steps++;
     f->done += m;
     if (isfinite(loss)) return;
-    die("heads=%s: the loss is not finite at step %ld; a smaller rate (lr) may help", f->label, f->steps - 1);
+    die("heads=%s: the loss is not finite at step %ld; a smaller rate (lr) may help", f->label,
+        f->steps - 1);
 }
 
 static void say(const Fit *f, long all, double *said)
 {
     if (!progress_due(said)) return;
     const double part = (double)f->done / (double)all;
-    progress_say("%s: step %ld, training loss %.3f, %.0f %%, %.0f s left", f->label, f->steps, f->loss, 100 * part,
-             f->seconds * (1 / part - 1));
+    progress_say("%s: step %ld, training loss %.3f, %.0f %%, %.0f s left", f->label, f->steps,
+                 f->loss, 100 * part, f->seconds * (1 / part - 1));
 }
 
 static void fit(const Lab *l, Fit *f, Arena *a)
@@ -164,8 +172,10 @@ static void fit(const Lab *l, Fit *f, Arena *a)
     const long all = lround(l->passes * (double)t->n);
     const size_t d = (size_t)l->pair.d;
     if (size < 1) die("batch, accum, seq: expected positive numbers");
-    float *x = arena_raw(a, sizeof *x * (size_t)size * d), *dx = arena_raw(a, sizeof *dx * (size_t)size * d);
-    int *y = arena_raw(a, sizeof *y * (size_t)size), *order = arena_raw(a, sizeof *order * (size_t)t->n);
+    float *x = arena_raw(a, sizeof *x * (size_t)size * d),
+          *dx = arena_raw(a, sizeof *dx * (size_t)size * d);
+    int *y = arena_raw(a, sizeof *y * (size_t)size),
+        *order = arena_raw(a, sizeof *order * (size_t)t->n);
     double said = clock_now();
     while (f->done < all) {
         const double began = clock_now();
@@ -214,12 +224,14 @@ static long record_start(Lab *l, const char *label, const Spec *spec)
 {
     char key[65];
     if (!l->db) return 0;
-    const char *text = arena_text(&l->a, "headlab %s %.12s states=%ld passes=%g start=%s %s", label,
-                                  l->pair.checkpoint, l->pair.train.n, l->passes, l->start, spec_text(spec));
+    const char *text =
+        arena_text(&l->a, "headlab %s %.12s states=%ld passes=%g start=%s %s", label,
+                   l->pair.checkpoint, l->pair.train.n, l->passes, l->start, spec_text(spec));
     sha256_hex(text, strlen(text), key);
     db_plan_add(l->db, l->plan, key, text, label, spec_int(spec, "seed"));
     const long run = db_run_start(l->db, "headlab", key, text);
-    for (const Setting *s = settings; s->key; s++) db_config(l->db, run, s->key, spec_str(spec, s->key));
+    for (const Setting *s = settings; s->key; s++)
+        db_config(l->db, run, s->key, spec_str(spec, s->key));
     return run;
 }
 
@@ -293,7 +305,8 @@ static double positive(const char *option, const char *text)
 {
     char *end;
     const double x = strtod(text, &end);
-    if (end == text || *end || !(x > 0 && x < 1e9)) die("%s %s: expected a number above 0", option, text);
+    if (end == text || *end || !(x > 0 && x < 1e9))
+        die("%s %s: expected a number above 0", option, text);
     return x;
 }
 
@@ -305,11 +318,12 @@ static const char *all_heads(Arena *a)
     return names;
 }
 
-/* What concerns the trunk is taken by the trunk too; its other settings are those it was trained with. */
+/* What concerns the trunk is taken by the trunk too; its other settings are those it was trained
+ * with. */
 static void read_settings(Lab *l, char **word, int n)
 {
-    static const char *const trunk[] = { "act=", "act_bits=", "kernel=", "gemm=", "threads=", "eval=",
-                                         "valid_tokens=", "seq=" };
+    static const char *const trunk[] = { "act=",     "act_bits=", "kernel=",       "gemm=",
+                                         "threads=", "eval=",     "valid_tokens=", "seq=" };
     const char *why;
     Spec *spec = spec_new(&l->a);
     for (int i = 0; i < n; i++)
@@ -364,14 +378,15 @@ int headlab_main(int argc, char **argv)
     anatomy_deciles(l->decile, l->s->corpus->freq, (int)V, &l->a);
     open_records(l);
     anchors(l);
-    printf("%ld + %ld hidden states of %s (%s), %g passes\n", l->pair.train.n, l->pair.valid.n, l->path,
-           l->pair.found ? "from the cache" : "made now", l->passes);
+    printf("%ld + %ld hidden states of %s (%s), %g passes\n", l->pair.train.n, l->pair.valid.n,
+           l->path, l->pair.found ? "from the cache" : "made now", l->passes);
     show_header();
     show("unigram", 0, &l->unigram);
     show("bigram", 0, &l->bigram);
     as_trained(l);
     char *labels = arena_text(&l->a, "%s", l->heads);
-    for (char *one = strtok_r(labels, ",", &save); one; one = strtok_r(NULL, ",", &save)) refit(l, one);
+    for (char *one = strtok_r(labels, ",", &save); one; one = strtok_r(NULL, ",", &save))
+        refit(l, one);
     if (l->db) db_close(l->db);
     hidden_states_close(&l->pair);
     session_drop(l->s);

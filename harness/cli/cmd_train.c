@@ -14,8 +14,10 @@
 static const char help[] =
     "usage: eightysix train [key=value ...] [--json] [--quiet] [--db FILE | --no-db]\n\n"
     "Trains one model and records the run. Settings: `eightysix list settings`. Examples:\n\n"
-    "  eightysix train head=tree budget=30s                          the synthetic language, nothing to download\n"
-    "  eightysix train head=softmax fraction=0.25 corpus=edu vocab=gpt2 budget=5m save=v3.safetensors\n"
+    "  eightysix train head=tree budget=30s                          the synthetic language, "
+    "nothing to download\n"
+    "  eightysix train head=softmax fraction=0.25 corpus=edu vocab=gpt2 budget=5m "
+    "save=v3.safetensors\n"
     "  eightysix train act=int8 kernel=i2_avx2 budget=200steps seed=2 threads=1\n\n"
     "  --json     end with one JSON object on stdout\n"
     "  --quiet    no progress on stderr\n"
@@ -39,8 +41,10 @@ static void progress(Watch *w)
     if (w->budget.steps > 0) done = fmax(done, (double)w->steps / (double)w->budget.steps);
     if (w->nll > 0) snprintf(nll, sizeof nll, ", validation %.3f nats", w->nll);
     if (done > 0)
-        snprintf(left, sizeof left, ", %.0f %%, %.0f s left", 100 * fmin(done, 1), w->seconds * (1 / fmin(done, 1) - 1));
-    progress_say("step %ld, %.1f s, training loss %.3f%s%s", w->steps, w->seconds, w->loss, nll, left);
+        snprintf(left, sizeof left, ", %.0f %%, %.0f s left", 100 * fmin(done, 1),
+                 w->seconds * (1 / fmin(done, 1) - 1));
+    progress_say("step %ld, %.1f s, training loss %.3f%s%s", w->steps, w->seconds, w->loss, nll,
+                 left);
 }
 
 static void see(void *ctx, const Record *l)
@@ -60,8 +64,10 @@ static void see(void *ctx, const Record *l)
         progress(w);
     }
     if (!isfinite(l->value)) return;
-    const int whole = l->value == rint(l->value) && fabs(l->value) < 1e15 && strcmp(l->name, "seconds");
-    json_object_set_new(w->out, l->name, whole ? json_integer((json_int_t)l->value) : json_real(l->value));
+    const int whole =
+        l->value == rint(l->value) && fabs(l->value) < 1e15 && strcmp(l->name, "seconds");
+    json_object_set_new(w->out, l->name,
+                        whole ? json_integer((json_int_t)l->value) : json_real(l->value));
 }
 
 static void print_json(json_t *out)
@@ -71,7 +77,10 @@ static void print_json(json_t *out)
     free(text);
 }
 
-static double number(const json_t *o, const char *key) { return json_number_value(json_object_get(o, key)); }
+static double number(const json_t *o, const char *key)
+{
+    return json_number_value(json_object_get(o, key));
+}
 
 static void print_summary(const json_t *o, const json_t *phases)
 {
@@ -79,28 +88,35 @@ static void print_summary(const json_t *o, const json_t *phases)
     json_t *v;
     double total = 0;
     json_object_foreach((json_t *)phases, key, v) total += json_real_value(v);
-    printf("%.0f steps, %.0f tokens, %.1f s: %.0f tokens/s, %.0f supervised positions/s, peak %.0f MB\n", number(o, "steps"),
-           number(o, "tokens"), number(o, "seconds"), number(o, "tokens_per_s"), number(o, "supervised_per_s"), number(o, "peak_rss_mb"));
+    printf("%.0f steps, %.0f tokens, %.1f s: %.0f tokens/s, %.0f supervised positions/s, peak %.0f "
+           "MB\n",
+           number(o, "steps"), number(o, "tokens"), number(o, "seconds"), number(o, "tokens_per_s"),
+           number(o, "supervised_per_s"), number(o, "peak_rss_mb"));
     json_object_foreach((json_t *)phases, key, v)
         printf("  %-14s %6.2f %%\n", key, total > 0 ? 100 * json_real_value(v) / total : 0);
     if (json_object_get(o, "nll")) printf("validation %.4f nats per token", number(o, "nll"));
-    if (json_object_get(o, "bits_per_byte")) printf(", %.4f bits per byte", number(o, "bits_per_byte"));
+    if (json_object_get(o, "bits_per_byte"))
+        printf(", %.4f bits per byte", number(o, "bits_per_byte"));
     if (json_object_get(o, "nll_floor")) printf("; floor %.4f", number(o, "nll_floor"));
     printf("; unigram %.4f\n", number(o, "unigram"));
 }
 
-/* The runs of `train` are one experiment that grows, so that `plot curve --experiment train` shows them side by side. */
+/* The runs of `train` are one experiment that grows, so that `plot curve --experiment train` shows
+ * them side by side. */
 static void plan_run(Db *db, const Spec *spec, Arena *a)
 {
-    static const char *const same_for_all[] = { "budget", "seed", "threads", "eval_every", "valid_tokens" };
+    static const char *const same_for_all[] = { "budget", "seed", "threads", "eval_every",
+                                                "valid_tokens" };
     Spec *name = spec_copy(spec, a);
     char key[65];
     const char *text = spec_text(spec);
     for (size_t i = 0; i < sizeof same_for_all / sizeof *same_for_all; i++)
         for (const Setting *s = settings; s->key; s++)
-            if (!strcmp(s->key, same_for_all[i])) CHECK(!spec_set(name, arena_text(a, "%s=%s", s->key, s->value)));
+            if (!strcmp(s->key, same_for_all[i]))
+                CHECK(!spec_set(name, arena_text(a, "%s=%s", s->key, s->value)));
     const char *head = arena_text(a, "head=%s", spec_str(spec, "head"));
-    CHECK(!spec_set(name, "head=softmax"));               /* the default, which spec_text leaves out */
+    /* the default, which spec_text leaves out */
+    CHECK(!spec_set(name, "head=softmax"));
     db_plan_add(db, db_experiment(db, "train", "", ""), sha256_hex(text, strlen(text), key), text,
                 arena_text(a, "%s %s", head, spec_text(name)), spec_int(spec, "seed"));
 }
@@ -112,13 +128,17 @@ int train_main(int argc, char **argv)
     const char *db_path = "results/results.db", *why = NULL;
     int json = 0, no_db = 0;
     Watch w = { .out = json_object(), .phases = json_object(), .began = clock_now() };
-    const Option options[] = { { "--json", NULL, &json }, { "--quiet", NULL, &w.quiet }, { "--no-db", NULL, &no_db },
-                               { "--db", &db_path, NULL }, { 0 } };
+    const Option options[] = { { "--json", NULL, &json },
+                               { "--quiet", NULL, &w.quiet },
+                               { "--no-db", NULL, &no_db },
+                               { "--db", &db_path, NULL },
+                               { 0 } };
     const int n = options_read(argc, argv, options, help);
     for (int i = 1; i <= n; i++)
         if ((why = spec_set(spec, argv[i]))) die("%s", why);
     if (no_db) db_path = NULL;
-    if ((why = spec_budget(spec_str(spec, "budget"), &w.budget))) die("budget=%s: %s", spec_str(spec, "budget"), why);
+    if ((why = spec_budget(spec_str(spec, "budget"), &w.budget)))
+        die("budget=%s: %s", spec_str(spec, "budget"), why);
     Db *db = NULL;
     if (db_path && !(db = db_open(db_path, &a, &why))) die("%s", why);
     if (db) plan_run(db, spec, &a);

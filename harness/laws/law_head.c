@@ -2,28 +2,44 @@
 /* The laws of a head, on small vocabularies with Zipf counts of which a tenth are zero:
  *
  *   sum over V of exp(lp) = 1;  nll = -lp[y], and its sum is that of its parts;
- *   backward = slope of forward, for x and every parameter: along the gradient, along a random direction, and at single
- *     entries, by central differences with one Richardson step, [8 (f(h) - f(-h)) - (f(2h) - f(-2h))] / 12 h;
- *   the same inputs give the same bits;
- *   backward, with settle, adds scale times the gradient to what is there, and marks its rows; frozen parameters get none;
+ *   backward = slope of forward, for x and every parameter: along the gradient, along a random
+ * direction, and at single entries, by central differences with one Richardson step, [8 (f(h) -
+ * f(-h)) - (f(2h) - f(-2h))] / 12 h; the same inputs give the same bits; backward, with settle,
+ * adds scale times the gradient to what is there, and marks its rows; frozen parameters get none;
  *     nll in between changes nothing;
- *   two chunks, settled together, make the same as one, unless the head draws what a chunk is trained against (normalised = 0);
- *   samples follow p^(1/temperature) (chi square, at 1 and 0.7), and at 0 are the most probable word. */
+ *   two chunks, settled together, make the same as one, unless the head draws what a chunk is
+ * trained against (normalised = 0); samples follow p^(1/temperature) (chi square, at 1 and 0.7),
+ * and at 0 are the most probable word. */
 #include "harness/laws/laws.h"
 #include <math.h>
 #include <omp.h>
 #include <string.h>
 
-enum { TEXT = 5000, MOST_WORDS = 8 };      /* tokens of the text heads are told of; settings of a case */
+/* tokens of the text heads are told of; settings of a case */
+enum { TEXT = 5000, MOST_WORDS = 8 };
 typedef struct { int V, d, n, threads; const char *words[MOST_WORDS]; } Case;
 
 static const Case cases[] = {
     { 97, 32, 300, 1, { "tied=1" } },
-    { 97, 33, 13, 2, { "tied=0", "assign=random", "classes=5", "cutoffs=1,30", "rows=freq", "shortlist=7", "short_tied=1" } },
-    { 1000, 33, 13, 2, { "tied=1", "smoothing=0", "assign=sqrt", "rows=freq", "depth=3", "shortlist=20" } },
-    { 1000, 32, 40, 1, { "tied=0", "zloss=0", "cutoffs=20,400,401", "assign=brown", "depth=4", "short_tied=1" } },
-    { 4500, 8, 17, 2, { "tied=1", "classes=100", "assign=kmeans" } },      /* several tiles of softmax rows per thread */
-    { 90, 24, 50, 3, { "tied=1", "depth=3", "classes=60" } },              /* classes of one word */
+    { 97,
+      33,
+      13,
+      2,
+      { "tied=0", "assign=random", "classes=5", "cutoffs=1,30", "rows=freq", "shortlist=7",
+        "short_tied=1" } },
+    { 1000,
+      33,
+      13,
+      2,
+      { "tied=1", "smoothing=0", "assign=sqrt", "rows=freq", "depth=3", "shortlist=20" } },
+    { 1000,
+      32,
+      40,
+      1,
+      { "tied=0", "zloss=0", "cutoffs=20,400,401", "assign=brown", "depth=4", "short_tied=1" } },
+    /* several tiles of softmax rows per thread */
+    { 4500, 8, 17, 2, { "tied=1", "classes=100", "assign=kmeans" } },
+    { 90, 24, 50, 3, { "tied=1", "depth=3", "classes=60" } }, /* classes of one word */
     { 2, 16, 1, 2, { "tied=1", "assign=svd", "depth=4" } },
     { 2, 5, 3, 1, { "tied=1", "shortlist=1", "short_tied=1" } },
 };
@@ -53,8 +69,9 @@ static const char *broken(const Lab *lab, const char *what)
         strcat(words, " ");
         strcat(words, c->words[i]);
     }
-    return arena_text(lab->a, "head %s (V %d, d %d, n %d, threads %d%s, seed %llu): %s", lab->def->name, c->V, c->d, lab->n,
-                      c->threads, words, (unsigned long long)lab->seed, what);
+    return arena_text(lab->a, "head %s (V %d, d %d, n %d, threads %d%s, seed %llu): %s",
+                      lab->def->name, c->V, c->d, lab->n, c->threads, words,
+                      (unsigned long long)lab->seed, what);
 }
 
 static const char *set_up(Lab *lab)
@@ -72,12 +89,14 @@ static const char *set_up(Lab *lab)
     long *freq = arena_get(lab->a, sizeof *freq * (size_t)c->V);
     uint16_t *text = arena_raw(lab->a, sizeof *text * TEXT);
     for (int i = 0; i < TEXT; i++) {
-        const uint64_t word = rng_below(&lab->rng, 1 + rng_below(&lab->rng, 1 + rng_below(&lab->rng, (uint64_t)c->V)));
+        const uint64_t word = rng_below(
+            &lab->rng, 1 + rng_below(&lab->rng, 1 + rng_below(&lab->rng, (uint64_t)c->V)));
         freq[text[i] = (uint16_t)(word * 7 % (uint64_t)c->V)]++;
     }
     const HeadData data = { c->V, freq, text, TEXT, NULL };
     lab->ps = params_new(lab->a);
-    Param *embedding = params_add(lab->ps, "embedding.weight", (int[]){ c->V, c->d, 0 }, GROUP_ADAMW, OWNER_CORE);
+    Param *embedding =
+        params_add(lab->ps, "embedding.weight", (int[]) { c->V, c->d, 0 }, GROUP_ADAMW, OWNER_CORE);
     param_normal(embedding, lab->seed, 0, 0.5);
     lab->h = lab->def->make(s, e, lab->ps, &data, c->d, lab->a);
     const int most = lab->def->chunk(lab->h);
@@ -85,7 +104,8 @@ static const char *set_up(Lab *lab)
     return NULL;
 }
 
-/* x, y and every parameter as Inputs; y leans to the first words of the alphabet and touches both ends */
+/* x, y and every parameter as Inputs; y leans to the first words of the alphabet and touches both
+ * ends */
 static void set_inputs(Lab *lab)
 {
     const size_t values = (size_t)lab->n * (size_t)lab->c->d;
@@ -93,7 +113,8 @@ static void set_inputs(Lab *lab)
     int *y = arena_raw(lab->a, sizeof *y * (size_t)lab->n);
     for (size_t i = 0; i < values; i++) x[i] = (float)rng_normal(&lab->rng);
     for (int i = 0; i < lab->n; i++) {
-        const uint64_t a = rng_below(&lab->rng, (uint64_t)lab->c->V), b = rng_below(&lab->rng, (uint64_t)lab->c->V);
+        const uint64_t a = rng_below(&lab->rng, (uint64_t)lab->c->V),
+                       b = rng_below(&lab->rng, (uint64_t)lab->c->V);
         y[i] = (int)(a < b ? a : b);
     }
     y[0] = lab->c->V - 1;
@@ -121,7 +142,8 @@ static void fill_gradients(const Lab *lab, float value)
 /* positions [from, to) through forward and backward; the loss */
 static double pass(const Lab *lab, int from, int to, float scale)
 {
-    const double loss = lab->def->forward(lab->h, lab->x + (size_t)from * lab->c->d, lab->y + from, to - from);
+    const double loss =
+        lab->def->forward(lab->h, lab->x + (size_t)from * lab->c->d, lab->y + from, to - from);
     lab->def->backward(lab->h, lab->in[0].g + (size_t)from * lab->c->d, scale);
     return loss;
 }
@@ -131,7 +153,8 @@ static double pass(const Lab *lab, int from, int to, float scale)
 static const char *probabilities(const Lab *lab)
 {
     const int V = lab->c->V, n = lab->n, d = lab->c->d;
-    float *lp = arena_raw(lab->a, sizeof *lp * (size_t)V), *nll = arena_raw(lab->a, sizeof *nll * (size_t)n), one;
+    float *lp = arena_raw(lab->a, sizeof *lp * (size_t)V),
+          *nll = arena_raw(lab->a, sizeof *nll * (size_t)n), one;
     const double sum = lab->def->nll(lab->h, lab->x, lab->y, n, nll);
     double parts = 0;
     for (int i = 0; i < n; i++) {
@@ -142,26 +165,30 @@ static const char *probabilities(const Lab *lab)
         if (!(fabs(total - 1) <= 1e-5))
             return broken(lab, arena_text(lab->a, "probabilities sum to %.8f", total));
         if (!(fabsf(nll[i] + lp[lab->y[i]]) <= 1e-5f * (1 + nll[i])))
-            return broken(lab, arena_text(lab->a, "nll of word %d is %.7f, its logprob %.7f", lab->y[i], (double)nll[i],
-                                          (double)lp[lab->y[i]]));
+            return broken(lab, arena_text(lab->a, "nll of word %d is %.7f, its logprob %.7f",
+                                          lab->y[i], (double)nll[i], (double)lp[lab->y[i]]));
         lab->def->nll(lab->h, x, lab->y + i, 1, &one);
         if (!(fabsf(one - nll[i]) <= 1e-5f * (1 + nll[i])))
-            return broken(lab, arena_text(lab->a, "nll of one position is %.7f alone and %.7f among others", (double)one,
-                                          (double)nll[i]));
+            return broken(lab, arena_text(lab->a,
+                                          "nll of one position is %.7f alone and %.7f among others",
+                                          (double)one, (double)nll[i]));
         parts += (double)nll[i];
     }
-    if (!(fabs(sum - parts) <= 1e-6 * (1 + fabs(sum))) || lab->def->nll(lab->h, lab->x, lab->y, n, NULL) != sum)
-        return broken(lab, arena_text(lab->a, "nll returns %.9g, its parts add up to %.9g", sum, parts));
+    if (!(fabs(sum - parts) <= 1e-6 * (1 + fabs(sum))) ||
+        lab->def->nll(lab->h, lab->x, lab->y, n, NULL) != sum)
+        return broken(lab,
+                      arena_text(lab->a, "nll returns %.9g, its parts add up to %.9g", sum, parts));
     return NULL;
 }
 
-/* Within each class the words' shares add up to one, so over all words they add up to the number of classes:
- *   sum over v of exp(lp[v] + class_nll(v)) = C, a whole number */
+/* Within each class the words' shares add up to one, so over all words they add up to the number of
+ * classes: sum over v of exp(lp[v] + class_nll(v)) = C, a whole number */
 static const char *parts(const Lab *lab)
 {
     const int V = lab->c->V, d = lab->c->d;
     if (!lab->def->class_nll) return NULL;
-    float *lp = arena_raw(lab->a, sizeof *lp * (size_t)V), *part = arena_raw(lab->a, sizeof *part * (size_t)V);
+    float *lp = arena_raw(lab->a, sizeof *lp * (size_t)V),
+          *part = arena_raw(lab->a, sizeof *part * (size_t)V);
     float *x = arena_raw(lab->a, sizeof *x * (size_t)V * (size_t)d);
     int *y = arena_raw(lab->a, sizeof *y * (size_t)V);
     for (int v = 0; v < V; v++) {
@@ -173,12 +200,15 @@ static const char *parts(const Lab *lab)
     double classes = 0;
     for (int v = 0; v < V; v++) {
         if (!(part[v] >= 0 && part[v] <= -lp[v] + 1e-5f * (1 - lp[v])))
-            return broken(lab, arena_text(lab->a, "the first level takes %.7f of the %.7f nats of word %d",
+            return broken(lab, arena_text(lab->a,
+                                          "the first level takes %.7f of the %.7f nats of word %d",
                                           (double)part[v], -(double)lp[v], v));
         classes += exp((double)lp[v] + (double)part[v]);
     }
     if (fabs(classes - rint(classes)) <= 1e-5 * classes) return NULL;
-    return broken(lab, arena_text(lab->a, "shares within classes add up to %.6f, expected a whole number", classes));
+    return broken(lab, arena_text(lab->a,
+                                  "shares within classes add up to %.6f, expected a whole number",
+                                  classes));
 }
 
 /* ---- gradients ---- */
@@ -206,15 +236,18 @@ static double dot(const float *a, const float *b, long n)
     return s;
 }
 
-static const char *compare(const Lab *lab, Input *in, const float *u, double h, double tolerance, const char *where)
+static const char *compare(const Lab *lab, Input *in, const float *u, double h, double tolerance,
+                           const char *where)
 {
     const double expected = slope(lab, in, u, h), got = dot(in->g, u, in->n);
     if (fabs(expected - got) <= tolerance) return NULL;
-    return broken(lab, arena_text(lab->a, "gradient of %s %s: %.7g, slope of forward %.7g, tolerance %.2g", in->name,
-                                  where, got, expected, tolerance));
+    return broken(lab, arena_text(lab->a,
+                                  "gradient of %s %s: %.7g, slope of forward %.7g, tolerance %.2g",
+                                  in->name, where, got, expected, tolerance));
 }
 
-/* in->g holds the gradient. Forward is float: its noise, about 1e-7 of a loss, bounds what a step of h can show. */
+/* in->g holds the gradient. Forward is float: its noise, about 1e-7 of a loss, bounds what a step
+ * of h can show. */
 static const char *slopes_of(Lab *lab, Input *in, double loss)
 {
     enum { ENTRIES = 10 };
@@ -222,21 +255,25 @@ static const char *slopes_of(Lab *lab, Input *in, double loss)
     float *u = arena_get(lab->a, sizeof *u * (size_t)in->n);
     const char *wrong;
     for (long k = 0; k < in->n && norm > 0; k++) u[k] = (float)((double)in->g[k] / norm);
-    if ((wrong = compare(lab, in, u, 0.05, 1e-3 * norm + noise / 0.05, "along itself"))) return wrong;
+    if ((wrong = compare(lab, in, u, 0.05, 1e-3 * norm + noise / 0.05, "along itself")))
+        return wrong;
     for (long k = 0; k < in->n; k++) u[k] = (float)rng_normal(&lab->rng);
     const double length = sqrt(dot(u, u, in->n));
     for (long k = 0; k < in->n; k++) u[k] = (float)((double)u[k] / length);
-    if ((wrong = compare(lab, in, u, 0.1, 1e-3 * norm + noise / 0.1, "along a random direction"))) return wrong;
+    if ((wrong = compare(lab, in, u, 0.1, 1e-3 * norm + noise / 0.1, "along a random direction")))
+        return wrong;
     for (int i = 0; i < ENTRIES; i++) {
         long k = (long)rng_below(&lab->rng, (uint64_t)in->n);
-        if (i % 2)                    /* every other one: the largest of a sample, since most rows are hardly used */
+        /* every other one: the largest of a sample, since most rows are hardly used */
+        if (i % 2)
             for (int j = 0; j < 50; j++) {
                 const long l = (long)rng_below(&lab->rng, (uint64_t)in->n);
                 if (fabsf(in->g[l]) > fabsf(in->g[k])) k = l;
             }
         memset(u, 0, sizeof *u * (size_t)in->n);
         u[k] = 1;
-        wrong = compare(lab, in, u, 0.05, 1e-3 * fabs((double)in->g[k]) + noise / 0.05, arena_text(lab->a, "at entry %ld", k));
+        wrong = compare(lab, in, u, 0.05, 1e-3 * fabs((double)in->g[k]) + noise / 0.05,
+                        arena_text(lab->a, "at entry %ld", k));
         if (wrong) return wrong;
     }
     return NULL;
@@ -258,9 +295,10 @@ static const char *gradients(Lab *lab)
 
 /* ---- the manners of backward ---- */
 
-/* every gradient is offset + factor times expected[i]; frozen: those of parameters are exactly offset */
-static const char *agree(const Lab *lab, float *const *expected, double offset, double factor, int frozen,
-                         const char *what)
+/* every gradient is offset + factor times expected[i]; frozen: those of parameters are exactly
+ * offset */
+static const char *agree(const Lab *lab, float *const *expected, double offset, double factor,
+                         int frozen, const char *what)
 {
     for (int i = 0; i < lab->inputs; i++) {
         const Input *in = &lab->in[i];
@@ -270,8 +308,10 @@ static const char *agree(const Lab *lab, float *const *expected, double offset, 
             const double moved = frozen && i ? 0 : factor * (double)expected[i][k];
             const double tolerance = frozen && i ? 0 : 1e-5 * (fabs(factor) * top + fabs(offset));
             if (!(fabs((double)in->g[k] - offset - moved) <= tolerance))
-                return broken(lab, arena_text(lab->a, "%s: entry %ld of the gradient of %s is %.8g, expected %.8g", what,
-                                              k, in->name, (double)in->g[k], offset + moved));
+                return broken(
+                    lab,
+                    arena_text(lab->a, "%s: entry %ld of the gradient of %s is %.8g, expected %.8g",
+                               what, k, in->name, (double)in->g[k], offset + moved));
         }
     }
     return NULL;
@@ -291,7 +331,8 @@ static const char *two_chunks(const Lab *lab, float **one, double loss)
 /* Rows with a gradient are marked, for update=rows. */
 static const char *touches(const Lab *lab)
 {
-    for (int i = 0; i < lab->ps->n; i++) lab->ps->p[i]->touched = arena_get(lab->a, (size_t)lab->ps->p[i]->rows);
+    for (int i = 0; i < lab->ps->n; i++)
+        lab->ps->p[i]->touched = arena_get(lab->a, (size_t)lab->ps->p[i]->rows);
     fill_gradients(lab, 0);
     pass(lab, 0, lab->n, 1);
     head_flush_grads(lab->def, lab->h);
@@ -299,7 +340,9 @@ static const char *touches(const Lab *lab)
         Param *p = lab->ps->p[i];
         for (long k = 0; k < p->n; k++)
             if (p->g[k] != 0 && !p->touched[k / p->cols])
-                return broken(lab, arena_text(lab->a, "row %ld of %s has a gradient and is not marked", k / p->cols, p->name));
+                return broken(lab,
+                              arena_text(lab->a, "row %ld of %s has a gradient and is not marked",
+                                         k / p->cols, p->name));
         p->touched = NULL;
     }
     return NULL;
@@ -318,11 +361,14 @@ static const char *manners(const Lab *lab)
         memcpy(one[i], lab->in[i].g, sizeof(float) * (size_t)lab->in[i].n);
     }
     fill_gradients(lab, 0);
-    if (pass(lab, 0, n, 1) != loss) return broken(lab, "the loss differs when it is computed again");
+    if (pass(lab, 0, n, 1) != loss)
+        return broken(lab, "the loss differs when it is computed again");
     head_flush_grads(lab->def, lab->h);
     for (int i = 0; i < lab->inputs; i++)
         if (memcmp(one[i], lab->in[i].g, sizeof(float) * (size_t)lab->in[i].n))
-            return broken(lab, arena_text(lab->a, "the gradient of %s differs when it is computed again", lab->in[i].name));
+            return broken(lab,
+                          arena_text(lab->a, "the gradient of %s differs when it is computed again",
+                                     lab->in[i].name));
     fill_gradients(lab, 0.5f);
     lab->def->forward(lab->h, lab->x, lab->y, n);
     lab->def->nll(lab->h, lab->x + (size_t)(n - 1) * lab->c->d, lab->y + n - 1, 1, NULL);
@@ -341,7 +387,8 @@ static const char *manners(const Lab *lab)
 
 /* ---- samples ---- */
 
-/* chi square over words expected at least five times, the rest together; z by Wilson and Hilferty (1931) */
+/* chi square over words expected at least five times, the rest together; z by Wilson and Hilferty
+ * (1931) */
 static double chi_z(const double *p, const long *count, int V, long draws)
 {
     double chi = 0, rest = 0, seen = 0;
@@ -372,16 +419,22 @@ static const char *samples(Lab *lab)
         double sum = 0;
         for (int v = 0; v < V; v++) sum += p[v] = exp((double)lp[v] / temperatures[t]);
         for (int v = 0; v < V; v++) p[v] /= sum;
-        for (int i = 0; i < DRAWS; i++) count[lab->def->sample(lab->h, lab->x, temperatures[t], &lab->rng)]++;
+        for (int i = 0; i < DRAWS; i++)
+            count[lab->def->sample(lab->h, lab->x, temperatures[t], &lab->rng)]++;
         const double z = chi_z(p, count, V, DRAWS);
         if (!(z < 5))
-            return broken(lab, arena_text(lab->a, "samples at temperature %g leave logprob by %.1f standard deviations",
-                                          temperatures[t], z));
+            return broken(
+                lab,
+                arena_text(lab->a,
+                           "samples at temperature %g leave logprob by %.1f standard deviations",
+                           temperatures[t], z));
     }
     const int best = lab->def->sample(lab->h, lab->x, 0, &lab->rng);
     for (int v = 0; v < V; v++)
         if (lp[v] > lp[best])
-            return broken(lab, arena_text(lab->a, "temperature 0 gives word %d, word %d is more probable", best, v));
+            return broken(lab, arena_text(lab->a,
+                                          "temperature 0 gives word %d, word %d is more probable",
+                                          best, v));
     return NULL;
 }
 
@@ -391,7 +444,9 @@ const char *law_head(const HeadDef *def, uint64_t seed, Arena *a)
     const char *wrong = NULL;
     for (size_t i = 0; i < sizeof cases / sizeof *cases && !wrong; i++) {
         const size_t mark = a->used;
-        Lab lab = { .def = def, .c = &cases[i], .seed = seed, .rng = rng_at(seed, STREAM_CHECK, i), .a = a };
+        Lab lab = {
+            .def = def, .c = &cases[i], .seed = seed, .rng = rng_at(seed, STREAM_CHECK, i), .a = a
+        };
         wrong = set_up(&lab);
         if (wrong) break;
         set_inputs(&lab);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The law of a ternary kernel: every y equals the reference bit for bit, and nothing else is written.
+/* The law of a ternary kernel: every y equals the reference bit for bit, and nothing else is
+ * written.
  *
- *     | margin | w or x, any alignment | margin |      margins of w and x hold values that would show in the sums
- *     | canary | packed, 64-byte aligned | canary |    the same for scratch
- *     | canary | y = POISON everywhere, any alignment | canary |
+ *     | margin | w or x, any alignment | margin |      margins of w and x hold values that would
+ * show in the sums | canary | packed, 64-byte aligned | canary |    the same for scratch | canary |
+ * y = POISON everywhere, any alignment | canary |
  *
- * The rows are computed by 1 to 3 calls as ternary_rows deals them, from either end; after the first, the rows of the
- * others must still be poison. Shapes: the full grid of SIZES in rows, cols and n; adversarial values at cols up to
- * 16,384; more activations than a cache holds; `shapes` random ones. Activation widths go round robin through what the variant accepts. */
+ * The rows are computed by 1 to 3 calls as ternary_rows deals them, from either end; after the
+ * first, the rows of the others must still be poison. Shapes: the full grid of SIZES in rows, cols
+ * and n; adversarial values at cols up to 16,384; more activations than a cache holds; `shapes`
+ * random ones. Activation widths go round robin through what the variant accepts. */
 #include "harness/laws/laws.h"
 #include "kernels/base.h"
 #include "kernels/cpu.h"
@@ -41,26 +43,34 @@ static void fill(int8_t *w, int8_t *x, const Case *c, Rng *rng)
     const size_t weights = (size_t)c->rows * (size_t)c->cols, acts = (size_t)c->n * (size_t)c->cols;
     const int low = -(1 << (c->bits - 1)), high = -low - 1, span = 1 << c->bits;
     static const int8_t all[] = { [HIGH] = 1, [LOW] = 1, [MINUS_LOW] = -1, [ZERO] = 0, [ONE] = 0 };
-    const uint64_t dense = 3 + rng_below(rng, 6) * 2;      /* one weight in dense/2 differs from 0 */
+    /* one weight in dense/2 differs from 0 */
+    const uint64_t dense = 3 + rng_below(rng, 6) * 2;
     for (size_t i = 0; i < weights; i++) {
         const uint64_t r = c->fill == RANDOM ? rng_below(rng, dense) : 0;
         w[i] = c->fill == RANDOM ? (r > 1 ? 0 : r ? 1 : -1) : all[c->fill];
     }
     for (size_t i = 0; i < acts; i++) {
         const int r = (int)(rng_u64(rng) >> 40);
-        x[i] = (int8_t)(c->fill == HIGH ? high : c->fill == LOW || c->fill == MINUS_LOW ? low : c->fill == ZERO ? 0
-                        : r % 19 == 0 ? low : r % 19 == 1 ? high : low + r % span);
+        x[i] = (int8_t)(c->fill == HIGH                          ? high
+                        : c->fill == LOW || c->fill == MINUS_LOW ? low
+                        : c->fill == ZERO                        ? 0
+                        : r % 19 == 0                            ? low
+                        : r % 19 == 1                            ? high
+                                                                 : low + r % span);
     }
     if (c->fill == ONE) w[rng_below(rng, weights)] = rng_u64(rng) >> 63 ? 1 : -1;
 }
 
-/* y (n, rows) by the kernel's three phases in the arena; NULL and a sentence in *wrong when a guard broke */
-static const int32_t *product(const TernaryKernel *k, const Case *c, const int8_t *w, const int8_t *x, size_t skew,
-                              Arena *a, const char **wrong)
+/* y (n, rows) by the kernel's three phases in the arena; NULL and a sentence in *wrong when a guard
+ * broke */
+static const int32_t *product(const TernaryKernel *k, const Case *c, const int8_t *w,
+                              const int8_t *x, size_t skew, Arena *a, const char **wrong)
 {
     const size_t y_size = (size_t)c->n * (size_t)c->rows * sizeof(int32_t);
-    const size_t packed_size = k->packed_size(c->rows, c->cols), scratch_size = k->scratch_size(c->n, c->cols, c->bits);
-    char *packed = guarded(a, packed_size, 0, CANARY), *scratch = guarded(a, scratch_size, 0, CANARY);
+    const size_t packed_size = k->packed_size(c->rows, c->cols),
+                 scratch_size = k->scratch_size(c->n, c->cols, c->bits);
+    char *packed = guarded(a, packed_size, 0, CANARY),
+         *scratch = guarded(a, scratch_size, 0, CANARY);
     int32_t *y = guarded(a, y_size, skew & ~(size_t)3, CANARY);
     for (size_t i = 0; i < y_size / sizeof *y; i++) y[i] = POISON;
     k->pack(packed, w, c->rows, c->cols);
@@ -80,7 +90,8 @@ static const int32_t *product(const TernaryKernel *k, const Case *c, const int8_
     return y;
 }
 
-static const char *check(const TernaryKernel *k, const Case *c, uint64_t seed, uint64_t number, Arena *a)
+static const char *check(const TernaryKernel *k, const Case *c, uint64_t seed, uint64_t number,
+                         Arena *a)
 {
     const size_t mark = a->used, total = (size_t)c->n * (size_t)c->rows;
     Rng rng = rng_at(seed, STREAM_CHECK, number);
@@ -89,24 +100,31 @@ static const char *check(const TernaryKernel *k, const Case *c, uint64_t seed, u
     fill(w, x, c, &rng);
     const char *wrong = NULL;
     const int32_t *got = product(k, c, w, x, rng_below(&rng, MARGIN), a, &wrong);
-    const int32_t *right = k->computes ? product(ternary_kernels[0], c, w, x, 0, a, &wrong) : arena_get(a, total * 4);
+    const int32_t *right =
+        k->computes ? product(ternary_kernels[0], c, w, x, 0, a, &wrong) : arena_get(a, total * 4);
     size_t i = 0;
     while (i < total && got[i] == right[i]) i++;
     const int32_t g = i < total ? got[i] : 0, r = i < total ? right[i] : 0;
     arena_reset(a, mark);
     if (i == total && !wrong) return NULL;
-    if (!wrong) wrong = arena_text(a, "y[%zu][%zu] is %d, the reference says %d", i / c->rows, i % c->rows, g, r);
-    static const char *const fills[] = { "random", "w = 1, x highest", "w = 1, x lowest", "w = -1, x lowest",
-                                         "all zero", "one weight" };
-    return arena_text(a, "kernel %s: %s (rows %d, cols %d, n %d, act_bits %d, %d calls, %s; seed %llu, case %llu)",
-                      k->name, wrong, c->rows, c->cols, c->n, c->bits, c->threads, fills[c->fill],
-                      (unsigned long long)seed, (unsigned long long)number);
+    if (!wrong)
+        wrong = arena_text(a, "y[%zu][%zu] is %d, the reference says %d", i / c->rows, i % c->rows,
+                           g, r);
+    static const char *const fills[] = { "random",           "w = 1, x highest", "w = 1, x lowest",
+                                         "w = -1, x lowest", "all zero",         "one weight" };
+    return arena_text(
+        a,
+        "kernel %s: %s (rows %d, cols %d, n %d, act_bits %d, %d calls, %s; seed %llu, case %llu)",
+        k->name, wrong, c->rows, c->cols, c->n, c->bits, c->threads, fills[c->fill],
+        (unsigned long long)seed, (unsigned long long)number);
 }
 
 /* mostly small: at most about 2^18 products a case */
 static Case random_case(Rng *rng, int bits)
 {
-    Case c = { .bits = bits, .threads = 1 + (int)rng_below(rng, 3), .backwards = (int)rng_below(rng, 2),
+    Case c = { .bits = bits,
+               .threads = 1 + (int)rng_below(rng, 3),
+               .backwards = (int)rng_below(rng, 2),
                .fill = RANDOM };
     int *const size[] = { &c.rows, &c.cols, &c.n };
     int budget = 18;

@@ -8,7 +8,8 @@
 
 enum { V = 97, T = 70, PASS = 256 << 20, GRAD_B = 2, GRAD_T = 12 };
 
-/* Rounding to int8 turns a difference in the last bit into one of a step: such values are counted */
+/* Rounding to int8 turns a difference in the last bit into one of a step: such values are counted
+ */
 #define TOLERANCE 1e-5
 #define FLIPPED_MOST 0.02        /* share of the values */
 #define FLIPPED_BY 0.1           /* each by no more than that, of the largest */
@@ -19,15 +20,19 @@ static const char *trunk_set(Spec *s, const char *words, Arena *a)
 {
     const char *why = NULL;
     char *copy = arena_text(a, "%s", words), *save = NULL;
-    for (char *w = strtok_r(copy, " ", &save); w && !why; w = strtok_r(NULL, " ", &save)) why = spec_set(s, w);
+    for (char *w = strtok_r(copy, " ", &save); w && !why; w = strtok_r(NULL, " ", &save))
+        why = spec_set(s, w);
     return why;
 }
 
-static const char *trunk_make(Trunk *k, const ModelDef *def, const char *words, uint64_t seed, Arena *a)
+static const char *trunk_make(Trunk *k, const ModelDef *def, const char *words, uint64_t seed,
+                              Arena *a)
 {
     Spec *s = spec_new(a);
     const char *why = trunk_set(s, def->law_words, a);
-    if (!why) why = trunk_set(s, arena_text(a, "init_sigma=0.5 seed=%llu %s", (unsigned long long)seed, words), a);
+    if (!why)
+        why = trunk_set(
+            s, arena_text(a, "init_sigma=0.5 seed=%llu %s", (unsigned long long)seed, words), a);
     if (why) return why;
     const Exec *e = exec_make(s, a, &why);
     if (!e) return why;
@@ -50,7 +55,8 @@ static float *trunk_run(Trunk *k, const int *tok, Arena *a)
 /* ---- carries: what continues a sequence equals the whole sequence ---- */
 
 /* got (T, d) against whole (T, d) */
-static const char *law_close(const Trunk *k, const char *what, const float *got, const float *whole, Arena *a)
+static const char *law_close(const Trunk *k, const char *what, const float *got, const float *whole,
+                             Arena *a)
 {
     const long n = (long)T * k->d;
     double worst = 0, top = 0;
@@ -62,11 +68,15 @@ static const char *law_close(const Trunk *k, const char *what, const float *got,
         flipped += e > TOLERANCE * top;
     }
     if (flipped && k->int8 && k->out)
-        fprintf(k->out, "      model %s, act=int8: %s: %ld of %ld values differ by a flip of int8 rounding\n", k->def->name,
-                what, flipped, n);
-    const int flips = k->int8 && (double)flipped <= FLIPPED_MOST * (double)n && worst <= FLIPPED_BY * top;
+        fprintf(
+            k->out,
+            "      model %s, act=int8: %s: %ld of %ld values differ by a flip of int8 rounding\n",
+            k->def->name, what, flipped, n);
+    const int flips =
+        k->int8 && (double)flipped <= FLIPPED_MOST * (double)n && worst <= FLIPPED_BY * top;
     if (worst <= TOLERANCE * top || flips) return NULL;
-    return arena_text(a, "model %s: %s differs from forward by %.2e of the largest value", k->def->name, what, worst / top);
+    return arena_text(a, "model %s: %s differs from forward by %.2e of the largest value",
+                      k->def->name, what, worst / top);
 }
 
 /* Continues a sequence by `count` tokens from `from` on, into out (T, d) */
@@ -107,7 +117,8 @@ static const char *law_prefill(Trunk *k, const int *tok, const float *whole, Are
 static const char *law_batch(Trunk *k, const int *tok, const float *whole, Arena *a)
 {
     enum { AHEAD = 9 };
-    float *out = arena_get(a, sizeof(float) * T * (size_t)k->d), *late = arena_get(a, sizeof(float) * T * (size_t)k->d);
+    float *out = arena_get(a, sizeof(float) * T * (size_t)k->d),
+          *late = arena_get(a, sizeof(float) * T * (size_t)k->d);
     Carry *carry[] = { carry_new(k->def, k->m, T, a), carry_new(k->def, k->m, T, a) };
     law_continue(k, tok, 0, AHEAD, carry[0], out);
     for (int i = 0; i + AHEAD < T; i++) {
@@ -133,10 +144,14 @@ static const char *law_no_look_ahead(Trunk *k, int *tok, const float *whole, Are
         tok[at] = old;
         for (long i = 0; i < (long)at * k->d; i++)
             if (memcmp(now + i, whole + i, sizeof *now))
-                return arena_text(a, "model %s: token %d changes the output at position %ld before it, by %.2e", k->def->name,
-                                  at, i / k->d, fabs((double)now[i] - (double)whole[i]));
-        if (!memcmp(now + (size_t)at * k->d, whole + (size_t)at * k->d, sizeof(float) * (size_t)k->d))
-            return arena_text(a, "model %s: token %d does not change the output at its own position", k->def->name, at);
+                return arena_text(
+                    a, "model %s: token %d changes the output at position %ld before it, by %.2e",
+                    k->def->name, at, i / k->d, fabs((double)now[i] - (double)whole[i]));
+        if (!memcmp(now + (size_t)at * k->d, whole + (size_t)at * k->d,
+                    sizeof(float) * (size_t)k->d))
+            return arena_text(a,
+                              "model %s: token %d does not change the output at its own position",
+                              k->def->name, at);
         arena_reset(a, mark);
     }
     return NULL;
@@ -163,7 +178,8 @@ static void probe_backward(const Probe *p)
     tape_backward(p->k->t);
 }
 
-/* dL along the unit vector u (n) of a parameter, by central differences of two widths (Richardson) */
+/* dL along the unit vector u (n) of a parameter, by central differences of two widths (Richardson)
+ */
 static double probe_slope(const Probe *p, Param *w, const float *u, Arena *a)
 {
     const size_t mark = a->used, bytes = sizeof(float) * (size_t)w->n;
@@ -174,7 +190,8 @@ static double probe_slope(const Probe *p, Param *w, const float *u, Arena *a)
         const double step = (wide ? 4e-3 : 2e-3) * (rms > 0 ? sqrt(rms) : 1);
         double loss[2];
         for (int side = 0; side < 2; side++) {
-            for (long i = 0; i < w->n; i++) w->v[i] = was[i] + (float)((side ? -step : step) * (double)u[i]);
+            for (long i = 0; i < w->n; i++)
+                w->v[i] = was[i] + (float)((side ? -step : step) * (double)u[i]);
             w->version++;
             loss[side] = probe_loss(p);
         }
@@ -186,14 +203,16 @@ static double probe_slope(const Probe *p, Param *w, const float *u, Arena *a)
     return (4 * slope[0] - slope[1]) / 3;
 }
 
-/* Along the gradient itself, where a wrong part shows as a wrong length, and along a random direction */
+/* Along the gradient itself, where a wrong part shows as a wrong length, and along a random
+ * direction */
 static const char *law_gradient(const Probe *p, Param *w, Rng *r, Arena *a)
 {
     const size_t mark = a->used, bytes = sizeof(float) * (size_t)w->n;
     double length = 0;
     for (long i = 0; i < w->n; i++) length += (double)w->g[i] * (double)w->g[i];
     length = sqrt(length);
-    if (!(length > 0)) return arena_text(a, "model %s: %s has no gradient", p->k->def->name, w->name);
+    if (!(length > 0))
+        return arena_text(a, "model %s: %s has no gradient", p->k->def->name, w->name);
     float *u = arena_raw(a, bytes);
     for (int way = 0; way < 2; way++) {
         double norm = 0, want = 0;
@@ -207,8 +226,9 @@ static const char *law_gradient(const Probe *p, Param *w, Rng *r, Arena *a)
         }
         const double got = probe_slope(p, w, u, a);
         if (!(fabs(got - want) <= 3e-3 * length))
-            return arena_text(a, "model %s: gradient of %s along %s: %.6g, by finite differences %.6g", p->k->def->name,
-                              w->name, way ? "a random direction" : "itself", want, got);
+            return arena_text(
+                a, "model %s: gradient of %s along %s: %.6g, by finite differences %.6g",
+                p->k->def->name, w->name, way ? "a random direction" : "itself", want, got);
     }
     arena_reset(a, mark);
     return NULL;
@@ -247,16 +267,19 @@ static const char *law_save(Trunk *k, const int *tok, const float *whole, uint64
     Tensor *t = arena_get(a, sizeof *t * (size_t)k->ps->n);
     for (int i = 0; i < k->ps->n; i++) {
         const Param *p = k->ps->p[i];
-        t[i] = (Tensor){ .name = p->name, .dtype = "F32", .n = p->n, .ndim = p->ndim, .data = p->v };
+        t[i] =
+            (Tensor) { .name = p->name, .dtype = "F32", .n = p->n, .ndim = p->ndim, .data = p->v };
         memcpy(t[i].shape, p->shape, sizeof p->shape);
     }
     Trunk other;
     TensorFile *f = NULL;
     why = tensors_save(path, t, k->ps->n, NULL, a);
-    if (!why && !(why = trunk_make(&other, k->def, "act=f32", seed + 1, a)) && (f = tensors_open(path, a, &why))) {
+    if (!why && !(why = trunk_make(&other, k->def, "act=f32", seed + 1, a)) &&
+        (f = tensors_open(path, a, &why))) {
         why = params_load(other.ps, f);
         if (!why && memcmp(trunk_run(&other, tok, a), whole, sizeof(float) * T * (size_t)k->d))
-            why = arena_text(a, "model %s: saved and loaded it computes something else", k->def->name);
+            why = arena_text(a, "model %s: saved and loaded it computes something else",
+                             k->def->name);
         tensors_close(f);
         tape_drop(other.t);
     }

@@ -1,16 +1,39 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Every operation of the tape: L = sum r y with random r; along a direction u of all its inputs and parameters,
- *     (L(x + h u) - L(x - h u)) / 2h  =  <dL/dx, u>
- * for u = the gradient itself and for random u. Each float table of this CPU, one thread and two. Quantised
- * products are not differentiable: they are compared with their definition, written out in double; where rounding is
+/* Every operation of the tape: L = sum r y with random r; along a direction u of all its inputs and
+ * parameters, (L(x + h u) - L(x - h u)) / 2h  =  <dL/dx, u> for u = the gradient itself and for
+ * random u. Each float table of this CPU, one thread and two. Quantised products are not
+ * differentiable: they are compared with their definition, written out in double; where rounding is
  * random (bwd=int8) the mean of many draws is, in units of its standard error. */
 #include "harness/laws/laws.h"
 #include <math.h>
 #include <string.h>
 
-enum { B = 2, T = 37, D = 24, INNER = 19, GROUPS = 3, TAPS = 4, V = 11, MAX_IN = 2, MAX_PARAM = 3, DIRECTIONS = 3, PASS = 64 << 20 };
-typedef struct { Tape *t; Var in[MAX_IN]; Grad grad[MAX_IN]; Param *p[MAX_PARAM]; const int *tok; } Case;
-typedef struct { const char *name; int in, cols; int shape[MAX_PARAM][4]; Var (*build)(const Case *); } Op;
+enum {
+    B = 2,
+    T = 37,
+    D = 24,
+    INNER = 19,
+    GROUPS = 3,
+    TAPS = 4,
+    V = 11,
+    MAX_IN = 2,
+    MAX_PARAM = 3,
+    DIRECTIONS = 3,
+    PASS = 64 << 20
+};
+typedef struct {
+    Tape *t;
+    Var in[MAX_IN];
+    Grad grad[MAX_IN];
+    Param *p[MAX_PARAM];
+    const int *tok;
+} Case;
+typedef struct {
+    const char *name;
+    int in, cols;
+    int shape[MAX_PARAM][4];
+    Var (*build)(const Case *);
+} Op;
 
 static Var embed(const Case *c)   { return op_embed(c->t, c->p[0], c->tok, B * T); }
 static Var rmsnorm(const Case *c) { return op_rmsnorm(c->t, c->in[0], c->p[0], 1e-6, 0); }
@@ -20,7 +43,8 @@ static Var mul(const Case *c)     { return op_mul(c->t, c->in[0], c->in[1]); }
 static Var sigmoid(const Case *c) { return op_sigmoid(c->t, c->in[0]); }
 static Var silu(const Case *c)    { return op_silu(c->t, c->in[0]); }
 static Var relu2(const Case *c)   { return op_relu2_mul(c->t, c->in[0], c->in[1], 0); }
-static Var relu2_own(const Case *c)     /* of values that nobody else reads: gradients take their place */
+/* of values that nobody else reads: gradients take their place */
+static Var relu2_own(const Case *c)
 {
     return op_relu2_mul(c->t, op_mul(c->t, c->in[0], c->in[1]), op_silu(c->t, c->in[1]), 0);
 }
@@ -36,7 +60,8 @@ static Var residual(const Case *c)      /* op_add after another reader of its fi
     Var a = op_sigmoid(c->t, c->in[0]);
     return op_add(c->t, a, op_mul(c->t, a, c->in[1]));
 }
-static Var add_kept(const Case *c)      /* op_add may not take the place of a value that the way back reads */
+/* op_add may not take the place of a value that the way back reads */
+static Var add_kept(const Case *c)
 {
     return op_add(c->t, op_silu(c->t, c->in[0]), op_sigmoid(c->t, c->in[1]));
 }
@@ -58,7 +83,13 @@ static const Op ops[] = {
 };
 
 typedef struct { float *v, *g, *u; long n; } Block;      /* one thing to differentiate by */
-typedef struct { Case c; Block block[MAX_IN + MAX_PARAM]; int blocks; float *r; const Op *op; } Bench;
+typedef struct {
+    Case c;
+    Block block[MAX_IN + MAX_PARAM];
+    int blocks;
+    float *r;
+    const Op *op;
+} Bench;
 
 static float *normal(Arena *a, long n, Rng *r)
 {
@@ -78,7 +109,9 @@ static void bench_make(Bench *b, const Op *op, Tape *t, Arena *a, Rng *r)
     *b = (Bench){ .op = op, .c.t = t };
     for (int i = 0; i < op->in; i++) {
         const long n = (long)B * T * op->cols;
-        b->c.grad[i] = (Grad){ .p = arena_get(a, sizeof(float) * (size_t)n), .bytes = sizeof(float) * (size_t)n, .kept = 1 };
+        b->c.grad[i] = (Grad) { .p = arena_get(a, sizeof(float) * (size_t)n),
+                                .bytes = sizeof(float) * (size_t)n,
+                                .kept = 1 };
         b->c.in[i] = (Var){ normal(a, n, r), &b->c.grad[i], B * T, op->cols, NULL };
         add_block(b, b->c.in[i].v, b->c.grad[i].p, n, a);
     }
@@ -115,7 +148,8 @@ static double loss(Bench *b, int recording)
 static void move(Bench *b, double h)
 {
     for (int k = 0; k < b->blocks; k++)
-        for (long i = 0; i < b->block[k].n; i++) b->block[k].v[i] += (float)(h * (double)b->block[k].u[i]);
+        for (long i = 0; i < b->block[k].n; i++)
+            b->block[k].v[i] += (float)(h * (double)b->block[k].u[i]);
     for (int i = 0; i < MAX_PARAM && b->c.p[i]; i++) b->c.p[i]->version++;
 }
 
@@ -123,16 +157,19 @@ static double along(const Bench *b)
 {
     double s = 0;
     for (int k = 0; k < b->blocks; k++)
-        for (long i = 0; i < b->block[k].n; i++) s += (double)b->block[k].g[i] * (double)b->block[k].u[i];
+        for (long i = 0; i < b->block[k].n; i++)
+            s += (double)b->block[k].g[i] * (double)b->block[k].u[i];
     return s;
 }
 
-/* u: the gradient (direction 0) or random, of length |x| / sqrt(n) per value; returns |gradient| |u| */
+/* u: the gradient (direction 0) or random, of length |x| / sqrt(n) per value; returns |gradient|
+ * |u| */
 static double choose(Bench *b, int direction, Rng *r)
 {
     double gg = 0, uu = 0;
     for (int k = 0; k < b->blocks; k++)
-        for (long i = 0; i < b->block[k].n; i++) gg += (double)b->block[k].g[i] * (double)b->block[k].g[i];
+        for (long i = 0; i < b->block[k].n; i++)
+            gg += (double)b->block[k].g[i] * (double)b->block[k].g[i];
     long n = 0;
     for (int k = 0; k < b->blocks; k++) n += b->block[k].n;
     const double unit = gg > 0 ? sqrt((double)n / gg) : 0;
@@ -145,10 +182,12 @@ static double choose(Bench *b, int direction, Rng *r)
     return sqrt(gg * uu);
 }
 
-static const char *differentiate(Bench *b, const char *isa, int threads, uint64_t seed, Rng *r, Arena *a)
+static const char *differentiate(Bench *b, const char *isa, int threads, uint64_t seed, Rng *r,
+                                 Arena *a)
 {
     const double h = 2e-3, tolerance = 2e-3;
-    for (int k = 0; k < b->blocks; k++) memset(b->block[k].g, 0, sizeof(float) * (size_t)b->block[k].n);
+    for (int k = 0; k < b->blocks; k++)
+        memset(b->block[k].g, 0, sizeof(float) * (size_t)b->block[k].n);
     loss(b, 1);
     for (int u = 0; u < DIRECTIONS; u++) {
         const double size = choose(b, u, r), expected = along(b);
@@ -159,7 +198,9 @@ static const char *differentiate(Bench *b, const char *isa, int threads, uint64_
         move(b, h);
         const double error = fabs((up - down) / (2 * h) - expected) / size;
         if (!(error < tolerance))
-            return arena_text(a, "op %s (%s, %d threads): gradient differs from finite differences by %.2e of its length (seed %llu)",
+            return arena_text(a,
+                              "op %s (%s, %d threads): gradient differs from finite differences by "
+                              "%.2e of its length (seed %llu)",
                               b->op->name, isa, threads, error, (unsigned long long)seed);
     }
     return NULL;
@@ -174,14 +215,16 @@ static const char *same_on_threads(Bench *b, Exec *e, const char *isa, uint64_t 
     const char *why = NULL;
     for (int i = 0; i < 4 && !why; i++) {
         e->threads = counts[i];
-        for (int k = 0; k < b->blocks; k++) memset(b->block[k].g, 0, sizeof(float) * (size_t)b->block[k].n);
+        for (int k = 0; k < b->blocks; k++)
+            memset(b->block[k].g, 0, sizeof(float) * (size_t)b->block[k].n);
         loss(b, 1);
         for (int k = 0; k < b->blocks; k++) {
             const size_t bytes = sizeof(float) * (size_t)b->block[k].n;
             if (!i) was[k] = memcpy(arena_raw(a, bytes), b->block[k].g, bytes);
             else if (memcmp(was[k], b->block[k].g, bytes))
-                why = arena_text(a, "op %s (%s): another gradient on %d threads than on one (seed %llu)", b->op->name, isa, counts[i],
-                                 (unsigned long long)seed);
+                why = arena_text(
+                    a, "op %s (%s): another gradient on %d threads than on one (seed %llu)",
+                    b->op->name, isa, counts[i], (unsigned long long)seed);
         }
     }
     e->threads = threads;
@@ -200,7 +243,8 @@ static int close_to(const float *x, const double *ref, long n)
     return worst <= 1e-5 * top;
 }
 
-static void product(double *C, const double *A, const double *Bm, int m, int n, int k)     /* C = A B */
+/* C = A B */
+static void product(double *C, const double *A, const double *Bm, int m, int n, int k)
 {
     for (int i = 0; i < m; i++)
         for (int j = 0; j < n; j++) {
@@ -234,7 +278,8 @@ static double *quantised_rows(Arena *a, const float *x, int n, int d, int int8)
     double *q = arena_get(a, sizeof(double) * (size_t)n * (size_t)d);
     for (int t = 0; t < n; t++) {
         double m = 1e-5;
-        for (int i = 0; i < d; i++) m = fabs((double)x[(size_t)t * d + i]) > m ? fabs((double)x[(size_t)t * d + i]) : m;
+        for (int i = 0; i < d; i++)
+            m = fabs((double)x[(size_t)t * d + i]) > m ? fabs((double)x[(size_t)t * d + i]) : m;
         for (int i = 0; i < d; i++) {
             const double v = (double)x[(size_t)t * d + i];
             q[(size_t)t * d + i] = int8 ? rint(v * 127 / m) * m / 127 : v;
@@ -243,25 +288,32 @@ static double *quantised_rows(Arena *a, const float *x, int n, int d, int int8)
     return q;
 }
 
-static const char *ternary_linear(const Exec *e, const char *quant, const char *act, uint64_t seed, Arena *a)
+static const char *ternary_linear(const Exec *e, const char *quant, const char *act, uint64_t seed,
+                                  Arena *a)
 {
     Rng r = rng_at(seed, STREAM_CHECK, 77);
     Spec *s = spec_new(a);
     const int n = B * T, rows = INNER, cols = D;
-    if (spec_set(s, arena_text(a, "quant=%s", quant)) || spec_set(s, arena_text(a, "act=%s", act))) CHECK(0);
+    if (spec_set(s, arena_text(a, "quant=%s", quant)) || spec_set(s, arena_text(a, "act=%s", act)))
+        CHECK(0);
     Tape *t = tape_new(e, s, a, PASS);
     Params *ps = params_new(a);
     Param *w = params_add(ps, "w", (int[]){ rows, cols, 0 }, GROUP_NORMUON, OWNER_CORE);
     param_normal(w, seed, 1, 0.1);
-    Grad dx_ = { .p = arena_get(a, sizeof(float) * (size_t)(n * cols)), .bytes = sizeof(float) * (size_t)(n * cols), .kept = 1 };
+    Grad dx_ = { .p = arena_get(a, sizeof(float) * (size_t)(n * cols)),
+                 .bytes = sizeof(float) * (size_t)(n * cols),
+                 .kept = 1 };
     Var x = { normal(a, (long)n * cols, &r), &dx_, n, cols, NULL };
     float *dy = normal(a, (long)n * rows, &r);
     tape_reset(t, 1);
     Var y = op_linear(t, x, w, 1);
     memcpy(tape_grad(t, y), dy, sizeof(float) * (size_t)(n * rows));
-    double *q = quantised_weight(a, w, !strcmp(quant, "v3")), *xq = quantised_rows(a, x.v, n, cols, !strcmp(act, "int8"));
-    double *ref = arena_get(a, sizeof(double) * (size_t)(n * rows)), *dyd = arena_get(a, sizeof(double) * (size_t)(n * rows));
-    double *dx = arena_get(a, sizeof(double) * (size_t)(n * cols)), *dw = arena_get(a, sizeof(double) * (size_t)(rows * cols));
+    double *q = quantised_weight(a, w, !strcmp(quant, "v3")),
+           *xq = quantised_rows(a, x.v, n, cols, !strcmp(act, "int8"));
+    double *ref = arena_get(a, sizeof(double) * (size_t)(n * rows)),
+           *dyd = arena_get(a, sizeof(double) * (size_t)(n * rows));
+    double *dx = arena_get(a, sizeof(double) * (size_t)(n * cols)),
+           *dw = arena_get(a, sizeof(double) * (size_t)(rows * cols));
     for (int i = 0; i < n * rows; i++) dyd[i] = (double)dy[i];
     product(ref, xq, transposed(a, q, rows, cols), n, rows, cols);
     const int good = close_to(y.v, ref, (long)n * rows);
@@ -271,8 +323,13 @@ static const char *ternary_linear(const Exec *e, const char *quant, const char *
     const int good_x = close_to(dx_.p, dx, (long)n * cols), good_w = close_to(w->g, dw, w->n);
     tape_drop(t);
     if (good && good_x && good_w) return NULL;
-    return arena_text(a, "op linear quant=%s act=%s kernel=%s: its %s differs from the definition (seed %llu)", quant, act,
-                      e->kernel->name, !good ? "value" : !good_x ? "gradient to x" : "gradient to W", (unsigned long long)seed);
+    return arena_text(
+        a, "op linear quant=%s act=%s kernel=%s: its %s differs from the definition (seed %llu)",
+        quant, act, e->kernel->name,
+        !good     ? "value"
+        : !good_x ? "gradient to x"
+                  : "gradient to W",
+        (unsigned long long)seed);
 }
 
 /* ---- bwd=int8: many draws of dX ---- */
@@ -283,21 +340,25 @@ static Back back_make(const char *quant, uint64_t seed, Arena *a)
 {
     Rng r = rng_at(seed, STREAM_CHECK, 78);
     Back b = { spec_new(a), NULL, { 0 }, NULL, NULL, B * T, INNER, D };
-    const char *words[] = { arena_text(a, "quant=%s", quant), "act=int8", "bwd=int8", arena_text(a, "seed=%d", (int)(seed & 0xffff)), NULL };
+    const char *words[] = { arena_text(a, "quant=%s", quant), "act=int8", "bwd=int8",
+                            arena_text(a, "seed=%d", (int)(seed & 0xffff)), NULL };
     for (int i = 0; words[i]; i++) if (spec_set(b.s, words[i])) CHECK(0);
     b.w = params_add(params_new(a), "w", (int[]){ b.rows, b.cols, 0 }, GROUP_NORMUON, OWNER_CORE);
     param_normal(b.w, seed, 1, 0.1);
     b.x = (Var){ normal(a, (long)b.n * b.cols, &r), NULL, b.n, b.cols, NULL };
     float *dy = normal(a, (long)b.n * b.rows, &r);
     for (int i = 0; i < b.n; i++)                      /* gradients are small, and not all alike */
-        for (int j = 0; j < b.rows; j++) dy[(size_t)i * b.rows + j] *= i == 3 ? 0 : 1e-6f * (float)(1 + i);
-    memcpy(dy + 5 * b.rows, dy + 4 * b.rows, sizeof(float) * (size_t)b.rows);      /* two that are the same */
+        for (int j = 0; j < b.rows; j++)
+            dy[(size_t)i * b.rows + j] *= i == 3 ? 0 : 1e-6f * (float)(1 + i);
+    /* two that are the same */
+    memcpy(dy + 5 * b.rows, dy + 4 * b.rows, sizeof(float) * (size_t)b.rows);
     b.dy = dy;
     b.draw = arena_get(a, sizeof(float) * (size_t)DRAWS * (size_t)b.n * (size_t)b.cols);
     return b;
 }
 
-/* `draws` draws of dX, (n, cols) each, from a new cache; every second one onto what is there already */
+/* `draws` draws of dX, (n, cols) each, from a new cache; every second one onto what is there
+ * already */
 static void back_draws(const Back *b, const Exec *e, int draws, float *out, Arena *a)
 {
     Tape *t = tape_new(e, b->s, a, PASS);
@@ -317,8 +378,8 @@ static void back_draws(const Back *b, const Exec *e, int draws, float *out, Aren
     tape_drop(t);
 }
 
-/* The exact dX, and the variance of a draw: a value f above an integer is rounded with variance f (1 - f); float ends
- * at 2^-17 of a level */
+/* The exact dX, and the variance of a draw: a value f above an integer is rounded with variance f
+ * (1 - f); float ends at 2^-17 of a level */
 static void back_exact(const Back *b, const double *q, double *dx, double *var)
 {
     memset(dx, 0, sizeof(double) * (size_t)(b->n * b->cols));
@@ -349,16 +410,19 @@ static double cosine(const float *x, const double *ref, long n)
     return xr / sqrt(xx * rr);
 }
 
-/* Over the draws: |mean - exact| in standard errors, the largest and the mean square; the worst cosine of one draw */
+/* Over the draws: |mean - exact| in standard errors, the largest and the mean square; the worst
+ * cosine of one draw */
 static const char *back_statistics(const Back *b, const double *dx, const double *var, Arena *a)
 {
     const long all = (long)b->n * b->cols;
     double worst = 0, square = 0, least = 1;
     long counted = 0;
-    for (int k = 0; k < DRAWS; k++) least = fmin(least, cosine(b->draw + (size_t)k * (size_t)all, dx, all));
+    for (int k = 0; k < DRAWS; k++)
+        least = fmin(least, cosine(b->draw + (size_t)k * (size_t)all, dx, all));
     for (long i = 0; i < all; i++) {
         double mean = 0;
-        for (int k = 0; k < DRAWS; k++) mean += (double)b->draw[(size_t)k * (size_t)all + (size_t)i] / DRAWS;
+        for (int k = 0; k < DRAWS; k++)
+            mean += (double)b->draw[(size_t)k * (size_t)all + (size_t)i] / DRAWS;
         if (var[i] <= 0) {
             if (fabs(mean) > 0) return "the gradient of zeros is not zero";
             continue;
@@ -369,12 +433,18 @@ static const char *back_statistics(const Back *b, const double *dx, const double
         counted++;
     }
     square /= (double)counted;
-    if (!(worst < 6)) return arena_text(a, "the mean of %d draws is %.1f standard errors from the exact gradient", DRAWS, worst);
-    if (!(square > 0.7 && square < 1.4)) return arena_text(a, "the mean of %d draws scatters by %.2f of the variance expected", DRAWS, square);
-    return least > 0.999 ? NULL : arena_text(a, "a draw has cosine %.5f with the exact gradient", least);
+    if (!(worst < 6))
+        return arena_text(a, "the mean of %d draws is %.1f standard errors from the exact gradient",
+                          DRAWS, worst);
+    if (!(square > 0.7 && square < 1.4))
+        return arena_text(a, "the mean of %d draws scatters by %.2f of the variance expected",
+                          DRAWS, square);
+    return least > 0.999 ? NULL
+                         : arena_text(a, "a draw has cosine %.5f with the exact gradient", least);
 }
 
-/* E dX exact, each draw close to it and unlike the others; the same again, on any number of threads */
+/* E dX exact, each draw close to it and unlike the others; the same again, on any number of threads
+ */
 static const char *random_back(const Exec *e, const char *quant, uint64_t seed, Arena *a)
 {
     Back b = back_make(quant, seed, a);
@@ -387,18 +457,22 @@ static const char *random_back(const Exec *e, const char *quant, uint64_t seed, 
     back_draws(&b, e, DRAWS, b.draw, a);
     const char *why = back_statistics(&b, dx, var, a);
     back_draws(&b, &other, 2, again, a);
-    if (!why && memcmp(again, b.draw, 2 * bytes)) why = "the same seed on three threads draws something else";
-    if (!why && !memcmp(b.draw, b.draw + 2 * all, bytes)) why = "two gradients of one step draw the same";
-    if (!why && !memcmp(b.draw + 4 * b.cols, b.draw + 5 * b.cols, sizeof(float) * (size_t)b.cols)) why = "two rows draw the same";
+    if (!why && memcmp(again, b.draw, 2 * bytes))
+        why = "the same seed on three threads draws something else";
+    if (!why && !memcmp(b.draw, b.draw + 2 * all, bytes))
+        why = "two gradients of one step draw the same";
+    if (!why && !memcmp(b.draw + 4 * b.cols, b.draw + 5 * b.cols, sizeof(float) * (size_t)b.cols))
+        why = "two rows draw the same";
     b.w->steps++;
     back_draws(&b, e, 1, again, a);
     if (!why && !memcmp(again, b.draw, bytes)) why = "two steps draw the same";
-    return why ? arena_text(a, "op linear quant=%s bwd=int8 kernel=%s: %s (seed %llu)", quant, e->kernel->name, why,
-                            (unsigned long long)seed) : NULL;
+    return why ? arena_text(a, "op linear quant=%s bwd=int8 kernel=%s: %s (seed %llu)", quant,
+                            e->kernel->name, why, (unsigned long long)seed)
+               : NULL;
 }
 
-/* RMSNorm and quantisation in one pass give what they give one after the other, to the bit; every code within half a step
- * of its value; the row of zeros too. And max finds what a loop finds. */
+/* RMSNorm and quantisation in one pass give what they give one after the other, to the bit; every
+ * code within half a step of its value; the row of zeros too. And max finds what a loop finds. */
 static const char *fused_rows(const F32 *f, uint64_t seed, Arena *a)
 {
     enum { ROWS = 5, MOST = 683 };
@@ -407,23 +481,30 @@ static const char *fused_rows(const F32 *f, uint64_t seed, Arena *a)
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
         const int d = widths[i], bits = 1 + (int)rng_below(&r, 8);
         const size_t all = (size_t)ROWS * (size_t)d;
-        float *x = normal(a, (long)all, &r), *gain = normal(a, d, &r), y[2][ROWS * MOST], rstd[2][ROWS], inv[2][ROWS];
+        float *x = normal(a, (long)all, &r), *gain = normal(a, d, &r), y[2][ROWS * MOST],
+              rstd[2][ROWS], inv[2][ROWS];
         int8_t q[2][ROWS * MOST];
         memset(x + d, 0, sizeof *x * (size_t)d);
         f->rmsnorm(y[0], rstd[0], x, gain, ROWS, d, 1e-6f);
         f->quant_rows(q[0], inv[0], y[0], ROWS, d, bits);
         f->rmsnorm_quant(y[1], rstd[1], q[1], inv[1], x, gain, ROWS, d, 1e-6f, bits);
-        if (memcmp(y[0], y[1], sizeof(float) * all) || memcmp(rstd[0], rstd[1], sizeof rstd[0]) || memcmp(q[0], q[1], all) ||
-            memcmp(inv[0], inv[1], sizeof inv[0]))
-            return arena_text(a, "rmsnorm_quant (%s, d %d, %d bits) differs from rmsnorm and quant_rows", f->isa, d, bits);
+        if (memcmp(y[0], y[1], sizeof(float) * all) || memcmp(rstd[0], rstd[1], sizeof rstd[0]) ||
+            memcmp(q[0], q[1], all) || memcmp(inv[0], inv[1], sizeof inv[0]))
+            return arena_text(
+                a, "rmsnorm_quant (%s, d %d, %d bits) differs from rmsnorm and quant_rows", f->isa,
+                d, bits);
         for (size_t k = 0; k < all; k++)
-            if (bits > 1 && fabsf(y[0][k] - inv[0][k / (size_t)d] * q[0][k]) > 0.50001f * inv[0][k / (size_t)d])
-                return arena_text(a, "quant_rows (%s, d %d, %d bits): %g became %d steps of %g", f->isa, d, bits, (double)y[0][k],
-                                  q[0][k], (double)inv[0][k / (size_t)d]);
+            if (bits > 1 &&
+                fabsf(y[0][k] - inv[0][k / (size_t)d] * q[0][k]) > 0.50001f * inv[0][k / (size_t)d])
+                return arena_text(a, "quant_rows (%s, d %d, %d bits): %g became %d steps of %g",
+                                  f->isa, d, bits, (double)y[0][k], q[0][k],
+                                  (double)inv[0][k / (size_t)d]);
         float top = -INFINITY;
         for (int k = 0; k < d; k++) top = fmaxf(top, x[k] - 9);
         for (int k = 0; k < d; k++) y[0][k] = x[k] - 9;
-        if (f->max(y[0], d) != top) return arena_text(a, "max (%s, n %d) is %g, expected %g", f->isa, d, (double)f->max(y[0], d), (double)top);
+        if (f->max(y[0], d) != top)
+            return arena_text(a, "max (%s, n %d) is %g, expected %g", f->isa, d,
+                              (double)f->max(y[0], d), (double)top);
     }
     return NULL;
 }
@@ -448,7 +529,8 @@ static const char *with_table(const F32 *f, int threads, uint64_t seed, Arena *a
         if (!why) why = same_on_threads(&b, e, f->isa, seed, a);
     }
     static const char *const quants[] = { "v3", "absmean" }, *const acts[] = { "f32", "int8" };
-    for (int q = 0; q < 4 && !why; q++) why = ternary_linear(e, quants[q / 2], acts[q % 2], seed, a);
+    for (int q = 0; q < 4 && !why; q++)
+        why = ternary_linear(e, quants[q / 2], acts[q % 2], seed, a);
     for (int q = 0; q < 2 && !why; q++) why = random_back(e, quants[q], seed, a);
     if (!why) why = fused_rows(f, seed, a);
     tape_drop(t);
@@ -462,7 +544,8 @@ const char *law_ops(uint64_t seed, Arena *a)
     for (int i = 0; f32_tables[i] && !why; i++) {
         if (f32_tables[i]->cpu & ~f32_best()->cpu) continue;
         why = law_rows(f32_tables[i], seed, a);
-        for (int threads = 1; threads <= 2 && !why; threads++) why = with_table(f32_tables[i], threads, seed, a);
+        for (int threads = 1; threads <= 2 && !why; threads++)
+            why = with_table(f32_tables[i], threads, seed, a);
     }
     return why;
 }

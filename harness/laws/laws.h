@@ -1,25 +1,28 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* laws.h -- what must hold of everything registered. `eightysix check`, the tests and every cell (before it
- * times anything) call the same laws. A law returns NULL, or a sentence that names what broke and the seed. */
+/* laws.h -- what must hold of everything registered. `eightysix check`, the tests and every cell
+ * (before it times anything) call the same laws. A law returns NULL, or a sentence that names what
+ * broke and the seed. */
 #ifndef LAWS_H
 #define LAWS_H
 #include "kernels/ternary.h"
 #include "models/head.h"
 #include "models/model.h"
 
-/* Equal to the reference bit for bit on `shapes` random shapes and on the adversarial ones; every batch row; poisoned
- * outputs; guards around y, packed and scratch intact. */
+/* Equal to the reference bit for bit on `shapes` random shapes and on the adversarial ones; every
+ * batch row; poisoned outputs; guards around y, packed and scratch intact. */
 const char *law_kernel(const TernaryKernel *, uint64_t seed, int shapes, Arena *);
-/* Sums to one, nll = -logprob, backward = finite differences (inputs and every parameter), samples follow logprob. */
+/* Sums to one, nll = -logprob, backward = finite differences (inputs and every parameter), samples
+ * follow logprob. */
 const char *law_head(const HeadDef *, uint64_t seed, Arena *);
-/* Every operation of the tape against finite differences; and of each float table what no operation of the tape uses. */
+/* Every operation of the tape against finite differences; and of each float table what no operation
+ * of the tape uses. */
 const char *law_ops(uint64_t seed, Arena *);
 const char *law_rows(const F32 *, uint64_t seed, Arena *);
-/* Prefill equals decoding equals forward, alone and in a batch, to 1e-5 of the largest value (flips of int8 rounding are
- * counted and printed to `out` when it is not NULL); no look-ahead, to the bit; gradients of the whole model; save and
- * load is the identity. */
+/* Prefill equals decoding equals forward, alone and in a batch, to 1e-5 of the largest value (flips
+ * of int8 rounding are counted and printed to `out` when it is not NULL); no look-ahead, to the
+ * bit; gradients of the whole model; save and load is the identity. */
 const char *law_model(const ModelDef *, uint64_t seed, FILE *out, Arena *);
-/* A directory of reference tensors (manifest.json and raw files) against this program: prints the worst relative
- * error per group to `out` when not NULL; NULL when all are within tolerance. */
+/* A directory of reference tensors (manifest.json and raw files) against this program: prints the
+ * worst relative error per group to `out` when not NULL; NULL when all are within tolerance. */
 const char *law_parity(const char *dir, FILE *out, Arena *);
 #endif

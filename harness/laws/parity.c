@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Parity: a directory of reference tensors against this program.
  *
- * manifest.json: {"meta": {"config": {...}, "optimizer": {...}}, "tensors": [{name, file, dtype, shape}]}, raw
- * little-endian files beside it. What is in it says what is compared:
- *   param/ input_ids targets [pos_indices]   a whole FlashLM v3: act/ dact/ logits grad/ s<k>/{loss_*,grad_norm,after/,ema/}
- *   <r>x<c>/{G,W0,W1,ns5}                    Newton-Schulz and one NorMuon step
- *   x w norm_weight dy                       one BitLinear layer: xn, y, dx, dw, dnorm
- * The error of a tensor is max|a - b| / max|b|. */
+ * manifest.json: {"meta": {"config": {...}, "optimizer": {...}}, "tensors": [{name, file, dtype,
+ * shape}]}, raw little-endian files beside it. What is in it says what is compared: param/
+ * input_ids targets [pos_indices]   a whole FlashLM v3: act/ dact/ logits grad/
+ * s<k>/{loss_*,grad_norm,after/,ema/} <r>x<c>/{G,W0,W1,ns5}                    Newton-Schulz and
+ * one NorMuon step x w norm_weight dy                       one BitLinear layer: xn, y, dx, dw,
+ * dnorm The error of a tensor is max|a - b| / max|b|. */
 #include "harness/laws/laws.h"
 #include "models/normuon.h"
 #include "models/step.h"
@@ -25,9 +25,10 @@ typedef struct {
     int         groups;
 } Parity;
 
-static const struct { const char *name; double tolerance; } tolerances[] = {
-    { "loss", 1e-5 }, { "act", 1e-5 }, { "logits", 1e-5 }, { "grad", 1e-4 }, { "dact", 1e-4 }, { "norm", 1e-5 },
-    { "after", 1e-5 }, { "ema", 1e-5 }, { "state", 1e-4 }, { "ns5", 1e-4 } };
+static const struct { const char *name; double tolerance;
+} tolerances[] = { { "loss", 1e-5 },  { "act", 1e-5 },  { "logits", 1e-5 }, { "grad", 1e-4 },
+                   { "dact", 1e-4 },  { "norm", 1e-5 }, { "after", 1e-5 },  { "ema", 1e-5 },
+                   { "state", 1e-4 }, { "ns5", 1e-4 } };
 
 static json_t *entry(const Parity *p, const char *name)
 {
@@ -43,7 +44,8 @@ static const json_t *config(const Parity *p, const char *part, const char *key)
     return json_object_get(json_object_get(json_object_get(p->manifest, "meta"), part), key);
 }
 
-/* A tensor's values (4 bytes each), NULL when the manifest does not have it; *shape (4) when asked for */
+/* A tensor's values (4 bytes each), NULL when the manifest does not have it; *shape (4) when asked
+ * for */
 static void *fetch(Parity *p, const char *name, long *n, int *shape)
 {
     const json_t *e = entry(p, name), *s, *v;
@@ -56,12 +58,15 @@ static void *fetch(Parity *p, const char *name, long *n, int *shape)
         *n *= (long)json_integer_value(v);
         if (shape && i < 4) shape[i] = (int)json_integer_value(v);
     }
-    const char *path = arena_text(p->arena, "%s/%s", p->dir, json_string_value(json_object_get(e, "file")));
-    if (*n < 0 || *n > 1l << 30) die("%s/manifest.json: tensor '%s' has an impossible shape", p->dir, name);
+    const char *path =
+        arena_text(p->arena, "%s/%s", p->dir, json_string_value(json_object_get(e, "file")));
+    if (*n < 0 || *n > 1l << 30)
+        die("%s/manifest.json: tensor '%s' has an impossible shape", p->dir, name);
     void *data = arena_raw(p->arena, 4 * (size_t)*n);
     FILE *f = fopen(path, "rb");
     if (!f) die("%s: cannot be opened: %s", path, strerror(errno));
-    if (fread(data, 4, (size_t)*n, f) != (size_t)*n || fgetc(f) != EOF) die("%s: expected %ld values of 4 bytes", path, *n);
+    if (fread(data, 4, (size_t)*n, f) != (size_t)*n || fgetc(f) != EOF)
+        die("%s: expected %ld values of 4 bytes", path, *n);
     fclose(f);
     return data;
 }
@@ -72,7 +77,9 @@ static void compare(Parity *p, const char *kind, const char *name, const float *
     const float *ref = fetch(p, name, &m, NULL);
     if (!ref) return;
     if (m != n) {
-        if (!p->why) p->why = arena_text(p->arena, "%s: '%s' has %ld values, this program makes %ld", p->dir, name, m, n);
+        if (!p->why)
+            p->why = arena_text(p->arena, "%s: '%s' has %ld values, this program makes %ld", p->dir,
+                                name, m, n);
         return;
     }
     double worst = 0, top = 0;
@@ -85,17 +92,23 @@ static void compare(Parity *p, const char *kind, const char *name, const float *
     int g = 0, k = 0;
     while (strcmp(tolerances[k].name, kind)) k++;
     while (g < p->groups && strcmp(p->group[g].name, kind)) g++;
-    if (g == p->groups) p->group[p->groups++] = (ErrorGroup){ tolerances[k].name, tolerances[k].tolerance, -1, "", 0 };
+    if (g == p->groups)
+        p->group[p->groups++] =
+            (ErrorGroup) { tolerances[k].name, tolerances[k].tolerance, -1, "", 0 };
     p->group[g].n++;
-    if (rel > p->group[g].worst || isnan(rel)) p->group[g].worst = rel, p->group[g].which = arena_text(p->arena, "%s", name);
+    if (rel > p->group[g].worst || isnan(rel))
+        p->group[g].worst = rel, p->group[g].which = arena_text(p->arena, "%s", name);
     if (!(rel <= p->group[g].tolerance) && !p->why)
-        p->why = arena_text(p->arena, "%s: '%s' is off by %.3g relative, the tolerance of '%s' is %.0e", p->dir, name, rel, kind, p->group[g].tolerance);
+        p->why =
+            arena_text(p->arena, "%s: '%s' is off by %.3g relative, the tolerance of '%s' is %.0e",
+                       p->dir, name, rel, kind, p->group[g].tolerance);
 }
 
 static void see(void *ctx, const char *name, int is_gradient, const float *data, long n)
 {
     Parity *p = ctx;
-    compare(p, is_gradient ? "dact" : "act", arena_text(p->arena, "%s/%s", is_gradient ? "dact" : "act", name), data, n);
+    compare(p, is_gradient ? "dact" : "act",
+            arena_text(p->arena, "%s/%s", is_gradient ? "dact" : "act", name), data, n);
 }
 
 static void set(Parity *p, Spec *s, const char *key, const char *part, const char *from)
@@ -105,8 +118,10 @@ static void set(Parity *p, Spec *s, const char *key, const char *part, const cha
     size_t i;
     if (json_is_array(v)) {
         json_array_foreach((json_t *)v, i, e)
-            snprintf(text + strlen(text), sizeof text - strlen(text), "%s%lld", i ? "," : "", (long long)json_integer_value(e));
-    } else if (json_is_integer(v)) snprintf(text, sizeof text, "%lld", (long long)json_integer_value(v));
+            snprintf(text + strlen(text), sizeof text - strlen(text), "%s%lld", i ? "," : "",
+                     (long long)json_integer_value(e));
+    } else if (json_is_integer(v))
+        snprintf(text, sizeof text, "%lld", (long long)json_integer_value(v));
     else if (json_is_real(v)) snprintf(text, sizeof text, "%.17g", json_real_value(v));
     else return;
     const char *why = spec_set(s, arena_text(p->arena, "%s=%s", key, text));
@@ -115,20 +130,31 @@ static void set(Parity *p, Spec *s, const char *key, const char *part, const cha
 
 static Spec *spec_of(Parity *p)
 {
-    static const char *const keys[][3] = {
-        { "d", "config", "d" }, { "inner", "config", "inner" }, { "conv_groups", "config", "conv_groups" },
-        { "conv_kernel", "config", "conv_kernel" }, { "dilations", "config", "dilations" }, { "recursions", "config", "recursions" },
-        { "smoothing", "config", "label_smoothing" }, { "zloss", "config", "zloss_coeff" }, { "lr", "optimizer", "adamw_lr" },
-        { "lr_normuon", "optimizer", "normuon_lr" }, { "beta1", "optimizer", "adamw_beta1" }, { "beta2", "optimizer", "adamw_beta2" },
-        { "decay_weight", "optimizer", "weight_decay" }, { "clip", "optimizer", "max_grad_norm" }, { "ema", "optimizer", "ema_decay" } };
+    static const char *const keys[][3] = { { "d", "config", "d" },
+                                           { "inner", "config", "inner" },
+                                           { "conv_groups", "config", "conv_groups" },
+                                           { "conv_kernel", "config", "conv_kernel" },
+                                           { "dilations", "config", "dilations" },
+                                           { "recursions", "config", "recursions" },
+                                           { "smoothing", "config", "label_smoothing" },
+                                           { "zloss", "config", "zloss_coeff" },
+                                           { "lr", "optimizer", "adamw_lr" },
+                                           { "lr_normuon", "optimizer", "normuon_lr" },
+                                           { "beta1", "optimizer", "adamw_beta1" },
+                                           { "beta2", "optimizer", "adamw_beta2" },
+                                           { "decay_weight", "optimizer", "weight_decay" },
+                                           { "clip", "optimizer", "max_grad_norm" },
+                                           { "ema", "optimizer", "ema_decay" } };
     Spec *s = spec_new(p->arena);
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) set(p, s, keys[i][0], keys[i][1], keys[i][2]);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        set(p, s, keys[i][0], keys[i][1], keys[i][2]);
     return s;
 }
 
 typedef struct { Step step; Params *ps; } Parts;
 
-/* One step on the manifest's batch, compared at every stage; step 0 also shows activations and gradients. */
+/* One step on the manifest's batch, compared at every stage; step 0 also shows activations and
+ * gradients. */
 static void parity_step(Parity *p, Parts *a, int step, const Batch *b)
 {
     tape_watch(a->step.tape, step ? NULL : see, p);
@@ -137,13 +163,15 @@ static void parity_step(Parity *p, Parts *a, int step, const Batch *b)
     const float mean = (float)(loss / b->supervised), norm_f = (float)norm;
     compare(p, "loss", arena_text(p->arena, "s%d/loss_total", step), &mean, 1);
     for (int i = 0; i < a->ps->n && !step; i++)
-        compare(p, "grad", arena_text(p->arena, "grad/%s", a->ps->p[i]->name), a->ps->p[i]->g, a->ps->p[i]->n);
+        compare(p, "grad", arena_text(p->arena, "grad/%s", a->ps->p[i]->name), a->ps->p[i]->g,
+                a->ps->p[i]->n);
     compare(p, "norm", arena_text(p->arena, "s%d/grad_norm", step), &norm_f, 1);
     step_update(&a->step, 1, norm);
     for (int i = 0; i < a->ps->n; i++) {
         const Param *q = a->ps->p[i];
         compare(p, "after", arena_text(p->arena, "s%d/after/%s", step, q->name), q->v, q->n);
-        if (q->ema) compare(p, "ema", arena_text(p->arena, "s%d/ema/%s", step, q->name), q->ema, q->n);
+        if (q->ema)
+            compare(p, "ema", arena_text(p->arena, "s%d/ema/%s", step, q->name), q->ema, q->n);
     }
 }
 
@@ -157,7 +185,8 @@ static void compare_logits(Parity *p, const Parts *a, const int *ids, int B, int
     for (int i = 0; i < h.rows; i++)
         for (int v = 0; v < e->rows; v++) {
             double s = 0;
-            for (int c = 0; c < h.cols; c++) s += (double)h.v[(size_t)i * h.cols + c] * (double)e->v[(size_t)v * e->cols + c];
+            for (int c = 0; c < h.cols; c++)
+                s += (double)h.v[(size_t)i * h.cols + c] * (double)e->v[(size_t)v * e->cols + c];
             logits[(size_t)i * e->rows + v] = (float)s;
         }
     compare(p, "logits", "logits", logits, (long)h.rows * e->rows);
@@ -168,7 +197,9 @@ static void load_params(Parity *p, Params *ps)
     for (int i = 0; i < ps->n; i++) {
         long n;
         const float *v = fetch(p, arena_text(p->arena, "param/%s", ps->p[i]->name), &n, NULL);
-        if (!v || n != ps->p[i]->n) die("%s/manifest.json: expected 'param/%s' with %ld values", p->dir, ps->p[i]->name, ps->p[i]->n);
+        if (!v || n != ps->p[i]->n)
+            die("%s/manifest.json: expected 'param/%s' with %ld values", p->dir, ps->p[i]->name,
+                ps->p[i]->n);
         memcpy(ps->p[i]->v, v, sizeof(float) * (size_t)n);
         ps->p[i]->version++;
     }
@@ -183,13 +214,17 @@ static void whole_model(Parity *p)
     const int V = (int)json_integer_value(config(p, "config", "vocab")), d = (int)spec_int(s, "d");
     int shape[4];
     long n, n_targets, n_pos = 0;
-    const int *ids = fetch(p, "input_ids", &n, shape), *targets = fetch(p, "targets", &n_targets, NULL),
+    const int *ids = fetch(p, "input_ids", &n, shape),
+              *targets = fetch(p, "targets", &n_targets, NULL),
               *pos = fetch(p, "pos_indices", &n_pos, NULL);
-    if (!ids || !targets || n != n_targets || shape[0] < 1 || V < 2) die("%s/manifest.json: expected input_ids and targets (batch, seq), config.vocab", p->dir);
+    if (!ids || !targets || n != n_targets || shape[0] < 1 || V < 2)
+        die("%s/manifest.json: expected input_ids and targets (batch, seq), config.vocab", p->dir);
     for (long i = 0; i < n; i++)
-        if (ids[i] < 0 || ids[i] >= V || targets[i] < 0 || targets[i] >= V) die("%s: a token id is outside [0, %d)", p->dir, V);
+        if (ids[i] < 0 || ids[i] >= V || targets[i] < 0 || targets[i] >= V)
+            die("%s: a token id is outside [0, %d)", p->dir, V);
     for (long i = 0; i < n_pos; i++)
-        if (pos[i] < 0 || pos[i] >= n) die("%s: pos_indices: %d is outside [0, %ld)", p->dir, pos[i], n);
+        if (pos[i] < 0 || pos[i] >= n)
+            die("%s: pos_indices: %d is outside [0, %ld)", p->dir, pos[i], n);
     long *freq = arena_get(p->arena, sizeof *freq * (size_t)V);
     Parts a = { .step = { .head = head_find("softmax"), .model = model_find("flashlm3"), .d = d },
                 .ps = params_new(p->arena) };
@@ -210,15 +245,19 @@ static void whole_model(Parity *p)
         parity_step(p, &a, step, b);
     for (int i = 0; i < a.ps->n; i++) {
         const Param *q = a.ps->p[i];
-        const char *names[] = { q->group == GROUP_NORMUON ? "momentum_buffer" : "exp_avg", q->group == GROUP_NORMUON ? "v" : "exp_avg_sq" };
+        const char *names[] = { q->group == GROUP_NORMUON ? "momentum_buffer" : "exp_avg",
+                                q->group == GROUP_NORMUON ? "v" : "exp_avg_sq" };
         if (!q->trainable) continue;
-        compare(p, "state", arena_text(p->arena, "optstate_end/%s/%s", q->name, names[0]), q->m, q->n);
-        compare(p, "state", arena_text(p->arena, "optstate_end/%s/%s", q->name, names[1]), q->s, q->group == GROUP_NORMUON ? q->rows : q->n);
+        compare(p, "state", arena_text(p->arena, "optstate_end/%s/%s", q->name, names[0]), q->m,
+                q->n);
+        compare(p, "state", arena_text(p->arena, "optstate_end/%s/%s", q->name, names[1]), q->s,
+                q->group == GROUP_NORMUON ? q->rows : q->n);
     }
     tape_drop(a.step.tape);
 }
 
-/* Newton-Schulz runs on m = (1 - momentum) G as the first step of NorMuon does; it is scale free but for an epsilon */
+/* Newton-Schulz runs on m = (1 - momentum) G as the first step of NorMuon does; it is scale free
+ * but for an epsilon */
 static void normuon_units(Parity *p)
 {
     const char *why;
@@ -229,12 +268,14 @@ static void normuon_units(Parity *p)
     if (!e) die("%s", why);
     spec_set(s, "clip=0");
     json_array_foreach(json_object_get(p->manifest, "tensors"), i, t) {
-        const char *name = json_string_value(json_object_get(t, "name")), *slash = strchr(name, '/');
+        const char *name = json_string_value(json_object_get(t, "name")),
+                   *slash = strchr(name, '/');
         if (!slash || strcmp(slash, "/G")) continue;
         const int len = (int)(slash - name);
         long n;
         int shape[4];
-        const float *G = fetch(p, name, &n, shape), *W = fetch(p, arena_text(p->arena, "%.*s/W0", len, name), &n, NULL);
+        const float *G = fetch(p, name, &n, shape),
+                    *W = fetch(p, arena_text(p->arena, "%.*s/W0", len, name), &n, NULL);
         if (!W) die("%s/manifest.json: expected '%.*s/W0' beside '%s'", p->dir, len, name, name);
         float *O = arena_get(p->arena, sizeof(float) * (size_t)n);
         normuon_ns5(e, O, G, shape[0], shape[1], p->arena);
@@ -259,8 +300,10 @@ static void bitlinear_unit(Parity *p)
     if (!e) die("%s", why);
     long n, k;
     int xs[4], ws[4];
-    const float *x = fetch(p, "x", &n, xs), *w = fetch(p, "w", &k, ws), *gain = fetch(p, "norm_weight", &k, NULL), *dy = fetch(p, "dy", &k, NULL);
-    if (!x || !w || !gain || !dy || ws[1] != xs[1]) die("%s/manifest.json: expected x, w, norm_weight and dy of one layer", p->dir);
+    const float *x = fetch(p, "x", &n, xs), *w = fetch(p, "w", &k, ws),
+                *gain = fetch(p, "norm_weight", &k, NULL), *dy = fetch(p, "dy", &k, NULL);
+    if (!x || !w || !gain || !dy || ws[1] != xs[1])
+        die("%s/manifest.json: expected x, w, norm_weight and dy of one layer", p->dir);
     Params *ps = params_new(p->arena);
     Param *W = params_add(ps, "w", (int[]){ ws[0], ws[1], 0 }, GROUP_ADAMW, OWNER_CORE);
     Param *g = params_add(ps, "gain", (int[]){ xs[1], 0 }, GROUP_ADAMW_NODECAY, OWNER_CORE);
@@ -268,10 +311,13 @@ static void bitlinear_unit(Parity *p)
     memcpy(g->v, gain, sizeof(float) * (size_t)g->n);
     Tape *t = tape_new(e, s, p->arena, PASS_BYTES);
     tape_reset(t, 1);
-    Grad dx = { .p = arena_get(p->arena, sizeof(float) * (size_t)n), .bytes = sizeof(float) * (size_t)n, .kept = 1 };
+    Grad dx = { .p = arena_get(p->arena, sizeof(float) * (size_t)n),
+                .bytes = sizeof(float) * (size_t)n,
+                .kept = 1 };
     Var in = { arena_get(p->arena, sizeof(float) * (size_t)n), &dx, xs[0], xs[1], NULL };
     memcpy(in.v, x, sizeof(float) * (size_t)n);
-    Var xn = op_rmsnorm(t, in, g, json_real_value(json_object_get(json_object_get(p->manifest, "meta"), "eps")), 1);
+    Var xn = op_rmsnorm(
+        t, in, g, json_real_value(json_object_get(json_object_get(p->manifest, "meta"), "eps")), 1);
     compare(p, "act", "xn", xn.v, n);
     Var y = op_linear(t, xn, W, 1);
     compare(p, "act", "y", y.v, (long)y.rows * y.cols);
@@ -290,14 +336,17 @@ const char *law_parity(const char *dir, FILE *out, Arena *a)
     const char *path = arena_text(a, "%s/manifest.json", dir);
     p.manifest = json_load_file(path, 0, &error);
     if (!p.manifest) die("%s, line %d: %s", path, error.line, error.text);
-    if (!json_is_array(json_object_get(p.manifest, "tensors"))) die("%s: expected \"tensors\": [...]", path);
+    if (!json_is_array(json_object_get(p.manifest, "tensors")))
+        die("%s: expected \"tensors\": [...]", path);
     if (config(&p, "config", "conv_groups")) whole_model(&p);
     else if (entry(&p, "norm_weight") && entry(&p, "dy")) bitlinear_unit(&p);
     else normuon_units(&p);
     for (int g = 0; g < p.groups && out; g++)
-        fprintf(out, "  %-7s %3d tensors, worst relative error %.2e (tolerance %.0e) in %s\n", p.group[g].name, p.group[g].n,
-                p.group[g].worst, p.group[g].tolerance, p.group[g].which);
-    if (!p.groups && !p.why) p.why = arena_text(a, "%s: nothing in this manifest is known to this program", dir);
+        fprintf(out, "  %-7s %3d tensors, worst relative error %.2e (tolerance %.0e) in %s\n",
+                p.group[g].name, p.group[g].n, p.group[g].worst, p.group[g].tolerance,
+                p.group[g].which);
+    if (!p.groups && !p.why)
+        p.why = arena_text(a, "%s: nothing in this manifest is known to this program", dir);
     json_decref(p.manifest);
     return p.why;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* anatomy.h -- where a loss comes from: words by falling count in the training text, cut into ten groups of
- * equal share of its tokens (the middle of a word's share decides); of each, the part of a head's first
- * level. */
+/* anatomy.h -- where a loss comes from: words by falling count in the training text, cut into ten
+ * groups of equal share of its tokens (the middle of a word's share decides); of each, the part of
+ * a head's first level. */
 #ifndef ANATOMY_H
 #define ANATOMY_H
 #include "models/head.h"

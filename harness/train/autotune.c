@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A cluster is timed alone, by the products, losses and optimiser passes that it costs in head_adaptive.c:
+/* A cluster is timed alone, by the products, losses and optimiser passes that it costs in
+ * head_adaptive.c:
  *
  *   short list   Z = X S',                       dX = dZ S,                 dS += dZ' X
- *   tail i       copy X, P = X P_i', Z = P O_i', dP = dZ O_i, dX = dP P_i,  dO_i += dZ' P, dP_i += dP' X, add
+ *   tail i       copy X, P = X P_i', Z = P O_i', dP = dZ O_i, dX = dP P_i,  dO_i += dZ' P, dP_i +=
+ * dP' X, add
  *
- * Rows of a tied short list are updated as those of the embedding; their copy and the way back of their gradients are its own.
- * The least of several times counts, noise being never negative. The grid of ranks is coarse (a factor of
- * 1.4 at V = 50,257), so that what noise is left seldom changes the choice; the choice is recorded, and a
- * checkpoint keeps it. */
+ * Rows of a tied short list are updated as those of the embedding; their copy and the way back of
+ * their gradients are its own. The least of several times counts, noise being never negative. The
+ * grid of ranks is coarse (a factor of 1.4 at V = 50,257), so that what noise is left seldom
+ * changes the choice; the choice is recorded, and a checkpoint keeps it. */
 #include "harness/train/autotune.h"
 #include "harness/util/clock.h"
 #include "harness/corpus/data_parts.h"
@@ -39,12 +41,14 @@ static void make_cluster(Cluster *c, const Spec *spec, int i, int k, int most, A
     const size_t n = (size_t)most, d = (size_t)c->d;
     c->m = cutoffs_width(c->d, i), c->k = k;
     c->ps = params_new(a);
-    c->proj = i ? params_add(c->ps, "head.proj", (int[]){ c->m, c->d, 0 }, GROUP_ADAMW, OWNER_HEAD) : NULL;
+    c->proj = i ? params_add(c->ps, "head.proj", (int[]) { c->m, c->d, 0 }, GROUP_ADAMW, OWNER_HEAD)
+                : NULL;
     c->out = params_add(c->ps, "head.out", (int[]){ k, c->m, 0 }, GROUP_ADAMW, OWNER_HEAD);
     c->optim = optim_new(spec, c->e, c->ps, a);
     c->x = arena_get(a, sizeof(float) * n * d), c->xs = arena_get(a, sizeof(float) * n * d);
     c->dx = arena_get(a, sizeof(float) * n * d);
-    c->copy = !i && spec_int(spec, "short_tied") ? arena_get(a, sizeof(float) * (size_t)k * d) : NULL;
+    c->copy =
+        !i && spec_int(spec, "short_tied") ? arena_get(a, sizeof(float) * (size_t)k * d) : NULL;
     c->p = arena_get(a, sizeof(float) * n * (size_t)c->m);
     c->dp = arena_get(a, sizeof(float) * n * (size_t)c->m);
     c->z = arena_get(a, sizeof(float) * n * (size_t)k);
@@ -133,10 +137,10 @@ void autotune_table(CutoffTable *t, const Spec *spec, const Exec *e, int V, int 
     cutoffs_table_mend(t);
 }
 
-/* The positions a step supervises at once: in 1, 2, 4 ... passes, each as wide as a head's buffer then
- * allows */
-static int cheapest(int *cut, const CutoffTable *t, const Spec *spec, int n, const double *mass, int V,
-                    Arena *a)
+/* The positions a step supervises at once: in 1, 2, 4 ... passes, each as wide as a head's buffer
+ * then allows */
+static int cheapest(int *cut, const CutoffTable *t, const Spec *spec, int n, const double *mass,
+                    int V, Arena *a)
 {
     const double share = spec_num(spec, "short_share");
     double least = INFINITY;
@@ -145,7 +149,8 @@ static int cheapest(int *cut, const CutoffTable *t, const Spec *spec, int n, con
         const int each = (n + passes - 1) / passes;
         last = each <= LEAST_N;
         if (each > HEAD_CHUNK) continue;
-        const CutoffLoad load = { t, (double)n / passes, (double)passes * (double)spec_int(spec, "accum") };
+        const CutoffLoad load = { t, (double)n / passes,
+                                  (double)passes * (double)spec_int(spec, "accum") };
         const long width = HEAD_BYTES / (long)sizeof(float) / ((each + 15) / 16 * 16);
         const CutoffModel m = { .cost = cutoffs_measured_cost, .g = &load, .points = GRID,
                                 .short_share = share, .width = last ? LONG_MAX : width };
@@ -172,15 +177,26 @@ const char *autotune_cutoffs(const Spec *spec, const Exec *e, const HeadData *da
     head_mass(mass, rank, V);
     autotune_table(&t, spec, e, V, n < HEAD_CHUNK ? n : HEAD_CHUNK, d);
     const int K = cheapest(cut, &t, spec, n, mass, V, a);
-    if (!K) die("short_share=%s: expected a share that a short list can have", spec_str(spec, "short_share"));
+    if (!K)
+        die("short_share=%s: expected a share that a short list can have",
+            spec_str(spec, "short_share"));
     char *text = arena_text(a, "%d", cut[0]);
     for (int i = 1; i < K; i++) text = arena_text(a, "%s,%d", text, cut[i]);
     return text;
 }
 
 /* ---- gemm=auto ---- */
-/* The first provider that loads, unless another was faster by a tenth in 21 of 24 rounds side by side: by chance, 1 in 10,000 */
-enum { MOST_PROVIDERS = 8, WARM = 2, GEMM_ROUNDS = 26, MOST_WINS = 21, GN = 512, GROWS = 683, GCOLS = 256 };
+/* The first provider that loads, unless another was faster by a tenth in 21 of 24 rounds side by
+ * side: by chance, 1 in 10,000 */
+enum {
+    MOST_PROVIDERS = 8,
+    WARM = 2,
+    GEMM_ROUNDS = 26,
+    MOST_WINS = 21,
+    GN = 512,
+    GROWS = 683,
+    GCOLS = 256
+};
 static const double FASTER = 0.9;
 
 static double time_products(const Gemm *g, float *x, float *w, float *y)
@@ -196,11 +212,13 @@ static const char *fastest_gemm(int threads, Arena *a)
     const Gemm *g[MOST_PROVIDERS];
     const char *why;
     const size_t mark = a->used;
-    float *x = arena_get(a, sizeof *x * GN * GCOLS), *w = arena_get(a, sizeof *w * GROWS * GCOLS), *y = arena_get(a, sizeof *y * GN * GROWS);
+    float *x = arena_get(a, sizeof *x * GN * GCOLS), *w = arena_get(a, sizeof *w * GROWS * GCOLS),
+          *y = arena_get(a, sizeof *y * GN * GROWS);
     int n = 0;
     for (int i = 0; gemm_providers[i].name && n < MOST_PROVIDERS; i++) {
         const int last_resort = !gemm_providers[i + 1].name;
-        if ((last_resort && n) || !(g[n] = gemm_open(gemm_providers[i].name, threads, a, &why))) continue;
+        if ((last_resort && n) || !(g[n] = gemm_open(gemm_providers[i].name, threads, a, &why)))
+            continue;
         n++;
     }
     int best = 0, wins[MOST_PROVIDERS] = { 0 };
@@ -216,18 +234,22 @@ static const char *fastest_gemm(int threads, Arena *a)
     return name;
 }
 
-/* One word in the cache directory, of this CPU and number of threads: the same run gives the same bits the next time */
+/* One word in the cache directory, of this CPU and number of threads: the same run gives the same
+ * bits the next time */
 const char *autotune_gemm(int threads, Arena *a)
 {
     const Host *host = host_read(a);
     char hash[65], word[32] = "";
     const char *why, *rig = arena_text(a, "%s | %s | %d threads", host->cpu, host->isa, threads);
-    const char *path = cache_path(arena_text(a, "gemm.%.16s", sha256_hex(rig, strlen(rig), hash)), a, &why);
+    const char *path =
+        cache_path(arena_text(a, "gemm.%.16s", sha256_hex(rig, strlen(rig), hash)), a, &why);
     FILE *f = path ? fopen(path, "r") : NULL;
-    const int known = f && fscanf(f, "%31s", word) == 1 && strcmp(word, "auto") && gemm_open(word, threads, a, &why);
+    const int known = f && fscanf(f, "%31s", word) == 1 && strcmp(word, "auto") &&
+                      gemm_open(word, threads, a, &why);
     if (f) fclose(f);
     if (known) return arena_text(a, "%s", word);
-    const char *name = fastest_gemm(threads, a), *new = arena_text(a, "%s.%d", path ? path : "", (int)getpid());
+    const char *name = fastest_gemm(threads, a),
+               *new = arena_text(a, "%s.%d", path ? path : "", (int)getpid());
     f = path ? fopen(new, "w") : NULL;
     if (f && fprintf(f, "%s\n", name) > 0 && !fclose(f)) rename(new, path);
     return name;

@@ -7,7 +7,11 @@ enum { MAX_META = 24 };
 
 static Tensor tensor(Arena *a, const char *prefix, const Param *p, float *data, long n)
 {
-    Tensor t = { .name = arena_text(a, "%s%s", prefix, p->name), .dtype = "F32", .n = n, .ndim = p->ndim, .data = data };
+    Tensor t = { .name = arena_text(a, "%s%s", prefix, p->name),
+                 .dtype = "F32",
+                 .n = n,
+                 .ndim = p->ndim,
+                 .data = data };
     memcpy(t.shape, p->shape, sizeof p->shape);
     if (n != p->n) t.ndim = 1, t.shape[0] = (int)n;
     return t;
@@ -24,8 +28,8 @@ static const char *settings_text(const Spec *spec, Arena *a)
 /* The settings that a stable phase shares with every run that branches off it. */
 static const char *trunk_text(const Spec *spec, Arena *a)
 {
-    static const char *const own[] = { "schedule=wsd", "decay=0.1", "finish=0", "eval=raw", "eval_every=0",
-                                       "valid_tokens=65536", "from=" };
+    static const char *const own[] = { "schedule=wsd", "decay=0.1",          "finish=0", "eval=raw",
+                                       "eval_every=0", "valid_tokens=65536", "from=" };
     Spec *s = spec_copy(spec, a);
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) CHECK(!spec_set(s, own[i]));
     return settings_text(s, a);
@@ -46,7 +50,8 @@ static const char *meta(const TensorFile *f, const char *key)
     return v ? v : "0";
 }
 
-/* NULL when a run with these settings may go on from a checkpoint with the settings `was`, or a sentence */
+/* NULL when a run with these settings may go on from a checkpoint with the settings `was`, or a
+ * sentence */
 static const char *may_continue(const Session *s, const TensorFile *f, const char *was, Arena *a)
 {
     const char *now = settings_text(s->spec, a);
@@ -55,12 +60,16 @@ static const char *may_continue(const Session *s, const TensorFile *f, const cha
         const char *why = read_words(trunk, f->path, was, a);
         if (why) return why;
         if (!strcmp(meta(f, "finishing"), "1"))
-            return arena_text(a, "from=%s: its last head is in force; expected a checkpoint from before that", f->path);
+            return arena_text(
+                a, "from=%s: its last head is in force; expected a checkpoint from before that",
+                f->path);
         was = trunk_text(trunk, a), now = trunk_text(s->spec, a);
     }
     if (!strcmp(was, now)) return NULL;
-    return arena_text(a, "%s was trained with other settings: it says [%s], this run is [%s]; resume=0 starts anew",
-                      f->path, was, now);
+    return arena_text(
+        a,
+        "%s was trained with other settings: it says [%s], this run is [%s]; resume=0 starts anew",
+        f->path, was, now);
 }
 
 const char *checkpoint_save(Session *s, const char *path)
@@ -80,12 +89,23 @@ const char *checkpoint_save(Session *s, const char *path)
         if (p->s) t[n++] = tensor(a, "opt.s/", p, p->s, p->group == GROUP_NORMUON ? p->rows : p->n);
         if (p->ema) t[n++] = tensor(a, "ema/", p, p->ema, p->n);
     }
-    t[n++] = (Tensor){ .name = "opt.steps", .dtype = "I32", .n = ps->n, .ndim = 1, .shape = { ps->n }, .data = steps };
-    const char *meta[MAX_META] = { "format", "eightysix 1", "spec", settings_text(s->spec, a),
-        "step", arena_text(a, "%ld", s->step), "tokens", arena_text(a, "%ld", s->tokens),
-        "supervised", arena_text(a, "%ld", s->supervised), "seconds", arena_text(a, "%.17g", s->seconds),
-        "flops", arena_text(a, "%.17g", s->flops), "finishing", s->finishing ? "1" : "0",
-        "cutoffs", s->cutoffs ? s->cutoffs : "", "gemm", s->exec->gemm->name, NULL };
+    t[n++] = (Tensor) { .name = "opt.steps",
+                        .dtype = "I32",
+                        .n = ps->n,
+                        .ndim = 1,
+                        .shape = { ps->n },
+                        .data = steps };
+    const char *meta[MAX_META] = { "format",     "eightysix 1",
+                                   "spec",       settings_text(s->spec, a),
+                                   "step",       arena_text(a, "%ld", s->step),
+                                   "tokens",     arena_text(a, "%ld", s->tokens),
+                                   "supervised", arena_text(a, "%ld", s->supervised),
+                                   "seconds",    arena_text(a, "%.17g", s->seconds),
+                                   "flops",      arena_text(a, "%.17g", s->flops),
+                                   "finishing",  s->finishing ? "1" : "0",
+                                   "cutoffs",    s->cutoffs ? s->cutoffs : "",
+                                   "gemm",       s->exec->gemm->name,
+                                   NULL };
     const char *why = tensors_save(path, t, n, meta, a);
     if (!why) arena_reset(a, at);
     return why;
@@ -104,13 +124,17 @@ static const char *load_state(Session *s, TensorFile *f)
             const char *name = arena_text(&s->arena, "%s%s", prefix[k], p->name);
             const Tensor *t = tensors_find(f, name);
             const long n = k == 1 && p->group == GROUP_NORMUON ? p->rows : p->n;
-            if (!t || t->n != n || strcmp(t->dtype, "F32")) why = arena_text(&s->arena, "%s: expected '%s' with %ld values of F32", f->path, name, n);
+            if (!t || t->n != n || strcmp(t->dtype, "F32"))
+                why = arena_text(&s->arena, "%s: expected '%s' with %ld values of F32", f->path,
+                                 name, n);
             else memcpy(to[k], t->data, sizeof(float) * (size_t)n);
         }
     }
     if (!why && s->optim && (!steps || steps->n != s->params->n || strcmp(steps->dtype, "I32")))
-        why = arena_text(&s->arena, "%s: expected 'opt.steps' with %d values of I32", f->path, s->params->n);
-    for (int i = 0; i < s->params->n && !why && s->optim; i++) s->params->p[i]->steps = ((const int32_t *)steps->data)[i];
+        why = arena_text(&s->arena, "%s: expected 'opt.steps' with %d values of I32", f->path,
+                         s->params->n);
+    for (int i = 0; i < s->params->n && !why && s->optim; i++)
+        s->params->p[i]->steps = ((const int32_t *)steps->data)[i];
     return why;
 }
 
@@ -132,7 +156,10 @@ const char *checkpoint_load(Session *s, const char *path)
     TensorFile *f = tensors_open(path, &s->arena, &why);
     if (!f) return why;
     const char *was = tensors_meta(f, "spec");
-    if (!was) why = arena_text(&s->arena, "%s: not a checkpoint of this program: expected \"spec\" in its metadata", path);
+    if (!was)
+        why = arena_text(&s->arena,
+                         "%s: not a checkpoint of this program: expected \"spec\" in its metadata",
+                         path);
     else if (s->optim) why = may_continue(s, f, was, &s->arena);
     if (!why) why = load_state(s, f);
     if (!why) load_ema(s, f);
@@ -173,7 +200,9 @@ const char *checkpoint_spec(const char *path, Spec *spec, Arena *a)
     TensorFile *f = tensors_open(path, a, &why);
     if (!f) return why;
     const char *text = tensors_meta(f, "spec"), *cutoffs = tensors_meta(f, "cutoffs");
-    if (!text) why = arena_text(a, "%s: not a checkpoint of this program: expected \"spec\" in its metadata", path);
+    if (!text)
+        why = arena_text(
+            a, "%s: not a checkpoint of this program: expected \"spec\" in its metadata", path);
     if (!why) why = read_words(spec, path, text, a);
     if (!why && cutoffs && *cutoffs) why = spec_set(spec, arena_text(a, "cutoffs=%s", cutoffs));
     tensors_close(f);

@@ -9,7 +9,8 @@
 
 enum { AT_ONCE = 512 };          /* tokens of a pass */
 
-typedef struct { long train, valid; int T; int *x, *y; } Windows;      /* windows; x, y: (train + valid, T) */
+/* windows; x, y: (train + valid, T) */
+typedef struct { long train, valid; int T; int *x, *y; } Windows;
 
 /* `count` windows into x and y, the first tokens evenly apart */
 static void cut_windows(int *x, int *y, const uint16_t *tok, long n, long count, int T)
@@ -30,14 +31,19 @@ static const char *windows_of(Windows *w, const Session *s, long positions, Aren
     const long wanted = positions / T;
     *w = (Windows){ .T = T, .train = wanted < most ? wanted : most, .valid = (c->n_valid - 1) / T };
     if (w->train < 1 || w->valid < 1)
-        return arena_text(a, "%ld training states of %ld tokens, %ld validation tokens: expected a window "
-                          "of seq=%d in both", positions, c->n_train, c->n_valid, T);
-    const size_t n = (size_t)(w->train + w->valid) * (size_t)T, first = (size_t)w->train * (size_t)T;
+        return arena_text(
+            a,
+            "%ld training states of %ld tokens, %ld validation tokens: expected a window "
+            "of seq=%d in both",
+            positions, c->n_train, c->n_valid, T);
+    const size_t n = (size_t)(w->train + w->valid) * (size_t)T,
+                 first = (size_t)w->train * (size_t)T;
     w->x = arena_raw(a, 2 * sizeof(int) * n);
     w->y = w->x + n;
     cut_windows(w->x, w->y, c->train, c->n_train, w->train, T);
     const uint16_t *valid = c->valid;
-    for (size_t i = 0; i < n - first; i++) w->x[first + i] = valid[i], w->y[first + i] = valid[i + 1];
+    for (size_t i = 0; i < n - first; i++)
+        w->x[first + i] = valid[i], w->y[first + i] = valid[i + 1];
     return NULL;
 }
 
@@ -45,21 +51,24 @@ static const char *key_of(const Session *s, const char *checkpoint, const Window
 {
     char ids[65];
     sha256_hex(w->x, 2 * sizeof(int) * (size_t)(w->train + w->valid) * (size_t)w->T, ids);
-    return arena_text(a, "%s %s %ld %s gemm=%s kernel=%s %s", checkpoint, ids, w->train, build_read(a)->id,
-                      s->exec->gemm->name, s->exec->kernel->name, spec_text(s->spec));
+    return arena_text(a, "%s %s %ld %s gemm=%s kernel=%s %s", checkpoint, ids, w->train,
+                      build_read(a)->id, s->exec->gemm->name, s->exec->kernel->name,
+                      spec_text(s->spec));
 }
 
 static void progress(double began, double *said, long done, long all)
 {
     const double spent = clock_now() - began;
     if (spent < 2 || !progress_due(said)) return;
-    progress_say("hidden states: %ld of %ld windows, %.0f s left", done, all, spent * (double)(all - done) / (double)done);
+    progress_say("hidden states: %ld of %ld windows, %.0f s left", done, all,
+                 spent * (double)(all - done) / (double)done);
 }
 
 /* h (windows, T, d) */
 static void fill(Session *s, float *h, const Windows *w)
 {
-    const int T = w->T, B = AT_ONCE / T > 0 ? AT_ONCE / T : 1, ema = spec_is(s->spec, "eval", "ema");
+    const int T = w->T, B = AT_ONCE / T > 0 ? AT_ONCE / T : 1,
+              ema = spec_is(s->spec, "eval", "ema");
     const size_t window = (size_t)T * (size_t)s->d;
     const long all = w->train + w->valid;
     const double began = clock_now();
@@ -84,7 +93,12 @@ static const char *make(Session *s, const char *path, const char *key, const Win
     fill(s, h, w);
     const int rows = (int)n;
     const Tensor t[] = {
-        { .name = "h", .dtype = "F32", .n = n * s->d, .ndim = 2, .shape = { rows, s->d }, .data = h },
+        { .name = "h",
+          .dtype = "F32",
+          .n = n * s->d,
+          .ndim = 2,
+          .shape = { rows, s->d },
+          .data = h },
         { .name = "x", .dtype = "I32", .n = n, .ndim = 1, .shape = { rows }, .data = w->x },
         { .name = "y", .dtype = "I32", .n = n, .ndim = 1, .shape = { rows }, .data = w->y },
     };
@@ -94,8 +108,8 @@ static const char *make(Session *s, const char *path, const char *key, const Win
 }
 
 /* NULL when the file has what is wanted, or a sentence */
-static const char *take(HiddenStatePair *p, const char *path, const char *key, long train, long all, int d,
-                        Arena *a)
+static const char *take(HiddenStatePair *p, const char *path, const char *key, long train, long all,
+                        int d, Arena *a)
 {
     const char *why;
     p->file = tensors_open(path, a, &why);
@@ -104,14 +118,17 @@ static const char *take(HiddenStatePair *p, const char *path, const char *key, l
     const Tensor *x = tensors_find(p->file, "x"), *y = tensors_find(p->file, "y");
     const char *was = tensors_meta(p->file, "key");
     if (!was || strcmp(was, key) || !h || !x || !y || h->n != all * d || x->n != all || y->n != all)
-        return arena_text(a, "%s: not the states of its name (delete it and they are made again)", path);
+        return arena_text(a, "%s: not the states of its name (delete it and they are made again)",
+                          path);
     p->d = d;
     p->train = (HiddenStates){ train, h->data, x->data, y->data };
-    p->valid = (HiddenStates){ all - train, p->train.h + train * d, p->train.x + train, p->train.y + train };
+    p->valid = (HiddenStates) { all - train, p->train.h + train * d, p->train.x + train,
+                                p->train.y + train };
     return NULL;
 }
 
-const char *hidden_states_open(HiddenStatePair *p, Session *s, const char *checkpoint, long positions, Arena *a)
+const char *hidden_states_open(HiddenStatePair *p, Session *s, const char *checkpoint,
+                               long positions, Arena *a)
 {
     Windows w;
     char hash[65];
@@ -120,7 +137,8 @@ const char *hidden_states_open(HiddenStatePair *p, Session *s, const char *check
     if (!why) why = windows_of(&w, s, positions, a);
     if (why) return why;
     const char *key = key_of(s, p->checkpoint, &w, a);
-    const char *name = arena_text(a, "states.%.12s.safetensors", sha256_hex(key, strlen(key), hash));
+    const char *name =
+        arena_text(a, "states.%.12s.safetensors", sha256_hex(key, strlen(key), hash));
     const char *path = cache_path(name, a, &why);
     if (!path) return why;
     p->found = !access(path, R_OK);

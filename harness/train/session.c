@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const size_t HOME_BYTES = (size_t)64 << 30, PASS_BYTES = (size_t)64 << 30;    /* reserved, not taken */
+/* reserved, not taken */
+static const size_t HOME_BYTES = (size_t)64 << 30, PASS_BYTES = (size_t)64 << 30;
 
 static Session *session_new(void)
 {
@@ -38,7 +39,8 @@ const char *session_resumes(const Spec *spec)
 /* What the checkpoint to continue says; NULL: nothing */
 static const char *chosen(Session *s, const char *key)
 {
-    const char *value = NULL, *why = s->from ? checkpoint_meta(s->from, key, &value, &s->arena) : NULL;
+    const char *value = NULL,
+               *why = s->from ? checkpoint_meta(s->from, key, &value, &s->arena) : NULL;
     if (why) die("%s", why);
     return value;
 }
@@ -46,7 +48,8 @@ static const char *chosen(Session *s, const char *key)
 /* The settings the head is made with. cutoffs=auto: as chosen before, or the cheapest here */
 static const Spec *head_spec(Session *s, const HeadData *data, int training)
 {
-    if (!spec_is(s->spec, "head", "adaptive") || !spec_is(s->spec, "cutoffs", "auto")) return s->spec;
+    if (!spec_is(s->spec, "head", "adaptive") || !spec_is(s->spec, "cutoffs", "auto"))
+        return s->spec;
     const double began = clock_now();
     Spec *made = spec_copy(s->spec, &s->arena);
     s->cutoffs = training ? chosen(s, "cutoffs") : NULL;
@@ -56,7 +59,8 @@ static const Spec *head_spec(Session *s, const HeadData *data, int training)
     return made;
 }
 
-/* The settings the parts are made with. gemm=auto in training: as chosen before, or the fastest here */
+/* The settings the parts are made with. gemm=auto in training: as chosen before, or the fastest
+ * here */
 static const Spec *exec_spec(Session *s, int training)
 {
     if (!training || !spec_is(s->spec, "gemm", "auto")) return s->spec;
@@ -90,7 +94,8 @@ void session_finish(Session *s)
     Param *embedding = s->model->embedding(s->m);
     CHECK(s->last);
     for (int i = 0; i < s->params->n; i++)
-        if (s->params->p[i]->owner == OWNER_HEAD) s->params->p[i]->frozen = s->params->p[i] != embedding;
+        if (s->params->p[i]->owner == OWNER_HEAD)
+            s->params->p[i]->frozen = s->params->p[i] != embedding;
     embedding->owner = OWNER_HEAD;
     s->head = s->last, s->h = s->last_h, s->last = NULL;
     s->finishing = 1;
@@ -99,10 +104,11 @@ void session_finish(Session *s)
 static void make_head(Session *s, const HeadData *data, int training)
 {
     const Classes *given = NULL;
-    const char *why = s->from && s->head->classes ? checkpoint_classes(s->from, &given, &s->arena) : NULL;
+    const char *why =
+        s->from && s->head->classes ? checkpoint_classes(s->from, &given, &s->arena) : NULL;
     if (why) die("%s", why);
-    s->h = classes_head(s->head, head_spec(s, data, training), s->exec, s->params, s->corpus, given, s->d, &s->classes,
-                        &s->classes_s, &s->arena);
+    s->h = classes_head(s->head, head_spec(s, data, training), s->exec, s->params, s->corpus, given,
+                        s->d, &s->classes, &s->classes_s, &s->arena);
 }
 
 Session *session_make(const Spec *spec, const char *from, int training)
@@ -112,8 +118,12 @@ Session *session_make(const Spec *spec, const char *from, int training)
     s->spec = spec, s->from = from;
     s->model = model_find(spec_str(spec, "model"));
     s->head = head_find(spec_str(spec, "head"));
-    if (!s->model) die("model=%s: no such model; `eightysix list models` shows those there are", spec_str(spec, "model"));
-    if (!s->head) die("head=%s: no such head; `eightysix list heads` shows those there are", spec_str(spec, "head"));
+    if (!s->model)
+        die("model=%s: no such model; `eightysix list models` shows those there are",
+            spec_str(spec, "model"));
+    if (!s->head)
+        die("head=%s: no such head; `eightysix list heads` shows those there are",
+            spec_str(spec, "head"));
     s->exec = exec_make(exec_spec(s, training), &s->arena, &why);
     if (!s->exec) skip(why);
     s->corpus = corpus_open(spec, &s->arena, &why);
@@ -121,8 +131,10 @@ Session *session_make(const Spec *spec, const char *from, int training)
     s->params = params_new(&s->arena);
     s->m = s->model->make(spec, s->exec, s->params, s->corpus->V, &s->arena);
     s->d = s->model->width(s->m);
-    const HeadData data = { s->corpus->V, s->corpus->freq, s->corpus->train, s->corpus->n_train, NULL };
-    s->embed_variance = training ? embed_init(spec, s->exec, s->model->embedding(s->m), &data, &s->arena) : NAN;
+    const HeadData data = { s->corpus->V, s->corpus->freq, s->corpus->train, s->corpus->n_train,
+                            NULL };
+    s->embed_variance =
+        training ? embed_init(spec, s->exec, s->model->embedding(s->m), &data, &s->arena) : NAN;
     make_head(s, &data, training);
     make_last(s, &data);
     if (training) s->optim = optim_new(spec, s->exec, s->params, &s->arena);
@@ -150,7 +162,13 @@ Session *session_open(char **words, int n, const char *command, Arena *a)
 
 Step session_step(const Session *s)
 {
-    return (Step){ .model = s->model, .m = s->m, .head = s->head, .h = s->h, .tape = s->tape, .optim = s->optim, .d = s->d };
+    return (Step) { .model = s->model,
+                    .m = s->m,
+                    .head = s->head,
+                    .h = s->h,
+                    .tape = s->tape,
+                    .optim = s->optim,
+                    .d = s->d };
 }
 
 void session_drop(Session *s)
@@ -166,11 +184,14 @@ double session_nll(Session *s, long *n)
     const int T = (int)spec_int(s->spec, "seq");
     const long windows = (s->corpus->n_valid - 1) / T;
     const int B = AT_ONCE / T > 0 ? AT_ONCE / T : 1;
-    int *x = arena_get(&s->arena, sizeof(int) * (size_t)(B * T)), *y = arena_get(&s->arena, sizeof(int) * (size_t)(B * T));
+    int *x = arena_get(&s->arena, sizeof(int) * (size_t)(B * T)),
+        *y = arena_get(&s->arena, sizeof(int) * (size_t)(B * T));
     const int ema = spec_is(s->spec, "eval", "ema");
     double sum = 0;
     *n = windows * T;
-    if (windows < 1) die("the validation text has %ld tokens, fewer than one window of seq=%d", s->corpus->n_valid, T);
+    if (windows < 1)
+        die("the validation text has %ld tokens, fewer than one window of seq=%d",
+            s->corpus->n_valid, T);
     if (ema) params_swap_ema(s->params);
     for (long w = 0; w < windows; w += B) {
         const int b = windows - w < B ? (int)(windows - w) : B;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* One cell: check, train, evaluate. Four clocks are kept: seconds (of training alone), tokens read, supervised
- * positions, FLOPs (counted: three times the forward of the trunk, and what the head says of itself). */
+/* One cell: check, train, evaluate. Four clocks are kept: seconds (of training alone), tokens read,
+ * supervised positions, FLOPs (counted: three times the forward of the trunk, and what the head
+ * says of itself). */
 #include "harness/train/trainer.h"
 #include "harness/util/clock.h"
 #include "harness/util/host.h"
@@ -16,16 +17,19 @@
 enum { CHECKED_SHAPES = 20, WARM_STEPS = 2, COMPARE_EVERY = 100 };
 typedef struct { int B, T, accum, frozen; } Plan;              /* of one step */
 
-/* FlashLM v3's schedule of phases: T 64, 128, 256; accumulation 4, at T 256 8; the embedding frozen at first */
+/* FlashLM v3's schedule of phases: T 64, 128, 256; accumulation 4, at T 256 8; the embedding frozen
+ * at first */
 static Plan plan_of(const Spec *s, long step)
 {
-    Plan p = { (int)spec_int(s, "batch"), (int)spec_int(s, "seq"), (int)spec_int(s, "accum"), step < spec_int(s, "freeze") };
+    Plan p = { (int)spec_int(s, "batch"), (int)spec_int(s, "seq"), (int)spec_int(s, "accum"),
+               step < spec_int(s, "freeze") };
     if (spec_is(s, "phases", "v3")) {
         p.T = step < 1000 ? 64 : step < 4000 ? 128 : 256;
         p.accum = step < 4000 ? 4 : 8;
         p.frozen = step < 1000;
     }
-    if (p.B < 1 || p.T < 1 || p.accum < 1) die("batch=%d seq=%d accum=%d: expected positive numbers", p.B, p.T, p.accum);
+    if (p.B < 1 || p.T < 1 || p.accum < 1)
+        die("batch=%d seq=%d accum=%d: expected positive numbers", p.B, p.T, p.accum);
     return p;
 }
 
@@ -45,16 +49,21 @@ typedef struct {
 /* A ternary layer within the core's forward or backward pass */
 static void trainer_linear_lap(void *laps, Lap what)
 {
-    static const Phase until_now[] = { [LAP_FORWARD] = PHASE_CORE_FORWARD, [LAP_FORWARD_END] = PHASE_LINEAR_FORWARD,
-                                       [LAP_BACK] = PHASE_CORE_BACKWARD, [LAP_BACK_END] = PHASE_LINEAR_BACKWARD };
+    static const Phase until_now[] = { [LAP_FORWARD] = PHASE_CORE_FORWARD,
+                                       [LAP_FORWARD_END] = PHASE_LINEAR_FORWARD,
+                                       [LAP_BACK] = PHASE_CORE_BACKWARD,
+                                       [LAP_BACK_END] = PHASE_LINEAR_BACKWARD };
     laps_mark(laps, until_now[what]);
 }
 
 static void trainer_mark(void *laps, StepPart part)
 {
-    static const Phase phase[] = { [STEP_DATA] = PHASE_DATA, [STEP_CORE_FORWARD] = PHASE_CORE_FORWARD,
-                                   [STEP_CORE_BACKWARD] = PHASE_CORE_BACKWARD, [STEP_HEAD_FORWARD] = PHASE_HEAD_FORWARD,
-                                   [STEP_HEAD_BACKWARD] = PHASE_HEAD_BACKWARD, [STEP_CORE_UPDATE] = PHASE_CORE_UPDATE,
+    static const Phase phase[] = { [STEP_DATA] = PHASE_DATA,
+                                   [STEP_CORE_FORWARD] = PHASE_CORE_FORWARD,
+                                   [STEP_CORE_BACKWARD] = PHASE_CORE_BACKWARD,
+                                   [STEP_HEAD_FORWARD] = PHASE_HEAD_FORWARD,
+                                   [STEP_HEAD_BACKWARD] = PHASE_HEAD_BACKWARD,
+                                   [STEP_CORE_UPDATE] = PHASE_CORE_UPDATE,
                                    [STEP_HEAD_UPDATE] = PHASE_HEAD_UPDATE };
     laps_mark(laps, phase[part]);
 }
@@ -68,7 +77,8 @@ static Step trainer_step_parts(Trainer *t)
     return step;
 }
 
-static void trainer_source(void *corpus, uint64_t seed, long step, int micro, int B, int T, int *x, int *y)
+static void trainer_source(void *corpus, uint64_t seed, long step, int micro, int B, int T, int *x,
+                           int *y)
 {
     corpus_batch(corpus, seed, step, micro, B, T, x, y);
 }
@@ -91,7 +101,10 @@ static double progress_of(const Session *s, const Budget *b)
 }
 
 /* noop does not: a loss under it means nothing and is never recorded */
-static int computes(const Session *s) { return s->exec->kernel->computes || spec_is(s->spec, "act", "f32"); }
+static int computes(const Session *s)
+{
+    return s->exec->kernel->computes || spec_is(s->spec, "act", "f32");
+}
 
 static void train_step(Trainer *t, const Budget *budget)
 {
@@ -104,7 +117,8 @@ static void train_step(Trainer *t, const Budget *budget)
     Batch *batch = trainer_batch(t, &p, supervised);
     laps_start(&t->laps);
     const double began = t->laps.last;
-    const int compare = spec_is(s->spec, "bwd", "int8") && s->step % COMPARE_EVERY == COMPARE_EVERY - 1;
+    const int compare =
+        spec_is(s->spec, "bwd", "int8") && s->step % COMPARE_EVERY == COMPARE_EVERY - 1;
     double loss = 0;
     const Step step = trainer_step_parts(t);
     tape_compare(s->tape, compare);
@@ -125,8 +139,11 @@ static void train_step(Trainer *t, const Budget *budget)
     s->tokens += (long)n * p.accum;
     s->supervised += (long)supervised * p.accum;
     s->seconds += seconds;
-    s->flops += 3 * s->model->flops(s->m, p.T) * n * p.accum + s->head->cost(s->h, supervised).flops * p.accum;
-    if (!isfinite(loss)) die("the loss is not finite at step %ld; a smaller rate (lr, lr_normuon) may help", s->step - 1);
+    s->flops += 3 * s->model->flops(s->m, p.T) * n * p.accum +
+                s->head->cost(s->h, supervised).flops * p.accum;
+    if (!isfinite(loss))
+        die("the loss is not finite at step %ld; a smaller rate (lr, lr_normuon) may help",
+            s->step - 1);
 }
 
 /* The full softmax takes over for the last part of the budget. */
@@ -147,7 +164,8 @@ static void evaluate(Trainer *t)
     const double began = clock_now(), nll = session_nll(s, &n);
     arena_reset(&s->arena, at);
     record_num(t->rec, "nll", s->step, nll);
-    if (s->corpus->bytes_per_token > 0) record_num(t->rec, "bits_per_byte", s->step, nll / log(2) / s->corpus->bytes_per_token);
+    if (s->corpus->bytes_per_token > 0)
+        record_num(t->rec, "bits_per_byte", s->step, nll / log(2) / s->corpus->bytes_per_token);
     record_num(t->rec, "eval_seconds", s->step, s->seconds);
     record_num(t->rec, "eval_tokens", s->step, (double)s->tokens);
     record_num(t->rec, "eval_positions", s->step, (double)n);
@@ -169,7 +187,8 @@ static void describe(const Session *s, Recorder *rec)
     record_text(rec, "corpus", s->corpus->name);
     record_text(rec, "vocab", s->corpus->vocab);
     if (*s->corpus->sha) record_text(rec, "corpus_sha", s->corpus->sha);
-    if (s->cutoffs) record_text(rec, "cutoffs", s->cutoffs), record_num(rec, "cutoffs_s", 0, s->cutoffs_s);
+    if (s->cutoffs)
+        record_text(rec, "cutoffs", s->cutoffs), record_num(rec, "cutoffs_s", 0, s->cutoffs_s);
     if (!isnan(s->classes_s)) record_num(rec, "classes_s", 0, s->classes_s);
     record_num(rec, "threads", 0, s->exec->threads);
     record_num(rec, "V", 0, s->corpus->V);
@@ -183,7 +202,8 @@ static void describe(const Session *s, Recorder *rec)
     record_flush(rec);
 }
 
-static void summarise(const Session *s, Recorder *rec, long first_step, double timed_s, long timed_tokens, long timed_supervised)
+static void summarise(const Session *s, Recorder *rec, long first_step, double timed_s,
+                      long timed_tokens, long timed_supervised)
 {
     struct rusage use;
     getrusage(RUSAGE_SELF, &use);
@@ -231,10 +251,12 @@ static void check_kernel(const Session *s)
 static void check_branch(const Session *s, const char *from, const Budget *budget)
 {
     const double done = progress_of(s, budget), stable = 1 - spec_num(s->spec, "decay");
-    const int branch = from && !strcmp(from, spec_str(s->spec, "from")) && spec_is(s->spec, "schedule", "wsd");
+    const int branch =
+        from && !strcmp(from, spec_str(s->spec, "from")) && spec_is(s->spec, "schedule", "wsd");
     if (!branch || done <= stable) return;
-    die("from=%s: its %ld steps are %.0f %% of budget=%s; expected at most the %.0f %% before the decay", from, s->step,
-        100 * done, spec_str(s->spec, "budget"), 100 * stable);
+    die("from=%s: its %ld steps are %.0f %% of budget=%s; expected at most the %.0f %% before the "
+        "decay",
+        from, s->step, 100 * done, spec_str(s->spec, "budget"), 100 * stable);
 }
 
 typedef struct { const Session *s; Recorder *rec; } Teller;
@@ -246,7 +268,8 @@ static void say(void *ctx, const char *name, double value)
 
 void train_cell(const Spec *spec, Recorder *rec)
 {
-    const Budget budget = budget_of(spec, "budget"), evals = budget_of(spec, "eval_every"), saves = budget_of(spec, "save_every");
+    const Budget budget = budget_of(spec, "budget"), evals = budget_of(spec, "eval_every"),
+                 saves = budget_of(spec, "save_every");
     const char *save = spec_str(spec, "save"), *from = session_resumes(spec), *why;
     Session *s = session_make(spec, from, 1);
     Trainer t = { .s = s, .rec = rec };
@@ -256,13 +279,17 @@ void train_cell(const Spec *spec, Recorder *rec)
     check_branch(s, from, &budget);
     describe(s, rec);
     const long first_step = s->step;
-    long evaluated = periods(s, &evals), saved = periods(s, &saves), last_eval = -1, tokens0 = s->tokens, supervised0 = s->supervised;
+    long evaluated = periods(s, &evals), saved = periods(s, &saves), last_eval = -1,
+         tokens0 = s->tokens, supervised0 = s->supervised;
     double seconds0 = s->seconds;
-    while (progress_of(s, &budget) < 1 && (budget.seconds > 0 || budget.tokens > 0 || budget.steps > 0)) {
-        if (s->step == first_step + WARM_STEPS) seconds0 = s->seconds, tokens0 = s->tokens, supervised0 = s->supervised;
+    while (progress_of(s, &budget) < 1 &&
+           (budget.seconds > 0 || budget.tokens > 0 || budget.steps > 0)) {
+        if (s->step == first_step + WARM_STEPS)
+            seconds0 = s->seconds, tokens0 = s->tokens, supervised0 = s->supervised;
         finish(&t, &budget);
         train_step(&t, &budget);
-        if (periods(s, &evals) > evaluated) evaluate(&t), evaluated = periods(s, &evals), last_eval = s->step;
+        if (periods(s, &evals) > evaluated)
+            evaluate(&t), evaluated = periods(s, &evals), last_eval = s->step;
         if (*save && periods(s, &saves) > saved) {
             if ((why = checkpoint_save(s, save))) die("%s", why);
             saved = periods(s, &saves);
@@ -271,6 +298,7 @@ void train_cell(const Spec *spec, Recorder *rec)
     if (*save && (why = checkpoint_save(s, save))) die("%s", why);
     if (last_eval != s->step) evaluate(&t);
     if (s->head->report) s->head->report(s->h, say, &(Teller){ s, rec });
-    summarise(s, rec, first_step, s->seconds - seconds0, s->tokens - tokens0, s->supervised - supervised0);
+    summarise(s, rec, first_step, s->seconds - seconds0, s->tokens - tokens0,
+              s->supervised - supervised0);
     session_drop(s);
 }

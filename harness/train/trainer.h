@@ -6,5 +6,6 @@
 #include "harness/util/record.h"
 #include "models/spec.h"
 
-void train_cell(const Spec *, Recorder *);            /* may die(); exits with EXIT_SKIP and a sentence on stderr */
+/* may die(); exits with EXIT_SKIP and a sentence on stderr */
+void train_cell(const Spec *, Recorder *);
 #endif
