@@ -99,7 +99,7 @@ run-tests: lint-links $(OUT)/eightysix $(TESTS:%.c=$(OUT)/%)
 
 ARM_CC  = aarch64-linux-gnu-gcc
 ARM     = $(patsubst %.c,build/arm64/%.o,$(filter-out $(OTHER_ARM64) models/tensors.c models/model%.c models/head%.c \
-          models/cutoffs.c models/cooc.c models/embed_init.c models/classes%.c models/softmax_level.c,$(wildcard kernels/*.c models/*.c)) harness/laws/law_kernel.c harness/laws/law_ops.c harness/laws/law_rows.c tests/arm_laws.c)
+          models/cutoffs.c models/cooc.c models/embed_init.c models/classes%.c models/softmax_level.c,$(wildcard kernels/*.c models/*.c)) harness/laws/law_kernel.c harness/laws/law_ops.c harness/laws/law_linear.c harness/laws/law_rows.c tests/arm_laws.c)
 # The order of the rooms once more, by the symbols of the objects: a call without an include is seen too
 lint-links: $(OBJ) $(OUT)/harness/cli/main.o
 	@nm -A $^ | awk -f tests/lint/rooms.awk -v prefix=$(OUT)/ -

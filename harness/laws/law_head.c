@@ -1,42 +1,31 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The laws of a head, on small vocabularies with Zipf counts of which a tenth are zero:
  *
- *   sum over V of exp(lp) = 1;  nll = -lp[y], and its sum is that of its parts;
- *   backward = slope of forward, for x and every parameter: along the gradient, along a random
- * direction, and at single entries, by central differences with one Richardson step, [8 (f(h) -
- * f(-h)) - (f(2h) - f(-2h))] / 12 h; the same inputs give the same bits; backward, with settle,
- * adds scale times the gradient to what is there, and marks its rows; frozen parameters get none;
- *     nll in between changes nothing;
- *   two chunks, settled together, make the same as one, unless the head draws what a chunk is
- * trained against (normalised = 0); samples follow p^(1/temperature) (chi square, at 1 and 0.7),
- * and at 0 are the most probable word. */
-#include "harness/laws/laws.h"
+ *   law_head.c           sum over V of exp(lp) = 1; nll = -lp[y], and its sum is that of its parts;
+ *                        samples follow p^(1/temperature) (chi square, at 1 and 0.7), and at 0 are
+ *                        the most probable word
+ *   law_head_backward.c  backward = slope of forward, for x and every parameter: along the gradient,
+ *                        along a random direction, and at single entries, by central differences
+ *                        with one Richardson step, [8 (f(h) - f(-h)) - (f(2h) - f(-2h))] / 12 h;
+ *                        the same inputs give the same bits; backward with flush_grads adds scale
+ *                        times the gradient to what is there, and marks its rows; frozen parameters
+ *                        get none; nll in between changes nothing; two chunks flushed together make
+ *                        the same as one, unless the head draws what a chunk is trained against
+ *                        (normalised = 0) */
+#include "harness/laws/law_head_parts.h"
 #include <math.h>
 #include <omp.h>
 #include <string.h>
 
-/* tokens of the text heads are told of; settings of a case */
-enum { TEXT = 5000, MOST_WORDS = 8 };
-typedef struct { int V, d, n, threads; const char *words[MOST_WORDS]; } Case;
 
 static const Case cases[] = {
     { 97, 32, 300, 1, { "tied=1" } },
-    { 97,
-      33,
-      13,
-      2,
-      { "tied=0", "assign=random", "classes=5", "cutoffs=1,30", "rows=freq", "shortlist=7",
-        "short_tied=1" } },
-    { 1000,
-      33,
-      13,
-      2,
-      { "tied=1", "smoothing=0", "assign=sqrt", "rows=freq", "depth=3", "shortlist=20" } },
-    { 1000,
-      32,
-      40,
-      1,
-      { "tied=0", "zloss=0", "cutoffs=20,400,401", "assign=brown", "depth=4", "short_tied=1" } },
+    { 97, 33, 13, 2, { "tied=0", "assign=random", "classes=5", "cutoffs=1,30", "rows=freq",
+                       "shortlist=7", "short_tied=1" } },
+    { 1000, 33, 13, 2, { "tied=1", "smoothing=0", "assign=sqrt", "rows=freq", "depth=3",
+                         "shortlist=20" } },
+    { 1000, 32, 40, 1, { "tied=0", "zloss=0", "cutoffs=20,400,401", "assign=brown", "depth=4",
+                         "short_tied=1" } },
     /* several tiles of softmax rows per thread */
     { 4500, 8, 17, 2, { "tied=1", "classes=100", "assign=kmeans" } },
     { 90, 24, 50, 3, { "tied=1", "depth=3", "classes=60" } }, /* classes of one word */
@@ -44,24 +33,7 @@ static const Case cases[] = {
     { 2, 5, 3, 1, { "tied=1", "shortlist=1", "short_tied=1" } },
 };
 
-/* a tensor that forward depends on: v (n), its gradient by backward, a copy of v */
-typedef struct { const char *name; float *v, *g, *copy; long n; Param *param; } Input;
-
-typedef struct {
-    const HeadDef *def;
-    const Case *c;
-    void   *h;
-    Params *ps;
-    Input  *in;            /* [0] is x */
-    int     inputs, n;
-    const float *x;
-    const int   *y;
-    uint64_t seed;
-    Rng     rng;
-    Arena  *a;
-} Lab;
-
-static const char *broken(const Lab *lab, const char *what)
+const char *head_lab_broken(const Lab *lab, const char *what)
 {
     const Case *c = lab->c;
     char words[256] = "";
@@ -133,14 +105,14 @@ static void set_inputs(Lab *lab)
     }
 }
 
-static void fill_gradients(const Lab *lab, float value)
+void head_lab_fill_gradients(const Lab *lab, float value)
 {
     for (int i = 0; i < lab->inputs; i++)
         for (long k = 0; k < lab->in[i].n; k++) lab->in[i].g[k] = value;
 }
 
 /* positions [from, to) through forward and backward; the loss */
-static double pass(const Lab *lab, int from, int to, float scale)
+double head_lab_pass(const Lab *lab, int from, int to, float scale)
 {
     const double loss =
         lab->def->forward(lab->h, lab->x + (size_t)from * lab->c->d, lab->y + from, to - from);
@@ -163,20 +135,20 @@ static const char *probabilities(const Lab *lab)
         lab->def->logprob(lab->h, x, lp);
         for (int v = 0; v < V; v++) total += exp((double)lp[v]);
         if (!(fabs(total - 1) <= 1e-5))
-            return broken(lab, arena_text(lab->a, "probabilities sum to %.8f", total));
+            return head_lab_broken(lab, arena_text(lab->a, "probabilities sum to %.8f", total));
         if (!(fabsf(nll[i] + lp[lab->y[i]]) <= 1e-5f * (1 + nll[i])))
-            return broken(lab, arena_text(lab->a, "nll of word %d is %.7f, its logprob %.7f",
+            return head_lab_broken(lab, arena_text(lab->a, "nll of word %d is %.7f, its logprob %.7f",
                                           lab->y[i], (double)nll[i], (double)lp[lab->y[i]]));
         lab->def->nll(lab->h, x, lab->y + i, 1, &one);
         if (!(fabsf(one - nll[i]) <= 1e-5f * (1 + nll[i])))
-            return broken(lab, arena_text(lab->a,
+            return head_lab_broken(lab, arena_text(lab->a,
                                           "nll of one position is %.7f alone and %.7f among others",
                                           (double)one, (double)nll[i]));
         parts += (double)nll[i];
     }
     if (!(fabs(sum - parts) <= 1e-6 * (1 + fabs(sum))) ||
         lab->def->nll(lab->h, lab->x, lab->y, n, NULL) != sum)
-        return broken(lab,
+        return head_lab_broken(lab,
                       arena_text(lab->a, "nll returns %.9g, its parts add up to %.9g", sum, parts));
     return NULL;
 }
@@ -200,189 +172,15 @@ static const char *parts(const Lab *lab)
     double classes = 0;
     for (int v = 0; v < V; v++) {
         if (!(part[v] >= 0 && part[v] <= -lp[v] + 1e-5f * (1 - lp[v])))
-            return broken(lab, arena_text(lab->a,
+            return head_lab_broken(lab, arena_text(lab->a,
                                           "the first level takes %.7f of the %.7f nats of word %d",
                                           (double)part[v], -(double)lp[v], v));
         classes += exp((double)lp[v] + (double)part[v]);
     }
     if (fabs(classes - rint(classes)) <= 1e-5 * classes) return NULL;
-    return broken(lab, arena_text(lab->a,
+    return head_lab_broken(lab, arena_text(lab->a,
                                   "shares within classes add up to %.6f, expected a whole number",
                                   classes));
-}
-
-/* ---- gradients ---- */
-
-static double loss_at(const Lab *lab, Input *in, const float *u, double h)
-{
-    for (long k = 0; k < in->n; k++) in->v[k] = (float)((double)in->copy[k] + h * (double)u[k]);
-    if (in->param) in->param->version++;
-    return lab->def->forward(lab->h, lab->x, lab->y, lab->n);
-}
-
-/* of forward along u (in->n) */
-static double slope(const Lab *lab, Input *in, const float *u, double h)
-{
-    const double near = loss_at(lab, in, u, h) - loss_at(lab, in, u, -h);
-    const double far = loss_at(lab, in, u, 2 * h) - loss_at(lab, in, u, -2 * h);
-    loss_at(lab, in, u, 0);
-    return (8 * near - far) / (12 * h);
-}
-
-static double dot(const float *a, const float *b, long n)
-{
-    double s = 0;
-    for (long i = 0; i < n; i++) s += (double)a[i] * (double)b[i];
-    return s;
-}
-
-static const char *compare(const Lab *lab, Input *in, const float *u, double h, double tolerance,
-                           const char *where)
-{
-    const double expected = slope(lab, in, u, h), got = dot(in->g, u, in->n);
-    if (fabs(expected - got) <= tolerance) return NULL;
-    return broken(lab, arena_text(lab->a,
-                                  "gradient of %s %s: %.7g, slope of forward %.7g, tolerance %.2g",
-                                  in->name, where, got, expected, tolerance));
-}
-
-/* in->g holds the gradient. Forward is float: its noise, about 1e-7 of a loss, bounds what a step
- * of h can show. */
-static const char *slopes_of(Lab *lab, Input *in, double loss)
-{
-    enum { ENTRIES = 10 };
-    const double norm = sqrt(dot(in->g, in->g, in->n)), noise = 2e-6 * (1 + fabs(loss));
-    float *u = arena_get(lab->a, sizeof *u * (size_t)in->n);
-    const char *wrong;
-    for (long k = 0; k < in->n && norm > 0; k++) u[k] = (float)((double)in->g[k] / norm);
-    if ((wrong = compare(lab, in, u, 0.05, 1e-3 * norm + noise / 0.05, "along itself")))
-        return wrong;
-    for (long k = 0; k < in->n; k++) u[k] = (float)rng_normal(&lab->rng);
-    const double length = sqrt(dot(u, u, in->n));
-    for (long k = 0; k < in->n; k++) u[k] = (float)((double)u[k] / length);
-    if ((wrong = compare(lab, in, u, 0.1, 1e-3 * norm + noise / 0.1, "along a random direction")))
-        return wrong;
-    for (int i = 0; i < ENTRIES; i++) {
-        long k = (long)rng_below(&lab->rng, (uint64_t)in->n);
-        /* every other one: the largest of a sample, since most rows are hardly used */
-        if (i % 2)
-            for (int j = 0; j < 50; j++) {
-                const long l = (long)rng_below(&lab->rng, (uint64_t)in->n);
-                if (fabsf(in->g[l]) > fabsf(in->g[k])) k = l;
-            }
-        memset(u, 0, sizeof *u * (size_t)in->n);
-        u[k] = 1;
-        wrong = compare(lab, in, u, 0.05, 1e-3 * fabs((double)in->g[k]) + noise / 0.05,
-                        arena_text(lab->a, "at entry %ld", k));
-        if (wrong) return wrong;
-    }
-    return NULL;
-}
-
-static const char *gradients(Lab *lab)
-{
-    fill_gradients(lab, 0);
-    const double loss = pass(lab, 0, lab->n, 1);
-    head_flush_grads(lab->def, lab->h);
-    for (int i = 0; i < lab->inputs; i++) {
-        const size_t mark = lab->a->used;
-        const char *wrong = slopes_of(lab, &lab->in[i], loss);
-        if (wrong) return wrong;
-        arena_reset(lab->a, mark);
-    }
-    return NULL;
-}
-
-/* ---- the manners of backward ---- */
-
-/* every gradient is offset + factor times expected[i]; frozen: those of parameters are exactly
- * offset */
-static const char *agree(const Lab *lab, float *const *expected, double offset, double factor,
-                         int frozen, const char *what)
-{
-    for (int i = 0; i < lab->inputs; i++) {
-        const Input *in = &lab->in[i];
-        double top = 0;
-        for (long k = 0; k < in->n; k++) top = fmax(top, fabs((double)expected[i][k]));
-        for (long k = 0; k < in->n; k++) {
-            const double moved = frozen && i ? 0 : factor * (double)expected[i][k];
-            const double tolerance = frozen && i ? 0 : 1e-5 * (fabs(factor) * top + fabs(offset));
-            if (!(fabs((double)in->g[k] - offset - moved) <= tolerance))
-                return broken(
-                    lab,
-                    arena_text(lab->a, "%s: entry %ld of the gradient of %s is %.8g, expected %.8g",
-                               what, k, in->name, (double)in->g[k], offset + moved));
-        }
-    }
-    return NULL;
-}
-
-static const char *two_chunks(const Lab *lab, float **one, double loss)
-{
-    const int n = lab->n, half = n / 3;
-    fill_gradients(lab, 0);
-    const double parts = half ? pass(lab, 0, half, 1) + pass(lab, half, n, 1) : pass(lab, 0, n, 1);
-    head_flush_grads(lab->def, lab->h);
-    if (!(fabs(parts - loss) <= 1e-5 * (1 + fabs(loss))))
-        return broken(lab, arena_text(lab->a, "loss %.9g in one chunk, %.9g in two", loss, parts));
-    return agree(lab, one, 0, 1, 0, "in two chunks");
-}
-
-/* Rows with a gradient are marked, for update=rows. */
-static const char *touches(const Lab *lab)
-{
-    for (int i = 0; i < lab->ps->n; i++)
-        lab->ps->p[i]->touched = arena_get(lab->a, (size_t)lab->ps->p[i]->rows);
-    fill_gradients(lab, 0);
-    pass(lab, 0, lab->n, 1);
-    head_flush_grads(lab->def, lab->h);
-    for (int i = 0; i < lab->ps->n; i++) {
-        Param *p = lab->ps->p[i];
-        for (long k = 0; k < p->n; k++)
-            if (p->g[k] != 0 && !p->touched[k / p->cols])
-                return broken(lab,
-                              arena_text(lab->a, "row %ld of %s has a gradient and is not marked",
-                                         k / p->cols, p->name));
-        p->touched = NULL;
-    }
-    return NULL;
-}
-
-static const char *manners(const Lab *lab)
-{
-    float **one = arena_raw(lab->a, sizeof *one * (size_t)lab->inputs);
-    const char *wrong;
-    const int n = lab->n;
-    fill_gradients(lab, 0);
-    const double loss = pass(lab, 0, n, 1);
-    head_flush_grads(lab->def, lab->h);
-    for (int i = 0; i < lab->inputs; i++) {
-        one[i] = arena_raw(lab->a, sizeof(float) * (size_t)lab->in[i].n);
-        memcpy(one[i], lab->in[i].g, sizeof(float) * (size_t)lab->in[i].n);
-    }
-    fill_gradients(lab, 0);
-    if (pass(lab, 0, n, 1) != loss)
-        return broken(lab, "the loss differs when it is computed again");
-    head_flush_grads(lab->def, lab->h);
-    for (int i = 0; i < lab->inputs; i++)
-        if (memcmp(one[i], lab->in[i].g, sizeof(float) * (size_t)lab->in[i].n))
-            return broken(lab,
-                          arena_text(lab->a, "the gradient of %s differs when it is computed again",
-                                     lab->in[i].name));
-    fill_gradients(lab, 0.5f);
-    lab->def->forward(lab->h, lab->x, lab->y, n);
-    lab->def->nll(lab->h, lab->x + (size_t)(n - 1) * lab->c->d, lab->y + n - 1, 1, NULL);
-    lab->def->backward(lab->h, lab->in[0].g, -2);
-    head_flush_grads(lab->def, lab->h);
-    if ((wrong = agree(lab, one, 0.5, -2, 0, "added to 0.5 with scale -2"))) return wrong;
-    if (lab->def->normalised && (wrong = two_chunks(lab, one, loss))) return wrong;
-    if ((wrong = touches(lab))) return wrong;
-    for (int i = 0; i < lab->ps->n; i++) lab->ps->p[i]->frozen = 1;
-    fill_gradients(lab, 0);
-    pass(lab, 0, n, 1);
-    head_flush_grads(lab->def, lab->h);
-    for (int i = 0; i < lab->ps->n; i++) lab->ps->p[i]->frozen = 0;
-    return agree(lab, one, 0, 1, 1, "frozen");
 }
 
 /* ---- samples ---- */
@@ -423,7 +221,7 @@ static const char *samples(Lab *lab)
             count[lab->def->sample(lab->h, lab->x, temperatures[t], &lab->rng)]++;
         const double z = chi_z(p, count, V, DRAWS);
         if (!(z < 5))
-            return broken(
+            return head_lab_broken(
                 lab,
                 arena_text(lab->a,
                            "samples at temperature %g leave logprob by %.1f standard deviations",
@@ -432,7 +230,7 @@ static const char *samples(Lab *lab)
     const int best = lab->def->sample(lab->h, lab->x, 0, &lab->rng);
     for (int v = 0; v < V; v++)
         if (lp[v] > lp[best])
-            return broken(lab, arena_text(lab->a,
+            return head_lab_broken(lab, arena_text(lab->a,
                                           "temperature 0 gives word %d, word %d is more probable",
                                           best, v));
     return NULL;
@@ -452,8 +250,8 @@ const char *law_head(const HeadDef *def, uint64_t seed, Arena *a)
         set_inputs(&lab);
         wrong = probabilities(&lab);
         if (!wrong) wrong = parts(&lab);
-        if (!wrong) wrong = gradients(&lab);
-        if (!wrong) wrong = manners(&lab);
+        if (!wrong) wrong = head_lab_gradients(&lab);
+        if (!wrong) wrong = head_lab_manners(&lab);
         if (!wrong) wrong = samples(&lab);
         if (!wrong) arena_reset(a, mark);
     }

@@ -104,3 +104,10 @@ const char *law_rows(const F32 *f, uint64_t seed, Arena *a)
     }
     return NULL;
 }
+
+float *law_normals(Arena *a, long n, Rng *r)
+{
+    float *x = arena_get(a, sizeof(float) * (size_t)n);
+    for (long i = 0; i < n; i++) x[i] = (float)rng_normal(r);
+    return x;
+}

@@ -18,6 +18,9 @@ const char *law_head(const HeadDef *, uint64_t seed, Arena *);
  * of the tape uses. */
 const char *law_ops(uint64_t seed, Arena *);
 const char *law_rows(const F32 *, uint64_t seed, Arena *);
+/* Ternary layers: values and gradients against the definition in double (part of law_ops). */
+const char *law_linear(const Exec *, uint64_t seed, Arena *);
+float      *law_normals(Arena *, long n, Rng *);       /* n draws of N(0, 1) */
 /* Prefill equals decoding equals forward, alone and in a batch, to 1e-5 of the largest value (flips
  * of int8 rounding are counted and printed to `out` when it is not NULL); no look-ahead, to the
  * bit; gradients of the whole model; save and load is the identity. */

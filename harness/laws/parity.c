@@ -30,7 +30,7 @@ static const struct { const char *name; double tolerance;
                    { "dact", 1e-4 },  { "norm", 1e-5 }, { "after", 1e-5 },  { "ema", 1e-5 },
                    { "state", 1e-4 }, { "ns5", 1e-4 } };
 
-static json_t *entry(const Parity *p, const char *name)
+static json_t *parity_entry(const Parity *p, const char *name)
 {
     json_t *e;
     size_t i;
@@ -39,16 +39,16 @@ static json_t *entry(const Parity *p, const char *name)
     return NULL;
 }
 
-static const json_t *config(const Parity *p, const char *part, const char *key)
+static const json_t *parity_config(const Parity *p, const char *part, const char *key)
 {
     return json_object_get(json_object_get(json_object_get(p->manifest, "meta"), part), key);
 }
 
 /* A tensor's values (4 bytes each), NULL when the manifest does not have it; *shape (4) when asked
  * for */
-static void *fetch(Parity *p, const char *name, long *n, int *shape)
+static void *parity_fetch(Parity *p, const char *name, long *n, int *shape)
 {
-    const json_t *e = entry(p, name), *s, *v;
+    const json_t *e = parity_entry(p, name), *s, *v;
     size_t i;
     if (!e) return NULL;
     *n = 1;
@@ -71,10 +71,10 @@ static void *fetch(Parity *p, const char *name, long *n, int *shape)
     return data;
 }
 
-static void compare(Parity *p, const char *kind, const char *name, const float *ours, long n)
+static void parity_compare(Parity *p, const char *kind, const char *name, const float *ours, long n)
 {
     long m;
-    const float *ref = fetch(p, name, &m, NULL);
+    const float *ref = parity_fetch(p, name, &m, NULL);
     if (!ref) return;
     if (m != n) {
         if (!p->why)
@@ -104,16 +104,16 @@ static void compare(Parity *p, const char *kind, const char *name, const float *
                        p->dir, name, rel, kind, p->group[g].tolerance);
 }
 
-static void see(void *ctx, const char *name, int is_gradient, const float *data, long n)
+static void parity_see(void *ctx, const char *name, int is_gradient, const float *data, long n)
 {
     Parity *p = ctx;
-    compare(p, is_gradient ? "dact" : "act",
+    parity_compare(p, is_gradient ? "dact" : "act",
             arena_text(p->arena, "%s/%s", is_gradient ? "dact" : "act", name), data, n);
 }
 
-static void set(Parity *p, Spec *s, const char *key, const char *part, const char *from)
+static void parity_set(Parity *p, Spec *s, const char *key, const char *part, const char *from)
 {
-    const json_t *v = config(p, part, from), *e;
+    const json_t *v = parity_config(p, part, from), *e;
     char text[256] = "";
     size_t i;
     if (json_is_array(v)) {
@@ -128,7 +128,7 @@ static void set(Parity *p, Spec *s, const char *key, const char *part, const cha
     if (why) die("%s/manifest.json: %s.%s: %s", p->dir, part, from, why);
 }
 
-static Spec *spec_of(Parity *p)
+static Spec *parity_spec_of(Parity *p)
 {
     static const char *const keys[][3] = { { "d", "config", "d" },
                                            { "inner", "config", "inner" },
@@ -147,7 +147,7 @@ static Spec *spec_of(Parity *p)
                                            { "ema", "optimizer", "ema_decay" } };
     Spec *s = spec_new(p->arena);
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        set(p, s, keys[i][0], keys[i][1], keys[i][2]);
+        parity_set(p, s, keys[i][0], keys[i][1], keys[i][2]);
     return s;
 }
 
@@ -157,25 +157,25 @@ typedef struct { Step step; Params *ps; } Parts;
  * gradients. */
 static void parity_step(Parity *p, Parts *a, int step, const Batch *b)
 {
-    tape_watch(a->step.tape, step ? NULL : see, p);
+    tape_watch(a->step.tape, step ? NULL : parity_see, p);
     const double loss = objective_next_token.pass(&a->step, b, 1 / (float)b->supervised);
     const double norm = step_norm(&a->step);
     const float mean = (float)(loss / b->supervised), norm_f = (float)norm;
-    compare(p, "loss", arena_text(p->arena, "s%d/loss_total", step), &mean, 1);
+    parity_compare(p, "loss", arena_text(p->arena, "s%d/loss_total", step), &mean, 1);
     for (int i = 0; i < a->ps->n && !step; i++)
-        compare(p, "grad", arena_text(p->arena, "grad/%s", a->ps->p[i]->name), a->ps->p[i]->g,
+        parity_compare(p, "grad", arena_text(p->arena, "grad/%s", a->ps->p[i]->name), a->ps->p[i]->g,
                 a->ps->p[i]->n);
-    compare(p, "norm", arena_text(p->arena, "s%d/grad_norm", step), &norm_f, 1);
+    parity_compare(p, "norm", arena_text(p->arena, "s%d/grad_norm", step), &norm_f, 1);
     step_update(&a->step, 1, norm);
     for (int i = 0; i < a->ps->n; i++) {
         const Param *q = a->ps->p[i];
-        compare(p, "after", arena_text(p->arena, "s%d/after/%s", step, q->name), q->v, q->n);
+        parity_compare(p, "after", arena_text(p->arena, "s%d/after/%s", step, q->name), q->v, q->n);
         if (q->ema)
-            compare(p, "ema", arena_text(p->arena, "s%d/ema/%s", step, q->name), q->ema, q->n);
+            parity_compare(p, "ema", arena_text(p->arena, "s%d/ema/%s", step, q->name), q->ema, q->n);
     }
 }
 
-static void compare_logits(Parity *p, const Parts *a, const int *ids, int B, int T)
+static void parity_compare_logits(Parity *p, const Parts *a, const int *ids, int B, int T)
 {
     const Param *e = a->step.model->embedding(a->step.m);
     tape_reset(a->step.tape, 0);
@@ -189,14 +189,14 @@ static void compare_logits(Parity *p, const Parts *a, const int *ids, int B, int
                 s += (double)h.v[(size_t)i * h.cols + c] * (double)e->v[(size_t)v * e->cols + c];
             logits[(size_t)i * e->rows + v] = (float)s;
         }
-    compare(p, "logits", "logits", logits, (long)h.rows * e->rows);
+    parity_compare(p, "logits", "logits", logits, (long)h.rows * e->rows);
 }
 
-static void load_params(Parity *p, Params *ps)
+static void parity_load_params(Parity *p, Params *ps)
 {
     for (int i = 0; i < ps->n; i++) {
         long n;
-        const float *v = fetch(p, arena_text(p->arena, "param/%s", ps->p[i]->name), &n, NULL);
+        const float *v = parity_fetch(p, arena_text(p->arena, "param/%s", ps->p[i]->name), &n, NULL);
         if (!v || n != ps->p[i]->n)
             die("%s/manifest.json: expected 'param/%s' with %ld values", p->dir, ps->p[i]->name,
                 ps->p[i]->n);
@@ -205,18 +205,14 @@ static void load_params(Parity *p, Params *ps)
     }
 }
 
-static void whole_model(Parity *p)
+/* The manifest's batch, validated */
+static Batch *parity_batch(Parity *p, int V, int d)
 {
-    const char *why;
-    Spec *s = spec_of(p);
-    const Exec *e = exec_make(s, p->arena, &why);
-    if (!e) die("%s", why);
-    const int V = (int)json_integer_value(config(p, "config", "vocab")), d = (int)spec_int(s, "d");
     int shape[4];
     long n, n_targets, n_pos = 0;
-    const int *ids = fetch(p, "input_ids", &n, shape),
-              *targets = fetch(p, "targets", &n_targets, NULL),
-              *pos = fetch(p, "pos_indices", &n_pos, NULL);
+    const int *ids = parity_fetch(p, "input_ids", &n, shape);
+    const int *targets = parity_fetch(p, "targets", &n_targets, NULL);
+    const int *pos = parity_fetch(p, "pos_indices", &n_pos, NULL);
     if (!ids || !targets || n != n_targets || shape[0] < 1 || V < 2)
         die("%s/manifest.json: expected input_ids and targets (batch, seq), config.vocab", p->dir);
     for (long i = 0; i < n; i++)
@@ -225,14 +221,6 @@ static void whole_model(Parity *p)
     for (long i = 0; i < n_pos; i++)
         if (pos[i] < 0 || pos[i] >= n)
             die("%s: pos_indices: %d is outside [0, %ld)", p->dir, pos[i], n);
-    long *freq = arena_get(p->arena, sizeof *freq * (size_t)V);
-    Parts a = { .step = { .head = head_find("softmax"), .model = model_find("flashlm3"), .d = d },
-                .ps = params_new(p->arena) };
-    a.step.m = a.step.model->make(s, e, a.ps, V, p->arena);
-    a.step.h = a.step.head->make(s, e, a.ps, &(HeadData){ .V = V, .freq = freq }, d, p->arena);
-    load_params(p, a.ps);
-    a.step.optim = optim_new(s, e, a.ps, p->arena);
-    a.step.tape = tape_new(e, s, p->arena, PASS_BYTES);
     Batch *b = batch_new(shape[0], shape[1], (int)(pos ? n_pos : n), d, p->arena);
     memcpy(b->x, ids, sizeof *ids * (size_t)n);
     memcpy(b->y, targets, sizeof *targets * (size_t)n);
@@ -240,28 +228,48 @@ static void whole_model(Parity *p)
         b->pos[i] = pos[i];
         b->target[i] = targets[pos[i]];
     }
-    compare_logits(p, &a, ids, shape[0], shape[1]);
-    for (int step = 0; entry(p, arena_text(p->arena, "s%d/loss_total", step)); step++)
+    return b;
+}
+
+static void parity_compare_moments(Parity *p, const Param *q)
+{
+    const int normuon = q->group == GROUP_NORMUON;
+    const char *m = normuon ? "momentum_buffer" : "exp_avg", *s = normuon ? "v" : "exp_avg_sq";
+    if (!q->trainable) return;
+    parity_compare(p, "state", arena_text(p->arena, "optstate_end/%s/%s", q->name, m), q->m, q->n);
+    parity_compare(p, "state", arena_text(p->arena, "optstate_end/%s/%s", q->name, s), q->s,
+            normuon ? q->rows : q->n);
+}
+
+static void parity_whole_model(Parity *p)
+{
+    const char *why;
+    Spec *s = parity_spec_of(p);
+    const Exec *e = exec_make(s, p->arena, &why);
+    if (!e) die("%s", why);
+    const int V = (int)json_integer_value(parity_config(p, "config", "vocab")), d = (int)spec_int(s, "d");
+    const Batch *b = parity_batch(p, V, d);
+    long *freq = arena_get(p->arena, sizeof *freq * (size_t)V);
+    Parts a = { .step = { .head = head_find("softmax"), .model = model_find("flashlm3"), .d = d },
+                .ps = params_new(p->arena) };
+    a.step.m = a.step.model->make(s, e, a.ps, V, p->arena);
+    a.step.h = a.step.head->make(s, e, a.ps, &(HeadData){ .V = V, .freq = freq }, d, p->arena);
+    parity_load_params(p, a.ps);
+    a.step.optim = optim_new(s, e, a.ps, p->arena);
+    a.step.tape = tape_new(e, s, p->arena, PASS_BYTES);
+    parity_compare_logits(p, &a, b->x, b->B, b->T);
+    for (int step = 0; parity_entry(p, arena_text(p->arena, "s%d/loss_total", step)); step++)
         parity_step(p, &a, step, b);
-    for (int i = 0; i < a.ps->n; i++) {
-        const Param *q = a.ps->p[i];
-        const char *names[] = { q->group == GROUP_NORMUON ? "momentum_buffer" : "exp_avg",
-                                q->group == GROUP_NORMUON ? "v" : "exp_avg_sq" };
-        if (!q->trainable) continue;
-        compare(p, "state", arena_text(p->arena, "optstate_end/%s/%s", q->name, names[0]), q->m,
-                q->n);
-        compare(p, "state", arena_text(p->arena, "optstate_end/%s/%s", q->name, names[1]), q->s,
-                q->group == GROUP_NORMUON ? q->rows : q->n);
-    }
+    for (int i = 0; i < a.ps->n; i++) parity_compare_moments(p, a.ps->p[i]);
     tape_drop(a.step.tape);
 }
 
 /* Newton-Schulz runs on m = (1 - momentum) G as the first step of NorMuon does; it is scale free
  * but for an epsilon */
-static void normuon_units(Parity *p)
+static void parity_normuon_units(Parity *p)
 {
     const char *why;
-    Spec *s = spec_of(p);
+    Spec *s = parity_spec_of(p);
     const Exec *e = exec_make(s, p->arena, &why);
     json_t *t;
     size_t i;
@@ -274,12 +282,12 @@ static void normuon_units(Parity *p)
         const int len = (int)(slash - name);
         long n;
         int shape[4];
-        const float *G = fetch(p, name, &n, shape),
-                    *W = fetch(p, arena_text(p->arena, "%.*s/W0", len, name), &n, NULL);
+        const float *G = parity_fetch(p, name, &n, shape),
+                    *W = parity_fetch(p, arena_text(p->arena, "%.*s/W0", len, name), &n, NULL);
         if (!W) die("%s/manifest.json: expected '%.*s/W0' beside '%s'", p->dir, len, name, name);
         float *O = arena_get(p->arena, sizeof(float) * (size_t)n);
         normuon_ns5(e, O, G, shape[0], shape[1], p->arena);
-        compare(p, "ns5", arena_text(p->arena, "%.*s/ns5", len, name), O, n);
+        parity_compare(p, "ns5", arena_text(p->arena, "%.*s/ns5", len, name), O, n);
         Params *ps = params_new(p->arena);
         Param *w = params_add(ps, "w", (int[]){ shape[0], shape[1], 0 }, GROUP_NORMUON, OWNER_CORE);
         memcpy(w->v, W, sizeof(float) * (size_t)n);
@@ -287,21 +295,21 @@ static void normuon_units(Parity *p)
         Optim *o = optim_new(s, e, ps, p->arena);
         optim_begin(o, 1, 0);
         optim_update(o, OWNER_CORE);
-        compare(p, "after", arena_text(p->arena, "%.*s/W1", len, name), w->v, n);
+        parity_compare(p, "after", arena_text(p->arena, "%.*s/W1", len, name), w->v, n);
     }
 }
 
-static void bitlinear_unit(Parity *p)
+static void parity_bitlinear_unit(Parity *p)
 {
     const char *why;
-    Spec *s = spec_of(p);
+    Spec *s = parity_spec_of(p);
     if (spec_set(s, "quant=absmean") || spec_set(s, "act=int8")) CHECK(0);
     const Exec *e = exec_make(s, p->arena, &why);
     if (!e) die("%s", why);
     long n, k;
     int xs[4], ws[4];
-    const float *x = fetch(p, "x", &n, xs), *w = fetch(p, "w", &k, ws),
-                *gain = fetch(p, "norm_weight", &k, NULL), *dy = fetch(p, "dy", &k, NULL);
+    const float *x = parity_fetch(p, "x", &n, xs), *w = parity_fetch(p, "w", &k, ws),
+                *gain = parity_fetch(p, "norm_weight", &k, NULL), *dy = parity_fetch(p, "dy", &k, NULL);
     if (!x || !w || !gain || !dy || ws[1] != xs[1])
         die("%s/manifest.json: expected x, w, norm_weight and dy of one layer", p->dir);
     Params *ps = params_new(p->arena);
@@ -318,14 +326,14 @@ static void bitlinear_unit(Parity *p)
     memcpy(in.v, x, sizeof(float) * (size_t)n);
     Var xn = op_rmsnorm(
         t, in, g, json_real_value(json_object_get(json_object_get(p->manifest, "meta"), "eps")), 1);
-    compare(p, "act", "xn", xn.v, n);
+    parity_compare(p, "act", "xn", xn.v, n);
     Var y = op_linear(t, xn, W, 1);
-    compare(p, "act", "y", y.v, (long)y.rows * y.cols);
+    parity_compare(p, "act", "y", y.v, (long)y.rows * y.cols);
     memcpy(tape_grad(t, y), dy, sizeof(float) * (size_t)y.rows * (size_t)y.cols);
     tape_backward(t);
-    compare(p, "grad", "dx", dx.p, n);
-    compare(p, "grad", "dw", W->g, W->n);
-    compare(p, "grad", "dnorm", g->g, g->n);
+    parity_compare(p, "grad", "dx", dx.p, n);
+    parity_compare(p, "grad", "dw", W->g, W->n);
+    parity_compare(p, "grad", "dnorm", g->g, g->n);
     tape_drop(t);
 }
 
@@ -338,9 +346,9 @@ const char *law_parity(const char *dir, FILE *out, Arena *a)
     if (!p.manifest) die("%s, line %d: %s", path, error.line, error.text);
     if (!json_is_array(json_object_get(p.manifest, "tensors")))
         die("%s: expected \"tensors\": [...]", path);
-    if (config(&p, "config", "conv_groups")) whole_model(&p);
-    else if (entry(&p, "norm_weight") && entry(&p, "dy")) bitlinear_unit(&p);
-    else normuon_units(&p);
+    if (parity_config(&p, "config", "conv_groups")) parity_whole_model(&p);
+    else if (parity_entry(&p, "norm_weight") && parity_entry(&p, "dy")) parity_bitlinear_unit(&p);
+    else parity_normuon_units(&p);
     for (int g = 0; g < p.groups && out; g++)
         fprintf(out, "  %-7s %3d tensors, worst relative error %.2e (tolerance %.0e) in %s\n",
                 p.group[g].name, p.group[g].n, p.group[g].worst, p.group[g].tolerance,
