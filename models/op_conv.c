@@ -178,7 +178,8 @@ static void conv_show(Tape *t, const Conv *o, int gradient)
         float *dgate = arena_raw(&t->pass, sizeof(float) * (size_t)n),
               *dvalue = arena_raw(&t->pass, sizeof(float) * (size_t)n);
         t->exec->f->gate_back(dgate, dvalue, o->y.g->p, gate, value, n);
-        gate = dgate, value = dvalue;
+        gate = dgate;
+        value = dvalue;
     }
     t->see(t->see_ctx, arena_text(&t->pass, "%s_gate_pre", o->name), gradient, gate, n);
     t->see(t->see_ctx, arena_text(&t->pass, "%s_value", o->name), gradient, value, n);

@@ -26,7 +26,7 @@ typedef struct {                 /* Param.cache: the quantised weight of one ver
     long    steps, draws;
 } Ternary;
 
-static void quantise(Tape *t, const Param *w, Ternary *c)
+static void linear_quantise(Tape *t, const Param *w, Ternary *c)
 {
     const int v3 = spec_is(t->spec, "quant", "v3");
     const float mean = (float)(t->exec->f->sumabs(w->v, w->n) / (double)w->n);
@@ -42,7 +42,7 @@ static void quantise(Tape *t, const Param *w, Ternary *c)
     }
 }
 
-static const Ternary *ternary_of(Tape *t, Param *w)
+static const Ternary *linear_ternary_of(Tape *t, Param *w)
 {
     const TernaryKernel *k = t->exec->kernel;
     Ternary *c = w->cache;
@@ -53,7 +53,7 @@ static const Ternary *ternary_of(Tape *t, Param *w)
         if (t->int8) c->packed = arena_get(t->home, k->packed_size(w->rows, w->cols));
     }
     if (c->version == w->version) return c;
-    quantise(t, w, c);
+    linear_quantise(t, w, c);
     if (t->int8) k->pack(c->packed, c->codes, w->rows, w->cols);
     c->version = w->version;
     return c;
@@ -63,8 +63,8 @@ static const Ternary *ternary_of(Tape *t, Param *w)
  * thread takes its share of them with the whole weight; few: every thread takes its share of the
  * weight's rows. */
 typedef struct { const void *packed; float scale; int rows, cols, bits; } Codes;
-static void int8_product(Tape *t, const Codes *w, const int8_t *x8, const float *inv, float *y,
-                         int n)
+static void linear_int8_product(Tape *t, const Codes *w, const int8_t *x8, const float *inv,
+                                float *y, int n)
 {
     const TernaryKernel *k = t->exec->kernel;
     const int threads = t->exec->threads, rows = w->rows, cols = w->cols, bits = w->bits,
@@ -95,7 +95,7 @@ static void int8_product(Tape *t, const Codes *w, const int8_t *x8, const float 
     arena_reset(&t->pass, at);
 }
 
-static const void *transpose_of(Tape *t, const Param *w)
+static const void *linear_transpose_of(Tape *t, const Param *w)
 {
     const TernaryKernel *k = t->exec->kernel;
     Ternary *c = w->cache;
@@ -113,20 +113,23 @@ static const void *transpose_of(Tape *t, const Param *w)
     return c->packed_t;
 }
 
-static uint64_t rounding_key(const Tape *t, const Param *w)
+static uint64_t linear_rounding_key(const Tape *t, const Param *w)
 {
     Ternary *c = w->cache;
     uint64_t name = 0xcbf29ce484222325u;                       /* FNV-1a */
     for (const char *s = w->name; *s; s++) name = (name ^ (unsigned char)*s) * 0x100000001b3u;
-    if (c->steps != w->steps) c->steps = w->steps, c->draws = 0;
+    if (c->steps != w->steps) {
+        c->steps = w->steps;
+        c->draws = 0;
+    }
     Rng of_param = rng_at(t->seed, STREAM_ROUND, name);
     Rng of_draw = rng_at(rng_u64(&of_param), (uint64_t)c->draws++, (uint64_t)w->steps);
     return rng_u64(&of_draw);
 }
 
 /* How near the estimate is to what the dense product gives */
-static void compare(Tape *t, const float *got, const float *dy, const float *q, int n, int rows,
-                    int cols)
+static void linear_compare(Tape *t, const float *got, const float *dy, const float *q, int n,
+                           int rows, int cols)
 {
     const long values = (long)n * cols;
     const size_t at = t->pass.used;
@@ -142,12 +145,12 @@ static void compare(Tape *t, const float *got, const float *dy, const float *q, 
 }
 
 /* dX (n, cols) = or += the estimate from dY (n, rows) */
-static void back_int8(Tape *t, const Param *w, const float *dy, float *dx, int n, int fresh)
+static void linear_back_int8(Tape *t, const Param *w, const float *dy, float *dx, int n, int fresh)
 {
     const int rows = w->rows, threads = t->exec->threads;
     const Ternary *c = w->cache;
-    const Codes codes = { transpose_of(t, w), c->scale, w->cols, rows, 8 };
-    const uint64_t key = rounding_key(t, w);
+    const Codes codes = { linear_transpose_of(t, w), c->scale, w->cols, rows, 8 };
+    const uint64_t key = linear_rounding_key(t, w);
     const long values = (long)n * w->cols;
     int8_t *q = arena_raw(&t->pass, (size_t)n * (size_t)rows);
     float *inv = arena_raw(&t->pass, sizeof(float) * (size_t)n);
@@ -158,8 +161,8 @@ static void back_int8(Tape *t, const Param *w, const float *dy, float *dx, int n
         t->exec->f->round_row(q + (size_t)i * rows, inv + i, dy + (size_t)i * rows, rows,
                               rng_u64(&r));
     }
-    int8_product(t, &codes, q, inv, to, n);
-    if (t->compare) compare(t, to, dy, c->q, n, rows, w->cols);
+    linear_int8_product(t, &codes, q, inv, to, n);
+    if (t->compare) linear_compare(t, to, dy, c->q, n, rows, w->cols);
     if (fresh) return;
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int p = 0; p < threads; p++) {
@@ -170,7 +173,7 @@ static void back_int8(Tape *t, const Param *w, const float *dy, float *dx, int n
 }
 
 /* x as int8, by whoever needs it first */
-static Quant *quant_of(Tape *t, Var x)
+static Quant *linear_quant_of(Tape *t, Var x)
 {
     if (x.quant && x.quant->q) return x.quant;
     if (!x.quant) x.quant = arena_get(&t->pass, sizeof *x.quant);
@@ -187,7 +190,7 @@ static Quant *quant_of(Tape *t, Var x)
 }
 
 /* what was multiplied: the quantised rows, as floats */
-static const float *multiplied(Tape *t, Quant *o, int n, int cols)
+static const float *linear_multiplied(Tape *t, Quant *o, int n, int cols)
 {
     if (o->back) return o->back;
     o->back = arena_raw(&t->pass, sizeof(float) * (size_t)n * (size_t)cols);
@@ -202,7 +205,7 @@ static const float *multiplied(Tape *t, Quant *o, int n, int cols)
     return o->back;
 }
 
-static void lap(const Tape *t, Lap what) { if (t->lap) t->lap(t->lap_ctx, what); }
+static void linear_lap(const Tape *t, Lap what) { if (t->lap) t->lap(t->lap_ctx, what); }
 
 /* quant NULL: floats were multiplied */
 typedef struct { Var y, x; Param *w; const float *q; Quant *quant; } Linear;
@@ -212,20 +215,20 @@ static void linear_back(Tape *t, void *ctx)
     const Linear *o = ctx;
     const int n = o->x.rows, rows = o->w->rows, cols = o->w->cols;
     int fresh;
-    lap(t, LAP_BACK);
+    linear_lap(t, LAP_BACK);
     const float *dy = tape_grad(t, o->y), *x = o->x.v;
     float *dx = grad_to(t, o->x, &fresh);
-    if (o->quant && !o->w->frozen) x = multiplied(t, o->quant, n, cols);
+    if (o->quant && !o->w->frozen) x = linear_multiplied(t, o->quant, n, cols);
     const size_t at = t->pass.used;
     if (!o->w->frozen)
         gemm(t->exec->gemm, 'T', 'N', rows, cols, n, 1, dy, rows, x, cols, 1, o->w->g, cols);
-    if (o->quant && t->back8) back_int8(t, o->w, dy, dx, n, fresh);
+    if (o->quant && t->back8) linear_back_int8(t, o->w, dy, dx, n, fresh);
     else
         gemm(t->exec->gemm, 'N', 'N', n, cols, rows, 1, dy, rows, o->q, cols, fresh ? 0 : 1, dx,
              cols);
     arena_reset(&t->pass, at);
     grad_done(t, o->y);
-    lap(t, LAP_BACK_END);
+    linear_lap(t, LAP_BACK_END);
 }
 
 Var op_linear(Tape *t, Var x, Param *w, int ternary)
@@ -233,17 +236,18 @@ Var op_linear(Tape *t, Var x, Param *w, int ternary)
     const int n = x.rows, rows = w->rows, cols = w->cols;
     tape_operand(x);
     CHECK(x.cols == cols);
-    lap(t, LAP_FORWARD);
-    const Ternary *c = ternary && !spec_is(t->spec, "quant", "none") ? ternary_of(t, w) : NULL;
+    linear_lap(t, LAP_FORWARD);
+    const Ternary *c =
+        ternary && !spec_is(t->spec, "quant", "none") ? linear_ternary_of(t, w) : NULL;
     Linear o = { tape_var(t, n, rows, NULL), x, w, c ? c->q : w->v, NULL };
     if (c && t->int8) {
-        o.quant = quant_of(t, x);
+        o.quant = linear_quant_of(t, x);
         const Codes codes = { c->packed, c->scale, rows, cols, t->act_bits };
-        int8_product(t, &codes, o.quant->q, o.quant->inv, o.y.v, n);
+        linear_int8_product(t, &codes, o.quant->q, o.quant->inv, o.y.v, n);
     } else
         gemm(t->exec->gemm, 'N', 'T', n, rows, cols, 1, x.v, cols, o.q, cols, 0, o.y.v, rows);
     tape_reads(x);
     if (t->recording) *(Linear *)tape_note(t, linear_back, sizeof(Linear)) = o;
-    lap(t, LAP_FORWARD_END);
+    linear_lap(t, LAP_FORWARD_END);
     return o.y;
 }

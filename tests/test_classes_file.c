@@ -3,7 +3,8 @@
  * damaged file is made again; a checkpoint has its own, whatever the cache and the text at hand say. Where it
  * matters which were taken, two words have changed places in those that were kept. */
 #include "harness/train/trainer.h"
-#include "harness/train/session.h"
+#include "harness/train/checkpoint.h"
+#include "harness/train/checkpoint_file.h"
 #include "tests/scratch.h"
 #include <glob.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Cut-offs: the search against all there are, tables of measured costs; a checkpoint keeps its cut-offs. */
 #include "harness/train/autotune.h"
-#include "harness/train/session.h"
+#include "harness/train/checkpoint.h"
+#include "harness/train/checkpoint_file.h"
 #include "tests/test.h"
 #include <limits.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The command `eval`: the exact loss of a checkpoint. */
 #include "harness/cli/cmd.h"
-#include "harness/train/session.h"
+#include "harness/train/checkpoint.h"
 #include "harness/util/clock.h"
 #include "harness/util/host.h"
 #include "harness/util/options.h"
@@ -55,7 +55,7 @@ int eval_main(int argc, char **argv)
     int json = 0;
     const Option options[] = { { "--json", NULL, &json }, { 0 } };
     const int n = options_read(argc, argv, options, help);
-    Session *s = session_open(argv + 1, n, "eval", &a);
+    Session *s = checkpoint_open(argv + 1, n, "eval", &a);
     Loss l;
     const double began = clock_now();
     l.nll = session_nll(s, &l.positions);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The command `generate`: text from a checkpoint. */
 #include "harness/cli/cmd.h"
-#include "harness/train/session.h"
+#include "harness/train/checkpoint.h"
 #include "harness/util/clock.h"
 #include "harness/util/options.h"
 #include <stdlib.h>
@@ -78,7 +78,7 @@ int generate_main(int argc, char **argv)
     w.tokens = (long)number("--tokens", tokens);
     w.temperature = number("--temperature", temperature);
     w.seed = (uint64_t)number("--seed", seed);
-    Session *s = session_open(argv + 1, n, "generate", &a);
+    Session *s = checkpoint_open(argv + 1, n, "generate", &a);
     generate(s, &w);
     session_drop(s);
     arena_drop(&a);

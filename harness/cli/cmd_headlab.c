@@ -11,6 +11,8 @@
 #include "harness/util/progress.h"
 #include "harness/util/options.h"
 #include "harness/train/autotune.h"
+#include "harness/train/checkpoint.h"
+#include "harness/train/checkpoint_file.h"
 #include "harness/train/hidden_states.h"
 #include <math.h>
 #include <stdlib.h>

@@ -4,14 +4,12 @@
  *   law_head.c           sum over V of exp(lp) = 1; nll = -lp[y], and its sum is that of its parts;
  *                        samples follow p^(1/temperature) (chi square, at 1 and 0.7), and at 0 are
  *                        the most probable word
- *   law_head_backward.c  backward = slope of forward, for x and every parameter: along the gradient,
- *                        along a random direction, and at single entries, by central differences
- *                        with one Richardson step, [8 (f(h) - f(-h)) - (f(2h) - f(-2h))] / 12 h;
- *                        the same inputs give the same bits; backward with flush_grads adds scale
- *                        times the gradient to what is there, and marks its rows; frozen parameters
- *                        get none; nll in between changes nothing; two chunks flushed together make
- *                        the same as one, unless the head draws what a chunk is trained against
- *                        (normalised = 0) */
+ *   law_head_backward.c  backward = slope of forward, for x and every parameter: along the
+ * gradient, along a random direction, and at single entries, by central differences with one
+ * Richardson step, [8 (f(h) - f(-h)) - (f(2h) - f(-2h))] / 12 h; the same inputs give the same
+ * bits; backward with flush_grads adds scale times the gradient to what is there, and marks its
+ * rows; frozen parameters get none; nll in between changes nothing; two chunks flushed together
+ * make the same as one, unless the head draws what a chunk is trained against (normalised = 0) */
 #include "harness/laws/law_head_parts.h"
 #include <math.h>
 #include <omp.h>
@@ -90,7 +88,8 @@ static void set_inputs(Lab *lab)
         y[i] = (int)(a < b ? a : b);
     }
     y[0] = lab->c->V - 1;
-    lab->x = x, lab->y = y;
+    lab->x = x;
+    lab->y = y;
     lab->inputs = lab->ps->n + 1;
     lab->in = arena_get(lab->a, sizeof *lab->in * (size_t)lab->inputs);
     lab->in[0] = (Input){ "x", x, arena_get(lab->a, sizeof *x * values), NULL, (long)values, NULL };
@@ -137,8 +136,9 @@ static const char *probabilities(const Lab *lab)
         if (!(fabs(total - 1) <= 1e-5))
             return head_lab_broken(lab, arena_text(lab->a, "probabilities sum to %.8f", total));
         if (!(fabsf(nll[i] + lp[lab->y[i]]) <= 1e-5f * (1 + nll[i])))
-            return head_lab_broken(lab, arena_text(lab->a, "nll of word %d is %.7f, its logprob %.7f",
-                                          lab->y[i], (double)nll[i], (double)lp[lab->y[i]]));
+            return head_lab_broken(lab,
+                                   arena_text(lab->a, "nll of word %d is %.7f, its logprob %.7f",
+                                              lab->y[i], (double)nll[i], (double)lp[lab->y[i]]));
         lab->def->nll(lab->h, x, lab->y + i, 1, &one);
         if (!(fabsf(one - nll[i]) <= 1e-5f * (1 + nll[i])))
             return head_lab_broken(lab, arena_text(lab->a,

@@ -114,10 +114,12 @@ static const char *two_chunks(const Lab *lab, float **one, double loss)
 {
     const int n = lab->n, half = n / 3;
     head_lab_fill_gradients(lab, 0);
-    const double parts = half ? head_lab_pass(lab, 0, half, 1) + head_lab_pass(lab, half, n, 1) : head_lab_pass(lab, 0, n, 1);
+    const double parts = half ? head_lab_pass(lab, 0, half, 1) + head_lab_pass(lab, half, n, 1)
+                              : head_lab_pass(lab, 0, n, 1);
     head_flush_grads(lab->def, lab->h);
     if (!(fabs(parts - loss) <= 1e-5 * (1 + fabs(loss))))
-        return head_lab_broken(lab, arena_text(lab->a, "loss %.9g in one chunk, %.9g in two", loss, parts));
+        return head_lab_broken(
+            lab, arena_text(lab->a, "loss %.9g in one chunk, %.9g in two", loss, parts));
     return agree(lab, one, 0, 1, 0, "in two chunks");
 }
 

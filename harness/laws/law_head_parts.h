@@ -25,7 +25,8 @@ typedef struct {
     Arena  *a;
 } Lab;
 
-const char *head_lab_broken(const Lab *, const char *what);      /* the error message, with the case */
+/* the error message, with the case */
+const char *head_lab_broken(const Lab *, const char *what);
 void        head_lab_fill_gradients(const Lab *, float value);
 /* Positions [from, to) through forward and backward; returns the loss */
 double      head_lab_pass(const Lab *, int from, int to, float scale);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Quantised products are not differentiable: they are compared with their definition, written out in
- * double; where rounding is random (bwd=int8) the mean of many draws is, in units of its standard
- * error. */
+/* Quantised products are not differentiable: they are compared with their definition, written out
+ * in double; where rounding is random (bwd=int8) the mean of many draws is, in units of its
+ * standard error. */
 #include "harness/laws/laws.h"
 #include <math.h>
 #include <string.h>
@@ -67,7 +67,8 @@ static double *linear_quantised_rows(Arena *a, const float *x, int n, int d, int
 
 typedef struct { Tape *t; Var x, y; Grad dx; Param *w; float *dy; } Layer;    /* y = x w' */
 
-static Layer *linear_layer_make(const Exec *e, const char *quant, const char *act, uint64_t seed, Arena *a)
+static Layer *linear_layer_make(const Exec *e, const char *quant, const char *act, uint64_t seed,
+                                Arena *a)
 {
     Rng r = rng_at(seed, STREAM_CHECK, 77);
     Spec *s = spec_new(a);
@@ -261,8 +262,8 @@ static const char *linear_random_back(const Exec *e, const char *quant, uint64_t
  * code within half a step of its value; the row of zeros too. */
 enum { FUSED_ROWS = 5, FUSED_MOST = 683 };
 
-static const char *linear_fused_rows(const F32 *f, int d, int bits, const float *x, const float *gain,
-                              Arena *a)
+static const char *linear_fused_rows(const F32 *f, int d, int bits, const float *x,
+                                     const float *gain, Arena *a)
 {
     enum { ROWS = FUSED_ROWS, MOST = FUSED_MOST };
     const size_t all = (size_t)ROWS * (size_t)d;
@@ -273,7 +274,8 @@ static const char *linear_fused_rows(const F32 *f, int d, int bits, const float 
     f->rmsnorm_quant(y[1], rstd[1], q[1], inv[1], x, gain, ROWS, d, 1e-6f, bits);
     if (memcmp(y[0], y[1], sizeof(float) * all) || memcmp(rstd[0], rstd[1], sizeof rstd[0]) ||
         memcmp(q[0], q[1], all) || memcmp(inv[0], inv[1], sizeof inv[0]))
-        return arena_text(a, "rmsnorm_quant (%s, d %d, %d bits) differs from rmsnorm and quant_rows",
+        return arena_text(a,
+                          "rmsnorm_quant (%s, d %d, %d bits) differs from rmsnorm and quant_rows",
                           f->isa, d, bits);
     for (size_t k = 0; k < all && bits > 1; k++) {
         const float step = inv[0][k / (size_t)d];

@@ -163,15 +163,16 @@ static void parity_step(Parity *p, Parts *a, int step, const Batch *b)
     const float mean = (float)(loss / b->supervised), norm_f = (float)norm;
     parity_compare(p, "loss", arena_text(p->arena, "s%d/loss_total", step), &mean, 1);
     for (int i = 0; i < a->ps->n && !step; i++)
-        parity_compare(p, "grad", arena_text(p->arena, "grad/%s", a->ps->p[i]->name), a->ps->p[i]->g,
-                a->ps->p[i]->n);
+        parity_compare(p, "grad", arena_text(p->arena, "grad/%s", a->ps->p[i]->name),
+                       a->ps->p[i]->g, a->ps->p[i]->n);
     parity_compare(p, "norm", arena_text(p->arena, "s%d/grad_norm", step), &norm_f, 1);
     step_update(&a->step, 1, norm);
     for (int i = 0; i < a->ps->n; i++) {
         const Param *q = a->ps->p[i];
         parity_compare(p, "after", arena_text(p->arena, "s%d/after/%s", step, q->name), q->v, q->n);
         if (q->ema)
-            parity_compare(p, "ema", arena_text(p->arena, "s%d/ema/%s", step, q->name), q->ema, q->n);
+            parity_compare(p, "ema", arena_text(p->arena, "s%d/ema/%s", step, q->name), q->ema,
+                           q->n);
     }
 }
 
@@ -196,7 +197,8 @@ static void parity_load_params(Parity *p, Params *ps)
 {
     for (int i = 0; i < ps->n; i++) {
         long n;
-        const float *v = parity_fetch(p, arena_text(p->arena, "param/%s", ps->p[i]->name), &n, NULL);
+        const float *v =
+            parity_fetch(p, arena_text(p->arena, "param/%s", ps->p[i]->name), &n, NULL);
         if (!v || n != ps->p[i]->n)
             die("%s/manifest.json: expected 'param/%s' with %ld values", p->dir, ps->p[i]->name,
                 ps->p[i]->n);
@@ -247,7 +249,8 @@ static void parity_whole_model(Parity *p)
     Spec *s = parity_spec_of(p);
     const Exec *e = exec_make(s, p->arena, &why);
     if (!e) die("%s", why);
-    const int V = (int)json_integer_value(parity_config(p, "config", "vocab")), d = (int)spec_int(s, "d");
+    const int V = (int)json_integer_value(parity_config(p, "config", "vocab")),
+              d = (int)spec_int(s, "d");
     const Batch *b = parity_batch(p, V, d);
     long *freq = arena_get(p->arena, sizeof *freq * (size_t)V);
     Parts a = { .step = { .head = head_find("softmax"), .model = model_find("flashlm3"), .d = d },
@@ -309,7 +312,8 @@ static void parity_bitlinear_unit(Parity *p)
     long n, k;
     int xs[4], ws[4];
     const float *x = parity_fetch(p, "x", &n, xs), *w = parity_fetch(p, "w", &k, ws),
-                *gain = parity_fetch(p, "norm_weight", &k, NULL), *dy = parity_fetch(p, "dy", &k, NULL);
+                *gain = parity_fetch(p, "norm_weight", &k, NULL),
+                *dy = parity_fetch(p, "dy", &k, NULL);
     if (!x || !w || !gain || !dy || ws[1] != xs[1])
         die("%s/manifest.json: expected x, w, norm_weight and dy of one layer", p->dir);
     Params *ps = params_new(p->arena);

@@ -36,27 +36,30 @@ typedef struct {
     double *loss;
 } Cluster;
 
-static void make_cluster(Cluster *c, const Spec *spec, int i, int k, int most, Arena *a)
+static void autotune_make_cluster(Cluster *c, const Spec *spec, int i, int k, int most, Arena *a)
 {
     const size_t n = (size_t)most, d = (size_t)c->d;
-    c->m = cutoffs_width(c->d, i), c->k = k;
+    c->m = cutoffs_width(c->d, i);
+    c->k = k;
     c->ps = params_new(a);
     c->proj = i ? params_add(c->ps, "head.proj", (int[]) { c->m, c->d, 0 }, GROUP_ADAMW, OWNER_HEAD)
                 : NULL;
     c->out = params_add(c->ps, "head.out", (int[]){ k, c->m, 0 }, GROUP_ADAMW, OWNER_HEAD);
     c->optim = optim_new(spec, c->e, c->ps, a);
-    c->x = arena_get(a, sizeof(float) * n * d), c->xs = arena_get(a, sizeof(float) * n * d);
+    c->x = arena_get(a, sizeof(float) * n * d);
+    c->xs = arena_get(a, sizeof(float) * n * d);
     c->dx = arena_get(a, sizeof(float) * n * d);
     c->copy =
         !i && spec_int(spec, "short_tied") ? arena_get(a, sizeof(float) * (size_t)k * d) : NULL;
     c->p = arena_get(a, sizeof(float) * n * (size_t)c->m);
     c->dp = arena_get(a, sizeof(float) * n * (size_t)c->m);
     c->z = arena_get(a, sizeof(float) * n * (size_t)k);
-    c->y = arena_get(a, sizeof(int) * n), c->loss = arena_get(a, sizeof(double) * n);
+    c->y = arena_get(a, sizeof(int) * n);
+    c->loss = arena_get(a, sizeof(double) * n);
     for (size_t j = 0; j < n * d; j++) c->x[j] = (float)(j % 7) - 3;
 }
 
-static void pass(void *ctx)
+static void autotune_pass(void *ctx)
 {
     const Cluster *c = ctx;
     const Gemm *g = c->e->gemm;
@@ -77,7 +80,7 @@ static void pass(void *ctx)
     for (int i = 0; i < n; i++) c->e->f->axpy(c->dx + (size_t)i * d, 1, c->xs + (size_t)i * d, d);
 }
 
-static void update(void *ctx)
+static void autotune_update(void *ctx)
 {
     const Cluster *c = ctx;
     if (c->copy) {
@@ -92,7 +95,7 @@ static void update(void *ctx)
     optim_update(c->optim, OWNER_HEAD);
 }
 
-static double least_seconds(void (*run)(void *), void *ctx)
+static double autotune_least_seconds(void (*run)(void *), void *ctx)
 {
     double least = INFINITY, sum = 0;
     for (int i = 0; i < LEAST_RUNS || sum < ENOUGH; i++) {
@@ -113,12 +116,12 @@ static void autotune_cluster(CutoffTable *t, const Spec *spec, const Exec *e, in
     int ns = 1;
     while (ns < t->ns && k * (long)t->n[ns] <= floats) ns++;
     Cluster c = { .e = e, .d = d };
-    make_cluster(&c, spec, i, (int)k, (int)t->n[ns - 1], &room);
+    autotune_make_cluster(&c, spec, i, (int)k, (int)t->n[ns - 1], &room);
     for (int b = 0; b < ns; b++) {
         c.n = (int)t->n[b];
-        t->pass[i][a][b] = least_seconds(pass, &c);
+        t->pass[i][a][b] = autotune_least_seconds(autotune_pass, &c);
     }
-    t->update[i][a] = least_seconds(update, &c);
+    t->update[i][a] = autotune_least_seconds(autotune_update, &c);
     arena_drop(&room);
 }
 
@@ -139,8 +142,8 @@ void autotune_table(CutoffTable *t, const Spec *spec, const Exec *e, int V, int 
 
 /* The positions a step supervises at once: in 1, 2, 4 ... passes, each as wide as a head's buffer
  * then allows */
-static int cheapest(int *cut, const CutoffTable *t, const Spec *spec, int n, const double *mass,
-                    int V, Arena *a)
+static int autotune_cheapest(int *cut, const CutoffTable *t, const Spec *spec, int n,
+                             const double *mass, int V, Arena *a)
 {
     const double share = spec_num(spec, "short_share");
     double least = INFINITY;
@@ -158,7 +161,8 @@ static int cheapest(int *cut, const CutoffTable *t, const Spec *spec, int n, con
         double cost;
         const int found = cutoffs_search(try, &cost, &m, mass, V, a);
         if (cost >= least) continue;
-        least = cost, K = found;
+        least = cost;
+        K = found;
         memcpy(cut, try, sizeof try);
     }
     return K;
@@ -176,7 +180,7 @@ const char *autotune_cutoffs(const Spec *spec, const Exec *e, const HeadData *da
     head_rank(rank, data->freq, V);
     head_mass(mass, rank, V);
     autotune_table(&t, spec, e, V, n < HEAD_CHUNK ? n : HEAD_CHUNK, d);
-    const int K = cheapest(cut, &t, spec, n, mass, V, a);
+    const int K = autotune_cheapest(cut, &t, spec, n, mass, V, a);
     if (!K)
         die("short_share=%s: expected a share that a short list can have",
             spec_str(spec, "short_share"));
@@ -199,7 +203,7 @@ enum {
 };
 static const double FASTER = 0.9;
 
-static double time_products(const Gemm *g, float *x, float *w, float *y)
+static double autotune_time_products(const Gemm *g, float *x, float *w, float *y)
 {
     const double began = clock_now();
     gemm(g, 'N', 'T', GN, GROWS, GCOLS, 1, x, GCOLS, w, GCOLS, 0, y, GROWS);
@@ -207,7 +211,7 @@ static double time_products(const Gemm *g, float *x, float *w, float *y)
     return clock_now() - began;
 }
 
-static const char *fastest_gemm(int threads, Arena *a)
+static const char *autotune_fastest_gemm(int threads, Arena *a)
 {
     const Gemm *g[MOST_PROVIDERS];
     const char *why;
@@ -224,7 +228,7 @@ static const char *fastest_gemm(int threads, Arena *a)
     int best = 0, wins[MOST_PROVIDERS] = { 0 };
     for (int r = 0; r < GEMM_ROUNDS && n > 1; r++) {
         double s[MOST_PROVIDERS];
-        for (int i = 0; i < n; i++) s[i] = time_products(g[i], x, w, y);
+        for (int i = 0; i < n; i++) s[i] = autotune_time_products(g[i], x, w, y);
         for (int i = 1; i < n && r >= WARM; i++) wins[i] += s[i] < FASTER * s[0];
     }
     for (int i = 1; i < n; i++)
@@ -248,7 +252,7 @@ const char *autotune_gemm(int threads, Arena *a)
                       gemm_open(word, threads, a, &why);
     if (f) fclose(f);
     if (known) return arena_text(a, "%s", word);
-    const char *name = fastest_gemm(threads, a),
+    const char *name = autotune_fastest_gemm(threads, a),
                *new = arena_text(a, "%s.%d", path ? path : "", (int)getpid());
     f = path ? fopen(new, "w") : NULL;
     if (f && fprintf(f, "%s\n", name) > 0 && !fclose(f)) rename(new, path);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "harness/train/session.h"
+#include "harness/train/checkpoint.h"
+#include "harness/train/checkpoint_file.h"
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_META = 24 };
 
-static Tensor tensor(Arena *a, const char *prefix, const Param *p, float *data, long n)
+static Tensor checkpoint_tensor(Arena *a, const char *prefix, const Param *p, float *data, long n)
 {
     Tensor t = { .name = arena_text(a, "%s%s", prefix, p->name),
                  .dtype = "F32",
@@ -13,12 +14,15 @@ static Tensor tensor(Arena *a, const char *prefix, const Param *p, float *data, 
                  .ndim = p->ndim,
                  .data = data };
     memcpy(t.shape, p->shape, sizeof p->shape);
-    if (n != p->n) t.ndim = 1, t.shape[0] = (int)n;
+    if (n != p->n) {
+        t.ndim = 1;
+        t.shape[0] = (int)n;
+    }
     return t;
 }
 
 /* The settings but for the budget: a run may be continued for longer. */
-static const char *settings_text(const Spec *spec, Arena *a)
+static const char *checkpoint_settings_text(const Spec *spec, Arena *a)
 {
     Spec *s = spec_copy(spec, a);
     CHECK(!spec_set(s, "budget=60s"));
@@ -26,25 +30,16 @@ static const char *settings_text(const Spec *spec, Arena *a)
 }
 
 /* The settings that a stable phase shares with every run that branches off it. */
-static const char *trunk_text(const Spec *spec, Arena *a)
+static const char *checkpoint_trunk_text(const Spec *spec, Arena *a)
 {
     static const char *const own[] = { "schedule=wsd", "decay=0.1",          "finish=0", "eval=raw",
                                        "eval_every=0", "valid_tokens=65536", "from=" };
     Spec *s = spec_copy(spec, a);
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) CHECK(!spec_set(s, own[i]));
-    return settings_text(s, a);
+    return checkpoint_settings_text(s, a);
 }
 
-static const char *read_words(Spec *spec, const char *path, const char *text, Arena *a)
-{
-    const char *why = NULL;
-    char *words = arena_text(a, "%s", text), *save = NULL;
-    for (char *w = strtok_r(words, " ", &save); w && !why; w = strtok_r(NULL, " ", &save))
-        if ((why = spec_set(spec, w))) why = arena_text(a, "%s: %s", path, why);
-    return why;
-}
-
-static const char *meta(const TensorFile *f, const char *key)
+static const char *checkpoint_value(const TensorFile *f, const char *key)
 {
     const char *v = tensors_meta(f, key);
     return v ? v : "0";
@@ -52,18 +47,20 @@ static const char *meta(const TensorFile *f, const char *key)
 
 /* NULL when a run with these settings may go on from a checkpoint with the settings `was`, or a
  * sentence */
-static const char *may_continue(const Session *s, const TensorFile *f, const char *was, Arena *a)
+static const char *checkpoint_may_continue(const Session *s, const TensorFile *f, const char *was,
+                                           Arena *a)
 {
-    const char *now = settings_text(s->spec, a);
+    const char *now = checkpoint_settings_text(s->spec, a);
     if (!strcmp(f->path, spec_str(s->spec, "from"))) {
         Spec *trunk = spec_new(a);
-        const char *why = read_words(trunk, f->path, was, a);
+        const char *why = checkpoint_read_settings(trunk, f->path, was, a);
         if (why) return why;
-        if (!strcmp(meta(f, "finishing"), "1"))
+        if (!strcmp(checkpoint_value(f, "finishing"), "1"))
             return arena_text(
                 a, "from=%s: its last head is in force; expected a checkpoint from before that",
                 f->path);
-        was = trunk_text(trunk, a), now = trunk_text(s->spec, a);
+        was = checkpoint_trunk_text(trunk, a);
+        now = checkpoint_trunk_text(s->spec, a);
     }
     if (!strcmp(was, now)) return NULL;
     return arena_text(
@@ -84,10 +81,12 @@ const char *checkpoint_save(Session *s, const char *path)
     for (int i = 0; i < ps->n; i++) {
         Param *p = ps->p[i];
         steps[i] = (int32_t)p->steps;
-        t[n++] = tensor(a, "", p, p->v, p->n);
-        if (p->m) t[n++] = tensor(a, "opt.m/", p, p->m, p->n);
-        if (p->s) t[n++] = tensor(a, "opt.s/", p, p->s, p->group == GROUP_NORMUON ? p->rows : p->n);
-        if (p->ema) t[n++] = tensor(a, "ema/", p, p->ema, p->n);
+        t[n++] = checkpoint_tensor(a, "", p, p->v, p->n);
+        if (p->m) t[n++] = checkpoint_tensor(a, "opt.m/", p, p->m, p->n);
+        if (p->s)
+            t[n++] =
+                checkpoint_tensor(a, "opt.s/", p, p->s, p->group == GROUP_NORMUON ? p->rows : p->n);
+        if (p->ema) t[n++] = checkpoint_tensor(a, "ema/", p, p->ema, p->n);
     }
     t[n++] = (Tensor) { .name = "opt.steps",
                         .dtype = "I32",
@@ -96,7 +95,7 @@ const char *checkpoint_save(Session *s, const char *path)
                         .shape = { ps->n },
                         .data = steps };
     const char *meta[MAX_META] = { "format",     "eightysix 1",
-                                   "spec",       settings_text(s->spec, a),
+                                   "spec",       checkpoint_settings_text(s->spec, a),
                                    "step",       arena_text(a, "%ld", s->step),
                                    "tokens",     arena_text(a, "%ld", s->tokens),
                                    "supervised", arena_text(a, "%ld", s->supervised),
@@ -111,7 +110,7 @@ const char *checkpoint_save(Session *s, const char *path)
     return why;
 }
 
-static const char *load_state(Session *s, TensorFile *f)
+static const char *checkpoint_load_state(Session *s, TensorFile *f)
 {
     const char *why = params_load(s->params, f);
     const Tensor *steps = tensors_find(f, "opt.steps");
@@ -139,7 +138,7 @@ static const char *load_state(Session *s, TensorFile *f)
 }
 
 /* evaluation with eval=ema reads the average in place of the value */
-static void load_ema(Session *s, const TensorFile *f)
+static void checkpoint_load_ema(Session *s, const TensorFile *f)
 {
     for (int i = 0; i < s->params->n && !s->optim && spec_is(s->spec, "eval", "ema"); i++) {
         Param *p = s->params->p[i];
@@ -160,51 +159,33 @@ const char *checkpoint_load(Session *s, const char *path)
         why = arena_text(&s->arena,
                          "%s: not a checkpoint of this program: expected \"spec\" in its metadata",
                          path);
-    else if (s->optim) why = may_continue(s, f, was, &s->arena);
-    if (!why) why = load_state(s, f);
-    if (!why) load_ema(s, f);
-    s->step = strtol(meta(f, "step"), NULL, 10);
-    s->tokens = strtol(meta(f, "tokens"), NULL, 10);
-    s->supervised = strtol(meta(f, "supervised"), NULL, 10);
-    s->seconds = strtod(meta(f, "seconds"), NULL);
-    s->flops = strtod(meta(f, "flops"), NULL);
-    if (s->last && !strcmp(meta(f, "finishing"), "1")) session_finish(s);
+    else if (s->optim) why = checkpoint_may_continue(s, f, was, &s->arena);
+    if (!why) why = checkpoint_load_state(s, f);
+    if (!why) checkpoint_load_ema(s, f);
+    s->step = strtol(checkpoint_value(f, "step"), NULL, 10);
+    s->tokens = strtol(checkpoint_value(f, "tokens"), NULL, 10);
+    s->supervised = strtol(checkpoint_value(f, "supervised"), NULL, 10);
+    s->seconds = strtod(checkpoint_value(f, "seconds"), NULL);
+    s->flops = strtod(checkpoint_value(f, "flops"), NULL);
+    if (s->last && !strcmp(checkpoint_value(f, "finishing"), "1")) session_finish(s);
     tensors_close(f);
     return why;
 }
 
-const char *checkpoint_meta(const char *path, const char *key, const char **value, Arena *a)
+Session *checkpoint_open(char **words, int n, const char *command, Arena *a)
 {
-    const char *why = NULL;
-    TensorFile *f = tensors_open(path, a, &why);
-    if (!f) return why;
-    const char *text = tensors_meta(f, key);
-    *value = text && *text ? text : NULL;
-    tensors_close(f);
-    return NULL;
-}
-
-const char *checkpoint_classes(const char *path, const Classes **classes, Arena *a)
-{
-    const char *why = NULL;
-    TensorFile *f = tensors_open(path, a, &why);
-    if (!f) return why;
-    *classes = classes_read(f, a, &why);
-    tensors_close(f);
-    return why;
-}
-
-const char *checkpoint_spec(const char *path, Spec *spec, Arena *a)
-{
-    const char *why = NULL;
-    TensorFile *f = tensors_open(path, a, &why);
-    if (!f) return why;
-    const char *text = tensors_meta(f, "spec"), *cutoffs = tensors_meta(f, "cutoffs");
-    if (!text)
-        why = arena_text(
-            a, "%s: not a checkpoint of this program: expected \"spec\" in its metadata", path);
-    if (!why) why = read_words(spec, path, text, a);
-    if (!why && cutoffs && *cutoffs) why = spec_set(spec, arena_text(a, "cutoffs=%s", cutoffs));
-    tensors_close(f);
-    return why;
+    Spec *spec = spec_new(a);
+    const char *path = NULL, *why;
+    for (int i = 0; i < n; i++) {
+        if (strchr(words[i], '=')) continue;
+        if (path) die("%s: expected one checkpoint, not '%s' and '%s'", command, path, words[i]);
+        path = words[i];
+    }
+    if (!path) die("%s: expected a checkpoint; see eightysix %s --help", command, command);
+    if ((why = checkpoint_spec(path, spec, a))) die("%s", why);
+    for (int i = 0; i < n; i++)
+        if (words[i] != path && (why = spec_set(spec, words[i]))) die("%s", why);
+    Session *s = session_make(spec, path, 0);
+    if ((why = checkpoint_load(s, path))) die("%s", why);
+    return s;
 }

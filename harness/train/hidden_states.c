@@ -13,7 +13,8 @@ enum { AT_ONCE = 512 };          /* tokens of a pass */
 typedef struct { long train, valid; int T; int *x, *y; } Windows;
 
 /* `count` windows into x and y, the first tokens evenly apart */
-static void cut_windows(int *x, int *y, const uint16_t *tok, long n, long count, int T)
+static void hidden_states_cut_windows(int *x, int *y, const uint16_t *tok, long n, long count,
+                                      int T)
 {
     const long apart = (n - 1) / count;
     for (long w = 0; w < count; w++)
@@ -23,7 +24,7 @@ static void cut_windows(int *x, int *y, const uint16_t *tok, long n, long count,
         }
 }
 
-static const char *windows_of(Windows *w, const Session *s, long positions, Arena *a)
+static const char *hidden_states_windows_of(Windows *w, const Session *s, long positions, Arena *a)
 {
     const Corpus *c = s->corpus;
     const int T = (int)spec_int(s->spec, "seq");
@@ -40,14 +41,17 @@ static const char *windows_of(Windows *w, const Session *s, long positions, Aren
                  first = (size_t)w->train * (size_t)T;
     w->x = arena_raw(a, 2 * sizeof(int) * n);
     w->y = w->x + n;
-    cut_windows(w->x, w->y, c->train, c->n_train, w->train, T);
+    hidden_states_cut_windows(w->x, w->y, c->train, c->n_train, w->train, T);
     const uint16_t *valid = c->valid;
-    for (size_t i = 0; i < n - first; i++)
-        w->x[first + i] = valid[i], w->y[first + i] = valid[i + 1];
+    for (size_t i = 0; i < n - first; i++) {
+        w->x[first + i] = valid[i];
+        w->y[first + i] = valid[i + 1];
+    }
     return NULL;
 }
 
-static const char *key_of(const Session *s, const char *checkpoint, const Windows *w, Arena *a)
+static const char *hidden_states_key_of(const Session *s, const char *checkpoint, const Windows *w,
+                                        Arena *a)
 {
     char ids[65];
     sha256_hex(w->x, 2 * sizeof(int) * (size_t)(w->train + w->valid) * (size_t)w->T, ids);
@@ -56,7 +60,7 @@ static const char *key_of(const Session *s, const char *checkpoint, const Window
                       spec_text(s->spec));
 }
 
-static void progress(double began, double *said, long done, long all)
+static void hidden_states_progress(double began, double *said, long done, long all)
 {
     const double spent = clock_now() - began;
     if (spent < 2 || !progress_due(said)) return;
@@ -65,7 +69,7 @@ static void progress(double began, double *said, long done, long all)
 }
 
 /* h (windows, T, d) */
-static void fill(Session *s, float *h, const Windows *w)
+static void hidden_states_fill(Session *s, float *h, const Windows *w)
 {
     const int T = w->T, B = AT_ONCE / T > 0 ? AT_ONCE / T : 1,
               ema = spec_is(s->spec, "eval", "ema");
@@ -79,18 +83,19 @@ static void fill(Session *s, float *h, const Windows *w)
         tape_reset(s->tape, 0);
         const Var v = s->model->forward(s->m, s->tape, w->x + at * T, b, T, NULL);
         memcpy(h + (size_t)at * window, v.v, sizeof *h * (size_t)b * window);
-        progress(began, &said, at + b, all);
+        hidden_states_progress(began, &said, at + b, all);
     }
     if (ema) params_swap_ema(s->params);
     progress_clear();
 }
 
-static const char *make(Session *s, const char *path, const char *key, const Windows *w, Arena *a)
+static const char *hidden_states_make(Session *s, const char *path, const char *key,
+                                      const Windows *w, Arena *a)
 {
     const long n = (w->train + w->valid) * w->T;
     const size_t mark = a->used;
     float *h = arena_raw(a, sizeof *h * (size_t)n * (size_t)s->d);
-    fill(s, h, w);
+    hidden_states_fill(s, h, w);
     const int rows = (int)n;
     const Tensor t[] = {
         { .name = "h",
@@ -108,8 +113,8 @@ static const char *make(Session *s, const char *path, const char *key, const Win
 }
 
 /* NULL when the file has what is wanted, or a sentence */
-static const char *take(HiddenStatePair *p, const char *path, const char *key, long train, long all,
-                        int d, Arena *a)
+static const char *hidden_states_take(HiddenStatePair *p, const char *path, const char *key,
+                                      long train, long all, int d, Arena *a)
 {
     const char *why;
     p->file = tensors_open(path, a, &why);
@@ -134,16 +139,16 @@ const char *hidden_states_open(HiddenStatePair *p, Session *s, const char *check
     char hash[65];
     *p = (HiddenStatePair){ 0 };
     const char *why = sha256_file(checkpoint, p->checkpoint);
-    if (!why) why = windows_of(&w, s, positions, a);
+    if (!why) why = hidden_states_windows_of(&w, s, positions, a);
     if (why) return why;
-    const char *key = key_of(s, p->checkpoint, &w, a);
+    const char *key = hidden_states_key_of(s, p->checkpoint, &w, a);
     const char *name =
         arena_text(a, "states.%.12s.safetensors", sha256_hex(key, strlen(key), hash));
     const char *path = cache_path(name, a, &why);
     if (!path) return why;
     p->found = !access(path, R_OK);
-    if (!p->found && (why = make(s, path, key, &w, a))) return why;
-    return take(p, path, key, w.train * w.T, (w.train + w.valid) * w.T, s->d, a);
+    if (!p->found && (why = hidden_states_make(s, path, key, &w, a))) return why;
+    return hidden_states_take(p, path, key, w.train * w.T, (w.train + w.valid) * w.T, s->d, a);
 }
 
 void hidden_states_close(HiddenStatePair *p)

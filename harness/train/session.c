@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "harness/train/session.h"
+#include "harness/train/checkpoint_file.h"
 #include "harness/util/clock.h"
 #include "harness/train/autotune.h"
 #include "harness/util/exit.h"
@@ -21,7 +22,7 @@ static Session *session_new(void)
     return s;
 }
 
-static _Noreturn void skip(const char *why)
+static _Noreturn void session_skip(const char *why)
 {
     fflush(stdout);
     fprintf(stderr, "eightysix: %s\n", why);
@@ -37,7 +38,7 @@ const char *session_resumes(const Spec *spec)
 }
 
 /* What the checkpoint to continue says; NULL: nothing */
-static const char *chosen(Session *s, const char *key)
+static const char *session_chosen(Session *s, const char *key)
 {
     const char *value = NULL,
                *why = s->from ? checkpoint_meta(s->from, key, &value, &s->arena) : NULL;
@@ -46,13 +47,13 @@ static const char *chosen(Session *s, const char *key)
 }
 
 /* The settings the head is made with. cutoffs=auto: as chosen before, or the cheapest here */
-static const Spec *head_spec(Session *s, const HeadData *data, int training)
+static const Spec *session_head_spec(Session *s, const HeadData *data, int training)
 {
     if (!spec_is(s->spec, "head", "adaptive") || !spec_is(s->spec, "cutoffs", "auto"))
         return s->spec;
     const double began = clock_now();
     Spec *made = spec_copy(s->spec, &s->arena);
-    s->cutoffs = training ? chosen(s, "cutoffs") : NULL;
+    s->cutoffs = training ? session_chosen(s, "cutoffs") : NULL;
     if (!s->cutoffs) s->cutoffs = autotune_cutoffs(s->spec, s->exec, data, s->d, &s->arena);
     CHECK(!spec_set(made, arena_text(&s->arena, "cutoffs=%s", s->cutoffs)));
     s->cutoffs_s = clock_now() - began;
@@ -61,10 +62,10 @@ static const Spec *head_spec(Session *s, const HeadData *data, int training)
 
 /* The settings the parts are made with. gemm=auto in training: as chosen before, or the fastest
  * here */
-static const Spec *exec_spec(Session *s, int training)
+static const Spec *session_exec_spec(Session *s, int training)
 {
     if (!training || !spec_is(s->spec, "gemm", "auto")) return s->spec;
-    const char *gemm = chosen(s, "gemm");
+    const char *gemm = session_chosen(s, "gemm");
     if (!gemm) {
         const long threads = spec_int(s->spec, "threads");
         gemm = autotune_gemm(threads > 0 ? (int)threads : omp_get_num_procs(), &s->arena);
@@ -75,7 +76,7 @@ static const Spec *exec_spec(Session *s, int training)
 }
 
 /* The full softmax over the embedding, which stays whose it is until this head is in force. */
-static void make_last(Session *s, const HeadData *data)
+static void session_make_last(Session *s, const HeadData *data)
 {
     const double finish = spec_num(s->spec, "finish");
     if (finish < 0 || finish > 1) die("finish=%g: expected a part of the budget, 0 to 1", finish);
@@ -97,25 +98,28 @@ void session_finish(Session *s)
         if (s->params->p[i]->owner == OWNER_HEAD)
             s->params->p[i]->frozen = s->params->p[i] != embedding;
     embedding->owner = OWNER_HEAD;
-    s->head = s->last, s->h = s->last_h, s->last = NULL;
+    s->head = s->last;
+    s->h = s->last_h;
+    s->last = NULL;
     s->finishing = 1;
 }
 
-static void make_head(Session *s, const HeadData *data, int training)
+static void session_make_head(Session *s, const HeadData *data, int training)
 {
     const Classes *given = NULL;
     const char *why =
         s->from && s->head->classes ? checkpoint_classes(s->from, &given, &s->arena) : NULL;
     if (why) die("%s", why);
-    s->h = classes_head(s->head, head_spec(s, data, training), s->exec, s->params, s->corpus, given,
-                        s->d, &s->classes, &s->classes_s, &s->arena);
+    s->h = classes_head(s->head, session_head_spec(s, data, training), s->exec, s->params,
+                        s->corpus, given, s->d, &s->classes, &s->classes_s, &s->arena);
 }
 
 Session *session_make(const Spec *spec, const char *from, int training)
 {
     const char *why;
     Session *s = session_new();
-    s->spec = spec, s->from = from;
+    s->spec = spec;
+    s->from = from;
     s->model = model_find(spec_str(spec, "model"));
     s->head = head_find(spec_str(spec, "head"));
     if (!s->model)
@@ -124,8 +128,8 @@ Session *session_make(const Spec *spec, const char *from, int training)
     if (!s->head)
         die("head=%s: no such head; `eightysix list heads` shows those there are",
             spec_str(spec, "head"));
-    s->exec = exec_make(exec_spec(s, training), &s->arena, &why);
-    if (!s->exec) skip(why);
+    s->exec = exec_make(session_exec_spec(s, training), &s->arena, &why);
+    if (!s->exec) session_skip(why);
     s->corpus = corpus_open(spec, &s->arena, &why);
     if (!s->corpus) die("%s", why);
     s->params = params_new(&s->arena);
@@ -135,28 +139,10 @@ Session *session_make(const Spec *spec, const char *from, int training)
                             NULL };
     s->embed_variance =
         training ? embed_init(spec, s->exec, s->model->embedding(s->m), &data, &s->arena) : NAN;
-    make_head(s, &data, training);
-    make_last(s, &data);
+    session_make_head(s, &data, training);
+    session_make_last(s, &data);
     if (training) s->optim = optim_new(spec, s->exec, s->params, &s->arena);
     s->tape = tape_new(s->exec, spec, &s->arena, PASS_BYTES);
-    return s;
-}
-
-Session *session_open(char **words, int n, const char *command, Arena *a)
-{
-    Spec *spec = spec_new(a);
-    const char *path = NULL, *why;
-    for (int i = 0; i < n; i++) {
-        if (strchr(words[i], '=')) continue;
-        if (path) die("%s: expected one checkpoint, not '%s' and '%s'", command, path, words[i]);
-        path = words[i];
-    }
-    if (!path) die("%s: expected a checkpoint; see eightysix %s --help", command, command);
-    if ((why = checkpoint_spec(path, spec, a))) die("%s", why);
-    for (int i = 0; i < n; i++)
-        if (words[i] != path && (why = spec_set(spec, words[i]))) die("%s", why);
-    Session *s = session_make(spec, path, 0);
-    if ((why = checkpoint_load(s, path))) die("%s", why);
     return s;
 }
 

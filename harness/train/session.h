@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* session.h -- the parts of one run, made from its settings, and how they are kept and brought
- * back. */
+/* session.h -- the parts of one run, made from its settings: text, model, head, optimiser, tape. */
 #ifndef SESSION_H
 #define SESSION_H
 #include "harness/train/classes_file.h"
@@ -20,10 +19,11 @@ typedef struct Session {
     const Classes  *classes;      /* of words, of the head it began with; NULL: that has none */
     /* seconds it took to find them, NAN: no text was looked at, or nobody knows */
     double          classes_s;
-    /* the head of the end of the budget and its state; NULL with finish=0, */
+    /* the head of the last part of the budget and its state; NULL with finish=0, and once it is in
+     * force */
     const HeadDef  *last;
-    void           *last_h;       /* and once it is in force */
-    int             finishing;    /* 1: it is */
+    void           *last_h;
+    int             finishing;    /* 1: the last head is in force */
     const char     *cutoffs;      /* what cutoffs=auto came to; NULL: nothing to resolve */
     double          cutoffs_s;    /* seconds it took */
     Optim          *optim;        /* NULL: not for training */
@@ -35,33 +35,19 @@ typedef struct Session {
     double          embed_variance;
 } Session;
 
-/* from: the checkpoint that will be loaded, or NULL: what was chosen or found out for it is so
- * again, the provider and the cut-offs in training, the classes of words always. Dies with a
- * sentence, or exits with EXIT_SKIP when the settings name what this machine cannot run. */
+/* from: the checkpoint that will be loaded, or NULL. What was chosen by measurement for it (in
+ * training the provider of dense products and the cut-offs; always the classes of words) is taken
+ * from it. Dies with an error message, or exits with EXIT_SKIP when the settings name what this
+ * machine cannot run. */
 Session *session_make(const Spec *, const char *from, int training);
-/* For a command that reads a checkpoint: words (n) are one checkpoint and settings that replace its
- * own. Dies with a message. */
-Session *session_open(char **words, int n, const char *command, Arena *);
-/* The checkpoint these settings continue from, the one of save before that of from; NULL: none */
+/* The checkpoint that these settings continue from: that of `save` if it exists, else that of
+ * `from`; NULL: none */
 const char *session_resumes(const Spec *);
 void     session_drop(Session *);
 Step     session_step(const Session *);       /* its parts, for models/step.h; nobody measures */
-/* Puts the last head in force, for good: a run that is continued for longer keeps it. The first
- * one's own parameters stay as they are. */
+/* Switches to the last head (finish=...) for good: a run that is continued for longer keeps it. The
+ * parameters of the first head stay as they are. */
 void     session_finish(Session *);
-
-/* A checkpoint is one safetensors file: values by name, opt.m/, opt.s/ and ema/ beside them,
- * classes of words as in classes_file.h, the settings and clocks as metadata. Written whole or not
- * at all. NULL or a sentence. */
-const char *checkpoint_save(Session *, const char *path);
-const char *checkpoint_load(Session *, const char *path);
-/* What its metadata say of key ("gemm", "cutoffs"): NULL: nothing. Returns NULL or a sentence. */
-const char *checkpoint_meta(const char *path, const char *key, const char **value, Arena *);
-/* The classes of words it was trained with; NULL: it has none. Returns NULL or a sentence. */
-const char *checkpoint_classes(const char *path, const Classes **, Arena *);
-/* The settings a checkpoint was trained with, set into *spec, with cutoffs=auto resolved; NULL or a
- * sentence. */
-const char *checkpoint_spec(const char *path, Spec *, Arena *);
 
 /* Exact mean negative log-likelihood in nats per token over the validation text, windows of `seq`;
  * *n positions. */

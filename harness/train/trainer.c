@@ -6,7 +6,7 @@
 #include "harness/util/clock.h"
 #include "harness/util/host.h"
 #include "harness/laws/laws.h"
-#include "harness/train/session.h"
+#include "harness/train/checkpoint.h"
 #include "models/step.h"
 #include "kernels/cpu.h"
 #include <math.h>
@@ -19,7 +19,7 @@ typedef struct { int B, T, accum, frozen; } Plan;              /* of one step */
 
 /* FlashLM v3's schedule of phases: T 64, 128, 256; accumulation 4, at T 256 8; the embedding frozen
  * at first */
-static Plan plan_of(const Spec *s, long step)
+static Plan trainer_plan_of(const Spec *s, long step)
 {
     Plan p = { (int)spec_int(s, "batch"), (int)spec_int(s, "seq"), (int)spec_int(s, "accum"),
                step < spec_int(s, "freeze") };
@@ -33,7 +33,7 @@ static Plan plan_of(const Spec *s, long step)
     return p;
 }
 
-static int supervised_of(const Spec *s, int n)
+static int trainer_supervised_of(const Spec *s, int n)
 {
     const int part = (int)lround(spec_num(s, "fraction") * n);
     return part < 1 ? 1 : part > n ? n : part;
@@ -91,7 +91,7 @@ static Batch *trainer_batch(Trainer *t, const Plan *p, int supervised)
     return t->batch;
 }
 
-static double progress_of(const Session *s, const Budget *b)
+static double trainer_progress_of(const Session *s, const Budget *b)
 {
     double p = 0;
     if (b->seconds > 0) p = fmax(p, s->seconds / b->seconds);
@@ -101,16 +101,16 @@ static double progress_of(const Session *s, const Budget *b)
 }
 
 /* noop does not: a loss under it means nothing and is never recorded */
-static int computes(const Session *s)
+static int trainer_computes(const Session *s)
 {
     return s->exec->kernel->computes || spec_is(s->spec, "act", "f32");
 }
 
-static void train_step(Trainer *t, const Budget *budget)
+static void trainer_step(Trainer *t, const Budget *budget)
 {
     Session *s = t->s;
-    const Plan p = plan_of(s->spec, s->step);
-    const int n = p.B * p.T, supervised = supervised_of(s->spec, n);
+    const Plan p = trainer_plan_of(s->spec, s->step);
+    const int n = p.B * p.T, supervised = trainer_supervised_of(s->spec, n);
     const uint64_t seed = (uint64_t)spec_int(s->spec, "seed");
     const float scale = 1.0f / (float)supervised / (float)p.accum;
     const Objective *objective = &objective_next_token;
@@ -127,13 +127,14 @@ static void train_step(Trainer *t, const Budget *budget)
         objective->draw(batch, trainer_source, s->corpus, seed, s->step, micro);
         loss += objective->pass(&step, batch, scale);
     }
-    step_update(&step, optim_schedule(s->spec, s->step, progress_of(s, budget)), step_norm(&step));
+    step_update(&step, optim_schedule(s->spec, s->step, trainer_progress_of(s, budget)),
+                step_norm(&step));
     laps_mark(&t->laps, PHASE_OTHER);
     const double seconds = t->laps.last - began;
     for (int k = 0; k < PHASES; k++) record_span(t->rec, phase_names[k], s->step, t->laps.sum[k]);
     record_num(t->rec, "step_s", s->step, seconds);
     if (compare) record_num(t->rec, "bwd_cosine", s->step, tape_cosine(s->tape));
-    if (computes(s)) record_num(t->rec, "loss", s->step, loss / supervised / p.accum);
+    if (trainer_computes(s)) record_num(t->rec, "loss", s->step, loss / supervised / p.accum);
     record_flush(t->rec);
     s->step++;
     s->tokens += (long)n * p.accum;
@@ -147,19 +148,19 @@ static void train_step(Trainer *t, const Budget *budget)
 }
 
 /* The full softmax takes over for the last part of the budget. */
-static void finish(Trainer *t, const Budget *budget)
+static void trainer_finish(Trainer *t, const Budget *budget)
 {
     Session *s = t->s;
-    if (!s->last || progress_of(s, budget) < 1 - spec_num(s->spec, "finish")) return;
+    if (!s->last || trainer_progress_of(s, budget) < 1 - spec_num(s->spec, "finish")) return;
     session_finish(s);
     record_num(t->rec, "finish_step", s->step, (double)s->step);
 }
 
-static void evaluate(Trainer *t)
+static void trainer_evaluate(Trainer *t)
 {
     Session *s = t->s;
     long n;
-    if (!computes(s)) return;
+    if (!trainer_computes(s)) return;
     const size_t at = s->arena.used;
     const double began = clock_now(), nll = session_nll(s, &n);
     arena_reset(&s->arena, at);
@@ -173,11 +174,11 @@ static void evaluate(Trainer *t)
     record_flush(t->rec);
 }
 
-static void describe(const Session *s, Recorder *rec)
+static void trainer_describe(const Session *s, Recorder *rec)
 {
     char cpu[128];
     const int int8 = spec_is(s->spec, "act", "int8");
-    const Plan p = plan_of(s->spec, s->step);
+    const Plan p = trainer_plan_of(s->spec, s->step);
     const int n = p.B * p.T;
     record_text(rec, "kernel", int8 ? s->exec->kernel->name : "dense");
     record_text(rec, "gemm", s->exec->gemm->name);
@@ -187,8 +188,10 @@ static void describe(const Session *s, Recorder *rec)
     record_text(rec, "corpus", s->corpus->name);
     record_text(rec, "vocab", s->corpus->vocab);
     if (*s->corpus->sha) record_text(rec, "corpus_sha", s->corpus->sha);
-    if (s->cutoffs)
-        record_text(rec, "cutoffs", s->cutoffs), record_num(rec, "cutoffs_s", 0, s->cutoffs_s);
+    if (s->cutoffs) {
+        record_text(rec, "cutoffs", s->cutoffs);
+        record_num(rec, "cutoffs_s", 0, s->cutoffs_s);
+    }
     if (!isnan(s->classes_s)) record_num(rec, "classes_s", 0, s->classes_s);
     record_num(rec, "threads", 0, s->exec->threads);
     record_num(rec, "V", 0, s->corpus->V);
@@ -196,13 +199,14 @@ static void describe(const Session *s, Recorder *rec)
     if (!isnan(s->corpus->floor)) record_num(rec, "nll_floor", 0, s->corpus->floor);
     record_num(rec, "unigram", 0, s->corpus->unigram);
     record_num(rec, "core_flops", 0, 3 * s->model->flops(s->m, p.T));
-    record_num(rec, "head_flops", 0, s->head->cost(s->h, supervised_of(s->spec, n)).flops / n);
+    record_num(rec, "head_flops", 0,
+               s->head->cost(s->h, trainer_supervised_of(s->spec, n)).flops / n);
     record_num(rec, "update_flops", 0, optim_flops(s->params));
     if (!isnan(s->embed_variance)) record_num(rec, "embed_variance", 0, s->embed_variance);
     record_flush(rec);
 }
 
-static void summarise(const Session *s, Recorder *rec, long first_step, double timed_s,
+static void trainer_summarise(const Session *s, Recorder *rec, long first_step, double timed_s,
                       long timed_tokens, long timed_supervised)
 {
     struct rusage use;
@@ -222,14 +226,14 @@ static void summarise(const Session *s, Recorder *rec, long first_step, double t
 }
 
 /* n of every so many seconds, tokens or steps have passed */
-static long periods(const Session *s, const Budget *every)
+static long trainer_periods(const Session *s, const Budget *every)
 {
     if (every->seconds > 0) return (long)(s->seconds / every->seconds);
     if (every->tokens > 0) return s->tokens / every->tokens;
     return every->steps > 0 ? s->step / every->steps : 0;
 }
 
-static Budget budget_of(const Spec *spec, const char *key)
+static Budget trainer_budget_of(const Spec *spec, const char *key)
 {
     Budget b;
     const char *why = spec_budget(spec_str(spec, key), &b);
@@ -237,7 +241,7 @@ static Budget budget_of(const Spec *spec, const char *key)
     return b;
 }
 
-static void check_kernel(const Session *s)
+static void trainer_check_kernel(const Session *s)
 {
     const TernaryKernel *k = s->exec->kernel;
     if (!spec_is(s->spec, "act", "int8") || !k->computes) return;
@@ -248,9 +252,9 @@ static void check_kernel(const Session *s)
 }
 
 /* A branch of a stable phase whose decay would have begun before it is no branch. */
-static void check_branch(const Session *s, const char *from, const Budget *budget)
+static void trainer_check_branch(const Session *s, const char *from, const Budget *budget)
 {
-    const double done = progress_of(s, budget), stable = 1 - spec_num(s->spec, "decay");
+    const double done = trainer_progress_of(s, budget), stable = 1 - spec_num(s->spec, "decay");
     const int branch =
         from && !strcmp(from, spec_str(s->spec, "from")) && spec_is(s->spec, "schedule", "wsd");
     if (!branch || done <= stable) return;
@@ -260,45 +264,82 @@ static void check_branch(const Session *s, const char *from, const Budget *budge
 }
 
 typedef struct { const Session *s; Recorder *rec; } Teller;
-static void say(void *ctx, const char *name, double value)
+static void trainer_say(void *ctx, const char *name, double value)
 {
     const Teller *t = ctx;
     record_num(t->rec, name, t->s->step, value);
 }
 
+/* The clocks at a moment of a run */
+typedef struct { double seconds; long tokens, supervised; } Clocks;
+static Clocks trainer_clocks(const Session *s)
+{
+    return (Clocks){ s->seconds, s->tokens, s->supervised };
+}
+
+/* What is done every so often, and when it was done last */
+typedef struct { Budget every; long done; } Periodic;
+static Periodic trainer_periodic(const Session *s, const char *setting)
+{
+    Periodic p = { .every = trainer_budget_of(s->spec, setting) };
+    p.done = trainer_periods(s, &p.every);
+    return p;
+}
+
+static int trainer_due(const Session *s, Periodic *p)
+{
+    const long now = trainer_periods(s, &p->every);
+    const int due = now > p->done;
+    p->done = now;
+    return due;
+}
+
+static void trainer_save(Session *s)
+{
+    const char *path = spec_str(s->spec, "save");
+    const char *why = *path ? checkpoint_save(s, path) : NULL;
+    if (why) die("%s", why);
+}
+
+/* Steps until the budget is spent; returns the clocks after the first, untimed ones */
+static Clocks trainer_steps(Trainer *t, const Budget *budget, long *last_eval)
+{
+    Session *s = t->s;
+    const long warm = s->step + WARM_STEPS;
+    const int limited = budget->seconds > 0 || budget->tokens > 0 || budget->steps > 0;
+    Periodic evals = trainer_periodic(s, "eval_every"), saves = trainer_periodic(s, "save_every");
+    Clocks timed = trainer_clocks(s);
+    while (limited && trainer_progress_of(s, budget) < 1) {
+        if (s->step == warm) timed = trainer_clocks(s);
+        trainer_finish(t, budget);
+        trainer_step(t, budget);
+        if (trainer_due(s, &evals)) {
+            trainer_evaluate(t);
+            *last_eval = s->step;
+        }
+        if (trainer_due(s, &saves)) trainer_save(s);
+    }
+    return timed;
+}
+
 void train_cell(const Spec *spec, Recorder *rec)
 {
-    const Budget budget = budget_of(spec, "budget"), evals = budget_of(spec, "eval_every"),
-                 saves = budget_of(spec, "save_every");
-    const char *save = spec_str(spec, "save"), *from = session_resumes(spec), *why;
+    const Budget budget = trainer_budget_of(spec, "budget");
+    const char *from = session_resumes(spec), *why;
     Session *s = session_make(spec, from, 1);
     Trainer t = { .s = s, .rec = rec };
     tape_laps(s->tape, trainer_linear_lap, &t.laps);
-    check_kernel(s);
+    trainer_check_kernel(s);
     if (from && (why = checkpoint_load(s, from))) die("%s", why);
-    check_branch(s, from, &budget);
-    describe(s, rec);
+    trainer_check_branch(s, from, &budget);
+    trainer_describe(s, rec);
     const long first_step = s->step;
-    long evaluated = periods(s, &evals), saved = periods(s, &saves), last_eval = -1,
-         tokens0 = s->tokens, supervised0 = s->supervised;
-    double seconds0 = s->seconds;
-    while (progress_of(s, &budget) < 1 &&
-           (budget.seconds > 0 || budget.tokens > 0 || budget.steps > 0)) {
-        if (s->step == first_step + WARM_STEPS)
-            seconds0 = s->seconds, tokens0 = s->tokens, supervised0 = s->supervised;
-        finish(&t, &budget);
-        train_step(&t, &budget);
-        if (periods(s, &evals) > evaluated)
-            evaluate(&t), evaluated = periods(s, &evals), last_eval = s->step;
-        if (*save && periods(s, &saves) > saved) {
-            if ((why = checkpoint_save(s, save))) die("%s", why);
-            saved = periods(s, &saves);
-        }
-    }
-    if (*save && (why = checkpoint_save(s, save))) die("%s", why);
-    if (last_eval != s->step) evaluate(&t);
-    if (s->head->report) s->head->report(s->h, say, &(Teller){ s, rec });
-    summarise(s, rec, first_step, s->seconds - seconds0, s->tokens - tokens0,
-              s->supervised - supervised0);
+    long last_eval = -1;
+    const Clocks timed = trainer_steps(&t, &budget, &last_eval);
+    trainer_save(s);
+    if (last_eval != s->step) trainer_evaluate(&t);
+    if (s->head->report) s->head->report(s->h, trainer_say, &(Teller){ s, rec });
+    trainer_summarise(s, rec, first_step, s->seconds - timed.seconds, s->tokens - timed.tokens,
+                      s->supervised - timed.supervised);
     session_drop(s);
 }

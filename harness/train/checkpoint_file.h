@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* checkpoint_file.h -- what a checkpoint says of itself, without a session: its settings, its
+ * metadata, its classes of words. checkpoint.h says what the file is. */
+#ifndef CHECKPOINT_FILE_H
+#define CHECKPOINT_FILE_H
+#include "models/classes.h"
+#include "models/params.h"
+#include "models/spec.h"
+
+/* Each returns NULL or an error message that names the file. */
+
+/* The metadata of a key ("gemm", "cutoffs"); *value NULL: there is none */
+const char *checkpoint_meta(const char *path, const char *key, const char **value, Arena *);
+/* The classes of words that it was trained with; *classes NULL: it has none */
+const char *checkpoint_classes(const char *path, const Classes **classes, Arena *);
+/* The settings that it was trained with, set into *spec, with cutoffs=auto resolved */
+const char *checkpoint_spec(const char *path, Spec *, Arena *);
+/* "k=v k=v" as a checkpoint stores them, set into *spec */
+const char *checkpoint_read_settings(Spec *, const char *path, const char *text, Arena *);
+#endif
