@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The trunk is read once (hidden_states.h). Every head then starts anew, with rows of its own: what
+ * it would share with the embedding is a copy, so that one refit does not move the features of
+ * another. Beside them: the head the trunk was trained with, as it was; unigrams, one added to
+ * every count; interpolated Kneser-Ney bigrams. */
+#include "harness/train/headlab.h"
+#include "harness/train/anatomy.h"
+#include "harness/train/bigram.h"
+#include "harness/util/clock.h"
+#include "harness/store/db.h"
+#include "harness/util/progress.h"
+#include "harness/train/autotune.h"
+#include "harness/train/checkpoint.h"
+#include "harness/train/checkpoint_file.h"
+#include "harness/train/hidden_states.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    const HeadlabPlan *plan;
+    Session    *s;               /* the trunk and the head it was trained with */
+    HiddenStatePair   pair;
+    Anatomy     unigram, bigram;
+    int        *decile;          /* (V) */
+    float      *nll, *part;      /* (valid.n) */
+    Db         *db;
+    long        experiment;      /* the row of this sitting's plan */
+    Arena      *a;
+} Lab;
+
+typedef struct {                 /* of one refit */
+    const char    *label;
+    const HeadDef *def;
+    const Spec    *spec;
+    Params        *params;
+    Optim         *optim;
+    void          *h;
+    long           steps, done;  /* states seen */
+    double         loss, seconds;
+    Anatomy        anatomy;
+} Fit;
+
+static Anatomy headlab_look(Lab *l, const HeadDef *def, const void *h)
+{
+    const HiddenStates *v = &l->pair.valid;
+    def->nll(h, v->h, v->y, (int)v->n, l->nll);
+    if (def->class_nll) def->class_nll(h, v->h, v->y, (int)v->n, l->part);
+    return anatomy_of(l->decile, v->y, v->n, l->nll, def->class_nll ? l->part : NULL);
+}
+
+static void headlab_anchors(Lab *l)
+{
+    const Corpus *c = l->s->corpus;
+    const HiddenStates *v = &l->pair.valid;
+    const double all = (double)(c->n_train + c->V);
+    Arena a = arena_new((size_t)1 << 36);
+    const Bigram *b = bigram_make(c->train, c->n_train, c->V, &a);
+    for (long i = 0; i < v->n; i++) l->nll[i] = (float)-log((double)(c->freq[v->y[i]] + 1) / all);
+    l->unigram = anatomy_of(l->decile, v->y, v->n, l->nll, NULL);
+    for (long i = 0; i < v->n; i++) l->nll[i] = (float)-bigram_logp(b, v->x[i], v->y[i]);
+    l->bigram = anatomy_of(l->decile, v->y, v->n, l->nll, NULL);
+    arena_drop(&a);
+}
+
+/* ---- a refit ---- */
+
+/* "tree:assign=brown:classes=300" */
+static const Spec *headlab_spec_of(const Lab *l, const char *label, Arena *a)
+{
+    char *words = arena_text(a, "head=%s", label), *save = NULL;
+    const char *why;
+    Spec *s = spec_copy(l->plan->spec, a);
+    for (char *w = strtok_r(words, ":", &save); w; w = strtok_r(NULL, ":", &save))
+        if ((why = spec_set(s, w))) die("heads=%s: %s", label, why);
+    return s;
+}
+
+static uint64_t headlab_seed_of(const Fit *f) { return (uint64_t)spec_int(f->spec, "seed"); }
+
+static void headlab_make_rows(const Lab *l, Fit *f, Arena *a)
+{
+    const Param *from = l->s->model->embedding(l->s->m);
+    f->params = params_new(a);
+    const int shape[] = { from->rows, from->cols, 0 };
+    Param *rows = params_add(f->params, from->name, shape, GROUP_ADAMW, OWNER_CORE);
+    if (!strcmp(l->plan->start, "embedding"))
+        memcpy(rows->v, from->v, sizeof(float) * (size_t)rows->n);
+    else param_normal(rows, headlab_seed_of(f), HEAD_DRAW - 1, spec_num(f->spec, "init_sigma"));
+}
+
+static void headlab_make_fit(const Lab *l, Fit *f, Arena *a)
+{
+    const Corpus *c = l->s->corpus;
+    const HeadData data = { c->V, c->freq, c->train, c->n_train, NULL };
+    const Classes *classes;
+    double seconds;
+    Spec *spec = spec_copy(f->spec, a);
+    f->def = head_find(spec_str(spec, "head"));
+    if (!f->def)
+        die("heads=%s: no such head; `eightysix list heads` shows those there are", f->label);
+    if (spec_is(spec, "head", "adaptive") && spec_is(spec, "cutoffs", "auto")) {
+        const char *cutoffs = autotune_cutoffs(spec, l->s->exec, &data, l->pair.d, a);
+        CHECK(!spec_set(spec, arena_text(a, "cutoffs=%s", cutoffs)));
+    }
+    f->spec = spec;
+    headlab_make_rows(l, f, a);
+    f->h = classes_head(f->def, spec, l->s->exec, f->params, c, NULL, l->pair.d, &classes, &seconds,
+                        a);
+    f->optim = optim_new(spec, l->s->exec, f->params, a);
+}
+
+static void headlab_shuffle(int *order, long n, uint64_t seed, long pass)
+{
+    Rng r = rng_at(seed, STREAM_BATCH, (uint64_t)pass);
+    for (long i = 0; i < n; i++) order[i] = (int)i;
+    for (long i = n - 1; i > 0; i--) {
+        const long j = (long)rng_below(&r, (uint64_t)i + 1);
+        const int swap = order[i];
+        order[i] = order[j];
+        order[j] = swap;
+    }
+}
+
+/* m states x (m, d), y (m) */
+static void headlab_fit_step(Fit *f, const float *x, const int *y, float *dx, int m, int d,
+                             double progress)
+{
+    const Step step = { .head = f->def, .h = f->h, .optim = f->optim, .d = d };
+    memset(dx, 0, sizeof *dx * (size_t)m * (size_t)d);
+    const double loss = step_head(&step, x, y, dx, m, 1.0f / (float)m);
+    step_update(&step, optim_schedule(f->spec, f->steps, progress), step_norm(&step));
+    f->loss = loss / m;
+    f->steps++;
+    f->done += m;
+    if (isfinite(loss)) return;
+    die("heads=%s: the loss is not finite at step %ld; a smaller rate (lr) may help", f->label,
+        f->steps - 1);
+}
+
+static void headlab_say(const Fit *f, long all, double *said)
+{
+    if (!progress_due(said)) return;
+    const double part = (double)f->done / (double)all;
+    progress_say("%s: step %ld, training loss %.3f, %.0f %%, %.0f s left", f->label, f->steps,
+                 f->loss, 100 * part, f->seconds * (1 / part - 1));
+}
+
+static void headlab_fit(const Lab *l, Fit *f, Arena *a)
+{
+    const HiddenStates *t = &l->pair.train;
+    const Spec *s = f->spec;
+    const long size = spec_int(s, "batch") * spec_int(s, "accum") * spec_int(s, "seq");
+    const long all = lround(l->plan->passes * (double)t->n);
+    const size_t d = (size_t)l->pair.d;
+    if (size < 1) die("batch, accum, seq: expected positive numbers");
+    float *x = arena_raw(a, sizeof *x * (size_t)size * d),
+          *dx = arena_raw(a, sizeof *dx * (size_t)size * d);
+    int *y = arena_raw(a, sizeof *y * (size_t)size),
+        *order = arena_raw(a, sizeof *order * (size_t)t->n);
+    double said = clock_now();
+    while (f->done < all) {
+        const double began = clock_now();
+        const int m = (int)(all - f->done < size ? all - f->done : size);
+        for (long i = 0; i < m; i++) {
+            const long at = f->done + i;
+            if (at % t->n == 0) headlab_shuffle(order, t->n, headlab_seed_of(f), at / t->n);
+            memcpy(x + (size_t)i * d, t->h + (size_t)order[at % t->n] * d, sizeof *x * d);
+            y[i] = t->y[order[at % t->n]];
+        }
+        headlab_fit_step(f, x, y, dx, m, (int)d, (double)f->done / (double)all);
+        f->seconds += clock_now() - began;
+        headlab_say(f, all, &said);
+    }
+    progress_clear();
+}
+
+/* ---- what is shown and kept ---- */
+
+static void headlab_show_header(void)
+{
+    printf("%-36s %9s %8s %8s %8s |", "nats per token", "params", "all", "class", "within");
+    for (int g = 1; g <= DECILES; g++) printf(" %6s%d", g == 1 ? "common" : "", g);
+    putchar('\n');
+}
+
+static void headlab_show(const char *label, long params, const Anatomy *a)
+{
+    printf("%-36s ", label);
+    if (params) printf("%9ld %8.4f", params, a->nll[0]);
+    else printf("%9s %8.4f", "", a->nll[0]);
+    if (isnan(a->part[0])) printf(" %8s %8s |", "", "");
+    else printf(" %8.4f %8.4f |", a->part[0], a->nll[0] - a->part[0]);
+    for (int g = 1; g <= DECILES; g++) printf(" %7.3f", a->nll[g]);
+    putchar('\n');
+    fflush(stdout);
+}
+
+static void headlab_record_number(const Lab *l, long run, const char *name, long step, double value)
+{
+    const Record line = { .kind = 'n', .name = name, .step = step, .value = value };
+    if (!isnan(value)) db_record(l->db, run, &line);
+}
+
+static long headlab_record_start(Lab *l, const char *label, const Spec *spec)
+{
+    char key[65];
+    if (!l->db) return 0;
+    const char *text = arena_text(l->a, "headlab %s %.12s states=%ld passes=%g start=%s %s", label,
+                                  l->pair.checkpoint, l->pair.train.n, l->plan->passes,
+                                  l->plan->start, spec_text(spec));
+    sha256_hex(text, strlen(text), key);
+    db_plan_add(l->db, l->experiment, key, text, label, spec_int(spec, "seed"));
+    const long run = db_run_start(l->db, "headlab", key, text);
+    for (const Setting *s = settings; s->key; s++)
+        db_config(l->db, run, s->key, spec_str(spec, s->key));
+    return run;
+}
+
+static long headlab_own_params(const Params *ps)
+{
+    long n = 0;
+    for (int i = 0; i < ps->n; i++) n += ps->p[i]->owner == OWNER_HEAD ? ps->p[i]->n : 0;
+    return n;
+}
+
+static void headlab_record_end(const Lab *l, long run, const Fit *f)
+{
+    if (!l->db) return;
+    for (int g = 0; g <= DECILES; g++) {
+        headlab_record_number(l, run, "decile.tokens", g, (double)f->anatomy.tokens[g]);
+        headlab_record_number(l, run, "decile.nll", g, f->anatomy.nll[g]);
+        headlab_record_number(l, run, "decile.class_nll", g, f->anatomy.part[g]);
+        headlab_record_number(l, run, "decile.unigram", g, l->unigram.nll[g]);
+        headlab_record_number(l, run, "decile.bigram", g, l->bigram.nll[g]);
+    }
+    headlab_record_number(l, run, "unigram", f->steps, l->unigram.nll[0]);
+    if (f->steps) headlab_record_number(l, run, "loss", f->steps, f->loss);
+    headlab_record_number(l, run, "steps", f->steps, (double)f->steps);
+    headlab_record_number(l, run, "tokens", f->steps, (double)f->done);
+    headlab_record_number(l, run, "seconds", f->steps, f->seconds);
+    headlab_record_number(l, run, "params", f->steps, (double)headlab_own_params(f->params));
+    db_run_end(l->db, run, "ok", "", f->seconds, 0);
+}
+
+static void headlab_open_records(Lab *l)
+{
+    const char *why;
+    if (!l->plan->db_path) return;
+    l->db = db_open(l->plan->db_path, l->a, &why);
+    if (!l->db) die("%s", why);
+    const char *text =
+        arena_text(l->a, "%s %s: %ld states, %g passes, start=%s", l->plan->path,
+                   l->pair.checkpoint, l->pair.train.n, l->plan->passes, l->plan->start);
+    l->experiment = db_experiment(l->db, "headlab", text, l->plan->words);
+}
+
+/* The head the trunk was trained with, as it was: what learning together was worth. */
+static void headlab_as_trained(Lab *l)
+{
+    const char *label = arena_text(l->a, "%s (as trained)", l->s->head->name);
+    Fit f = { .label = label, .params = l->s->params };
+    const long run = headlab_record_start(l, label, l->s->spec);
+    const int ema = spec_is(l->s->spec, "eval", "ema");
+    if (ema) params_swap_ema(l->s->params);
+    f.anatomy = headlab_look(l, l->s->head, l->s->h);
+    if (ema) params_swap_ema(l->s->params);
+    headlab_show(label, headlab_own_params(f.params), &f.anatomy);
+    headlab_record_end(l, run, &f);
+}
+
+static void headlab_refit(Lab *l, const char *label)
+{
+    Arena a = arena_new((size_t)1 << 37);
+    Fit f = { .label = label, .spec = headlab_spec_of(l, label, &a) };
+    headlab_make_fit(l, &f, &a);
+    const long run = headlab_record_start(l, label, f.spec);
+    headlab_fit(l, &f, &a);
+    f.anatomy = headlab_look(l, f.def, f.h);
+    headlab_show(label, headlab_own_params(f.params), &f.anatomy);
+    headlab_record_end(l, run, &f);
+    arena_drop(&a);
+}
+
+/* Room for what is looked at, and the anchors of the table */
+static void headlab_prepare(Lab *l)
+{
+    const char *why = hidden_states_open(&l->pair, l->s, l->plan->path, l->plan->states, l->a);
+    if (why) die("%s", why);
+    const size_t n = (size_t)l->pair.valid.n, V = (size_t)l->s->corpus->V;
+    l->nll = arena_raw(l->a, sizeof(float) * n);
+    l->part = arena_raw(l->a, sizeof(float) * n);
+    l->decile = arena_raw(l->a, sizeof(int) * V);
+    anatomy_deciles(l->decile, l->s->corpus->freq, (int)V, l->a);
+    headlab_open_records(l);
+    headlab_anchors(l);
+}
+
+void headlab_run(const HeadlabPlan *plan, Session *s, Arena *a)
+{
+    Lab *l = arena_get(a, sizeof *l);
+    char *save = NULL;
+    l->plan = plan;
+    l->s = s;
+    l->a = a;
+    headlab_prepare(l);
+    printf("%ld + %ld hidden states of %s (%s), %g passes\n", l->pair.train.n, l->pair.valid.n,
+           plan->path, l->pair.found ? "from the cache" : "made now", plan->passes);
+    headlab_show_header();
+    headlab_show("unigram", 0, &l->unigram);
+    headlab_show("bigram", 0, &l->bigram);
+    headlab_as_trained(l);
+    char *labels = arena_text(a, "%s", plan->heads);
+    for (char *one = strtok_r(labels, ",", &save); one; one = strtok_r(NULL, ",", &save))
+        headlab_refit(l, one);
+    if (l->db) db_close(l->db);
+    hidden_states_close(&l->pair);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* headlab.h -- heads refitted on the same frozen hidden states, so that what a head costs in loss
+ * is told apart from what trunk and head gain by learning together. */
+#ifndef HEADLAB_H
+#define HEADLAB_H
+#include "harness/train/session.h"
+
+typedef struct HeadlabPlan {
+    const char *path;            /* the checkpoint */
+    const char *heads;           /* "softmax,tree:assign=brown:classes=300" */
+    /* output rows of tied heads: "embedding" (a copy of it) or "drawn" */
+    const char *start;
+    const char *db_path, *words; /* NULL: nothing is recorded; the settings that were given */
+    long        states;          /* hidden states of the training text, at most */
+    double      passes;          /* over them */
+    const Spec *spec;            /* of the refits, but for what a head asks for */
+} HeadlabPlan;
+
+/* s: the trunk and the head it was trained with. Prints a line per head; dies with an error message
+ */
+void headlab_run(const HeadlabPlan *, Session *s, Arena *);
+#endif
