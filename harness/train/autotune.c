@@ -211,20 +211,27 @@ static double autotune_time_products(const Gemm *g, float *x, float *w, float *y
     return clock_now() - began;
 }
 
-static const char *autotune_fastest_gemm(int threads, Arena *a)
+/* The providers that load, the first of which is to be beaten; the last resort only where there is
+ * no other */
+static int autotune_providers(const Gemm **g, int threads, Arena *a)
 {
-    const Gemm *g[MOST_PROVIDERS];
     const char *why;
-    const size_t mark = a->used;
-    float *x = arena_get(a, sizeof *x * GN * GCOLS), *w = arena_get(a, sizeof *w * GROWS * GCOLS),
-          *y = arena_get(a, sizeof *y * GN * GROWS);
     int n = 0;
     for (int i = 0; gemm_providers[i].name && n < MOST_PROVIDERS; i++) {
         const int last_resort = !gemm_providers[i + 1].name;
-        if ((last_resort && n) || !(g[n] = gemm_open(gemm_providers[i].name, threads, a, &why)))
-            continue;
-        n++;
+        if (last_resort && n) continue;
+        g[n] = gemm_open(gemm_providers[i].name, threads, a, &why);
+        n += g[n] != NULL;
     }
+    return n;
+}
+
+static const char *autotune_fastest_gemm(int threads, const char **reason, Arena *a)
+{
+    const Gemm *g[MOST_PROVIDERS];
+    float *x = arena_get(a, sizeof *x * GN * GCOLS), *w = arena_get(a, sizeof *w * GROWS * GCOLS);
+    float *y = arena_get(a, sizeof *y * GN * GROWS);
+    const int n = autotune_providers(g, threads, a), rounds = GEMM_ROUNDS - WARM;
     int best = 0, wins[MOST_PROVIDERS] = { 0 };
     for (int r = 0; r < GEMM_ROUNDS && n > 1; r++) {
         double s[MOST_PROVIDERS];
@@ -233,28 +240,43 @@ static const char *autotune_fastest_gemm(int threads, Arena *a)
     }
     for (int i = 1; i < n; i++)
         if (wins[i] >= MOST_WINS && wins[i] > wins[best]) best = i;
-    const char *name = g[best]->name;
-    arena_reset(a, mark);
-    return name;
+    if (n == 1) *reason = "the only provider that loads";
+    else if (best)
+        *reason = arena_text(a, "faster than %s by a tenth in %d of %d rounds", g[0]->name,
+                             wins[best], rounds);
+    else
+        *reason = arena_text(a, "no other of %d was faster by a tenth in %d of %d rounds", n,
+                             MOST_WINS, rounds);
+    return g[best]->name;
 }
 
-/* One word in the cache directory, of this CPU and number of threads: the same run gives the same
- * bits the next time */
-const char *autotune_gemm(int threads, Arena *a)
+/* The choice of an earlier run on this CPU with so many threads, so that the same run gives the
+ * same bits the next time: "NAME REASON" in the cache directory */
+static const char *autotune_known_gemm(const char *path, int threads, const char **reason, Arena *a)
+{
+    char name[32], why_then[256] = "";
+    const char *why;
+    FILE *f = path ? fopen(path, "r") : NULL;
+    const int words = f ? fscanf(f, "%31s %255[^\n]", name, why_then) : 0;
+    if (f) fclose(f);
+    if (words < 1 || !strcmp(name, "auto") || !gemm_open(name, threads, a, &why)) return NULL;
+    *reason = arena_text(a, "%s (chosen before: %s)", *why_then ? why_then : "measured", path);
+    return arena_text(a, "%s", name);
+}
+
+const char *autotune_gemm(int threads, const char **reason, Arena *a)
 {
     const Host *host = host_read(a);
-    char hash[65], word[32] = "";
-    const char *why, *rig = arena_text(a, "%s | %s | %d threads", host->cpu, host->isa, threads);
-    const char *path =
-        cache_path(arena_text(a, "gemm.%.16s", sha256_hex(rig, strlen(rig), hash)), a, &why);
-    FILE *f = path ? fopen(path, "r") : NULL;
-    const int known = f && fscanf(f, "%31s", word) == 1 && strcmp(word, "auto") &&
-                      gemm_open(word, threads, a, &why);
-    if (f) fclose(f);
-    if (known) return arena_text(a, "%s", word);
-    const char *name = autotune_fastest_gemm(threads, a),
-               *new = arena_text(a, "%s.%d", path ? path : "", (int)getpid());
-    f = path ? fopen(new, "w") : NULL;
-    if (f && fprintf(f, "%s\n", name) > 0 && !fclose(f)) rename(new, path);
+    char hash[65];
+    const char *why,
+        *machine = arena_text(a, "%s | %s | %d threads", host->cpu, host->isa, threads);
+    const char *path = cache_path(
+        arena_text(a, "gemm.%.16s", sha256_hex(machine, strlen(machine), hash)), a, &why);
+    const char *name = autotune_known_gemm(path, threads, reason, a);
+    if (name) return name;
+    name = autotune_fastest_gemm(threads, reason, a);
+    const char *beside = arena_text(a, "%s.%d", path ? path : "", (int)getpid());
+    FILE *f = path ? fopen(beside, "w") : NULL;
+    if (f && fprintf(f, "%s %s\n", name, *reason) > 0 && !fclose(f)) rename(beside, path);
     return name;
 }

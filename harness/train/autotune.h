@@ -15,6 +15,6 @@ const char *autotune_cutoffs(const Spec *, const Exec *, const HeadData *, int d
 /* The provider whose products of a FlashLM v3 layer, forward and to the weights, take the least
  * time; another than the first that loads must be 10 % faster. Measured once for a CPU and a number
  * of threads, some 50 ms, and kept in the cache directory, for the same run must give the same
- * bits. */
-const char *autotune_gemm(int threads, Arena *);
+ * bits. *reason: why this one, for the record */
+const char *autotune_gemm(int threads, const char **reason, Arena *);
 #endif

@@ -26,6 +26,7 @@ typedef struct Session {
     int             finishing;    /* 1: the last head is in force */
     const char     *cutoffs;      /* what cutoffs=auto came to; NULL: nothing to resolve */
     double          cutoffs_s;    /* seconds it took */
+    const char     *gemm_reason;  /* of gemm=auto's choice; NULL: it was named, or no training */
     Optim          *optim;        /* NULL: not for training */
     Tape           *tape;
     int             d;
