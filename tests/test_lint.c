@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Lint must fail: in a copy of the tree each rule is broken once, by a line that is taken out again. */
+/* Lint must fail: each rule is broken once, by a file that is added to a copy of the tree. */
 #include "tests/place.h"
 
 enum { LONG_LINE = 101, LONG_FUNCTION = 41, LONG_FILE = 401 };
@@ -100,7 +100,8 @@ static void a_long_file_fails(void **state)
 static void two_statements_on_a_line_fail(void **state)
 {
     static const char *const two[] = {
-        "a(); b();", "if (x) { a(); return; }", "for (;;) a(); b();", "a(';'); b();", "a(\"\\\";\"); b();",
+        "a(); b();",    "if (x) { a(); return; }", "for (;;) a(); b();",
+        "a(';'); b();", "a(\"\\\";\"); b();",
     };
     static const char *const commas[] = {
         "a = 1, b = 2;", "if (f) fputs(t, f), fclose(f);", "for (int i = 0; i < n; i++) a(), b();",
@@ -121,7 +122,8 @@ static void two_statements_on_a_line_fail(void **state)
                            "5: expected statements, found a comma expression");
     for (size_t i = 0; i < sizeof one / sizeof *one; i++)
         assert_style_passes(p, "models/seeded.c", arena_text(&p->a, body, one[i]));
-    assert_style_passes(p, "models/seeded.h", "static inline int seeded(void) { a(); return b(); }\n");
+    assert_style_passes(p, "models/seeded.h",
+                        "static inline int seeded(void) { a(); return b(); }\n");
 }
 
 static void rules_are_chosen(void **state)

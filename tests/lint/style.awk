@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# style.awk -- the look of the sources. Prints FILE:LINE: what was expected; exit code 1 where something was printed.
+# style.awk -- the look of the sources. Prints FILE:LINE: what was expected; exit code 1 where
+# something was printed.
 #   LC_ALL=C awk -f tests/lint/style.awk FILE...
-#   -v only=columns,functions,statements,commas,files    some of the rules; all of them where it is not given
+#   -v only=columns,functions,statements,commas,files    some of the rules; all without it
 #
 #   columns     every file: a line has at most 100 characters (of UTF-8, not bytes)
 #   functions   C and C++ outside tests/: at most 40 lines from "{" to "}", both in the first column
-#   statements  C and C++: one statement a line. A one-line function or struct is one, so is "case X: y; break;"
-#   commas      C: no "a = 1, b = 2;" in place of two statements; declarations may have several names
+#   statements  C and C++: one statement a line; a one-line function or struct is one, so is
+#               "case X: y; break;"
+#   commas      C: no "a = 1, b = 2;" in place of two statements; a declaration may have several
+#               names
 #   files       C and C++ outside tests/: at most 400 lines
 BEGIN {
     COLUMNS = 100
     FUNCTION = 40
     FILE = 400
+    CONTROL = "^[ \t]*((if|while|switch|loop) *@?|else|do|(case [^:?]*|default) *:)[ \t]+"
+    DECLARATION = "^[A-Za-z_][A-Za-z0-9_]*@? +[*@]*(const |restrict )*[A-Za-z_@]"
     n = split(only == "" ? "columns,functions,statements,commas,files" : only, rules, ",")
     for (i = 1; i <= n; i++) {
         if (rules[i] !~ /^(columns|functions|statements|commas|files)$/) {
-            printf "style.awk: only=%s: expected columns, functions, statements, commas, files\n", only
+            printf "style.awk: only=%s: expected columns,functions,statements,commas,files\n", only
             bad = 2
             exit
         }
@@ -68,7 +73,7 @@ function code_of(line,    code, token) {
     return code
 }
 
-# The line behind as many ")" as close `open` of them; what is still open goes on in the next line (`pending`)
+# The line behind as many ")" as close `open` of them; `pending` are still open in the next line
 function after_parens(line, open) {
     while (open > 0) {
         if (!match(line, /[()]/)) {
@@ -93,7 +98,9 @@ function without_for(code,    head) {
     return code
 }
 
-function is_control(code) { return code ~ /^[ \t]*(} *)?(if|else|loop|while|do|switch|case|default)([^A-Za-z0-9_]|$)/ }
+function is_control(code) {
+    return code ~ /^[ \t]*(} *)?(if|else|loop|while|do|switch|case|default)([^A-Za-z0-9_]|$)/
+}
 
 function check_statements(code) {
     if (code ~ /^[ \t]*do /) sub(/;[ \t]*while \(.*;[ \t]*$/, ";", code)
@@ -109,12 +116,13 @@ function check_commas(code,    was, is_whole) {
     if (code ~ /[^ \t]/) ended = code
     depth += gsub(/\(/, "(", code) - gsub(/\)/, ")", code)
     if (!is_whole || depth != 0 || code !~ /;[ \t]*$/ || was !~ /([;{}:)]|else|do)[ \t]*$/) return
-    while (sub(/\([^()]*\)/, "@", code) || sub(/\[[^\[\]]*\]/, "", code) || sub(/{[^{}]*}/, "", code)) continue
+    while (sub(/\([^()]*\)/, "@", code) || sub(/\[[^\[\]]*\]/, "", code) ||
+           sub(/{[^{}]*}/, "", code)) continue
     if (code ~ /[{}]/ || code !~ /,/) return
-    while (sub(/^[ \t]*((if|while|switch|loop) *@?|else|do|(case [^:?]*|default) *:)[ \t]+/, "", code)) continue
+    while (sub(CONTROL, "", code)) continue
     sub(/^[ \t]+/, "", code)
-    if (code ~ /^(static|const|extern|typedef|struct|union|enum|volatile|register|unsigned|_Thread_local) /) return
-    if (code !~ /^return / && code ~ /^[A-Za-z_][A-Za-z0-9_]*@? +[*@]*(const |restrict )*[A-Za-z_@]/) return
+    if (code ~ /^(static|const|extern|typedef|struct|union|enum|volatile|unsigned) /) return
+    if (code !~ /^return / && code ~ DECLARATION) return
     report(FNR, "expected statements, found a comma expression")
 }
 
@@ -135,7 +143,8 @@ checks["columns"] && length($0) > COLUMNS && characters($0) > COLUMNS {
 /^{/ { open_line = FNR }
 /^}/ && open_line {
     if (checks["functions"] && !is_test && FNR - open_line + 1 > FUNCTION)
-        report(open_line, "expected a function of at most " FUNCTION " lines, found " FNR - open_line + 1)
+        report(open_line, "expected a function of at most " FUNCTION " lines, found " \
+               FNR - open_line + 1)
     open_line = 0
 }
 {
@@ -152,7 +161,8 @@ checks["columns"] && length($0) > COLUMNS && characters($0) > COLUMNS {
 # Long files are listed behind everything else
 function finish() {
     if (!checks["files"] || !is_c || is_test || lines <= FILE) return
-    long[++n_long] = sprintf("%s:%d: expected a file of at most %d lines, found %d", name, FILE + 1, FILE, lines)
+    long[++n_long] = sprintf("%s:%d: expected a file of at most %d lines, found %d", \
+                             name, FILE + 1, FILE, lines)
 }
 
 END {
