@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* place.h -- a temporary directory with what tests do in it: files, commands, SQL by hand; gone afterwards. */
+/* place.h -- a temporary directory for one test, and what tests do in it: files, commands, SQL. */
 #ifndef PLACE_H
 #define PLACE_H
 #include "kernels/base.h"
@@ -32,7 +32,10 @@ static inline int place_drop(void **state)
     return bad;
 }
 
-static inline const char *place_in(Place *p, const char *name) { return arena_text(&p->a, "%s/%s", p->dir, name); }
+static inline const char *place_in(Place *p, const char *name)
+{
+    return arena_text(&p->a, "%s/%s", p->dir, name);
+}
 
 static inline const char *place_write(Place *p, const char *name, const char *text)
 {
@@ -44,25 +47,28 @@ static inline const char *place_write(Place *p, const char *name, const char *te
     return path;
 }
 
-/* What a shell command in the root of the repository writes, to stderr too; returns its exit code */
-static inline int place_shell(Place *p, const char *words, const char **said)
+/* Runs a command in the root of the repository. Returns its exit code, and what it prints to stdout
+ * and stderr */
+static inline int place_shell(Place *p, const char *command, const char **output)
 {
     enum { ROOM = 1 << 20 };
     char *text = arena_raw(&p->a, ROOM);
-    FILE *f = popen(arena_text(&p->a, "cd '%s' && (%s) 2>&1", getenv("EIGHTYSIX_ROOT"), words), "r");
+    const char *root = getenv("EIGHTYSIX_ROOT");
+    FILE *f = popen(arena_text(&p->a, "cd '%s' && (%s) 2>&1", root, command), "r");
     assert_non_null(f);
     text[fread(text, 1, ROOM - 1, f)] = 0;
-    *said = text;
+    *output = text;
     return WEXITSTATUS(pclose(f));
 }
 
-/* The same of the program with these words */
-static inline int place_command(Place *p, const char *words, const char **said)
+/* The same of `eightysix ARGUMENTS` */
+static inline int place_command(Place *p, const char *arguments, const char **output)
 {
-    return place_shell(p, arena_text(&p->a, "'%s' %s", getenv("EIGHTYSIX_BINARY"), words), said);
+    const char *binary = getenv("EIGHTYSIX_BINARY");
+    return place_shell(p, arena_text(&p->a, "'%s' %s", binary, arguments), output);
 }
 
-/* Runs SQL beside the program, as a person with the sqlite3 shell would; NULL or SQLite's words */
+/* Runs SQL as a person with the sqlite3 shell would. NULL or SQLite's error message */
 static inline const char *sql_says(Place *p, const char *path, const char *sql)
 {
     sqlite3 *db;
@@ -81,13 +87,13 @@ static inline void by_hand(Place *p, const char *path, const char *sql)
     if (why) fail_msg("%s: %s", sql, why);
 }
 
-static inline void assert_says(const char *said, const char *what)
+static inline void assert_says(const char *output, const char *what)
 {
-    if (!strstr(said, what)) fail_msg("expected '%s' in: %s", what, said);
+    if (!strstr(output, what)) fail_msg("expected '%s' in: %s", what, output);
 }
 
-static inline void assert_silent(const char *said, const char *what)
+static inline void assert_silent(const char *output, const char *what)
 {
-    if (strstr(said, what)) fail_msg("expected no '%s' in: %s", what, said);
+    if (strstr(output, what)) fail_msg("expected no '%s' in: %s", what, output);
 }
 #endif

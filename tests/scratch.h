@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* scratch.h -- what tests of texts and vocabularies share: one arena, one seed and one temporary directory for
- * all tests of a file, files in it, made-up and damaged texts. */
+/* scratch.h -- what tests of texts and vocabularies share: one arena, one seed and one temporary
+ * directory for all tests of a file, files in it, made-up and damaged texts. */
 #ifndef SCRATCH_H
 #define SCRATCH_H
 #include "harness/corpus/vocab.h"
@@ -30,7 +30,10 @@ static inline int scratch_drop(void **state)
     return left;
 }
 
-static inline const char *in_tmp(const char *name) { return arena_text(&arena, "%s/%s", tmp, name); }
+static inline const char *in_tmp(const char *name)
+{
+    return arena_text(&arena, "%s/%s", tmp, name);
+}
 
 static inline const char *write_file(const char *name, const void *text, size_t len)
 {
@@ -54,9 +57,10 @@ static inline char *read_file(const char *path, size_t *len)
     return s;
 }
 
-static inline void says(const char *why, const char *sentence)
+static inline void says(const char *why, const char *expected)
 {
-    if (!why || !strstr(why, sentence)) fail_msg("'%s' does not say '%s'", why ? why : "(nothing)", sentence);
+    if (!why || !strstr(why, expected))
+        fail_msg("expected '%s' in: %s", expected, why ? why : "(nothing)");
 }
 
 /* A file of the data directory, or the test is skipped */
@@ -74,7 +78,9 @@ static inline const char *real_data(const char *name)
 static inline char *some_text(size_t n)
 {
     Rng r = rng_at(seed, STREAM_CHECK, 7);
-    static const char *const word[] = { "alpha", " beta", " gamma", " delta\n", "\n", " \xc3\xa9psilon", " 42", ".", "  " };
+    static const char *const word[] = {
+        "alpha", " beta", " gamma", " delta\n", "\n", " \xc3\xa9psilon", " 42", ".", "  "
+    };
     char *s = arena_raw(&arena, n + 16);
     for (size_t i = 0; i < n; ) {
         const char *w = word[rng_below(&r, 9)];
@@ -102,10 +108,16 @@ static inline size_t mutate(Rng *r, char *s, size_t n, size_t max)
         case 1: if (n) s[at] ^= (char)(1 << rng_below(r, 8)); break;
         case 2: n = at; break;
         case 3:
-            if (at + len <= n) memmove(s + at, s + at + len, n - at - len), n -= len;
+            if (at + len <= n) {
+                memmove(s + at, s + at + len, n - at - len);
+                n -= len;
+            }
             break;
         default:
-            if (n + len <= max && at + len <= n) memmove(s + at + len, s + at, n - at), n += len;
+            if (n + len <= max && at + len <= n) {
+                memmove(s + at + len, s + at, n - at);
+                n += len;
+            }
         }
     }
     return n;

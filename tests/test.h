@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* test.h -- what every test needs of cmocka, and a seed that is printed and accepted (EIGHTYSIX_SEED). */
+/* test.h -- what every test needs of cmocka, and a printed seed (EIGHTYSIX_SEED sets it). */
 #ifndef TEST_H
 #define TEST_H
 #include <setjmp.h>
@@ -18,7 +18,7 @@ static inline uint64_t test_seed(void)
     return seed;
 }
 
-/* A law's sentence, when there is one, fails the test. */
+/* Fails the test with a law's error message, if there is one. */
 static inline void holds(const char *why)
 {
     if (why) fail_msg("%s", why);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Classes of words: a permutation cut into full, bounded classes by every assignment; those that look at
- * contexts find the classes of a language that has some, and are the same on any number of threads; the
- * exchange ends where no move of a word raises its likelihood. */
+/* Classes of words: a permutation cut into full, bounded classes by every assignment; those that
+ * look at contexts find the classes of a language that has some, and are the same on any number of
+ * threads; the exchange ends where no move of a word raises its likelihood. */
 #include "models/classes.h"
 #include "tests/test.h"
 #include <math.h>
@@ -16,7 +16,8 @@ static Arena arena;
 static int start(void **state) { (void)state; arena = arena_new((size_t)1 << 32); return 0; }
 static int stop (void **state) { (void)state; arena_drop(&arena); return 0; }
 
-static const Classes *make_beside(int shortlist, const char *way, const HeadData *d, int C, int threads)
+static const Classes *make_beside(int shortlist, const char *way, const HeadData *d, int C,
+                                  int threads)
 {
     const char *why;
     Spec *s = spec_new(&arena);
@@ -69,7 +70,8 @@ static void check_shape(const char *way, const HeadData *d, const Classes *k, in
         const int size = k->start[c + 1] - k->start[c];
         double m = 0;
         if (size < 1 || size > cap)
-            fail_msg("assign=%s V=%d C=%d: class %d has %d words, expected 1 to %d", way, V, C, c, size, cap);
+            fail_msg("assign=%s V=%d C=%d: class %d has %d words, expected 1 to %d", way, V, C, c,
+                     size, cap);
         for (int i = k->start[c]; i < k->start[c + 1]; i++) {
             const int v = k->word[i];
             assert_true(v >= 0 && v < V && !seen[v]++);
@@ -83,15 +85,15 @@ static void check_shape(const char *way, const HeadData *d, const Classes *k, in
     assert_true(fabs(mass - 1) < 1e-9);
 }
 
-/* Of brown and kmeans, with no more classes than the root of V: a class of several words has at most twice
- * its share. */
+/* Of brown and kmeans, with no more classes than the root of V: a class of several words has at
+ * most twice its share. */
 static void check_mass(const char *way, const Classes *k)
 {
     double rows = 0;
     for (int c = 0; c < k->C; c++) rows += k->mass[c] * (k->start[c + 1] - k->start[c]);
     for (int c = 0; c < k->C; c++)
         if (k->start[c + 1] - k->start[c] > 1 && k->mass[c] * k->C > 2 + 1e-9)
-            fail_msg("assign=%s V=%d C=%d: class %d has %.2f times an equal share of the mass, not 2",
+            fail_msg("assign=%s V=%d C=%d: class %d has %.2f times an equal share of the mass",
                      way, k->V, k->C, c, k->mass[c] * k->C);
     assert_true(rows <= 2.0 * k->V / k->C + 1);
 }
@@ -114,12 +116,13 @@ static void every_assignment_has_full_bounded_classes(void **state)
     }
 }
 
-/* The short list is the most frequent words and stands behind the classes, of which every one has a word of its own
- * and whose masses add up to what is left. */
+/* The short list is the most frequent words and stands behind the classes, of which every one has a
+ * word of its own and whose masses add up to what is left. */
 static void the_short_list_is_in_no_class(void **state)
 {
     (void)state;
-    static const struct { int V, C, N; } cases[] = { { 1000, 31, 50 }, { 97, 40, 57 }, { 97, 5, 96 }, { 50, 1, 1 } };
+    static const struct { int V, C, N; } cases[] = {
+        { 1000, 31, 50 }, { 97, 40, 57 }, { 97, 5, 96 }, { 50, 1, 1 } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const int V = cases[i].V, N = cases[i].N, C = cases[i].C < V - N ? cases[i].C : V - N;
         const HeadData d = zipf(V, 20L * V, test_seed());
@@ -129,14 +132,18 @@ static void the_short_list_is_in_no_class(void **state)
             assert_true(k->C >= 1 && k->C <= C);
             assert_int_equal(k->start[k->C], V - N);
             for (int v = 0; v < V; v++) total += (double)d.freq[v] + 1;
-            for (int c = 0; c < k->C; c++) mass += k->mass[c], assert_true(k->start[c] < k->start[c + 1]);
+            for (int c = 0; c < k->C; c++) {
+                mass += k->mass[c];
+                assert_true(k->start[c] < k->start[c + 1]);
+            }
             for (int r = 0; r < V; r++) {
                 const int v = k->word[r], listed = r >= V - N;
                 assert_int_equal(k->place[v], r);
                 if (listed) assert_int_equal(k->class_of[v], k->C);
                 else assert_true(r >= k->start[k->class_of[v]] && r < k->start[k->class_of[v] + 1]);
                 if (listed) mass += ((double)d.freq[v] + 1) / total;
-                for (int s = V - N; s < V && !listed; s++) assert_true(d.freq[v] <= d.freq[k->word[s]]);
+                for (int s = V - N; s < V && !listed; s++)
+                    assert_true(d.freq[v] <= d.freq[k->word[s]]);
             }
             assert_true(fabs(mass - 1) < 1e-9);
         }
@@ -150,7 +157,10 @@ static HeadData crowd(void)
     Rng r = rng_at(test_seed(), STREAM_CHECK, 5);
     uint16_t *tok = arena_raw(&arena, sizeof *tok * N);
     for (int i = 0; i < N; i++) tok[i] = (uint16_t)(1 + rng_below(&r, FREQUENT - 1));
-    for (int i = 0; i < ALIKE; i++) tok[10 * i] = 0, tok[10 * i + 1] = (uint16_t)(FREQUENT + i);
+    for (int i = 0; i < ALIKE; i++) {
+        tok[10 * i] = 0;
+        tok[10 * i + 1] = (uint16_t)(FREQUENT + i);
+    }
     return data_of(tok, N, FREQUENT + ALIKE);
 }
 
@@ -160,7 +170,8 @@ static void a_crowd_is_shared_out(void **state)
     static const int classes[] = { 20, 1500 };
     const HeadData d = crowd();
     for (int i = 0; i < 2; i++)
-        for (int w = 0; w < WAYS; w++) check_shape(ways[w], &d, make(ways[w], &d, classes[i], 2), classes[i]);
+        for (int w = 0; w < WAYS; w++)
+            check_shape(ways[w], &d, make(ways[w], &d, classes[i], 2), classes[i]);
 }
 
 /* ---- a language with classes ---- */
@@ -169,7 +180,8 @@ enum { PLANTED = 20, WORDS = 600, TEXT = 150000 };
 
 typedef struct { HeadData d; int class_of[WORDS]; } Language;
 
-/* Each class is followed by one of four classes, drawn once; a word is drawn in its class by Zipf's law. */
+/* Each class is followed by one of four classes, drawn once; a word is drawn in its class by Zipf's
+ * law. */
 static Language *language(uint64_t seed)
 {
     Language *l = arena_raw(&arena, sizeof *l);
@@ -177,7 +189,8 @@ static Language *language(uint64_t seed)
     int next[PLANTED][4], members[PLANTED][WORDS], size[PLANTED] = { 0 }, c = 0;
     uint16_t *tok = arena_raw(&arena, sizeof *tok * TEXT);
     for (int i = 0; i < PLANTED; i++)
-        for (int k = 0; k < 4; k++) next[i][k] = k ? (int)rng_below(&r, PLANTED) : (i + 1) % PLANTED;
+        for (int k = 0; k < 4; k++)
+            next[i][k] = k ? (int)rng_below(&r, PLANTED) : (i + 1) % PLANTED;
     for (int v = 0; v < WORDS; v++) {
         l->class_of[v] = v < PLANTED ? v : (int)rng_below(&r, PLANTED);
         members[l->class_of[v]][size[l->class_of[v]]++] = v;
@@ -225,8 +238,8 @@ static void planted_classes_are_found(void **state)
         const double got = nmi(k->class_of, l->class_of, WORDS, PLANTED);
         printf("# assign=%s: normalised mutual information %.3f\n", expected[i].way, got);
         if (!(got >= expected[i].least && got <= expected[i].most + 1e-9))
-            fail_msg("assign=%s: normalised mutual information %.3f, expected %.2f to %.2f", expected[i].way,
-                     got, expected[i].least, expected[i].most);
+            fail_msg("assign=%s: normalised mutual information %.3f, expected %.2f to %.2f",
+                     expected[i].way, got, expected[i].least, expected[i].most);
     }
 }
 
@@ -285,7 +298,8 @@ static void exchange_ends_where_no_move_helps(void **state)
         arena_reset(&arena, mark);
         tried++;
     }
-    if (raised > TRIES / 50) fail_msg("%d of %d moves of a word raise the likelihood", raised, TRIES);
+    if (raised > TRIES / 50)
+        fail_msg("%d of %d moves of a word raise the likelihood", raised, TRIES);
 }
 
 /* ---- the world ---- */
@@ -311,14 +325,16 @@ static void a_text_is_asked_for(void **state)
         fclose(in);
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 2);
-        assert_non_null(strstr(said, arena_text(&arena, "assign=%s: needs the training text", ways[w])));
+        const char *expected = arena_text(&arena, "assign=%s: needs the training text", ways[w]);
+        assert_non_null(strstr(said, expected));
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_text_is_asked_for),        /* first: a child of a process with threads has none */
+        /* first: the child of a process with threads has none */
+        cmocka_unit_test(a_text_is_asked_for),
         cmocka_unit_test(every_assignment_has_full_bounded_classes),
         cmocka_unit_test(the_short_list_is_in_no_class),
         cmocka_unit_test(a_crowd_is_shared_out),

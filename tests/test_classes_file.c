@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Classes of words that are kept: a run with those of the cache is the run that made them, bit for bit; a
- * damaged file is made again; a checkpoint has its own, whatever the cache and the text at hand say. Where it
- * matters which were taken, two words have changed places in those that were kept. */
+/* Classes of words that are kept: a run with those of the cache is the run that made them, bit for
+ * bit; a damaged file is made again; a checkpoint has its own, whatever the cache and the text at
+ * hand say. Where it matters which were taken, two words have changed places in those that were
+ * kept. */
 #include "harness/train/trainer.h"
 #include "harness/train/checkpoint.h"
 #include "harness/train/checkpoint_file.h"
@@ -33,9 +34,12 @@ static void forget(const char *pattern)
 
 static Spec *spec_of(const char *const *more)
 {
-    static const char *const small[] = { "corpus=synth", "V=300", "train_tokens=20000", "valid_tokens=600",
-        "d=32", "inner=85", "conv_groups=4", "dilations=1,4,8", "batch=2", "seq=24", "threads=2", "head=tree",
-        "gemm=portable", NULL };
+    static const char *const small[] = {
+        "corpus=synth",  "V=300",    "train_tokens=20000", "valid_tokens=600",
+        "d=32",          "inner=85", "conv_groups=4",      "dilations=1,4,8",
+        "batch=2",       "seq=24",   "threads=2",          "head=tree",
+        "gemm=portable", NULL
+    };
     Spec *s = spec_new(&arena);
     for (int i = 0; small[i]; i++) holds(spec_set(s, small[i]));
     for (int i = 0; more[i]; i++) holds(spec_set(s, more[i]));
@@ -45,15 +49,19 @@ static Spec *spec_of(const char *const *more)
 static int same(const Classes *a, const Classes *b)
 {
     const size_t ints = sizeof(int) * (size_t)a->V;
-    return a->V == b->V && a->C == b->C && !memcmp(a->word, b->word, ints) && !memcmp(a->place, b->place, ints)
-        && !memcmp(a->class_of, b->class_of, ints) && !memcmp(a->start, b->start, sizeof(int) * (size_t)(a->C + 2))
-        && !memcmp(a->mass, b->mass, sizeof(double) * (size_t)a->C);
+    return a->V == b->V && a->C == b->C && !memcmp(a->word, b->word, ints) &&
+           !memcmp(a->place, b->place, ints) && !memcmp(a->class_of, b->class_of, ints) &&
+           !memcmp(a->start, b->start, sizeof(int) * (size_t)(a->C + 2)) &&
+           !memcmp(a->mass, b->mass, sizeof(double) * (size_t)a->C);
 }
 
 static int *seats(const Classes *k)
 {
     int *seat = arena_raw(&arena, 2 * sizeof *seat * (size_t)k->V);
-    for (int v = 0; v < k->V; v++) seat[2 * v] = k->place[v], seat[2 * v + 1] = k->class_of[v];
+    for (int v = 0; v < k->V; v++) {
+        seat[2 * v] = k->place[v];
+        seat[2 * v + 1] = k->class_of[v];
+    }
     return seat;
 }
 
@@ -64,7 +72,8 @@ static const Classes *swapped(const Classes *k)
     const int a = k->word[0], b = k->word[k->start[k->C] - 1];
     for (int i = 0; i < 2; i++) {
         const int was = seat[2 * a + i];
-        seat[2 * a + i] = seat[2 * b + i], seat[2 * b + i] = was;
+        seat[2 * a + i] = seat[2 * b + i];
+        seat[2 * b + i] = was;
     }
     const Classes *other = classes_from(seat, k->mass, k->V, k->C, &arena);
     assert_non_null(other);
@@ -72,7 +81,10 @@ static const Classes *swapped(const Classes *k)
     return other;
 }
 
-static const Classes *copy(const Classes *k) { return classes_from(seats(k), k->mass, k->V, k->C, &arena); }
+static const Classes *copy(const Classes *k)
+{
+    return classes_from(seats(k), k->mass, k->V, k->C, &arena);
+}
 
 /* What a session with these settings has, kept beyond it */
 static const Classes *classes_of(const Spec *s, const char *from)
@@ -88,10 +100,13 @@ static const Classes *classes_of(const Spec *s, const char *from)
 static void seats_are_enough(void **state)
 {
     (void)state;
-    static const char *const ways[] = { "assign=freq", "assign=random", "assign=brown", "assign=kmeans" };
+    static const char *const ways[] = { "assign=freq", "assign=random", "assign=brown",
+                                        "assign=kmeans" };
     for (size_t w = 0; w < sizeof ways / sizeof *ways; w++)
         for (int listed = 0; listed < 2; listed++) {
-            Session *s = session_make(spec_of((const char *[]){ ways[w], listed ? "shortlist=40" : "shortlist=0", NULL }), NULL, 1);
+            const char *shortlist = listed ? "shortlist=40" : "shortlist=0";
+            const Spec *spec = spec_of((const char *[]){ ways[w], shortlist, NULL });
+            Session *s = session_make(spec, NULL, 1);
             const Classes *again = copy(s->classes);
             assert_non_null(again);
             assert_true(same(again, s->classes));
@@ -103,13 +118,17 @@ static void bad_seats_are_refused(void **state)
 {
     (void)state;
     static const struct { int seat[8], C; } bad[] = {
-        { { 0, 0, 1, 0, 2, 1, 2, 1 }, 2 }, { { 0, 0, 1, 0, 2, 1, 4, 1 }, 2 }, { { 0, 0, 1, 0, 2, 1, -1, 1 }, 2 },
-        { { 0, 0, 1, 1, 2, 0, 3, 1 }, 2 }, { { 0, 0, 1, 0, 2, 2, 3, 2 }, 2 }, { { 0, 1, 1, 1, 2, 2, 3, 2 }, 2 },
-        { { 0, 0, 1, 0, 2, 0, 3, 0 }, 2 }, { { 0, 0, 1, 1, 2, 2, 3, 3 }, 2 }, { { 0, -1, 1, 0, 2, 1, 3, 1 }, 2 },
-        { { 0, 0, 1, 0, 2, 1, 3, 1 }, 0 }, { { 0, 0, 1, 0, 2, 1, 3, 1 }, 5 } };
+        { { 0, 0, 1, 0, 2, 1, 2, 1 }, 2 },  { { 0, 0, 1, 0, 2, 1, 4, 1 }, 2 },
+        { { 0, 0, 1, 0, 2, 1, -1, 1 }, 2 }, { { 0, 0, 1, 1, 2, 0, 3, 1 }, 2 },
+        { { 0, 0, 1, 0, 2, 2, 3, 2 }, 2 },  { { 0, 1, 1, 1, 2, 2, 3, 2 }, 2 },
+        { { 0, 0, 1, 0, 2, 0, 3, 0 }, 2 },  { { 0, 0, 1, 1, 2, 2, 3, 3 }, 2 },
+        { { 0, -1, 1, 0, 2, 1, 3, 1 }, 2 }, { { 0, 0, 1, 0, 2, 1, 3, 1 }, 0 },
+        { { 0, 0, 1, 0, 2, 1, 3, 1 }, 5 },
+    };
     static const double mass[5];
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        if (classes_from(bad[i].seat, mass, 4, bad[i].C, &arena)) fail_msg("case %zu: expected a refusal", i);
+        if (classes_from(bad[i].seat, mass, 4, bad[i].C, &arena))
+            fail_msg("case %zu: expected a refusal", i);
     assert_non_null(classes_from((const int[]){ 3, 1, 1, 0, 2, 1, 0, 0 }, mass, 4, 2, &arena));
     assert_non_null(classes_from((const int[]){ 0, 0, 1, 0, 2, 1, 3, 2 }, mass, 4, 2, &arena));
 }
@@ -126,7 +145,8 @@ static char *losses(const Spec *s)
     fclose(rec.out);
     char *save = NULL;
     for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
-        if (!strncmp(l, "num loss ", 9) || !strncmp(l, "num nll ", 8)) kept = arena_text(&arena, "%s%s\n", kept, l);
+        if (!strncmp(l, "num loss ", 9) || !strncmp(l, "num nll ", 8))
+            kept = arena_text(&arena, "%s%s\n", kept, l);
     free(text);
     return kept;
 }
@@ -136,7 +156,8 @@ static void cached_is_computed(void **state)
     (void)state;
     static const char *const ways[] = { "assign=brown", "assign=kmeans", "assign=svd" };
     for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
-        const Spec *s = spec_of((const char *[]){ ways[w], "depth=3", "shortlist=9", "budget=4steps", NULL });
+        const Spec *s =
+            spec_of((const char *[]){ ways[w], "depth=3", "shortlist=9", "budget=4steps", NULL });
         forget("classes.*");
         const char *first = losses(s);
         glob_t g = files("classes.*");
@@ -163,14 +184,18 @@ static void cached_is_computed(void **state)
 static void every_setting_has_its_own(void **state)
 {
     (void)state;
-    static const char *const more[] = { "assign=kmeans", "assign=svd", "classes=20", "depth=3", "shortlist=5", "seed=2",
-                                        "corpus_seed=2", "train_tokens=19000", "V=299", "lr=0.1", "assign=freq" };
+    static const char *const more[] = { "assign=kmeans", "assign=svd",         "classes=20",
+                                        "depth=3",       "shortlist=5",        "seed=2",
+                                        "corpus_seed=2", "train_tokens=19000", "V=299",
+                                        "lr=0.1",        "assign=freq" };
     const size_t n = sizeof more / sizeof *more;
     forget("classes.*");
-    for (size_t i = 0; i < n; i++)
-        classes_of(spec_of((const char *[]){ i == 1 ? "assign=svd" : "assign=kmeans", more[i], NULL }), NULL);
+    for (size_t i = 0; i < n; i++) {
+        const char *assign = i == 1 ? "assign=svd" : "assign=kmeans";
+        classes_of(spec_of((const char *[]){ assign, more[i], NULL }), NULL);
+    }
     glob_t g = files("classes.*");
-    assert_int_equal(g.gl_pathc, n - 2);           /* the rate does not matter; counts are cut at once */
+    assert_int_equal(g.gl_pathc, n - 2); /* the rate does not matter; counts are cut at once */
     globfree(&g);
     forget("classes.*");
     classes_of(spec_of((const char *[]){ "assign=brown", NULL }), NULL);
@@ -221,8 +246,10 @@ static void checkpoint_keeps_them(void **state)
     (void)state;
     static const char *const ways[] = { "assign=freq", "assign=brown" };
     for (int w = 0; w < 2; w++) {
-        const Spec *s = spec_of((const char *[]){ ways[w], "depth=3", "shortlist=9", "finish=0.5", NULL });
-        const Spec *elsewhere = spec_of((const char *[]){ ways[w], "depth=3", "shortlist=9", "corpus_seed=3", NULL });
+        const Spec *s =
+            spec_of((const char *[]){ ways[w], "depth=3", "shortlist=9", "finish=0.5", NULL });
+        const Spec *elsewhere =
+            spec_of((const char *[]){ ways[w], "depth=3", "shortlist=9", "corpus_seed=3", NULL });
         unlink(SAVE);
         Session *t = session_make(s, NULL, 1);
         const Classes *own = copy(t->classes), *kept = swapped(own);
@@ -266,11 +293,15 @@ static void damaged_they_are_refused(void **state)
     double mass[] = { 0.5, 0.5 };
     const Classes *k = NULL;
     const Tensor t[] = {
-        { .name = "head.classes.mass", .dtype = "F64", .n = 2, .ndim = 1, .shape = { 2 }, .data = mass },
-        { .name = "head.classes", .dtype = "I32", .n = 6, .ndim = 2, .shape = { 3, 2 }, .data = seat } };
+        { .name = "head.classes.mass", .dtype = "F64",
+          .n = 2, .ndim = 1, .shape = { 2 }, .data = mass },
+        { .name = "head.classes", .dtype = "I32",
+          .n = 6, .ndim = 2, .shape = { 3, 2 }, .data = seat },
+    };
     for (int n = 1; n < 3; n++) {
         holds(tensors_save(SAVE, t, n, NULL, &arena));
-        says(checkpoint_classes(SAVE, &k, &arena), "expected in 'head.classes' the place and class of every word");
+        says(checkpoint_classes(SAVE, &k, &arena),
+             "expected in 'head.classes' the place and class of every word");
     }
     seat[2] = 1;
     holds(tensors_save(SAVE, t, 2, NULL, &arena));
@@ -289,7 +320,8 @@ static void other_settings_are_refused(void **state)
     session_drop(t);
     for (int i = 0; i < 2; i++) {
         char said[1024] = "";
-        FILE *p = popen(arena_text(&arena, "%s eval %s %s 2>&1", program ? program : "build/eightysix", SAVE, words[i]), "r");
+        const char *binary = program ? program : "build/eightysix";
+        FILE *p = popen(arena_text(&arena, "%s eval %s %s 2>&1", binary, SAVE, words[i]), "r");
         said[fread(said, 1, sizeof said - 1, p)] = 0;
         assert_int_not_equal(pclose(p), 0);
         says(said, "the classes kept are");

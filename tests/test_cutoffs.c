@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Cut-offs: the search against all there are, tables of measured costs; a checkpoint keeps its cut-offs. */
+/* Cut-offs: the search against all there are, tables of measured costs; a checkpoint keeps its
+ * cut-offs. */
 #include "harness/train/autotune.h"
 #include "harness/train/checkpoint.h"
 #include "harness/train/checkpoint_file.h"
@@ -51,7 +52,8 @@ static void try_all(All *all, int *cut, int i, int K, int from)
     if (i == K) {
         long longest = 0;
         cut[K] = V;
-        for (int k = 1; k <= K; k++) if (cut[k] - cut[k - 1] > longest) longest = cut[k] - cut[k - 1];
+        for (int k = 1; k <= K; k++)
+            if (cut[k] - cut[k - 1] > longest) longest = cut[k] - cut[k - 1];
         if (mass[cut[0]] >= all->m->short_share && cut[0] + K + longest <= all->m->width)
             all->least = fmin(all->least, cutoffs_cost(all->m, cut, K, mass));
         return;
@@ -74,8 +76,11 @@ static void search_is_exhaustive(void **state)
         random_table(&t, &rng);
         cutoffs_table_mend(&t);
         const CutoffLoad load = { &t, 1 + 60 * rng_uniform(&rng), 1 + (double)rng_below(&rng, 4) };
-        const CutoffModel m = { .cost = cutoffs_measured_cost, .g = &load, .short_share = shares[trial % 3],
-                                .points = POINTS, .width = widths[trial / 3 % 3] };
+        const CutoffModel m = { .cost = cutoffs_measured_cost,
+                                .g = &load,
+                                .short_share = shares[trial % 3],
+                                .points = POINTS,
+                                .width = widths[trial / 3 % 3] };
         All all = { .m = &m, .least = INFINITY };
         int cut[MOST_TAILS + 1];
         double least;
@@ -112,7 +117,8 @@ static void mended_table_rises(void **state)
                 double before = 0;
                 for (double n = 0.5; n < 300; n *= 1.4) {
                     const double c = cutoffs_measured_cost(&(CutoffLoad){ &t, n, passes }, i, k, 1);
-                    if (!(c > 0 && c >= before * (1 - 1e-12))) fail_msg("cluster %d, k %g, n %g", i, k, n);
+                    if (!(c > 0 && c >= before * (1 - 1e-12)))
+                        fail_msg("cluster %d, k %g, n %g", i, k, n);
                     before = c;
                 }
                 if (!(before >= last * (1 - 1e-12))) fail_msg("cluster %d, k %g", i, k);
@@ -121,14 +127,15 @@ static void mended_table_rises(void **state)
         }
         for (int a = 0; a < t.ks; a++)
             for (int b = 0; b < t.ns; b++) {
-                const double c = cutoffs_measured_cost(&(CutoffLoad){ &t, t.n[b], 3 }, 0, t.k[a], 1);
+                const double c =
+                    cutoffs_measured_cost(&(CutoffLoad){ &t, t.n[b], 3 }, 0, t.k[a], 1);
                 assert_true(fabs(c / (3 * t.pass[0][a][b] + t.update[0][a]) - 1) < 1e-12);
             }
     }
 }
 
-/* Between two points of a power of n the table is that power, beyond them linear; a product of powers extends to
- * what was not measured; a rare tail costs as often as it is met. */
+/* Between two points of a power of n the table is that power, beyond them linear; a product of
+ * powers extends to what was not measured; a rare tail costs as often as it is met. */
 static void powers_are_kept(void **state)
 {
     (void)state;
@@ -148,9 +155,11 @@ static void powers_are_kept(void **state)
 
 static Spec *small_spec(const char *const *more)
 {
-    static const char *const small[] = { "corpus=synth", "V=300", "train_tokens=20000", "valid_tokens=600",
-        "d=32", "inner=85", "conv_groups=4", "dilations=1,4,8", "batch=2", "seq=24", "threads=2",
-        "head=adaptive", NULL };
+    static const char *const small[] = {
+        "corpus=synth", "V=300", "train_tokens=20000", "valid_tokens=600", "d=32", "inner=85",
+        "conv_groups=4", "dilations=1,4,8", "batch=2", "seq=24", "threads=2", "head=adaptive",
+        NULL
+    };
     Spec *s = spec_new(&arena);
     for (int i = 0; small[i]; i++) assert_null(spec_set(s, small[i]));
     for (int i = 0; more[i]; i++) assert_null(spec_set(s, more[i]));
@@ -160,7 +169,8 @@ static Spec *small_spec(const char *const *more)
 static void auto_is_measured(void **state)
 {
     (void)state;
-    Session *s = session_make(small_spec((const char *[]){ "cutoffs=auto", "short_share=0.9", NULL }), NULL, 1);
+    Session *s = session_make(
+        small_spec((const char *[]){ "cutoffs=auto", "short_share=0.9", NULL }), NULL, 1);
     int cut[MOST_TAILS + 1];
     double *m = arena_raw(&arena, sizeof *m * (size_t)(s->corpus->V + 1));
     HeadRank *rank = arena_raw(&arena, sizeof *rank * (size_t)s->corpus->V);
@@ -173,7 +183,8 @@ static void auto_is_measured(void **state)
     session_drop(s);
 }
 
-/* Cut-offs that no measurement gives come back from a checkpoint of cutoffs=auto, to train and to evaluate. */
+/* Cut-offs that no measurement gives come back from a checkpoint of cutoffs=auto, to train and to
+ * evaluate. */
 static void checkpoint_keeps_them(void **state)
 {
     (void)state;
@@ -182,7 +193,9 @@ static void checkpoint_keeps_them(void **state)
     Spec *was = spec_new(&arena);
     unlink(SAVE);
     Session *s = session_make(small_spec((const char *[]){ "cutoffs=7,31", NULL }), NULL, 1);
-    s->spec = spec, s->cutoffs = "7,31", s->step = 5;
+    s->spec = spec;
+    s->cutoffs = "7,31";
+    s->step = 5;
     assert_null(checkpoint_save(s, SAVE));
     session_drop(s);
     s = session_make(spec, SAVE, 1);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Golden losses: twenty small training steps of every head, activation and quantiser must give the recorded
- * losses and weights, bit for bit on the recorded instruction set.
- * The bits are those of one compiler (first line of the file); another one's build must come within 2 %: the
- * rounding of its loops differs, and a ternary weight may flip.
+/* Golden losses: twenty small training steps of every head, activation and quantiser must give the
+ * recorded losses and weights, bit for bit on the recorded instruction set.
+ * The bits are those of one compiler (first line of the file); the build of another must come
+ * within 2 %: the rounding of its loops differs, and a ternary weight may flip.
  *
- * tests/data/golden.txt, one cell a line:   ISA | settings | SHA-256 of the weights | losses, then the validation loss
- * GOLDEN_WRITE=FILE writes the file anew from the built program, for a change that means to change losses. */
+ * tests/data/golden.txt has one cell a line:
+ *     ISA | settings | SHA-256 of the weights | losses, then the validation loss
+ * GOLDEN_WRITE=FILE writes the file anew from the built program: only after a change that is meant
+ * to change losses. */
 #include "harness/util/host.h"
 #include "kernels/cpu.h"
 #include "models/params.h"
@@ -17,18 +19,20 @@ enum { LINE = 4096, ROWS = 256, JOBS = 2 };
 #define OTHER_COMPILER 0.02
 static const char GOLDEN[] = "tests/data/golden.txt";
 static const char COMMON[] =
-    "V=512 d=32 dilations=1,4 conv_groups=4 seq=32 batch=2 accum=2 fraction=0.5 train_tokens=20000 valid_tokens=2048 "
+    "V=512 d=32 dilations=1,4 conv_groups=4 seq=32 batch=2 accum=2 fraction=0.5 "
+    "train_tokens=20000 valid_tokens=2048 "
     "cutoffs=40,200 warmup=5 lr=3e-3 budget=20steps gemm=portable kernel=ref";
 
-typedef struct { char isa[16], words[256], sha[65], losses[LINE]; } Row;
+typedef struct { char isa[16], settings[256], sha[65], losses[LINE]; } Row;
 typedef struct { FILE *out; const char *save; } Job;
 
 static Job start(Place *p, const Row *r, int i)
 {
     Job j = { .save = place_in(p, arena_text(&p->a, "golden%d.safetensors", i)) };
     unlink(j.save);
-    j.out = popen(arena_text(&p->a, "EIGHTYSIX_CPU=%s '%s' cell %s %s save=%s 3>&1 2>&1", r->isa, getenv("EIGHTYSIX_BINARY"),
-                             COMMON, r->words, j.save), "r");
+    const char *command = "EIGHTYSIX_CPU=%s '%s' cell %s %s save=%s 3>&1 2>&1";
+    const char *binary = getenv("EIGHTYSIX_BINARY");
+    j.out = popen(arena_text(&p->a, command, r->isa, binary, COMMON, r->settings, j.save), "r");
     assert_non_null(j.out);
     return j;
 }
@@ -60,14 +64,15 @@ static void finish(Place *p, const Job *j, const Row *asked, Row *got)
     *got->losses = 0;
     while (fgets(line, sizeof line, j->out)) {
         if (sscanf(line, "num %63s %*d %63s", name, value) != 2) {
-            if (strncmp(line, "span ", 5) && strncmp(line, "text ", 5)) snprintf(said, sizeof said, "%s", line);
+            if (strncmp(line, "span ", 5) && strncmp(line, "text ", 5))
+                snprintf(said, sizeof said, "%s", line);
             continue;
         }
         if (strcmp(name, "loss") && strcmp(name, "nll")) continue;
         const size_t used = strlen(got->losses);
         snprintf(got->losses + used, sizeof got->losses - used, "%s%s", used ? " " : "", value);
     }
-    if (pclose(j->out)) fail_msg("%s %s: %s", asked->isa, asked->words, said);
+    if (pclose(j->out)) fail_msg("%s %s: %s", asked->isa, asked->settings, said);
     weights_sha(p, j->save, got->sha);
 }
 
@@ -79,11 +84,13 @@ static int read_golden(Row *rows, char compiler[256])
     FILE *f = fopen(path, "r");
     assert_non_null(f);
     int n = 0;
-    if (fscanf(f, "# %255[^\n]\n", compiler) != 1) fail_msg("%s: line 1: expected # and the compiler", path);
+    if (fscanf(f, "# %255[^\n]\n", compiler) != 1)
+        fail_msg("%s: line 1: expected # and the compiler", path);
     while (fgets(line, sizeof line, f)) {
         assert_true(n < ROWS);
         Row *r = &rows[n++];
-        if (sscanf(line, "%15[^|]|%255[^|]|%64[^|]|%4095[^\n]", r->isa, r->words, r->sha, r->losses) != 4)
+        if (sscanf(line, "%15[^|]|%255[^|]|%64[^|]|%4095[^\n]", r->isa, r->settings, r->sha,
+                   r->losses) != 4)
             fail_msg("%s: row %d: expected ISA|settings|SHA-256|losses", path, n);
     }
     fclose(f);
@@ -99,7 +106,8 @@ static double distance(const char *a, const char *b)
         const double x = strtod(a, &ea), y = strtod(b, &eb);
         if (ea == a || eb == b) return ea == a && eb == b ? worst : INFINITY;
         worst = fmax(worst, fabs(x - y) / fmax(fabs(x), 1e-30));
-        a = ea, b = eb;
+        a = ea;
+        b = eb;
     }
 }
 
@@ -128,7 +136,8 @@ static void every_recorded_loss_repeats(void **state)
     const char *write = getenv("GOLDEN_WRITE");
     FILE *out = write ? fopen(write, "w") : NULL;
     char compiler[256];
-    const int n = read_golden(rows, compiler), same = same_compiler(compiler, build_read(&p->a)->compiler);
+    const int n = read_golden(rows, compiler);
+    const int same = same_compiler(compiler, build_read(&p->a)->compiler);
     int bad = 0, seen = 0;
     if (out) fprintf(out, "# %s\n", build_read(&p->a)->compiler);
     if (!same) print_message("recorded with %s: compared within %g\n", compiler, OTHER_COMPILER);
@@ -142,11 +151,12 @@ static void every_recorded_loss_repeats(void **state)
             if (!on[k]) continue;
             finish(p, &job[k], r, &got);
             seen++;
-            if (out) fprintf(out, "%s|%s|%s|%s\n", got.isa, got.words, got.sha, got.losses);
+            if (out) fprintf(out, "%s|%s|%s|%s\n", got.isa, got.settings, got.sha, got.losses);
             if (!strcmp(got.losses, r->losses) && !strcmp(got.sha, r->sha)) continue;
             if (!same && distance(got.losses, r->losses) <= OTHER_COMPILER) continue;
             bad++;
-            print_message("%s %s: losses differ by %.2g, weights %s\n", r->isa, r->words, distance(got.losses, r->losses),
+            print_message("%s %s: losses differ by %.2g, weights %s\n", r->isa, r->settings,
+                          distance(got.losses, r->losses),
                           strcmp(got.sha, r->sha) ? "differ" : "are equal");
         }
     }

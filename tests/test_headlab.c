@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Refits on frozen states, the laws they are held against, and the views of losses beside speeds. */
+/* Refits on frozen states, the laws they must obey, and the views of losses beside speeds. */
 #include "harness/train/anatomy.h"
 #include "harness/train/bigram.h"
 #include "harness/store/db.h"
@@ -55,7 +55,8 @@ static void deciles_share_the_tokens(void **state)
         of[decile[v]] += freq[v];
         for (int u = 0; u < V; u++) assert_true(freq[u] <= freq[v] || decile[u] <= decile[v]);
     }
-    for (int g = 3; g <= DECILES; g++) assert_true(fabs((double)of[g] / (double)total - 0.1) < 0.05);
+    for (int g = 3; g <= DECILES; g++)
+        assert_true(fabs((double)of[g] / (double)total - 0.1) < 0.05);
     assert_int_equal(decile[(V - 3) / 7], 1);
     arena_drop(&a);
 }
@@ -66,7 +67,8 @@ static void an_anatomy_adds_up(void **state)
     static const int decile[] = { 1, 1, 10 }, y[] = { 0, 1, 2, 2, 0 };
     static const float nll[] = { 1, 2, 3, 4, 5 }, part[] = { 0.5f, 1, 1, 2, 4 };
     const Anatomy a = anatomy_of(decile, y, 5, nll, part), b = anatomy_of(decile, y, 5, nll, NULL);
-    assert_true(a.nll[0] == 3 && fabs(a.nll[1] - 8 / 3.) < 1e-12 && a.nll[10] == 3.5 && isnan(a.nll[5]));
+    assert_true(a.nll[0] == 3 && fabs(a.nll[1] - 8 / 3.) < 1e-12 && a.nll[10] == 3.5 &&
+                isnan(a.nll[5]));
     assert_true(a.part[0] == 1.7 && a.part[10] == 1.5);
     assert_true(a.tokens[0] == 5 && a.tokens[1] == 3 && a.tokens[10] == 2 && a.tokens[5] == 0);
     assert_true(isnan(b.part[0]) && b.nll[0] == 3);
@@ -91,14 +93,16 @@ static int tear_down(void **state)
 }
 
 enum { ROWS = 100, COLUMNS = 32 };
-typedef struct { int rows, columns; char value[ROWS + 1][COLUMNS][48]; } Table;      /* row 0: names */
+/* row 0: names */
+typedef struct { int rows, columns; char value[ROWS + 1][COLUMNS][48]; } Table;
 
 static void see(void *ctx, int columns, const char *const *value)
 {
     Table *t = ctx;
     assert_true(t->rows <= ROWS && columns <= COLUMNS);
     t->columns = columns;
-    for (int i = 0; i < columns; i++) snprintf(t->value[t->rows][i], 48, "%s", value[i] ? value[i] : "");
+    for (int i = 0; i < columns; i++)
+        snprintf(t->value[t->rows][i], 48, "%s", value[i] ? value[i] : "");
     t->rows++;
 }
 
@@ -129,7 +133,8 @@ static void put(Place *p, long run, const char *name, long step, double value)
 }
 
 /* a run of so many tokens/s, of `fraction`, whose only evaluation came after 1000 tokens */
-static void add_run(Place *p, const char *experiment, int position, const char *fraction, double tokens_per_s)
+static void add_run(Place *p, const char *experiment, int position, const char *fraction,
+                    double tokens_per_s)
 {
     const char *key = arena_text(&p->a, "%s%d", experiment, position);
     const char *label = arena_text(&p->a, "head=x%s", fraction);
@@ -142,8 +147,10 @@ static void add_run(Place *p, const char *experiment, int position, const char *
     db_config(p->db, run, "fraction", fraction);
     db_config(p->db, run, "head", "tree");
     db_config(p->db, run, "budget", experiment);
-    if (speed) db_config(p->db, run, "newer", "0");          /* the default of a setting that the other program did not have */
-    db_config(p->db, run, "threads", speed ? "2" : "1");      /* of another number, still the same settings */
+    /* the default of a setting that the other program did not have */
+    if (speed) db_config(p->db, run, "newer", "0");
+    /* of another number, still the same settings */
+    db_config(p->db, run, "threads", speed ? "2" : "1");
     put(p, run, "tokens_per_s", 9, tokens_per_s);
     put(p, run, "supervised_per_s", 9, tokens_per_s / 2);
     put(p, run, "nll", 9, 5);
@@ -159,7 +166,8 @@ static void speeds_have_the_interval_of_stats(void **state)
     for (int n = 1; n <= 41; n++) {
         double x[41];
         const char *name = arena_text(&p->a, "rounds%d", n);
-        for (int i = 0; i < n; i++) add_run(p, name, i, "1", x[i] = 1000 + rint(1000 * rng_uniform(&r)));
+        for (int i = 0; i < n; i++)
+            add_run(p, name, i, "1", x[i] = 1000 + rint(1000 * rng_uniform(&r)));
         const Interval want = stats_median(x, n, 0.95, &p->a);
         const Table *t = view(p, "cell_speed", name);
         assert_int_equal(t->rows, 2);
@@ -167,7 +175,8 @@ static void speeds_have_the_interval_of_stats(void **state)
         assert_int_equal((int)number(t, 1, "low_rank"), want.low_rank);
         assert_true(number(t, 1, "tokens_per_s") == want.median);
         assert_true(number(t, 1, "supervised_per_s") == want.median / 2);
-        assert_true(number(t, 1, "tokens_low") == want.low && number(t, 1, "tokens_high") == want.high);
+        assert_true(number(t, 1, "tokens_low") == want.low &&
+                    number(t, 1, "tokens_high") == want.high);
     }
 }
 
@@ -184,13 +193,15 @@ static void losses_meet_speeds_of_the_same_settings(void **state)
     assert_true(fabs(number(t, 1, "seconds_low") - 1000 / 120.) < 1e-9);
     assert_true(fabs(number(t, 1, "seconds_high") - 1000 / 100.) < 1e-9);
     assert_int_equal(m->rows, 3);
-    assert_true(number(m, 1, "seconds") == 77 && fabs(number(m, 1, "clean_seconds") - 1000 / 110.) < 1e-9);
+    assert_true(number(m, 1, "seconds") == 77 &&
+                fabs(number(m, 1, "clean_seconds") - 1000 / 110.) < 1e-9);
     assert_string_equal(cell(m, 2, "clean_seconds"), "");
     assert_int_equal(q->rows, 3);
     assert_true(number(q, 1, "tokens_per_s") == 110 && number(q, 2, "tokens_per_s") == 99);
 }
 
-/* softmax ends at 5 after 40 s; the tree passes 6 at 10 s and 4 at 20 s, so 5 at 15 s; huffman is below 5 when first looked at */
+/* softmax ends at 5 after 40 s; the tree passes 6 at 10 s and 4 at 20 s, so 5 at 15 s; huffman is
+ * below 5 when first looked at */
 static void clocks_of_made_up_trees(void **state)
 {
     Place *p = *state;
@@ -212,14 +223,18 @@ static void clocks_of_made_up_trees(void **state)
             put(p, run, "nll", k, of[i].nll[k]);
             put(p, run, "eval_seconds", k, of[i].at[k]);
         }
-        db_record(p->db, run, &(Record){ .kind = 's', .name = "core.forward", .step = 0, .value = 1 });
-        db_record(p->db, run, &(Record){ .kind = 's', .name = "head.forward", .step = 0, .value = 2 });
-        db_record(p->db, run, &(Record){ .kind = 's', .name = "head.update", .step = 0, .value = 1 });
+        db_record(p->db, run,
+                  &(Record){ .kind = 's', .name = "core.forward", .step = 0, .value = 1 });
+        db_record(p->db, run,
+                  &(Record){ .kind = 's', .name = "head.forward", .step = 0, .value = 2 });
+        db_record(p->db, run,
+                  &(Record){ .kind = 's', .name = "head.update", .step = 0, .value = 1 });
         db_run_end(p->db, run, "ok", "", 1, 1);
     }
     const Table *t = view(p, "clocks", "grid");
     assert_int_equal(t->rows, 9);
-    assert_true(number(t, 1, "value") == 4 && number(t, 2, "value") == 4 && number(t, 3, "value") == 5);
+    assert_true(number(t, 1, "value") == 4 && number(t, 2, "value") == 4 &&
+                number(t, 3, "value") == 5);
     assert_true(fabs(number(t, 4, "value") - 40 / 15.) < 1e-9);
     assert_true(number(t, 8, "value") == 4);
     assert_string_equal(cell(t, 1, "at_least"), "");
@@ -228,12 +243,16 @@ static void clocks_of_made_up_trees(void **state)
     assert_true(fabs(number(t, 1, "bound") - 4) < 1e-9);
     assert_string_equal(cell(t, 1, "roofline"), "");
 
-    /* products of 4 operations in 100 us: the tree's 10 FLOPs a token take a quarter of the softmax's time, whose head takes half */
+    /* products of 4 operations in 100 us: the tree's 10 FLOPs a token take a quarter of the
+     * softmax's time, whose head takes half */
     const long run = db_run_start(p->db, "bench", "bench", "bench");
     const char *name = arena_text(&p->a, "sgemm3/n1/t%s", cell(t, 1, "cores"));
     db_config(p->db, run, "bench", "heads");
     put(p, run, arena_text(&p->a, "ops:%s", name), 0, 4);
-    db_record(p->db, run, &(Record){ .kind = 'p', .name = name, .step = 1, .position = 1, .value = 1e5, .iters = 1 });
+    const Record r = {
+        .kind = 'p', .name = name, .step = 1, .position = 1, .value = 1e5, .iters = 1
+    };
+    db_record(p->db, run, &r);
     db_run_end(p->db, run, "ok", "", 1, 1);
     t = view(p, "clocks", "grid");
     assert_true(fabs(number(t, 1, "roofline") - 1 / (1 - .5 + .25)) < 1e-9);
@@ -279,10 +298,13 @@ static int run_words(int argc, char **argv)
 
 static char *train(Place *p)
 {
-    char *save = arena_text(&p->a, "%s/t.safetensors", p->dir), *out = arena_text(&p->a, "%s/train", p->dir);
-    char *word[] = { "head=tree", "V=97", "train_tokens=20000", "valid_tokens=600", "d=32", "inner=85",
-                     "conv_groups=4", "dilations=1,4,8", "batch=2", "accum=2", "seq=24", "warmup=4",
-                     "threads=2", "lr=3e-3", "budget=60steps", arena_text(&p->a, "save=%s", save) };
+    char *save = arena_text(&p->a, "%s/t.safetensors", p->dir);
+    char *out = arena_text(&p->a, "%s/train", p->dir);
+    char *word[] = {
+        "head=tree", "V=97", "train_tokens=20000", "valid_tokens=600", "d=32", "inner=85",
+        "conv_groups=4", "dilations=1,4,8", "batch=2", "accum=2", "seq=24", "warmup=4",
+        "threads=2", "lr=3e-3", "budget=60steps", arena_text(&p->a, "save=%s", save)
+    };
     setenv("EIGHTYSIX_CACHE", arena_text(&p->a, "%s/cache", p->dir), 1);
     assert_int_equal(apart(run_words, sizeof word / sizeof *word, word, out), 0);
     return save;
@@ -299,8 +321,10 @@ static void heads_are_refitted(void **state)
 {
     Place *p = *state;
     char *save = train(p), *out = arena_text(&p->a, "%s/lab", p->dir), *db = p->path;
-    char *word[] = { "headlab", save, "heads=softmax,tree:classes=5,huffman", "--states", "4800", "--passes",
-                     "3", "--db", db };
+    char *word[] = {
+        "headlab", save, "heads=softmax,tree:classes=5,huffman",
+        "--states", "4800", "--passes", "3", "--db", db
+    };
     const int words = sizeof word / sizeof *word;
     db_close(p->db);
     assert_int_equal(apart(headlab_main, words, word, out), 0);
@@ -320,11 +344,13 @@ static void heads_are_refitted(void **state)
     for (int head = 0; head < 4; head++) {
         double sum = 0;
         const int all = 1 + head * 11;
-        for (int g = 1; g <= DECILES; g++) sum += number(t, all + g, "nll") * number(t, all + g, "tokens");
+        for (int g = 1; g <= DECILES; g++)
+            sum += number(t, all + g, "nll") * number(t, all + g, "tokens");
         assert_true(fabs(sum / number(t, all, "tokens") - number(t, all, "nll")) < 1e-9);
         assert_true(number(t, all, "nll") < unigram);
     }
-    assert_true(number(t, 1 + 2 * 11, "class_nll") > 0.5 && number(t, 1 + 2 * 11, "within_nll") > 0.5);
+    assert_true(number(t, 1 + 2 * 11, "class_nll") > 0.5 &&
+                number(t, 1 + 2 * 11, "within_nll") > 0.5);
     assert_string_equal(cell(t, 1 + 11, "class_nll"), "");
 }
 
@@ -332,8 +358,9 @@ static void other_settings_are_other_states(void **state)
 {
     Place *p = *state;
     char *save = train(p), *out = arena_text(&p->a, "%s/lab", p->dir);
-    char *word[] = { "headlab", save, "heads=huffman", "--states", "2400", "--passes", "0.1", "--no-db",
-                     NULL };
+    char *word[] = {
+        "headlab", save, "heads=huffman", "--states", "2400", "--passes", "0.1", "--no-db", NULL
+    };
     static char *const more[] = { "lr=0.01", "act=int8", "eval=ema" };
     assert_int_equal(apart(headlab_main, 8, word, out), 0);
     for (int i = 0; i < 3; i++) {

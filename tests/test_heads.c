@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Heads: the laws over the registry; softmax in all its ways and adaptive against an independent dense computation in
- * double; what a filtered gradient leaves out; that sampled softmax estimates the full one; the shape of the tree's
- * classes and of the adaptive cut-offs. EIGHTYSIX_SEED picks another seed. */
+/* Heads: the laws over the registry; softmax in all its ways and adaptive against an independent
+ * dense computation in double; what a filtered gradient leaves out; that sampled softmax estimates
+ * the full one; the shape of the tree's classes and of the adaptive cut-offs. EIGHTYSIX_SEED picks
+ * another seed. */
 #include "harness/laws/laws.h"
 #include "models/classes.h"
 #include "models/cutoffs.h"
@@ -33,7 +34,13 @@ static void laws(void **state)
 
 enum { N = 11, D = 20 };
 
-typedef struct { void *h; const HeadDef *def; Params *ps; float x[N * D], dx[N * D]; int y[N], V; } Setup;
+typedef struct {
+    void *h;
+    const HeadDef *def;
+    Params *ps;
+    float x[N * D], dx[N * D];
+    int y[N], V;
+} Setup;
 
 /* most words are rare, no two as often as each other */
 static long count_of(long rank) { return 10000000000000 / ((rank + 1) * (rank + 1)); }
@@ -54,7 +61,8 @@ static Setup *set_up_by(const char *name, int V, int stride, int words, const ch
     for (int v = 0; v < V; v++) freq[v] = count_of((long)v * stride % V);
     s->ps = params_new(&arena);
     s->V = V;
-    param_normal(params_add(s->ps, "embedding.weight", (int[]){ V, D, 0 }, GROUP_ADAMW, OWNER_CORE), 1, 0, 0.4);
+    param_normal(params_add(s->ps, "embedding.weight", (int[]){ V, D, 0 }, GROUP_ADAMW, OWNER_CORE),
+                 1, 0, 0.4);
     s->def = head_find(name);
     s->h = s->def->make(spec, e, s->ps, &(HeadData){ .V = V, .freq = freq }, D, &arena);
     for (int i = 0; i < N * D; i++) s->x[i] = (float)rng_normal(&rng);
@@ -95,7 +103,8 @@ enum { V_DENSE = 2500 };
 static double dense_de[V_DENSE * D], dense_dx[N * D];
 typedef struct { double loss, nll; } Dense;
 
-/* the loss of a softmax head, and 0.25 times its gradients: of x, and of e (V, D), the matrix that is multiplied */
+/* the loss of a softmax head, and 0.25 times its gradients: of x, and of e (V, D), the matrix that
+ * is multiplied */
 static Dense dense_softmax(const Setup *s, const float *e, double eps, double zloss)
 {
     static double p[V_DENSE];
@@ -149,7 +158,8 @@ static void softmax_is_the_dense_computation(void **state)
 static float *words_of(const float *in, int V, int stride)
 {
     float *out = arena_raw(&arena, sizeof *out * (size_t)V * D);
-    for (int v = 0; v < V; v++) memcpy(out + (size_t)v * D, in + (size_t)((long)v * stride % V) * D, sizeof(float) * D);
+    for (int v = 0; v < V; v++)
+        memcpy(out + (size_t)v * D, in + (size_t)((long)v * stride % V) * D, sizeof(float) * D);
     return out;
 }
 
@@ -196,7 +206,8 @@ static void quantised_softmax_is_the_dense_computation(void **state)
 {
     (void)state;
     for (int i = 0; i < 4; i++) {
-        const char *words[] = { "smoothing=0.1", "zloss=0.02", i % 2 ? "head_quant=ternary" : "head_quant=int8",
+        const char *words[] = { "smoothing=0.1", "zloss=0.02",
+                                i % 2 ? "head_quant=ternary" : "head_quant=int8",
                                 i / 2 ? "rows=freq" : "rows=id" };
         Setup *s = set_up_by("softmax", V_DENSE, 7, 4, words);
         Param *w = params_find(s->ps, "embedding.weight");
@@ -208,7 +219,8 @@ static void quantised_softmax_is_the_dense_computation(void **state)
 
 /* ---- what the filter leaves out ---- */
 
-enum { F_V = 640, F_N = 70, F_BLOCK = 64, F_GROUP = 32, F_BLOCKS = F_V / F_BLOCK };   /* as head_full.h, head_filter.h */
+/* as head_full.h, head_filter.h */
+enum { F_V = 640, F_N = 70, F_BLOCK = 64, F_GROUP = 32, F_BLOCKS = F_V / F_BLOCK };
 static const double F_EPS = 0.1, F_ZLOSS = 0.02, F_E = 2;
 
 typedef struct {
@@ -224,14 +236,18 @@ typedef struct {
 static int row_of(const Filtered *s, int word) { return s->by_count ? word * 7 % F_V : word; }
 static int row_of_param(const Filtered *s, int word) { return s->tied ? word : row_of(s, word); }
 
-/* E is F_E times the unit matrix, d = V: dx shows each entry of dLoss/dz. z = 5 normal() - 8 rank / V */
+/* E is F_E times the unit matrix, d = V: dx shows each entry of dLoss/dz.
+ * z = 5 normal() - 8 rank / V */
 static Filtered *filtered(const char *delta, int by_count, int tied)
 {
     Filtered *s = arena_get(&arena, sizeof *s);
     Spec *spec = spec_new(&arena);
     Rng rng = rng_at(4, STREAM_CHECK, 0);
-    const char *words[] = { delta, by_count ? "rows=freq" : "rows=id", tied ? "tied=1" : "tied=0", "threads=2",
-                            "smoothing=0.1", "zloss=0.02" }, *why;
+    const char *rows = by_count ? "rows=freq" : "rows=id";
+    const char *words[] = {
+        delta, rows, tied ? "tied=1" : "tied=0", "threads=2", "smoothing=0.1", "zloss=0.02"
+    };
+    const char *why;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) assert_null(spec_set(spec, words[i]));
     const Exec *e = exec_make(spec, &arena, &why);
     long freq[F_V];
@@ -239,7 +255,8 @@ static Filtered *filtered(const char *delta, int by_count, int tied)
     Params *ps = params_new(&arena);
     params_add(ps, "embedding.weight", (int[]){ F_V, F_V, 0 }, GROUP_ADAMW, OWNER_CORE);
     s->def = head_find("softmax");
-    s->by_count = by_count, s->tied = tied;
+    s->by_count = by_count;
+    s->tied = tied;
     s->h = s->def->make(spec, e, ps, &(HeadData){ .V = F_V, .freq = freq }, F_V, &arena);
     s->w = params_find(ps, tied ? "embedding.weight" : "head.weight");
     param_fill(s->w, 0);
@@ -254,8 +271,8 @@ static Filtered *filtered(const char *delta, int by_count, int tied)
     return s;
 }
 
-/* Of position i: g (V) = dLoss/dz without the blocks that dx shows to be left out, out (F_BLOCKS); the mass of every
- * block, mass (F_BLOCKS). Returns what is lost. */
+/* Of position i: g (V) = dLoss/dz without the blocks that dx shows to be left out, out (F_BLOCKS);
+ * the mass of every block, mass (F_BLOCKS). Returns what is lost. */
 static double left_out(const Filtered *s, int i, double *g, char *out, double *mass)
 {
     double whole[F_V], seen[F_BLOCKS] = { 0 }, sum = 0, lost = 0;
@@ -276,8 +293,10 @@ static double left_out(const Filtered *s, int i, double *g, char *out, double *m
     return lost;
 }
 
-/* Positions of a group leave the same blocks out, and no other block could be, for some position would lose too much. */
-static void full_groups(char out[][F_BLOCKS], double mass[][F_BLOCKS], const double *lost, double delta)
+/* Positions of a group leave the same blocks out, and no other block could be, for some position
+ * would lose too much. */
+static void full_groups(char out[][F_BLOCKS], double mass[][F_BLOCKS], const double *lost,
+                        double delta)
 {
     for (int i0 = 0; i0 < F_N; i0 += F_GROUP)
         for (int b = 0; b < F_BLOCKS; b++) {
@@ -286,7 +305,8 @@ static void full_groups(char out[][F_BLOCKS], double mass[][F_BLOCKS], const dou
                 assert_int_equal(out[i][b], out[i0][b]);
                 bound |= lost[i] + mass[i][b] > delta * (1 - 1e-5);
             }
-            if (!out[i0][b] && !bound) fail_msg("filter %g keeps block %d of position %d for nothing", delta, b, i0);
+            if (!out[i0][b] && !bound)
+                fail_msg("filter %g keeps block %d of position %d for nothing", delta, b, i0);
         }
 }
 
@@ -317,8 +337,10 @@ static void filter_leaves_out_no_more_than_delta(void **state)
                 fail_msg("position %d loses %.6f of %g", i, lost[i], cases[c].delta);
             for (int v = 0; v < F_V; v++) dx[i * F_V + v] = F_E * g[v];
             for (int v = 0; v < F_V; v++)
-                for (int k = 0; k < F_V; k++) de[row_of_param(s, v) * F_V + k] += g[v] * (double)s->x[i * F_V + k];
-            for (int b = 0; b < F_BLOCKS && i % F_GROUP == 0; b++) skipped += out[i][b] / (3.0 * F_BLOCKS);
+                for (int k = 0; k < F_V; k++)
+                    de[row_of_param(s, v) * F_V + k] += g[v] * (double)s->x[i * F_V + k];
+            for (int b = 0; b < F_BLOCKS && i % F_GROUP == 0; b++)
+                skipped += out[i][b] / (3.0 * F_BLOCKS);
             mass += lost[i] / F_N;
         }
         full_groups(out, masses, lost, cases[c].delta);
@@ -326,18 +348,23 @@ static void filter_leaves_out_no_more_than_delta(void **state)
         close_to(s->w->g, de, F_V * F_V, "dE");
         s->def->report(s->h, hear, s);
         assert_true(fabs(s->mass - mass) < 1e-5 && fabs(s->skipped - skipped) < 1e-9);
-        if (!(skipped > 0.1 && skipped < 0.9)) fail_msg("%s leaves %g of the products out", cases[c].word, skipped);
+        if (!(skipped > 0.1 && skipped < 0.9))
+            fail_msg("%s leaves %g of the products out", cases[c].word, skipped);
     }
 }
 
-/* What a head has made of its weights follows them: after other weights, the same bits as without them. */
+/* What a head has made of its weights follows them: after other weights, the same bits as without
+ * them. */
 static void softmax_follows_its_weights(void **state)
 {
     (void)state;
-    static const char *const ways[] = { "filter=0.2", "head_quant=int8", "head_quant=ternary", "rows=freq" };
+    static const char *const ways[] = { "filter=0.2", "head_quant=int8", "head_quant=ternary",
+                                        "rows=freq" };
     for (int i = 0; i < 4; i++) {
-        Setup *a = set_up_by("softmax", 300, 7, 1, ways + i), *b = set_up_by("softmax", 300, 7, 1, ways + i);
-        Param *w = params_find(a->ps, "embedding.weight"), *of_b = params_find(b->ps, "embedding.weight");
+        Setup *a = set_up_by("softmax", 300, 7, 1, ways + i),
+              *b = set_up_by("softmax", 300, 7, 1, ways + i);
+        Param *w = params_find(a->ps, "embedding.weight"),
+              *of_b = params_find(b->ps, "embedding.weight");
         param_normal(w, 9, 0, 0.3);
         a->def->forward(a->h, a->x, a->y, N);
         a->def->backward(a->h, a->dx, 1);
@@ -361,7 +388,8 @@ static Setup *sampler(int proposal)
     return set_up_by("sampled", S_V, 7, 2, (const char *[]){ proposals[proposal], "samples=25" });
 }
 
-/* E exp(loss) = exp(nll): what stands in the logarithm is an unbiased estimate of the sum over V. */
+/* E exp(loss) = exp(nll): what stands in the logarithm is an unbiased estimate of the sum
+ * over V. */
 static void sampled_estimates_the_full_sum(void **state)
 {
     (void)state;
@@ -373,13 +401,16 @@ static void sampled_estimates_the_full_sum(void **state)
             double sum = 0, squares = 0;
             s->def->nll(s->h, s->x + i * D, s->y + i, 1, &nll);
             for (w->steps = 0; w->steps < S_DRAWS; w->steps++) {
-                const double one = exp(s->def->forward(s->h, s->x + i * D, s->y + i, 1) - (double)nll);
+                const double one =
+                    exp(s->def->forward(s->h, s->x + i * D, s->y + i, 1) - (double)nll);
                 sum += one;
                 squares += one * one;
             }
-            const double mean = sum / S_DRAWS, error = sqrt((squares / S_DRAWS - mean * mean) / S_DRAWS);
+            const double mean = sum / S_DRAWS,
+                         error = sqrt((squares / S_DRAWS - mean * mean) / S_DRAWS);
             if (!(fabs(mean - 1) < 5 * error && error < 0.1))
-                fail_msg("%s: position %d: the sum is estimated as %.4f +- %.4f of itself", proposals[p], i, mean, error);
+                fail_msg("%s: position %d: the sum is estimated as %.4f +- %.4f of itself",
+                         proposals[p], i, mean, error);
         }
     }
 }
@@ -403,12 +434,13 @@ static void sampled_draws_by_its_proposal(void **state)
         for (int r = 0; r < S_V; r++) total += (double)count_of(r) + 1;
         for (int v = 0; v < S_V; v++) {
             const int r = v * 7 % S_V;
-            const double q = p ? ((double)count_of(r) + 1) / total : log((r + 2.0) / (r + 1.0)) / log(S_V + 1.0);
+            const double q =
+                p ? ((double)count_of(r) + 1) / total : log((r + 2.0) / (r + 1.0)) / log(S_V + 1.0);
             const double drawn = 1 - pow(1 - q, S_S), error = sqrt(drawn * (1 - drawn) / S_DRAWS);
             if (v == s->y[0]) assert_int_equal(seen[v], S_DRAWS);
             else if (!(fabs((double)seen[v] / S_DRAWS - drawn) < 5 * error + 1e-9))
-                fail_msg("%s: rank %d was among the negatives %d times in %d, expected %.4f", proposals[p], r, seen[v],
-                         S_DRAWS, drawn);
+                fail_msg("%s: rank %d was among the negatives %d times in %d, expected %.4f",
+                         proposals[p], r, seen[v], S_DRAWS, drawn);
         }
     }
 }
@@ -423,7 +455,8 @@ static void rows_used(Setup *s, int n, char *rows)
     for (int v = 0; v < S_V; v++) rows[v] = w->g[v * D] != 0;
 }
 
-/* The draw is a function of the seed, the updates and the targets; nothing that came before matters. */
+/* The draw is a function of the seed, the updates and the targets; nothing that came before
+ * matters. */
 static void sampled_repeats_its_draw(void **state)
 {
     (void)state;
@@ -446,16 +479,22 @@ static void sampled_repeats_its_draw(void **state)
     assert_memory_not_equal(one, other, S_V);
 }
 
-/* V 300 = short list 40 + tails of 100 and 160 words; no smoothing. tied: rows 0 .. 39 of S are the embedding's, whose words
- * stand in the order of their counts here */
+/* V 300 = short list 40 + tails of 100 and 160 words; no smoothing. tied: rows 0 .. 39 of S are the
+ * embedding's, whose words stand in the order of their counts here */
 static void adaptive_way(int tied)
 {
-    Setup *s = set_up("adaptive", 300, 3, (const char *[]){ "smoothing=0", "cutoffs=40,140", tied ? "short_tied=1" : "short_tied=0" });
-    const Param *own = params_find(s->ps, "head.short.weight"), *words = params_find(s->ps, "embedding.weight");
+    const char *short_tied = tied ? "short_tied=1" : "short_tied=0";
+    const char *more[] = { "smoothing=0", "cutoffs=40,140", short_tied };
+    Setup *s = set_up("adaptive", 300, 3, more);
+    const Param *own = params_find(s->ps, "head.short.weight"),
+                *words = params_find(s->ps, "embedding.weight");
     static float top[42 * D];
-    const Param *proj[] = { params_find(s->ps, "head.tail1.proj.weight"), params_find(s->ps, "head.tail2.proj.weight") };
-    const Param *out[] = { params_find(s->ps, "head.tail1.out.weight"), params_find(s->ps, "head.tail2.out.weight") };
-    double dx[N * D] = { 0 }, dtop[42 * D] = { 0 }, dproj[2][D * D] = { 0 }, dout[2][160 * D] = { 0 };
+    const Param *proj[] = { params_find(s->ps, "head.tail1.proj.weight"),
+                            params_find(s->ps, "head.tail2.proj.weight") };
+    const Param *out[] = { params_find(s->ps, "head.tail1.out.weight"),
+                           params_find(s->ps, "head.tail2.out.weight") };
+    double dx[N * D] = { 0 }, dtop[42 * D] = { 0 }, dproj[2][D * D] = { 0 },
+                  dout[2][160 * D] = { 0 };
     const int first[] = { 40, 140 };
     double loss = 0, total, p[300];
     assert_int_equal(own->rows, tied ? 2 : 42);
@@ -513,19 +552,24 @@ static void adaptive_is_the_dense_computation(void **state)
 
 enum { T_V = 300 };
 
-/* One softmax over n listed rows of w: adds 0.25 times the gradient of its smoothed cross entropy to the same rows of g and
- * to dx; returns the loss */
-static double dense_level(const float *w, const int *list, int n, const double *x, int y, double eps, double *g, double *dx)
+/* One softmax over n listed rows of w: adds 0.25 times the gradient of its smoothed cross entropy
+ * to the same rows of g and to dx; returns the loss */
+static double dense_level(const float *w, const int *list, int n, const double *x, int y,
+                          double eps, double *g, double *dx)
 {
     double z[T_V], sum = 0, total = 0;
     for (int r = 0; r < n; r++) {
         z[r] = 0;
         for (int k = 0; k < D; k++) z[r] += (double)w[list[r] * D + k] * x[k];
-        sum += exp(z[r]), total += z[r];
+        sum += exp(z[r]);
+        total += z[r];
     }
     for (int r = 0; r < n; r++) {
         const double dz = 0.25 * (exp(z[r]) / sum - eps / n - (1 - eps) * (r == y));
-        for (int k = 0; k < D; k++) g[list[r] * D + k] += dz * x[k], dx[k] += dz * (double)w[list[r] * D + k];
+        for (int k = 0; k < D; k++) {
+            g[list[r] * D + k] += dz * x[k];
+            dx[k] += dz * (double)w[list[r] * D + k];
+        }
     }
     return log(sum) - (1 - eps) * z[y] - eps * total / n;
 }
@@ -535,7 +579,8 @@ static void tree_way(int tied, const char *shortlist)
 {
     static float w[2 * T_V * D];
     static double g[2 * T_V * D], dx[N * D];
-    const char *words[] = { "smoothing=0.1", tied ? "tied=1" : "tied=0", shortlist, "classes=17" }, *why;
+    const char *words[] = { "smoothing=0.1", tied ? "tied=1" : "tied=0", shortlist, "classes=17" };
+    const char *why;
     Setup *s = set_up("tree", T_V, 4, words);
     Spec *spec = spec_new(&arena);
     long freq[T_V];
@@ -556,11 +601,14 @@ static void tree_way(int tied, const char *shortlist)
         double x[D];
         const int r = k->place[s->y[i]], c = k->class_of[s->y[i]];
         for (int j = 0; j < D; j++) x[j] = (double)s->x[i * D + j];
-        for (int j = 0; j < top; j++) list[j] = j < C ? j : C + (tied ? k->word[behind + j - C] : behind + j - C);
+        for (int j = 0; j < top; j++)
+            list[j] = j < C ? j : C + (tied ? k->word[behind + j - C] : behind + j - C);
         loss += dense_level(w, list, top, x, c < C ? c : C + r - behind, 0.1, g, dx + i * D);
         if (c == C) continue;
-        for (int j = k->start[c]; j < k->start[c + 1]; j++) list[j - k->start[c]] = C + (tied ? k->word[j] : j);
-        loss += dense_level(w, list, k->start[c + 1] - k->start[c], x, r - k->start[c], 0.1, g, dx + i * D);
+        for (int j = k->start[c]; j < k->start[c + 1]; j++)
+            list[j - k->start[c]] = C + (tied ? k->word[j] : j);
+        loss += dense_level(w, list, k->start[c + 1] - k->start[c], x, r - k->start[c], 0.1, g,
+                            dx + i * D);
     }
     double got = s->def->forward(s->h, s->x, s->y, 4);
     s->def->backward(s->h, s->dx, 0.25f);
@@ -591,7 +639,8 @@ static void tree_is_the_same_on_any_number_of_threads(void **state)
         Setup *s[3];
         double loss[3];
         for (int t = 0; t < 3; t++) {
-            const char *words[] = { more[i], arena_text(&arena, "threads=%d", t + 1), "gemm=portable", "shortlist=9" };
+            const char *words[] = { more[i], arena_text(&arena, "threads=%d", t + 1),
+                                    "gemm=portable", "shortlist=9" };
             s[t] = set_up("tree", T_V, 4, words);
             loss[t] = s[t]->def->forward(s[t]->h, s[t]->x, s[t]->y, N);
             s[t]->def->backward(s[t]->h, s[t]->dx, 0.25f);
@@ -619,10 +668,14 @@ static void tree_settles_when_it_is_full(void **state)
             s->def->backward(s->h, s->dx, 1.0f / (float)times);
             if (k) s->def->flush_grads(s->h);
         }
-    const Param *a = params_find(late->ps, "embedding.weight"), *b = params_find(soon->ps, "embedding.weight");
-    double put_off = 0, expected[T_V * D];
-    for (long i = 0; i < b->n; i++) expected[i] = (double)b->g[i], put_off += fabs((double)a->g[i] - expected[i]);
-    assert_true(put_off > 0.1);                   /* something is still put off, */
+    const Param *a = params_find(late->ps, "embedding.weight"),
+                *b = params_find(soon->ps, "embedding.weight");
+    double deferred = 0, expected[T_V * D];
+    for (long i = 0; i < b->n; i++) {
+        expected[i] = (double)b->g[i];
+        deferred += fabs((double)a->g[i] - expected[i]);
+    }
+    assert_true(deferred > 0.1);                   /* something is still put off, */
     late->def->flush_grads(late->h);
     for (long i = 0; i < b->n; i++)               /* and is all there is */
         if (!(fabs((double)a->g[i] - expected[i]) <= 1e-4 * (1 + fabs(expected[i]))))
@@ -631,12 +684,14 @@ static void tree_settles_when_it_is_full(void **state)
 
 /* ---- shapes ---- */
 
-/* Words of the same class keep the ratios of their probabilities when only the class matrix changes. */
+/* Words of the same class keep the ratios of their probabilities when only the class matrix
+ * changes. */
 static void tree_classes(const char *const *words, int n, int V, int cap)
 {
     Setup *s = set_up("tree", V, n, words);
     Param *cls = params_find(s->ps, "head.class.weight");
-    float *a = arena_raw(&arena, sizeof *a * (size_t)V), *b = arena_raw(&arena, sizeof *b * (size_t)V);
+    float *a = arena_raw(&arena, sizeof *a * (size_t)V),
+          *b = arena_raw(&arena, sizeof *b * (size_t)V);
     int sizes[64] = { 0 }, classes = 0;
     float shift[64];
     param_fill(cls, 0);
@@ -653,7 +708,8 @@ static void tree_classes(const char *const *words, int n, int V, int cap)
     }
     assert_int_equal(classes, cls->rows);                        /* none is empty */
     for (int c = 0; c < classes; c++)
-        if (sizes[c] > cap) fail_msg("%s: a class of %d words, at most %d expected", words[0], sizes[c], cap);
+        if (sizes[c] > cap)
+            fail_msg("%s: a class of %d words, at most %d expected", words[0], sizes[c], cap);
 }
 
 static void tree_has_full_bounded_classes(void **state)
@@ -686,7 +742,8 @@ static void cutoffs_are_read(void **state)
     assert_int_equal(cut[2], WORDS);
 }
 
-/* No short list with at least half of the tokens and one or two tails is cheaper by more than the grid's coarseness. */
+/* No short list with at least half of the tokens and one or two tails is cheaper by more than the
+ * grid's coarseness. */
 static void cutoffs_counted_is_the_cheapest(void **state)
 {
     (void)state;
@@ -702,7 +759,8 @@ static void cutoffs_counted_is_the_cheapest(void **state)
         if (!(one >= 0.99 * least)) fail_msg("cut-off %d costs %.4g, counted %.4g", a, one, least);
         for (int b = a + a / 15; b < WORDS; b += b / 15) {
             const double two = cutoffs_cost(&m, (const int[]){ a, b, WORDS }, 2, mass);
-            if (!(two >= 0.99 * least)) fail_msg("cut-offs %d, %d cost %.4g, counted %.4g", a, b, two, least);
+            if (!(two >= 0.99 * least))
+                fail_msg("cut-offs %d, %d cost %.4g, counted %.4g", a, b, two, least);
         }
     }
     assert_int_equal(cutoffs_find(cut, "counted", (const double[]){ 0, 0.5, 1 }, 2, 8, &arena), 1);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The Huffman tree seen from outside: with all rows zero a word of depth k has log probability -k log 2, so
- * that the tree can be compared with the least sum of weights, that of a naive construction (Huffman 1952). */
+/* The Huffman tree seen from outside: with all rows zero a word of depth k has log probability
+ * -k log 2. So the tree can be compared with the least sum of weights, that of a naive construction
+ * (Huffman 1952). */
 #include "models/head.h"
 #include "tests/test.h"
 #include <math.h>
@@ -41,7 +42,8 @@ static double least_sum(const long *freq, int V)
             int least = k;
             for (int i = k; i < n; i++) if (w[i] < w[least]) least = i;
             const double swap = w[k];
-            w[k] = w[least], w[least] = swap;
+            w[k] = w[least];
+            w[least] = swap;
         }
         w[0] += w[1];
         sum += w[0];
@@ -62,9 +64,13 @@ static void tree_is_optimal(void **state)
         const HeadDef *def;
         void *h;
         double sum = 0, kraft = 0;
-        for (int v = 0; v < V; v++) freq[v] = (long)rng_below(&rng, 1 + 100000 / (1 + rng_below(&rng, 5000)));
+        for (int v = 0; v < V; v++)
+            freq[v] = (long)rng_below(&rng, 1 + 100000 / (1 + rng_below(&rng, 5000)));
         depths(depth, freq, V, &def, &h);
-        for (int v = 0; v < V; v++) sum += ((double)freq[v] + 1) * depth[v], kraft += ldexp(1, -depth[v]);
+        for (int v = 0; v < V; v++) {
+            sum += ((double)freq[v] + 1) * depth[v];
+            kraft += ldexp(1, -depth[v]);
+        }
         assert_true(kraft == 1);
         assert_true(sum == least_sum(freq, V));
     }
@@ -81,7 +87,10 @@ static void chain_is_followed_to_its_end(void **state)
     float nll[V];
     const HeadDef *def;
     void *h;
-    for (int v = 0; v < V; v++) freq[v] = (1L << v) - 1, y[v] = v;
+    for (int v = 0; v < V; v++) {
+        freq[v] = (1L << v) - 1;
+        y[v] = v;
+    }
     depths(depth, freq, V, &def, &h);
     def->nll(h, x, y, V, nll);
     for (int v = 0; v < V; v++) {

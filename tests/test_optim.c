@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The optimiser: Newton-Schulz and NorMuon against their definitions in double; update=rows against update=dense. */
+/* The optimiser: Newton-Schulz and NorMuon against their definitions in double; update=rows against
+ * update=dense. */
 #include "models/normuon.h"
 #include "models/optim.h"
 #include "models/tape.h"
@@ -29,18 +30,20 @@ static const Exec *exec_of(const Spec *s)
 
 /* ---- NorMuon ---- */
 
-/* falling = 0: N(0, 1); otherwise a sum of random outer products, the q-th falling as exp(-falling q): ill-conditioned
- * in directions that are not those of rows or columns */
+/* falling = 0: N(0, 1); otherwise a sum of random outer products, the q-th falling as exp(-falling
+ * q): ill-conditioned in directions that are not those of rows or columns */
 static float *matrix(int rows, int cols, double falling, Rng *rng)
 {
     const int rank = rows < cols ? rows : cols;
     const size_t n = (size_t)rows * (size_t)cols;
-    double *m = arena_get(&arena, sizeof *m * n), *u = arena_raw(&arena, sizeof *u * (size_t)(rows + cols));
+    double *m = arena_get(&arena, sizeof *m * n),
+           *u = arena_raw(&arena, sizeof *u * (size_t)(rows + cols));
     float *M = arena_raw(&arena, sizeof *M * n);
     for (size_t i = 0; i < n && falling == 0; i++) m[i] = rng_normal(rng);
     for (int q = 0; q < rank && falling > 0; q++) {
         for (int i = 0; i < rows + cols; i++) u[i] = rng_normal(rng);
-        for (size_t i = 0; i < n; i++) m[i] += exp(-falling * q) * u[i / (size_t)cols] * u[(size_t)rows + i % (size_t)cols];
+        for (size_t i = 0; i < n; i++)
+            m[i] += exp(-falling * q) * u[i / (size_t)cols] * u[(size_t)rows + i % (size_t)cols];
     }
     for (size_t i = 0; i < n; i++) M[i] = (float)m[i];
     return M;
@@ -51,7 +54,9 @@ static double *definition(const float *M, int rows, int cols)
 {
     const size_t n = (size_t)rows * (size_t)cols;
     double *X = arena_raw(&arena, sizeof *X * n), *AX = arena_raw(&arena, sizeof *X * n);
-    double *AAX = arena_raw(&arena, sizeof *X * n), *A = arena_raw(&arena, sizeof *A * (size_t)rows * (size_t)rows), sum = 0;
+    double *AAX = arena_raw(&arena, sizeof *X * n);
+    double *A = arena_raw(&arena, sizeof *A * (size_t)rows * (size_t)rows);
+    double sum = 0;
     for (size_t i = 0; i < n; i++) sum += (double)M[i] * (double)M[i];
     for (size_t i = 0; i < n; i++) X[i] = (double)M[i] / (sqrt(sum) + 1e-7);
     for (int step = 0; step < 5; step++) {
@@ -63,10 +68,12 @@ static double *definition(const float *M, int rows, int cols)
                 for (int k = 0; k < cols; k++) A[i * rows + j] += X[i * cols + k] * X[j * cols + k];
         for (int i = 0; i < rows; i++)
             for (int j = 0; j < rows; j++)
-                for (int k = 0; k < cols; k++) AX[i * cols + k] += A[i * rows + j] * X[j * cols + k];
+                for (int k = 0; k < cols; k++)
+                    AX[i * cols + k] += A[i * rows + j] * X[j * cols + k];
         for (int i = 0; i < rows; i++)
             for (int j = 0; j < rows; j++)
-                for (int k = 0; k < cols; k++) AAX[i * cols + k] += A[i * rows + j] * AX[j * cols + k];
+                for (int k = 0; k < cols; k++)
+                    AAX[i * cols + k] += A[i * rows + j] * AX[j * cols + k];
         for (size_t i = 0; i < n; i++) X[i] = 3.4445 * X[i] - 4.7750 * AX[i] + 2.0315 * AAX[i];
     }
     return X;
@@ -79,15 +86,17 @@ static void near(const char *what, const float *x, const double *ref, long n, do
     for (long i = 0; i < n; i++) top = fmax(top, fabs(ref[i]));
     for (long i = 0; i < n; i++)
         if (!(fabs((double)x[i] - ref[i]) <= tolerance * top))
-            fail_msg("%s: value %ld of %ld is %.9g, expected %.9g", what, i, n, (double)x[i], ref[i]);
+            fail_msg("%s: value %ld of %ld is %.9g, expected %.9g", what, i, n, (double)x[i],
+                     ref[i]);
 }
 
-/* Shapes of one panel and of several, the last of them cut short, both ways round. An ill-conditioned M shows when A is not made
- * anew in time: 1e-3. */
+/* Shapes of one panel and of several, the last of them cut short, both ways round. An
+ * ill-conditioned M shows when A is not made anew in time: 1e-3. */
 static void newton_schulz_is_its_definition(void **state)
 {
     (void)state;
-    static const int shape[][2] = { { 1, 1 }, { 1, 40 }, { 7, 5 }, { 64, 64 }, { 65, 80 }, { 150, 129 }, { 100, 210 } };
+    static const int shape[][2] = { { 1, 1 },   { 1, 40 },    { 7, 5 },    { 64, 64 },
+                                    { 65, 80 }, { 150, 129 }, { 100, 210 } };
     Rng rng = rng_at(test_seed(), STREAM_CHECK, 31);
     for (int threads = 1; threads <= 3; threads++) {
         const Exec *e = exec_of(spec_of(threads, NULL));
@@ -97,13 +106,14 @@ static void newton_schulz_is_its_definition(void **state)
                 const float *M = matrix(rows, cols, 0.1 * hard, &rng);
                 float *O = arena_raw(&arena, sizeof *O * (size_t)rows * (size_t)cols);
                 normuon_ns5(e, O, M, rows, cols, &arena);
-                near(arena_text(&arena, "NS5 of %d x %d, %d threads", rows, cols, threads), O, definition(M, rows, cols),
-                     (long)rows * cols, 1e-4);
+                near(arena_text(&arena, "NS5 of %d x %d, %d threads", rows, cols, threads), O,
+                     definition(M, rows, cols), (long)rows * cols, 1e-4);
             }
     }
 }
 
-/* 3 and 2 steps on the shorter side: 9 and 5 products of symmetric squares; A made twice, X met twice */
+/* 3 and 2 steps on the shorter side: 9 and 5 products of symmetric squares; A made twice, X met
+ * twice */
 static void newton_schulz_is_counted(void **state)
 {
     (void)state;
@@ -175,13 +185,17 @@ static Lot lot(int threads, const char *update)
     Spec *s = spec_of(threads, update);
     assert_null(spec_set(s, "clip=0.5"));
     Lot l = { NULL, params_new(&arena) };
-    for (int i = 0; i < 4; i++)
-        param_normal(params_add(l.ps, arena_text(&arena, "p%d", i), shape[i], GROUP_ADAMW, OWNER_HEAD), 3, (uint64_t)i, 0.3);
+    for (int i = 0; i < 4; i++) {
+        const char *name = arena_text(&arena, "p%d", i);
+        Param *p = params_add(l.ps, name, shape[i], GROUP_ADAMW, OWNER_HEAD);
+        param_normal(p, 3, (uint64_t)i, 0.3);
+    }
     l.o = optim_new(s, exec_of(s), l.ps, &arena);
     return l;
 }
 
-/* the same random gradient in both; in rows that are not touched there is none, and of b, which must not be read, NaN */
+/* the same random gradient in both; in rows that are not touched there is none, and of b, which
+ * must not be read, NaN */
 static void gradients(const Lot *a, const Lot *b, double share, Rng *rng)
 {
     for (int i = 0; i < a->ps->n; i++) {
@@ -205,7 +219,10 @@ static double update(const Lot *l, double scale)
     return norm;
 }
 
-static void same(const float *x, const float *y, size_t n) { assert_memory_equal(x, y, sizeof *x * n); }
+static void same(const float *x, const float *y, size_t n)
+{
+    assert_memory_equal(x, y, sizeof *x * n);
+}
 
 static void all_rows_are_dense(void **state)
 {
@@ -229,7 +246,8 @@ static void all_rows_are_dense(void **state)
     }
 }
 
-/* Rows that a step does not touch are as they were, to the bit; those it does touch are as if they were alone. */
+/* Rows that a step does not touch are as they were, to the bit; those it does touch are as if they
+ * were alone. */
 static void other_rows_are_left_alone(void **state)
 {
     (void)state;
@@ -250,14 +268,17 @@ static void other_rows_are_left_alone(void **state)
             for (int k = 0; k < 4; k++)
                 for (size_t r = 0; r < 301; r++) {
                     const int kept = !memcmp(was[k] + r * d, now[k] + r * d, sizeof(float) * d);
-                    if (kept == touched[r]) fail_msg("step %d, row %zu: touched %d, kept %d", step, r, touched[r], kept);
+                    if (kept == touched[r])
+                        fail_msg("step %d, row %zu: touched %d, kept %d", step, r, touched[r],
+                                 kept);
                 }
             for (size_t r = 0; r < 301 && step == 0; r++)
                 for (size_t i = r * d; i < (r + 1) * d && touched[r]; i++)
                     assert_true(fabsf(p->v[i] - a.ps->p[0]->v[i]) < 1e-6f && p->g[i] == 0);
             assert_int_equal(p->steps, step + 1);
             for (int i = 0; i < 2; i++)
-                for (int r = 0; r < b.ps->p[i]->rows; r++) assert_int_equal(b.ps->p[i]->touched[r], 0);
+                for (int r = 0; r < b.ps->p[i]->rows; r++)
+                    assert_int_equal(b.ps->p[i]->touched[r], 0);
         }
     }
 }
@@ -287,10 +308,11 @@ static void an_embedding_touches_its_tokens(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(newton_schulz_is_its_definition), cmocka_unit_test(newton_schulz_is_counted),
-        cmocka_unit_test(normuon_is_its_definition),
-        cmocka_unit_test(all_rows_are_dense), cmocka_unit_test(other_rows_are_left_alone),
-        cmocka_unit_test(an_embedding_touches_its_tokens) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(newton_schulz_is_its_definition),
+                                        cmocka_unit_test(newton_schulz_is_counted),
+                                        cmocka_unit_test(normuon_is_its_definition),
+                                        cmocka_unit_test(all_rows_are_dense),
+                                        cmocka_unit_test(other_rows_are_left_alone),
+                                        cmocka_unit_test(an_embedding_touches_its_tokens) };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The truncated SVD against spectra that were put in and against GSL's; co-occurrence counts and their PPMI
- * against plain loops; what embed_init writes, and what it refuses. */
+/* The truncated SVD against spectra that were put in and against GSL's; co-occurrence counts and
+ * their PPMI against plain loops; what embed_init writes, and what it refuses. */
 #include "models/cooc.h"
 #include "models/embed_init.h"
 #include "tests/test.h"
@@ -53,10 +53,13 @@ static float *with_spectrum(int rows, int cols, const double *s, Rng *r)
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < cols; j++) {
             double sum = 0;
-            for (int k = 0; k < cols; k++) sum += u->data[i * cols + k] * s[k] * v->data[j * cols + k];
+            for (int k = 0; k < cols; k++)
+                sum += u->data[i * cols + k] * s[k] * v->data[j * cols + k];
             a[i * cols + j] = (float)sum;
         }
-    gsl_matrix_free(u), gsl_matrix_free(v), gsl_vector_free(w);
+    gsl_matrix_free(u);
+    gsl_matrix_free(v);
+    gsl_vector_free(w);
     return a;
 }
 
@@ -74,7 +77,8 @@ static double crookedness(const float *x, int rows, int stride, int k)
     for (int i = 0; i < k; i++)
         for (int j = 0; j <= i; j++) {
             double sum = 0;
-            for (int r = 0; r < rows; r++) sum += (double)x[r * stride + i] * (double)x[r * stride + j];
+            for (int r = 0; r < rows; r++)
+                sum += (double)x[r * stride + i] * (double)x[r * stride + j];
             worst = fmax(worst, fabs(sum - (i == j)));
         }
     return worst;
@@ -139,10 +143,16 @@ static void as_much_variance_as_gsl(void **state)
     for (int k = 1; k <= COLS; k += k < 10 ? 1 : 10) {
         const Svd d = svd_of(a, ROWS, COLS, k, 2);
         double got = 0, exact = 0;
-        for (int i = 0; i < k; i++) got += d.s[i] * d.s[i], exact += w->data[i] * w->data[i];
-        if (!(fabs(got / exact - 1) < 1e-5)) fail_msg("%d components keep %.9g, GSL's %.9g", k, got, exact);
+        for (int i = 0; i < k; i++) {
+            got += d.s[i] * d.s[i];
+            exact += w->data[i] * w->data[i];
+        }
+        if (!(fabs(got / exact - 1) < 1e-5))
+            fail_msg("%d components keep %.9g, GSL's %.9g", k, got, exact);
     }
-    gsl_matrix_free(u), gsl_matrix_free(v), gsl_vector_free(w);
+    gsl_matrix_free(u);
+    gsl_matrix_free(v);
+    gsl_vector_free(w);
 }
 
 static void rank_deficiency_is_zeros(void **state)
@@ -157,8 +167,10 @@ static void rank_deficiency_is_zeros(void **state)
     for (int i = 0; i < K; i++) assert_true(fabs(d.s[i] - s[i]) < 1e-5);
     assert_true(crookedness(d.u, ROWS, K, RANK) < 1e-5);
     for (int i = 0; i < 3; i++) assert_true(none.s[i] == 0 && none.u[i] == 0 && none.v[i] == 0);
-    for (int i = 0; i < ROWS * K; i++) assert_true(isfinite(d.u[i]) && (i % K < RANK || d.u[i] == 0));
-    for (int i = 0; i < COLS * K; i++) assert_true(isfinite(d.v[i]) && (i % K < RANK || d.v[i] == 0));
+    for (int i = 0; i < ROWS * K; i++)
+        assert_true(isfinite(d.u[i]) && (i % K < RANK || d.u[i] == 0));
+    for (int i = 0; i < COLS * K; i++)
+        assert_true(isfinite(d.v[i]) && (i % K < RANK || d.v[i] == 0));
 }
 
 static void eigenvalues_are_gsls(void **state)
@@ -179,7 +191,10 @@ static void eigenvalues_are_gsls(void **state)
     for (int i = 0; i < N; i++) {
         double high = 0, low = 0;
         assert_true(fabs(w[i] - gsl_vector_get(exact, N - 1 - (size_t)i)) < 1e-10 * w[0]);
-        for (int k = 0; k < N; k++) high = fmax(high, v[i * N + k]), low = fmin(low, v[i * N + k]);
+        for (int k = 0; k < N; k++) {
+            high = fmax(high, v[i * N + k]);
+            low = fmin(low, v[i * N + k]);
+        }
         assert_true(high >= -low * (1 - 1e-5));
         for (int k = 0; k < N; k++) {
             double av = 0;
@@ -188,7 +203,9 @@ static void eigenvalues_are_gsls(void **state)
         }
     }
     gsl_eigen_symm_free(space);
-    gsl_matrix_free(x), gsl_matrix_free(g), gsl_vector_free(exact);
+    gsl_matrix_free(x);
+    gsl_matrix_free(g);
+    gsl_vector_free(exact);
 }
 
 /* ---- words beside words ---- */
@@ -203,7 +220,8 @@ static HeadData text(void)
     long *freq = arena_get(&arena, sizeof *freq * V);
     for (int i = 0; i < TEXT; i++) {
         const int again = i && rng_below(&r, 2);
-        tok[i] = (uint16_t)(again ? (tok[i - 1] + 1) % 54 : (int)rng_below(&r, 1 + rng_below(&r, 54)));
+        tok[i] =
+            (uint16_t)(again ? (tok[i - 1] + 1) % 54 : (int)rng_below(&r, 1 + rng_below(&r, 54)));
         freq[tok[i]]++;
     }
     return (HeadData){ V, freq, tok, TEXT, NULL };
@@ -224,7 +242,8 @@ static float *dense_of(const Sparse *m)
 static int column(const HeadData *d, int v, int contexts)
 {
     int rank = 0;
-    for (int u = 0; u < V; u++) rank += d->freq[u] > d->freq[v] || (d->freq[u] == d->freq[v] && u < v);
+    for (int u = 0; u < V; u++)
+        rank += d->freq[u] > d->freq[v] || (d->freq[u] == d->freq[v] && u < v);
     return rank < contexts ? rank : contexts;
 }
 
@@ -294,8 +313,10 @@ static void products_are_the_dense_ones(void **state)
     for (int i = 0; i < 100 * K; i++) x[i] = (float)rng_normal(&r);
     for (int threads = 1; threads <= 3; threads++) {
         const Exec *e = exec_of(spec_of(threads, NULL));
-        sparse.times(e, sparse.a, x, K, y[0]), dense.times(e, dense.a, x, K, y[1]);
-        sparse.times_t(e, sparse.a, x, K, t[0]), dense.times_t(e, dense.a, x, K, t[1]);
+        sparse.times(e, sparse.a, x, K, y[0]);
+        dense.times(e, dense.a, x, K, y[1]);
+        sparse.times_t(e, sparse.a, x, K, t[0]);
+        dense.times_t(e, dense.a, x, K, t[1]);
         for (int i = 0; i < V * K; i++) assert_true(fabsf(y[0][i] - y[1][i]) < 1e-2f);
         for (int i = 0; i < m->cols * K; i++) assert_true(fabsf(t[0][i] - t[1][i]) < 1e-2f);
     }
@@ -350,7 +371,7 @@ static void save(const char *name, const float *a, int rows, int cols)
     holds(tensors_save(PATH, &t, 1, NULL, &arena));
 }
 
-/* E E' is the best approximation of rank D to A A', and the variance kept is that of its spectrum. */
+/* E E' is the best approximation of rank D to A A'; the variance kept is that of its spectrum. */
 static void a_file_gives_its_components(void **state)
 {
     (void)state;
@@ -370,7 +391,7 @@ static void a_file_gives_its_components(void **state)
             fail_msg("variance kept %.7f, expected %.7f", kept, first / all);
         assert_true(fabs(sumsq(e, V * D) / first - 1) < 1e-4);
         double worst = 0;
-        for (int k = 0; k < D; k++) {                          /* columns are orthogonal, of lengths s */
+        for (int k = 0; k < D; k++) { /* columns are orthogonal, of lengths s */
             for (int j = 0; j <= k; j++) {
                 double sum = 0;
                 for (int v = 0; v < V; v++) sum += (double)e[v * D + k] * (double)e[v * D + j];
@@ -401,7 +422,8 @@ static void refuses(const char *how, const char *sentence)
     fclose(in);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 2);
-    if (!strstr(said, sentence)) fail_msg("embed_init=%s said '%s', expected '%s'", how, said, sentence);
+    if (!strstr(said, sentence))
+        fail_msg("embed_init=%s said '%s', expected '%s'", how, said, sentence);
 }
 
 static void wrong_files_are_refused(void **state)

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# rooms.awk -- the order of the house. A file may use what comes earlier in this list, never what comes later:
+# rooms.awk -- the order of the rooms. A file may use what comes earlier in this list, never what
+# comes later:
 #   kernels models  and in harness: util store corpus laws train score bench sweep regress judge cli
-# Twice: by the includes of the sources, and by the symbols of the objects, which also sees a call without an include.
+# Checked twice: by the includes of the sources, and by the symbols of the objects, which also shows
+# a call without an include. Exit code 1 where something was printed.
 #   awk -f tests/lint/rooms.awk SOURCE...
 #   nm -A OBJECT... | awk -f tests/lint/rooms.awk -v prefix=build/san/ -
 BEGIN {
-    n = split("kernels models util store corpus laws train score bench sweep regress judge cli tests", order, " ")
+    rooms = "kernels models util store corpus laws train score bench sweep regress judge cli tests"
+    n = split(rooms, order, " ")
     for (i = 1; i <= n; i++) rank[order[i]] = i
 }
 
@@ -17,7 +20,7 @@ function room(path,    part) {
 
 function known(where, path) {
     if (!(where in rank)) {
-        printf "%s: '%s' is no room of the house\n", path, where
+        printf "%s: '%s' is not a room of the tree\n", path, where
         bad = 1
     }
     return where in rank
@@ -33,7 +36,8 @@ function upward(from, to, place, what) {
 prefix == "" && FNR == 1 { mine = room(FILENAME); known(mine, FILENAME) }
 prefix == "" && /^[ \t]*#[ \t]*include[ \t]*"(kernels|models|harness|tests)\// {
     split($0, quoted, "\"")
-    if (known(room(quoted[2]), FILENAME ":" FNR)) upward(mine, room(quoted[2]), FILENAME ":" FNR, quoted[2])
+    place = FILENAME ":" FNR
+    if (known(room(quoted[2]), place)) upward(mine, room(quoted[2]), place, quoted[2])
 }
 
 # ---- symbols: "OBJECT:[ADDRESS] TYPE NAME" ----

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A run: its losses repeat bit for bit, a killed one continues as if it had not been, its phases add up. */
+/* A run: its losses repeat bit for bit, a killed one continues as if it had not been, its phases
+ * add up. */
 #include "harness/util/clock.h"
 #include "harness/train/trainer.h"
 #include "tests/test.h"
@@ -10,12 +11,23 @@
 #include <unistd.h>
 
 enum { STEPS = 12, MAX_LOSSES = 64 };
-static const char SAVE[] = "test_run.safetensors";
-static const char *const small[] = { "corpus=synth", "V=97", "train_tokens=20000", "valid_tokens=600", "d=32", "inner=85", "conv_groups=4",
-    "dilations=1,4,8", "batch=2", "accum=2", "seq=24", "schedule=constant", "warmup=4", "threads=2", "fraction=0.5", NULL };
-typedef struct { char loss[MAX_LOSSES][64]; int n; char nll[64], finish[64], variance[64]; double worst_gap; } Told;
+static const char SAVE[] = "test_trainer.safetensors";
+static const char *const small[] = {
+    "corpus=synth", "V=97", "train_tokens=20000", "valid_tokens=600", "d=32", "inner=85",
+    "conv_groups=4", "dilations=1,4,8", "batch=2", "accum=2", "seq=24", "schedule=constant",
+    "warmup=4", "threads=2", "fraction=0.5", NULL
+};
 
-/* Runs a cell in a child; kills it after `kill_after` losses when that is > 0. Returns the wait status. */
+/* What a run recorded; worst_gap: of a step's time from the sum of its phases, relative */
+typedef struct {
+    char loss[MAX_LOSSES][64];
+    int n;
+    char nll[64], finish[64], variance[64];
+    double worst_gap;
+} Told;
+
+/* Runs a cell in a child; kills it after `kill_after` losses when that is > 0.
+ * Returns the wait status. */
 static int run(Told *t, const char *const *more, int kill_after)
 {
     int fd[2], status;
@@ -59,10 +71,12 @@ static int run(Told *t, const char *const *more, int kill_after)
 static void same_seed_same_losses(void **state)
 {
     (void)state;
-    static const char *const heads_[] = { "head=softmax", "head=tree", "head=adaptive" }, *const acts[] = { "act=f32", "act=int8" };
+    static const char *const heads_[] = { "head=softmax", "head=tree", "head=adaptive" },
+                             *const acts[] = { "act=f32", "act=int8" };
     for (int i = 0; i < 6; i++) {
         Told a, b, c;
-        const char *more[] = { heads_[i / 2], acts[i % 2], "budget=12steps", NULL }, *other[] = { heads_[i / 2], acts[i % 2], "budget=12steps", "seed=2", NULL };
+        const char *more[] = { heads_[i / 2], acts[i % 2], "budget=12steps", NULL },
+                   *other[] = { heads_[i / 2], acts[i % 2], "budget=12steps", "seed=2", NULL };
         assert_int_equal(run(&a, more, 0), 0);
         assert_int_equal(run(&b, more, 0), 0);
         assert_int_equal(run(&c, other, 0), 0);
@@ -77,7 +91,8 @@ static void same_seed_same_losses(void **state)
 static void an_embedding_from_the_text_repeats(void **state)
 {
     (void)state;
-    static const char *const more[] = { "embed_init=pmi", "budget=4steps", NULL }, *const drawn[] = { "budget=4steps", NULL };
+    static const char *const more[] = { "embed_init=pmi", "budget=4steps", NULL },
+                             *const drawn[] = { "budget=4steps", NULL };
     Told a, b, c;
     assert_int_equal(run(&a, more, 0), 0);
     assert_int_equal(run(&b, more, 0), 0);
@@ -107,7 +122,8 @@ static void updates_by_row(void **state)
 static void int8_both_ways_repeats(void **state)
 {
     (void)state;
-    static const char *const more[] = { "act=int8", "bwd=int8", "budget=12steps", NULL }, *const f32[] = { "act=int8", "budget=12steps", NULL };
+    static const char *const more[] = { "act=int8", "bwd=int8", "budget=12steps", NULL },
+                             *const f32[] = { "act=int8", "budget=12steps", NULL };
     Told a, b, c;
     assert_int_equal(run(&a, more, 0), 0);
     assert_int_equal(run(&b, more, 0), 0);
@@ -133,12 +149,14 @@ static void killed_and_resumed_is_unbroken(void **state)
     (void)state;
     char save[64];
     snprintf(save, sizeof save, "save=%s", SAVE);
-    static const char *const ways[][3] = { { "head=tree", "act=f32", "bwd=f32" }, { "head=tree", "act=int8", "bwd=int8" },
+    static const char *const ways[][3] = { { "head=tree", "act=f32", "bwd=f32" },
+                                           { "head=tree", "act=int8", "bwd=int8" },
                                            { "head=sampled", "samples=20", "freeze=9" },
                                            { "head=sampled", "samples=20", "update=rows" } };
     for (int i = 0; i < 4; i++) {
         const char *whole[] = { ways[i][0], ways[i][1], ways[i][2], "budget=12steps", NULL };
-        const char *kept[] = { ways[i][0], ways[i][1], ways[i][2], "budget=12steps", save, "save_every=1steps", NULL };
+        const char *kept[] = { ways[i][0], ways[i][1],          ways[i][2], "budget=12steps",
+                               save,       "save_every=1steps", NULL };
         Told a, b, c;
         unlink(SAVE);
         assert_int_equal(run(&a, whole, 0), 0);
@@ -152,7 +170,8 @@ static void killed_and_resumed_is_unbroken(void **state)
     }
 }
 
-/* The losses are the training head's for half of the budget and others afterwards, wherever a run is broken. */
+/* The losses are the training head's for half of the budget and others afterwards, wherever a run
+ * is broken. */
 static void finishes_with_the_full_softmax(void **state)
 {
     (void)state;
@@ -163,8 +182,8 @@ static void finishes_with_the_full_softmax(void **state)
     for (int i = 0; i < 4; i++) {
         const char *never[] = { heads_[i / 2], "budget=20steps", NULL };
         const char *whole[] = { heads_[i / 2], "budget=20steps", "finish=0.5", NULL };
-        const char *kept[] = { heads_[i / 2], "budget=20steps", "finish=0.5", save, "save_every=1steps",
-                               NULL };
+        const char *kept[] = { heads_[i / 2], "budget=20steps",    "finish=0.5",
+                               save,          "save_every=1steps", NULL };
         Told a, b, c, plain;
         unlink(SAVE);
         assert_int_equal(run(&plain, never, 0), 0);
@@ -172,14 +191,16 @@ static void finishes_with_the_full_softmax(void **state)
         assert_string_equal(plain.finish, "");
         assert_string_equal(a.finish, "10");
         assert_int_equal(a.n, LONG);
-        for (int k = 0; k <= HALF; k++) assert_int_equal(!strcmp(a.loss[k], plain.loss[k]), k < HALF);
+        for (int k = 0; k <= HALF; k++)
+            assert_int_equal(!strcmp(a.loss[k], plain.loss[k]), k < HALF);
         const int status = run(&b, kept, i % 2 ? 13 : 5);
         assert_true(WIFSIGNALED(status) || b.n == LONG);
         assert_int_equal(run(&c, kept, 0), 0);
         assert_true(c.n < LONG && c.n > 0);
         for (int k = 0; k < c.n; k++) assert_string_equal(c.loss[k], a.loss[LONG - c.n + k]);
         assert_string_equal(c.nll, a.nll);
-        assert_int_equal(run(&b, kept, 0), 0);        /* nothing left to train: the checkpoint is evaluated */
+        assert_int_equal(run(&b, kept, 0),
+                         0); /* nothing left to train: the checkpoint is evaluated */
         assert_int_equal(b.n, 0);
         assert_string_equal(b.nll, a.nll);
         unlink(SAVE);
@@ -191,7 +212,9 @@ static void other_settings_do_not_resume(void **state)
     (void)state;
     char save[64];
     snprintf(save, sizeof save, "save=%s", SAVE);
-    const char *one[] = { "budget=2steps", save, NULL }, *two[] = { "budget=4steps", save, "lr=0.001", NULL }, *longer[] = { "budget=4steps", save, NULL };
+    const char *one[] = { "budget=2steps", save, NULL },
+               *two[] = { "budget=4steps", save, "lr=0.001", NULL },
+               *longer[] = { "budget=4steps", save, NULL };
     Told t;
     unlink(SAVE);
     assert_int_equal(run(&t, one, 0), 0);
@@ -213,16 +236,21 @@ static void keep_trunk(const char *from, const char *more)
     assert_int_equal(t.n, 8);
 }
 
-/* One stable phase serves two budgets: what follows it is what an unbroken run of that budget does, bit for bit. */
+/* One stable phase serves two budgets: what follows it is what an unbroken run of that budget does,
+ * bit for bit. */
 static void a_branch_is_the_direct_run(void **state)
 {
     (void)state;
-    static const char *const budgets[] = { "budget=12steps", "budget=16steps" }, *const heads_[] = { "head=tree", "head=adaptive" };
+    static const char *const budgets[] = { "budget=12steps", "budget=16steps" }, *const heads_[] = {
+        "head=tree", "head=adaptive"
+    };
     char from[64];
     snprintf(from, sizeof from, "from=%s", SAVE);
     for (int i = 0; i < 4; i++) {
-        const char *direct[] = { heads_[i / 2], budgets[i % 2], "schedule=wsd", "decay=0.25", NULL };
-        const char *branch[] = { heads_[i / 2], budgets[i % 2], "schedule=wsd", "decay=0.25", from, NULL };
+        const char *direct[] = { heads_[i / 2], budgets[i % 2], "schedule=wsd", "decay=0.25",
+                                 NULL };
+        const char *branch[] = { heads_[i / 2], budgets[i % 2], "schedule=wsd",
+                                 "decay=0.25",  from,           NULL };
         Told a, b;
         keep_trunk(SAVE, heads_[i / 2]);
         assert_int_equal(run(&a, direct, 0), 0);
@@ -240,11 +268,14 @@ static void a_branch_that_is_none_is_refused(void **state)
     char from[64], save[64];
     snprintf(from, sizeof from, "from=%s", SAVE);
     snprintf(save, sizeof save, "save=%s", SAVE);
-    const char *const wrong[][4] = { { "budget=9steps", "schedule=wsd", "decay=0.25", from }, { "budget=16steps", "lr=0.001", "decay=0.25", from },
+    const char *const wrong[][4] = { { "budget=9steps", "schedule=wsd", "decay=0.25", from },
+                                     { "budget=16steps", "lr=0.001", "decay=0.25", from },
                                      { "budget=16steps", "schedule=wsd", save, from } };
     keep_trunk(SAVE, "head=tree");
     for (int i = 0; i < 3; i++) {
-        const char *more[] = { "head=tree", wrong[i][0], wrong[i][1], wrong[i][2], wrong[i][3], NULL };
+        const char *more[] = {
+            "head=tree", wrong[i][0], wrong[i][1], wrong[i][2], wrong[i][3], NULL
+        };
         Told t;
         const int status = run(&t, more, 0);
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 2);
@@ -256,7 +287,8 @@ static void a_branch_that_is_none_is_refused(void **state)
 static void learns(void **state)
 {
     (void)state;
-    const char *more[] = { "budget=150steps", "lr=0.003", "fraction=1", NULL }, *none[] = { "budget=0steps", NULL };
+    const char *more[] = { "budget=150steps", "lr=0.003", "fraction=1", NULL },
+               *none[] = { "budget=0steps", NULL };
     Told trained, fresh;
     assert_int_equal(run(&trained, more, 0), 0);
     assert_int_equal(run(&fresh, none, 0), 0);
@@ -284,12 +316,18 @@ static void unknown_kernel_is_skipped(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_seed_same_losses), cmocka_unit_test(an_embedding_from_the_text_repeats), cmocka_unit_test(int8_both_ways_repeats), cmocka_unit_test(updates_by_row),
-        cmocka_unit_test(int8_back_alone_is_refused), cmocka_unit_test(killed_and_resumed_is_unbroken),
-        cmocka_unit_test(finishes_with_the_full_softmax),
-        cmocka_unit_test(other_settings_do_not_resume), cmocka_unit_test(a_branch_is_the_direct_run),
-        cmocka_unit_test(a_branch_that_is_none_is_refused), cmocka_unit_test(learns), cmocka_unit_test(noop_records_no_loss),
-        cmocka_unit_test(unknown_kernel_is_skipped) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(same_seed_same_losses),
+                                        cmocka_unit_test(an_embedding_from_the_text_repeats),
+                                        cmocka_unit_test(int8_both_ways_repeats),
+                                        cmocka_unit_test(updates_by_row),
+                                        cmocka_unit_test(int8_back_alone_is_refused),
+                                        cmocka_unit_test(killed_and_resumed_is_unbroken),
+                                        cmocka_unit_test(finishes_with_the_full_softmax),
+                                        cmocka_unit_test(other_settings_do_not_resume),
+                                        cmocka_unit_test(a_branch_is_the_direct_run),
+                                        cmocka_unit_test(a_branch_that_is_none_is_refused),
+                                        cmocka_unit_test(learns),
+                                        cmocka_unit_test(noop_records_no_loss),
+                                        cmocka_unit_test(unknown_kernel_is_skipped) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
