@@ -7,20 +7,20 @@
 /* a file is small, and its components are the point */
 enum { SIDE = 2, CONTEXTS = 4096, POWERS_TEXT = 1, POWERS_FILE = 6 };
 
-static double share(const Svd *svd, double total)
+static double embed_share(const Svd *svd, double total)
 {
     double sum = 0;
     for (int i = 0; i < svd->k; i++) sum += svd->s[i] * svd->s[i];
     return total > 0 ? sum / total : 0;
 }
 
-static void write_row(Param *p, int v, const Svd *svd, double scale)
+static void embed_write_row(Param *p, int v, const Svd *svd, double scale)
 {
     for (int k = 0; k < p->cols; k++)
         p->v[(size_t)v * p->cols + k] = (float)(scale * svd->s[k] * (double)svd->u[(size_t)v * p->cols + k]);
 }
 
-static double from_text(const Spec *s, const Exec *e, Param *p, const HeadData *data, Arena *a)
+static double embed_from_text(const Spec *s, const Exec *e, Param *p, const HeadData *data, Arena *a)
 {
     const Window near = { -SIDE, SIDE, data->V < CONTEXTS ? data->V : CONTEXTS, 0 };
     if (!data->tok) die("embed_init=pmi: expected a training text to count in");
@@ -40,11 +40,11 @@ static double from_text(const Spec *s, const Exec *e, Param *p, const HeadData *
     if (!(sum > 0)) die("embed_init=pmi: expected words that stand together more often than by chance");
     const double scale = spec_num(s, "init_sigma") / sqrt(sum / ((double)seen * p->cols));
     for (int v = 0; v < p->rows; v++)
-        if (data->freq[v]) write_row(p, v, &svd, scale);
-    return share(&svd, cooc_sumsq(m));
+        if (data->freq[v]) embed_write_row(p, v, &svd, scale);
+    return embed_share(&svd, cooc_sumsq(m));
 }
 
-static double from_file(const Spec *s, const Exec *e, Param *p, const char *path, Arena *a)
+static double embed_from_file(const Spec *s, const Exec *e, Param *p, const char *path, Arena *a)
 {
     const char *why;
     TensorFile *f = tensors_open(path, a, &why);
@@ -63,9 +63,9 @@ static double from_file(const Spec *s, const Exec *e, Param *p, const char *path
     double total = 0;
     for (int v = 0; v < dense.rows; v++) total += e->f->sumsq(dense.v + (size_t)v * dense.cols, dense.cols);
     if (!isfinite(total)) die("embed_init=%s: '%s' has values that are not finite", path, t->name);
-    for (int v = 0; v < p->rows; v++) write_row(p, v, &svd, 1);
+    for (int v = 0; v < p->rows; v++) embed_write_row(p, v, &svd, 1);
     tensors_close(f);
-    return share(&svd, total);
+    return embed_share(&svd, total);
 }
 
 double embed_init(const Spec *s, const Exec *e, Params *ps, const HeadData *data, Arena *a)
@@ -75,7 +75,7 @@ double embed_init(const Spec *s, const Exec *e, Params *ps, const HeadData *data
     Param *p = params_find(ps, "embedding.weight");
     CHECK(p && p->rows == data->V);
     const size_t mark = a->used;
-    const double kept = strcmp(how, "pmi") ? from_file(s, e, p, how, a) : from_text(s, e, p, data, a);
+    const double kept = strcmp(how, "pmi") ? embed_from_file(s, e, p, how, a) : embed_from_text(s, e, p, data, a);
     arena_reset(a, mark);
     p->version++;
     return kept;

@@ -116,7 +116,7 @@ void head_group(const int *group, int n, int groups, int *at, int *pos)
     at[0] = 0;
 }
 
-static int by_count(const void *a, const void *b)
+static int head_by_count(const void *a, const void *b)
 {
     const HeadRank *p = a, *q = b;
     return p->count != q->count ? (p->count < q->count) - (p->count > q->count) : (p->word > q->word) - (p->word < q->word);
@@ -125,7 +125,7 @@ static int by_count(const void *a, const void *b)
 void head_rank(HeadRank *r, const long *freq, int V)
 {
     for (int v = 0; v < V; v++) r[v] = (HeadRank){ freq[v], v };
-    qsort(r, (size_t)V, sizeof *r, by_count);
+    qsort(r, (size_t)V, sizeof *r, head_by_count);
 }
 
 void head_mass(double *mass, const HeadRank *r, int V)

@@ -49,13 +49,13 @@ Optim *optim_new(const Spec *spec, const Exec *e, Params *ps, Arena *a)
 /* ---- what of a parameter is updated, and by whom ---- */
 
 /* The threads that share p */
-static int threads_of(const Optim *o, const Param *p)
+static int optim_threads_of(const Optim *o, const Param *p)
 {
     return p->n < SHARE * o->exec->threads ? 1 : o->exec->threads;
 }
 
 /* Where part t of `parts` begins among the rows: at equally many rows that count */
-static long first_row(const Param *p, int t, int parts)
+static long optim_first_row(const Param *p, int t, int parts)
 {
     long count = 0, r = 0;
     if (!p->touched) return (long)p->rows * t / parts;
@@ -66,15 +66,15 @@ static long first_row(const Param *p, int t, int parts)
 }
 
 /* The values [*lo, *hi) of p that are part t: whole rows, or of a vector about equally many */
-static void share(const Param *p, int t, int parts, long *lo, long *hi)
+static void optim_share(const Param *p, int t, int parts, long *lo, long *hi)
 {
     if (p->rows == 1) { part(p->n, t, parts, SHARE, lo, hi); return; }
-    *lo = first_row(p, t, parts) * p->cols;
-    *hi = first_row(p, t + 1, parts) * p->cols;
+    *lo = optim_first_row(p, t, parts) * p->cols;
+    *hi = optim_first_row(p, t + 1, parts) * p->cols;
 }
 
 /* The first run of touched rows in [*lo, end): [*lo, the value returned); without a map that is all of it */
-static long run(const Param *p, long *lo, long end)
+static long optim_run(const Param *p, long *lo, long end)
 {
     if (!p->touched) return end;
     long r = *lo / p->cols, last = end / p->cols;
@@ -91,12 +91,12 @@ double optim_norm(Optim *o, Owner owner)
     for (int i = 0; i < o->params->n; i++) {
         const Param *p = o->params->p[i];
         if (p->owner != owner || !p->trainable || p->frozen) continue;
-        const int threads = threads_of(o, p);
+        const int threads = optim_threads_of(o, p);
 #pragma omp parallel for num_threads(threads) schedule(static, 1) if(threads > 1)
         for (int t = 0; t < threads; t++) {
             long lo, hi, end;
-            share(p, t, threads, &lo, &end);
-            for (of[t] = 0; (hi = run(p, &lo, end)) > lo; lo = hi) of[t] += o->exec->f->sumsq(p->g + lo, hi - lo);
+            optim_share(p, t, threads, &lo, &end);
+            for (of[t] = 0; (hi = optim_run(p, &lo, end)) > lo; lo = hi) of[t] += o->exec->f->sumsq(p->g + lo, hi - lo);
         }
         for (int t = 0; t < threads; t++) sum += of[t];
     }
@@ -110,17 +110,17 @@ void optim_begin(Optim *o, double lr_scale, double norm)
     o->clip = o->max_norm > 0 && clip < 1 ? clip : 1;
 }
 
-static void adamw(const Optim *o, Param *p)
+static void optim_adamw(const Optim *o, Param *p)
 {
-    const int threads = threads_of(o, p);
+    const int threads = optim_threads_of(o, p);
     const float lr = o->scale * (strncmp(p->name, "head.", 5) ? o->lr : o->lr_head);
     const float decay = p->group == GROUP_ADAMW ? o->decay : 0;
     const float c1 = 1 - powf(o->beta1, (float)p->steps), c2 = 1 - powf(o->beta2, (float)p->steps);
 #pragma omp parallel for num_threads(threads) schedule(static, 1) if(threads > 1)
     for (int t = 0; t < threads; t++) {
         long lo, hi, end;
-        share(p, t, threads, &lo, &end);
-        for (; (hi = run(p, &lo, end)) > lo; lo = hi)
+        optim_share(p, t, threads, &lo, &end);
+        for (; (hi = optim_run(p, &lo, end)) > lo; lo = hi)
             o->exec->f->adamw(p->v + lo, p->g + lo, p->m + lo, p->s + lo, p->ema ? p->ema + lo : NULL, hi - lo,
                               o->clip, lr, o->beta1, o->beta2, ADAMW_EPS, decay, c1, c2, o->keep);
     }
@@ -135,7 +135,7 @@ void optim_update(Optim *o, Owner owner)
         p->steps++;
         if (p->group == GROUP_NORMUON)
             normuon_update(o->exec, p, o->clip, o->scale * o->lr_normuon, o->keep, &o->room);
-        else adamw(o, p);
+        else optim_adamw(o, p);
         p->version++;
     }
 }
