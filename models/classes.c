@@ -187,38 +187,46 @@ const Classes *classes_from(const int *seat, const double *mass, int V, int C, A
     return k;
 }
 
-static const Classes *classes_given(const Classes *k, int V, int C, int shortlist)
+static const Classes *classes_given(const Classes *k, int V, int C, int shortlist, Arena *a,
+                                    const char **why)
 {
     const int listed = k->V - k->start[k->C];
-    if (k->V != V || listed != shortlist || k->C > C || (!shortlist && k->C < C))
-        die("the classes kept are %d, of %d words beside %d short-listed; expected %d, of %d beside %d", k->C,
-            k->V - listed, listed, C, V - shortlist, shortlist);
-    return k;
+    if (k->V == V && listed == shortlist && k->C <= C && (shortlist || k->C == C)) return k;
+    *why = arena_text(a, "the classes kept are %d, of %d words beside %d short-listed; "
+                         "expected %d, of %d beside %d", k->C, k->V - listed, listed, C,
+                      V - shortlist, shortlist);
+    return NULL;
 }
 
-const Classes *classes_make(const Spec *s, const Exec *e, const HeadData *d, int C, Arena *a)
+/* The assignments that look at contexts */
+static const struct {
+    const char *name;
+    void      (*assign)(const Lexicon *, const Exec *, int *class_of, Arena *);
+} classes_by_context[] = {
+    { "brown", classes_brown }, { "kmeans", classes_kmeans }, { "svd", classes_svd }, { NULL, NULL }
+};
+
+const Classes *classes_make(const Spec *s, const Exec *e, const HeadData *d, int C, Arena *a,
+                            const char **why)
 {
-    static const struct {
-        const char *name;
-        void      (*assign)(const Lexicon *, const Exec *, int *, Arena *);
-    } ways[] = { { "brown", classes_brown }, { "kmeans", classes_kmeans }, { "svd", classes_svd } };
     const size_t ints = sizeof(int) * (size_t)d->V;
     const int shortlist = (int)spec_int(s, "shortlist");
+    int w = 0;
     CHECK(C >= 1 && C <= d->V - shortlist);
-    if (d->given) return classes_given(d->given, d->V, C, shortlist);
+    if (d->given) return classes_given(d->given, d->V, C, shortlist, a, why);
+    while (classes_by_context[w].name && !spec_is(s, "assign", classes_by_context[w].name)) w++;
+    if (classes_by_context[w].name && (!d->tok || d->n < 2)) {
+        *why = arena_text(a, "assign=%s: needs the training text, to see what stands before words",
+                          classes_by_context[w].name);
+        return NULL;
+    }
     Classes *k = classes_new(d->V, C, a);
     const size_t mark = a->used;
     const Lexicon l = classes_lexicon(s, d, C, a);
-    int contexts = 0, *order = arena_raw(a, ints);
+    int *order = arena_raw(a, ints);
     memcpy(order, l.by_count, ints);
-    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        if (!spec_is(s, "assign", ways[i].name)) continue;
-        if (!d->tok || d->n < 2)
-            die("assign=%s: needs the training text, to see what stands before words", ways[i].name);
-        ways[i].assign(&l, e, k->class_of, a);
-        contexts = 1;
-    }
-    if (!contexts) classes_by_key(&l, s, order, k->class_of, a);
+    if (classes_by_context[w].name) classes_by_context[w].assign(&l, e, k->class_of, a);
+    else classes_by_key(&l, s, order, k->class_of, a);
     classes_close_empty(k, &l, a);
     classes_list(k, &l, order);
     arena_reset(a, mark);

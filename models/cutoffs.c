@@ -177,24 +177,37 @@ int cutoffs_search(int *cut, double *least, const CutoffModel *m, const double *
     return found;
 }
 
-int cutoffs_find(int *cut, const char *text, const double *mass, int V, int d, Arena *a)
+/* Ranks that rise, "2000,10000", into cut; how many, 0: they are malformed */
+static int cutoffs_parse(int *cut, const char *text, int V)
 {
-    const CutoffModel counted = cutoffs_counted(&d);
-    double least;
-    CHECK(V >= 2);
-    if (!strcmp(text, "counted")) return cutoffs_search(cut, &least, &counted, mass, V, a);
     int K = 0;
     long last = 0;
     for (const char *s = text; ; s++) {
         char *end;
         const long r = strtol(s, &end, 10);
-        if (end == s || (*end && *end != ',') || r <= last || r >= V || K == MOST_TAILS)
-            die("cutoffs=%s: expected auto, counted, or at most %d ranks that rise between 1 and %d (2000,10000)",
-                text, MOST_TAILS, V - 1);
+        if (end == s || (*end && *end != ',') || r <= last || r >= V || K == MOST_TAILS) return 0;
         cut[K++] = (int)(last = r);
         s = end;
         if (!*s) break;
     }
     cut[K] = V;
+    return K;
+}
+
+int cutoffs_find(int *cut, const char *text, const double *mass, int V, int d, Arena *a,
+                 const char **why)
+{
+    const CutoffModel counted = cutoffs_counted(&d);
+    double least;
+    CHECK(V >= 2);
+    if (!strcmp(text, "counted")) {
+        const int K = cutoffs_search(cut, &least, &counted, mass, V, a);
+        CHECK(K);
+        return K;
+    }
+    const int K = cutoffs_parse(cut, text, V);
+    if (!K)
+        *why = arena_text(a, "cutoffs=%s: expected auto, counted, or at most %d ranks that rise "
+                             "between 1 and %d (2000,10000)", text, MOST_TAILS, V - 1);
     return K;
 }

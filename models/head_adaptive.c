@@ -112,12 +112,14 @@ static void *adaptive_make(const Spec *s, const Exec *e, Params *ps, const HeadD
     Adaptive *h = arena_get(a, sizeof *h);
     const size_t words = (size_t)V;
     int cut[MOST_TAILS + 1], widest = 0;
+    const char *why;
     *h = (Adaptive){ .exec = e, .V = V, .d = d, .eps = spec_num(s, "smoothing") };
     h->word = arena_raw(a, sizeof(int) * words);
     h->rank = arena_raw(a, sizeof(int) * words);
     h->mass = arena_raw(a, sizeof(double) * (words + 1));
     adaptive_rank_words(h, data->freq, a);
-    h->K = cutoffs_find(cut, spec_str(s, "cutoffs"), h->mass, V, d, a);
+    h->K = cutoffs_find(cut, spec_str(s, "cutoffs"), h->mass, V, d, a, &why);
+    if (!h->K) return params_fail(ps, why);
     h->J = cut[0];
     h->top = adaptive_short_new(h, s, ps, a);
     for (int i = 0; i < h->K; i++) {

@@ -122,7 +122,8 @@ static void *sampled_make(const Spec *s, const Exec *e, Params *ps, const HeadDa
     enum { MOST = 1 << 20 };
     Sampled *h = arena_get(a, sizeof *h);
     const long S = spec_int(s, "samples");
-    if (S < 1 || S > MOST) die("samples=%ld: expected 1 to %d draws", S, MOST);
+    if (S < 1 || S > MOST)
+        return params_fail(ps, arena_text(a, "samples=%ld: expected 1 to %d draws", S, MOST));
     *h = (Sampled){ .exec = e, .V = data->V, .d = d, .S = (int)S, .chunk = head_chunk((int)S),
                     .seed = (uint64_t)spec_int(s, "seed") };
     const size_t V = (size_t)data->V, words = (size_t)S, n = (size_t)h->chunk;

@@ -49,7 +49,8 @@ static void *softmax_make(const Spec *s, const Exec *e, Params *ps, const HeadDa
     const double delta = spec_num(s, "filter");
     const size_t threads = (size_t)e->threads, row = sizeof(float) * (size_t)d;
     Softmax *h = arena_get(a, sizeof *h);
-    if (!(delta >= 0 && delta < 1)) die("filter=%g: expected a mass from 0 to less than 1", delta);
+    if (!(delta >= 0 && delta < 1))
+        return params_fail(ps, arena_text(a, "filter=%g: expected a mass from 0 to less than 1", delta));
     *h = (Softmax){ .exec = e, .V = V, .d = d, .chunk = head_chunk(V),
                     .eps = spec_num(s, "smoothing"), .zloss = spec_num(s, "zloss") };
     const size_t n = (size_t)h->chunk;

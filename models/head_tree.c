@@ -125,18 +125,40 @@ static void tree_make_room(Tree *h, Arena *a)
     h->words_lp = arena_raw(a, floats * (size_t)h->V);
 }
 
-static void *tree_make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d, Arena *a)
+/* NULL, or the error message */
+static const char *tree_check(const Spec *s, int V, Arena *a)
 {
-    const int V = data->V;
     const long C = spec_int(s, "classes"), depth = spec_int(s, "depth"), N = spec_int(s, "shortlist");
-    if (depth < 2 || depth > MOST_DEPTH) die("depth=%ld: expected 2 to %d", depth, MOST_DEPTH);
-    if (N < 0 || N >= V) die("shortlist=%ld: expected 0 to %d, so that one of the %d words is left", N, V - 1, V);
+    if (depth < 2 || depth > MOST_DEPTH)
+        return arena_text(a, "depth=%ld: expected 2 to %d", depth, MOST_DEPTH);
+    if (N < 0 || N >= V)
+        return arena_text(a, "shortlist=%ld: expected 0 to %d, so that one of the %d words is left",
+                          N, V - 1, V);
     if (C < 0 || C > V - N)
-        die("classes=%ld: expected 1 to the %ld words that are not short-listed, or 0 for a root of their number", C, V - N);
+        return arena_text(a, "classes=%ld: expected 1 to the %ld words that are not short-listed, "
+                             "or 0 for a root of their number", C, V - N);
+    return NULL;
+}
+
+/* How many classes: as set, or so that every level divides its words alike */
+static int tree_classes_of(const Tree *h, const Spec *s)
+{
+    const double words = h->V - h->N, levels = h->levels;
+    const long C = spec_int(s, "classes");
+    return C ? (int)C : (int)lround(pow(words, levels / (levels + 1)));
+}
+
+static void *tree_make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d,
+                       Arena *a)
+{
+    const char *why = tree_check(s, data->V, a);
+    if (why) return params_fail(ps, why);
     Tree *h = arena_get(a, sizeof *h);
-    *h = (Tree){ .exec = e, .V = V, .d = d, .N = (int)N, .levels = (int)depth - 1, .tied = (int)spec_int(s, "tied"),
+    *h = (Tree){ .exec = e, .V = data->V, .d = d, .N = (int)spec_int(s, "shortlist"),
+                 .levels = (int)spec_int(s, "depth") - 1, .tied = (int)spec_int(s, "tied"),
                  .eps = spec_num(s, "smoothing") };
-    h->words = classes_make(s, e, data, C ? (int)C : (int)lround(pow((double)(V - N), (double)h->levels / (double)depth)), a);
+    h->words = classes_make(s, e, data, tree_classes_of(h, s), a, &why);
+    if (!h->words) return params_fail(ps, why);
     tree_make_levels(h, s, ps, a);
     tree_make_room(h, a);
     return h;

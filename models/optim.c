@@ -32,6 +32,7 @@ Optim *optim_new(const Spec *spec, const Exec *e, Params *ps, Arena *a)
     for (int i = 0; i < ps->n; i++) {
         Param *p = ps->p[i];
         if (!p->trainable) continue;
+        CHECK(p->g);
         const int normuon = p->group == GROUP_NORMUON;
         p->m = arena_get(a, sizeof(float) * (size_t)p->n);
         p->s = arena_get(a, sizeof(float) * (size_t)(normuon ? p->rows : p->n));
@@ -113,7 +114,7 @@ void optim_begin(Optim *o, double lr_scale, double norm)
 static void optim_adamw(const Optim *o, Param *p)
 {
     const int threads = optim_threads_of(o, p);
-    const float lr = o->scale * (strncmp(p->name, "head.", 5) ? o->lr : o->lr_head);
+    const float lr = o->scale * (p->declared_by == OWNER_HEAD ? o->lr_head : o->lr);
     const float decay = p->group == GROUP_ADAMW ? o->decay : 0;
     const float c1 = 1 - powf(o->beta1, (float)p->steps), c2 = 1 - powf(o->beta2, (float)p->steps);
 #pragma omp parallel for num_threads(threads) schedule(static, 1) if(threads > 1)

@@ -217,6 +217,7 @@ static void whole_model(Parity *p)
     Parts a = { .def = head_find("softmax"), .model = model_find("flashlm3"), .ps = params_new(p->arena) };
     a.m = a.model->make(s, e, a.ps, V, p->arena);
     a.head = a.def->make(s, e, a.ps, &(HeadData){ .V = V, .freq = freq }, d, p->arena);
+    if (!a.head) die("%s", a.ps->why);
     load_params(p, a.ps);
     a.opt = optim_new(s, e, a.ps, p->arena);
     a.tape = tape_new(e, s, p->arena, PASS_BYTES);

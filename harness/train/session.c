@@ -82,6 +82,7 @@ static void make_last(Session *s, const HeadData *data)
     const Owner owner = embedding->owner;
     s->last = head_find("softmax");
     s->last_h = s->last->make(tied, s->exec, s->params, data, s->d, &s->arena);
+    if (!s->last_h) die("%s", s->params->why);
     embedding->owner = owner;
 }
 
@@ -122,7 +123,9 @@ Session *session_make(const Spec *spec, const char *from, int training)
     s->m = s->model->make(spec, s->exec, s->params, s->corpus->V, &s->arena);
     s->d = s->model->width(s->m);
     const HeadData data = { s->corpus->V, s->corpus->freq, s->corpus->train, s->corpus->n_train, NULL };
-    s->embed_variance = training ? embed_init(spec, s->exec, s->params, &data, &s->arena) : NAN;
+    s->embed_variance = NAN;
+    why = training ? embed_init(spec, s->exec, s->params, &data, &s->embed_variance, &s->arena) : NULL;
+    if (why) die("%s", why);
     make_head(s, &data, training);
     make_last(s, &data);
     if (training) s->optim = optim_new(spec, s->exec, s->params, &s->arena);
