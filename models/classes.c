@@ -17,8 +17,12 @@ int classes_cap(int V, int C) { return (int)((4L * V + C - 1) / C); }
 
 Room room_new(const Lexicon *l, Arena *a)
 {
-    return (Room){ l->C, classes_cap(l->V, l->C), l->V, l->C,
-                   arena_get(a, sizeof(int) * (size_t)l->C), arena_get(a, sizeof(double) * (size_t)l->C) };
+    return (Room){ l->C,
+                   classes_cap(l->V, l->C),
+                   l->V,
+                   l->C,
+                   arena_get(a, sizeof(int) * (size_t)l->C),
+                   arena_get(a, sizeof(double) * (size_t)l->C) };
 }
 
 int room_fits(const Room *r, int c, double share)
@@ -158,8 +162,12 @@ static Classes *classes_new(int V, int C, Arena *a)
 {
     const size_t ints = sizeof(int) * (size_t)V;
     Classes *k = arena_get(a, sizeof *k);
-    *k = (Classes){ .V = V, .C = C, .word = arena_raw(a, ints), .class_of = arena_raw(a, ints),
-                    .place = arena_raw(a, ints), .start = arena_get(a, sizeof(int) * (size_t)(C + 2)),
+    *k = (Classes){ .V = V,
+                    .C = C,
+                    .word = arena_raw(a, ints),
+                    .class_of = arena_raw(a, ints),
+                    .place = arena_raw(a, ints),
+                    .start = arena_get(a, sizeof(int) * (size_t)(C + 2)),
                     .mass = arena_get(a, sizeof(double) * (size_t)(C + 1)) };
     return k;
 }

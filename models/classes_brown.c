@@ -70,7 +70,8 @@ static void brown_gains(const Brown *b, int w, double *gain)
 {
     const Sparse *m = b->m;
     const int C = b->l->C;
-    for (int c = 0; c < C; c++) gain[c] = brown_term(b, b->total[c]) - brown_term(b, b->total[c] + b->sum[w]);
+    for (int c = 0; c < C; c++)
+        gain[c] = brown_term(b, b->total[c]) - brown_term(b, b->total[c] + b->sum[w]);
     for (long i = m->at[w]; i < m->at[w + 1]; i++) {
         const int *n = b->n + (size_t)m->col[i] * C;
         const long more = (long)m->v[i];
@@ -87,7 +88,8 @@ static int brown_choose(const Brown *b, int w, double *gain)
     brown_gains(b, w, gain);
     if (own >= 0) most = brown_loss_of(b, w, own);
     for (int c = 0; c < b->l->C; c++)
-        if (c != own && gain[c] > most + 1e-9 * fabs(most) && room_fits(&b->room, c, b->l->share[w]))
+        if (c != own && gain[c] > most + 1e-9 * fabs(most) &&
+            room_fits(&b->room, c, b->l->share[w]))
             most = gain[c], best = c;
     return best;
 }
@@ -97,7 +99,8 @@ static void brown_count(Brown *b, int w, int c, int sign)
 {
     const Sparse *m = b->m;
     int *n = b->n + c;
-    for (long i = m->at[w]; i < m->at[w + 1]; i++) n[(size_t)m->col[i] * b->l->C] += sign * (int)m->v[i];
+    for (long i = m->at[w]; i < m->at[w + 1]; i++)
+        n[(size_t)m->col[i] * b->l->C] += sign * (int)m->v[i];
     b->total[c] += sign * b->sum[w];
     if (sign > 0) room_add(&b->room, c, b->l->share[w]);
     else room_remove(&b->room, c, b->l->share[w]);
@@ -135,7 +138,8 @@ static int brown_pass(Brown *b, const int *word, int n)
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
         for (int t = 0; t < threads; t++) {
             double *gain = b->gain + (size_t)t * (size_t)b->l->C;
-            for (int i = t; i < end; i += threads) b->best[i] = brown_choose(b, word[from + i], gain);
+            for (int i = t; i < end; i += threads)
+                b->best[i] = brown_choose(b, word[from + i], gain);
         }
         moved += brown_move(b, word + from, end);
     }
@@ -175,7 +179,8 @@ void classes_brown(const Lexicon *l, const Exec *e, int *class_of, Arena *a)
     if (seen > l->C) brown_pass(b, l->by_count + l->C, seen - l->C);
     for (int i = seen > l->C ? seen : l->C; i < l->V; i++)
         brown_count(b, l->by_count[i], room_least(&b->room, l->share[l->by_count[i]]), 1);
-    for (int i = 0; i < common; i++) terms += b->m->at[l->by_count[i] + 1] - b->m->at[l->by_count[i]];
+    for (int i = 0; i < common; i++)
+        terms += b->m->at[l->by_count[i] + 1] - b->m->at[l->by_count[i]];
     const double passes = BROWN_WORK / ((double)terms * l->C + 1);
     for (int p = 0; p < PASSES && p < passes; p++)
         if (brown_pass(b, l->by_count, common) <= common / STILL) break;

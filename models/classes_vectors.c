@@ -46,7 +46,8 @@ static Vectors vectors_make(const Lexicon *l, const Exec *e, int *class_of, Aren
         const float *u = svd.u + (size_t)l->by_count[i] * dims;
         double sum = 0;
         for (int j = 0; j < dims; j++) sum += svd.s[j] * (double)u[j] * (double)u[j];
-        for (int j = 0; j < dims; j++) x[j] = sum > 0 ? (float)(sqrt(svd.s[j] / sum) * (double)u[j]) : 0;
+        for (int j = 0; j < dims; j++)
+            x[j] = sum > 0 ? (float)(sqrt(svd.s[j] / sum) * (double)u[j]) : 0;
         k.weight[i] = (double)l->data->freq[l->by_count[i]];
     }
     arena_reset(a, mark);
@@ -74,10 +75,12 @@ static void vectors_seed_centres(const Vectors *k, Arena *a)
         double total = 0;
         int i = 0;
         for (int j = 0; j < V; j++) total += k->weight[j] * far[j];
-        for (double u = rng_uniform(&rng) * total; i < V - 1 && (u -= k->weight[i] * far[i]) >= 0; i++) {}
+        for (double u = rng_uniform(&rng) * total; i < V - 1 && (u -= k->weight[i] * far[i]) >= 0;
+             i++) {}
         memcpy(centre, k->x + (size_t)i * d, sizeof *centre * (size_t)d);
 #pragma omp parallel for num_threads(k->exec->threads) schedule(static)
-        for (int j = 0; j < V; j++) far[j] = fmin(far[j], fmax(0, 1 - vectors_dot(k->x + (size_t)j * d, centre, d)));
+        for (int j = 0; j < V; j++)
+            far[j] = fmin(far[j], fmax(0, 1 - vectors_dot(k->x + (size_t)j * d, centre, d)));
     }
     arena_reset(a, mark);
 }
@@ -106,7 +109,8 @@ static int vectors_place(const Vectors *k, Arena *a)
             const int v = k->l->by_count[from + i];
             const double share = k->l->share[v];
             const int seen = k->l->data->freq[v] > 0;
-            const int c = seen ? vectors_nearest(&room, z + (size_t)i * C, share) : room_least(&room, share);
+            const int c = seen ? vectors_nearest(&room, z + (size_t)i * C, share)
+                               : room_least(&room, share);
             moved += k->class_of[v] != c;
             k->class_of[v] = c;
             room_add(&room, c, share);
@@ -129,7 +133,8 @@ static void vectors_move_centres(const Vectors *k, Arena *a)
         const double *s = sum + (size_t)c * d;
         double norm = 0;
         for (int j = 0; j < d; j++) norm += s[j] * s[j];
-        for (int j = 0; j < d && norm > 0; j++) k->centre[(size_t)c * d + j] = (float)(s[j] / sqrt(norm));
+        for (int j = 0; j < d && norm > 0; j++)
+            k->centre[(size_t)c * d + j] = (float)(s[j] / sqrt(norm));
     }
     arena_reset(a, mark);
 }
@@ -164,7 +169,8 @@ static void vectors_sort_along(const Vectors *k, Sorted *set, int n, Arena *a)
     double *w = arena_raw(a, sizeof *w * (size_t)d);
     for (int s = 0; s < n; s++) {
         total += k->weight[set[s].i];
-        for (int j = 0; j < d; j++) mean[j] += k->weight[set[s].i] * (double)k->x[(size_t)set[s].i * d + j];
+        for (int j = 0; j < d; j++)
+            mean[j] += k->weight[set[s].i] * (double)k->x[(size_t)set[s].i * d + j];
     }
     for (int j = 0; j < d; j++) mean[j] = total > 0 ? mean[j] / total : 0;
     for (int s = 0; s < n; s++) {
@@ -176,7 +182,8 @@ static void vectors_sort_along(const Vectors *k, Sorted *set, int n, Arena *a)
     eigen_psd(cov, w, v, d);
     for (int s = 0; s < n; s++) {
         set[s].key = 0;
-        for (int j = 0; j < d; j++) set[s].key += v[j] * ((double)k->x[(size_t)set[s].i * d + j] - mean[j]);
+        for (int j = 0; j < d; j++)
+            set[s].key += v[j] * ((double)k->x[(size_t)set[s].i * d + j] - mean[j]);
         if (k->weight[set[s].i] == 0) set[s].key = 0;
     }
     qsort(set, (size_t)n, sizeof *set, vectors_by_key);

@@ -80,7 +80,9 @@ Sparse *cooc_count(const Exec *e, const HeadData *d, const Window *w, Arena *a)
     const int cols = offsets * (w->contexts + 1);
     const long n = d->n < COOC_TEXT ? d->n : COOC_TEXT;
     Sparse *m = arena_get(a, sizeof *m);
-    *m = (Sparse){ .rows = d->V, .cols = cols, .at = arena_get(a, sizeof *m->at * (size_t)(d->V + 1)) };
+    *m = (Sparse){ .rows = d->V,
+                   .cols = cols,
+                   .at = arena_get(a, sizeof *m->at * (size_t)(d->V + 1)) };
     const size_t mark = a->used;
     Index x = { .tok = d->tok, .w = w, .n = (int)n, .cols = cols };
     x.pos = arena_raw(a, sizeof *x.pos * (size_t)n);
@@ -116,7 +118,8 @@ void cooc_ppmi(Sparse *m, Arena *a)
     for (int r = 0; r < m->rows; r++) {
         const long end = m->at[r + 1];
         for (; from < end; from++) {
-            const double n = (double)m->v[from], c = col[m->col[from]], least = c < row[r] ? c : row[r];
+            const double n = (double)m->v[from], c = col[m->col[from]],
+                         least = c < row[r] ? c : row[r];
             const double pmi = log(n * smooth / (row[r] * pow(c, 0.75)));
             if (pmi <= 0) continue;
             m->col[to] = m->col[from];
@@ -141,7 +144,8 @@ static void cooc_times(const Exec *e, const void *a, const float *x, int k, floa
     for (int r = 0; r < m->rows; r++) {
         float *yr = y + (size_t)r * k;
         memset(yr, 0, sizeof *y * (size_t)k);
-        for (long i = m->at[r]; i < m->at[r + 1]; i++) e->f->axpy(yr, m->v[i], x + (size_t)m->col[i] * k, k);
+        for (long i = m->at[r]; i < m->at[r + 1]; i++)
+            e->f->axpy(yr, m->v[i], x + (size_t)m->col[i] * k, k);
     }
 }
 
@@ -157,8 +161,12 @@ static void cooc_times_t(const Exec *e, const void *a, const float *x, int k, fl
         part(k, t, parts, SLICE, &lo, &hi);
         for (int r = 0; r < m->rows && lo < hi; r++)
             for (long i = m->at[r]; i < m->at[r + 1]; i++)
-                e->f->axpy(y + (size_t)m->col[i] * k + lo, m->v[i], x + (size_t)r * k + lo, hi - lo);
+                e->f->axpy(y + (size_t)m->col[i] * k + lo, m->v[i], x + (size_t)r * k + lo,
+                           hi - lo);
     }
 }
 
-LinearMap cooc_map(const Sparse *m) { return (LinearMap){ m->rows, m->cols, m, cooc_times, cooc_times_t }; }
+LinearMap cooc_map(const Sparse *m)
+{
+    return (LinearMap){ m->rows, m->cols, m, cooc_times, cooc_times_t };
+}

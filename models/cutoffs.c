@@ -36,7 +36,10 @@ int cutoffs_width(int d, int i)
 
 /* ---- counted ---- */
 
-static double cutoffs_softmax_cost(double q, double k, double m) { return (6 * q * m + 20 * q + 250 * m) * k; }
+static double cutoffs_softmax_cost(double q, double k, double m)
+{
+    return (6 * q * m + 20 * q + 250 * m) * k;
+}
 
 static double cutoffs_counted_cost(const void *g, int i, double k, double share)
 {
@@ -48,7 +51,10 @@ static double cutoffs_counted_cost(const void *g, int i, double k, double share)
 
 CutoffModel cutoffs_counted(const int *d)
 {
-    return (CutoffModel){ .cost = cutoffs_counted_cost, .g = d, .short_share = CUTOFF_SHORT_SHARE, .points = GRID,
+    return (CutoffModel){ .cost = cutoffs_counted_cost,
+                          .g = d,
+                          .short_share = CUTOFF_SHORT_SHARE,
+                          .points = GRID,
                           .width = LONG_MAX };
 }
 
@@ -81,7 +87,10 @@ static Place cutoffs_place(const double *x, int n, double v)
     return (Place){ lo, lo + 1, log(v / x[lo]) / log(x[lo + 1] / x[lo]), 1 };
 }
 
-static double cutoffs_between(const double *y, Place p) { return p.beyond * y[p.lo] * pow(y[p.hi] / y[p.lo], p.w); }
+static double cutoffs_between(const double *y, Place p)
+{
+    return p.beyond * y[p.lo] * pow(y[p.hi] / y[p.lo], p.w);
+}
 
 double cutoffs_measured_cost(const void *g, int i, double k, double share)
 {
@@ -91,8 +100,10 @@ double cutoffs_measured_cost(const void *g, int i, double k, double share)
     const Place row = cutoffs_place(t->k, t->ks, k);
     if (met <= 0) return cutoffs_between(t->update[i], row);
     const Place at = cutoffs_place(t->n, t->ns, q / met);
-    const double lo = cutoffs_between(t->pass[i][row.lo], at), hi = cutoffs_between(t->pass[i][row.hi], at);
-    return cutoffs_between(t->update[i], row) + l->passes * met * row.beyond * lo * pow(hi / lo, row.w);
+    const double lo = cutoffs_between(t->pass[i][row.lo], at),
+                 hi = cutoffs_between(t->pass[i][row.hi], at);
+    return cutoffs_between(t->update[i], row) +
+           l->passes * met * row.beyond * lo * pow(hi / lo, row.w);
 }
 
 /* ---- the search ---- */
@@ -153,7 +164,8 @@ static void cutoffs_tail_costs(Search *s)
             }
 }
 
-int cutoffs_search(int *cut, double *least, const CutoffModel *m, const double *mass, int V, Arena *a)
+int cutoffs_search(int *cut, double *least, const CutoffModel *m, const double *mass, int V,
+                   Arena *a)
 {
     const size_t mark = a->used;
     Search *s = arena_raw(a, sizeof *s);
@@ -167,7 +179,8 @@ int cutoffs_search(int *cut, double *least, const CutoffModel *m, const double *
         for (int from = 0; from < s->n - 1; from++) {
             const int J = s->rank[from];
             if (mass[J] < m->short_share) continue;
-            const double c = cutoffs_best_tails(s, K, from, m->width - J - K) + m->cost(m->g, 0, J + K, 1);
+            const double c = cutoffs_best_tails(s, K, from, m->width - J - K) +
+                             m->cost(m->g, 0, J + K, 1);
             if (c >= *least) continue;
             *least = c, found = K;
             cut[0] = J;

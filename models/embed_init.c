@@ -17,7 +17,8 @@ static double embed_share(const Svd *svd, double total)
 static void embed_write_row(Param *p, int v, const Svd *svd, double scale)
 {
     for (int k = 0; k < p->cols; k++)
-        p->v[(size_t)v * p->cols + k] = (float)(scale * svd->s[k] * (double)svd->u[(size_t)v * p->cols + k]);
+        p->v[(size_t)v * p->cols + k] = (float)(scale * svd->s[k] *
+                                                (double)svd->u[(size_t)v * p->cols + k]);
 }
 
 /* sqrt of the mean square of U S over the words that occur; 0: there is nothing to scale */
@@ -90,7 +91,8 @@ static const char *embed_from_tensor(const Exec *e, Param *p, const TensorFile *
     for (int v = 0; v < dense.rows; v++)
         total += e->f->sumsq(dense.v + (size_t)v * dense.cols, dense.cols);
     if (!isfinite(total))
-        return arena_text(a, "embed_init=%s: '%s' has values that are not finite", f->path, t->name);
+        return arena_text(a, "embed_init=%s: '%s' has values that are not finite", f->path,
+                          t->name);
     for (int v = 0; v < p->rows; v++) embed_write_row(p, v, &svd, 1);
     *kept = embed_share(&svd, total);
     return NULL;

@@ -57,12 +57,18 @@ static Block *adaptive_block_new(const Adaptive *h, int widest, Arena *a)
     Block *b = arena_raw(a, sizeof *b);
     const size_t n = (size_t)h->chunk, d = (size_t)h->d, d1 = (size_t)h->tail[0].d;
     *b = (Block){
-        .zs = arena_raw(a, sizeof(float) * n * (size_t)(h->J + h->K)), .group = arena_raw(a, sizeof(int) * n),
-        .short_y = arena_raw(a, sizeof(int) * n), .at = arena_raw(a, sizeof(int) * (size_t)(h->K + 2)),
-        .pos = arena_raw(a, sizeof(int) * n), .tail_y = arena_raw(a, sizeof(int) * n),
-        .xs = arena_raw(a, sizeof(float) * n * d), .p = arena_raw(a, sizeof(float) * n * d1),
-        .z = arena_raw(a, sizeof(float) * n * (size_t)widest), .dxs = arena_raw(a, sizeof(float) * n * d),
-        .dp = arena_raw(a, sizeof(float) * n * d1), .loss = arena_raw(a, sizeof(double) * n),
+        .zs = arena_raw(a, sizeof(float) * n * (size_t)(h->J + h->K)),
+        .group = arena_raw(a, sizeof(int) * n),
+        .short_y = arena_raw(a, sizeof(int) * n),
+        .at = arena_raw(a, sizeof(int) * (size_t)(h->K + 2)),
+        .pos = arena_raw(a, sizeof(int) * n),
+        .tail_y = arena_raw(a, sizeof(int) * n),
+        .xs = arena_raw(a, sizeof(float) * n * d),
+        .p = arena_raw(a, sizeof(float) * n * d1),
+        .z = arena_raw(a, sizeof(float) * n * (size_t)widest),
+        .dxs = arena_raw(a, sizeof(float) * n * d),
+        .dp = arena_raw(a, sizeof(float) * n * d1),
+        .loss = arena_raw(a, sizeof(double) * n),
         .tail_loss = arena_raw(a, sizeof(double) * n),
     };
     return b;
@@ -106,7 +112,8 @@ static void adaptive_add_tail(Adaptive *h, const Spec *s, Params *ps, int i, int
     t->out = head_matrix(s, ps, name, t->k, d, 2 * i + 2);
 }
 
-static void *adaptive_make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d, Arena *a)
+static void *adaptive_make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d,
+                           Arena *a)
 {
     const int V = data->V;
     Adaptive *h = arena_get(a, sizeof *h);
@@ -145,7 +152,8 @@ static const float *adaptive_short_rows(const Adaptive *h)
     const size_t d = (size_t)h->d;
     if (!s->words) return s->own->v;
     if (s->own_version == s->own->version && s->words_version == s->words->version) return s->v;
-    for (int r = 0; r < h->J; r++) memcpy(s->v + (size_t)r * d, s->words->v + (size_t)h->word[r] * d, sizeof(float) * d);
+    for (int r = 0; r < h->J; r++)
+        memcpy(s->v + (size_t)r * d, s->words->v + (size_t)h->word[r] * d, sizeof(float) * d);
     memcpy(s->v + (size_t)h->J * d, s->own->v, sizeof(float) * (size_t)h->K * d);
     s->own_version = s->own->version, s->words_version = s->words->version;
     return s->v;
@@ -194,7 +202,8 @@ static void adaptive_plan(const Adaptive *h, Block *b, const float *x, const int
 }
 
 /* eps < 0: exact losses and nothing else */
-static double adaptive_see_block(const Adaptive *h, Block *b, const float *x, const int *y, int n, double eps)
+static double adaptive_see_block(const Adaptive *h, Block *b, const float *x, const int *y, int n,
+                                 double eps)
 {
     const Gemm *g = h->exec->gemm;
     const int top = h->J + h->K, d = h->d;
@@ -226,7 +235,8 @@ static double adaptive_forward(void *head, const float *x, const int *y, int n)
 }
 
 /* w (rows, cols) gets dW += scale dY' X, dY (n, rows), X (n, cols) */
-static void adaptive_weight_back(const Gemm *g, Param *w, float scale, const float *dy, const float *x, int n)
+static void adaptive_weight_back(const Gemm *g, Param *w, float scale, const float *dy,
+                                 const float *x, int n)
 {
     if (w->frozen) return;
     param_touch_all(w);
@@ -254,7 +264,8 @@ static void adaptive_backward(void *head, float *dx, float scale)
         adaptive_weight_back(g, t->proj, 1, b->dp, xs, m);
         z += (size_t)m * t->k;
     }
-    for (int i = b->at[1]; i < b->n; i++) h->exec->f->axpy(dx + (size_t)b->pos[i] * d, 1, b->dxs + (size_t)i * d, d);
+    for (int i = b->at[1]; i < b->n; i++)
+        h->exec->f->axpy(dx + (size_t)b->pos[i] * d, 1, b->dxs + (size_t)i * d, d);
 }
 
 static double adaptive_nll(const void *head, const float *x, const int *y, int n, float *out)
@@ -270,7 +281,8 @@ static double adaptive_nll(const void *head, const float *x, const int *y, int n
 }
 
 /* What the short list takes; of its own words that is all. */
-static void adaptive_class_nll(const void *head, const float *x, const int *y, int n, float *class_nll)
+static void adaptive_class_nll(const void *head, const float *x, const int *y, int n,
+                               float *class_nll)
 {
     const Adaptive *h = head;
     const Block *b = h->eval;
@@ -278,7 +290,8 @@ static void adaptive_class_nll(const void *head, const float *x, const int *y, i
     for (int at = 0; at < n; at += h->chunk) {
         const int m = n - at < h->chunk ? n - at : h->chunk;
         adaptive_plan(h, h->eval, x + (size_t)at * d, y + at, m);
-        gemm(h->exec->gemm, 'N', 'T', m, top, d, 1, b->x, d, adaptive_short_rows(h), d, 0, b->zs, top);
+        gemm(h->exec->gemm, 'N', 'T', m, top, d, 1, b->x, d, adaptive_short_rows(h), d, 0, b->zs,
+             top);
         head_xent_rows(h->exec, b->zs, m, top, b->short_y, -1, b->loss);
         for (int i = 0; i < m; i++) class_nll[at + i] = (float)b->loss[i];
     }
@@ -287,7 +300,8 @@ static void adaptive_class_nll(const void *head, const float *x, const int *y, i
 /* ---- one position ---- */
 
 /* z (rows) = log softmax(w x) */
-static void adaptive_level(const Adaptive *h, float *z, const float *w, int rows, int d, const float *x)
+static void adaptive_level(const Adaptive *h, float *z, const float *w, int rows, int d,
+                           const float *x)
 {
     head_dots(h->exec, z, w, x, rows, d);
     h->exec->f->affine(z, 1, -(float)head_lse(h->exec->f, z, rows), rows);
@@ -338,7 +352,8 @@ static Cost adaptive_cost(const void *head, int n)
     double products = top * d, logits = top, weights = top * d;
     for (int i = 0; i < h->K; i++) {
         const Tail *t = &h->tail[i];
-        const double share = h->mass[t->first + t->k] - h->mass[t->first], w = (double)t->d * (d + t->k);
+        const double share = h->mass[t->first + t->k] - h->mass[t->first],
+                     w = (double)t->d * (d + t->k);
         products += share * w;
         logits += share * t->k;
         weights += w;
@@ -347,7 +362,18 @@ static Cost adaptive_cost(const void *head, int n)
 }
 
 const HeadDef head_adaptive = {
-    "adaptive", "a short list and projected tails", "Grave et al. 2017, arXiv 1609.04309", 1,
-    .make = adaptive_make, .chunk = adaptive_chunk, .forward = adaptive_forward, .backward = adaptive_backward, .flush_grads = adaptive_flush_grads, .nll = adaptive_nll, .class_nll = adaptive_class_nll,
-    .logprob = adaptive_logprob, .sample = adaptive_sample, .cost = adaptive_cost,
+    "adaptive",
+    "a short list and projected tails",
+    "Grave et al. 2017, arXiv 1609.04309",
+    1,
+    .make = adaptive_make,
+    .chunk = adaptive_chunk,
+    .forward = adaptive_forward,
+    .backward = adaptive_backward,
+    .flush_grads = adaptive_flush_grads,
+    .nll = adaptive_nll,
+    .class_nll = adaptive_class_nll,
+    .logprob = adaptive_logprob,
+    .sample = adaptive_sample,
+    .cost = adaptive_cost,
 };

@@ -148,8 +148,10 @@ static void full_see_tile(const Full *f, const Pass *p, float *z, int t, int r0,
     const F32 *f32 = f->exec->f;
     const FullKeep *k = p->keep;
     FullStat *stat = f->stat + (size_t)t * p->n;
-    float *shift = k ? full_shift(k, t, r0, p->n) : NULL, *blocks = k && k->blocks ? k->blocks + (size_t)(r0 / FULL_BLOCK) * p->n : NULL;
-    gemm1(f->exec->gemm, 'N', 'T', p->n, rows, f->d, 1, p->x, f->d, p->e + (size_t)r0 * f->d, f->d, 0, z, rows);
+    float *shift = k ? full_shift(k, t, r0, p->n) : NULL,
+          *blocks = k && k->blocks ? k->blocks + (size_t)(r0 / FULL_BLOCK) * p->n : NULL;
+    gemm1(f->exec->gemm, 'N', 'T', p->n, rows, f->d, 1, p->x, f->d, p->e + (size_t)r0 * f->d, f->d,
+          0, z, rows);
     for (int i = 0; i < p->n; i++, z += rows) {
         const int target = full_row(f, p->y[i]);
         if (target >= r0 && target < r0 + rows) f->target[i] = z[target - r0];
@@ -161,7 +163,8 @@ static void full_see_tile(const Full *f, const Pass *p, float *z, int t, int r0,
         float total;
         shift[i] = f32->max_sum(&total, z, rows);
         stat[i].total += (double)total;
-        full_add_exps(&stat[i], (double)shift[i], full_exp_row(f32, z, rows, shift[i], blocks ? blocks + i : NULL, p->n));
+        full_add_exps(&stat[i], (double)shift[i],
+                      full_exp_row(f32, z, rows, shift[i], blocks ? blocks + i : NULL, p->n));
     }
 }
 
@@ -194,7 +197,8 @@ void full_pass(Full *f, const float *x, const int *y, int n, const FullKeep *kee
         full_range(f, t, &r0, &r1);
         for (int i = 0; i < n; i++) f->stat[(size_t)t * n + i] = (FullStat){ -INFINITY, 0, 0 };
         for (int r = r0; r < r1; r += FULL_TILE) {
-            float *z = keep ? keep->exps + (size_t)r * n : f->scan + (size_t)t * FULL_EVAL * FULL_TILE;
+            float *z = keep ? keep->exps + (size_t)r * n
+                            : f->scan + (size_t)t * FULL_EVAL * FULL_TILE;
             full_see_tile(f, &p, z, t, r, r1 - r < FULL_TILE ? r1 - r : FULL_TILE);
         }
     }

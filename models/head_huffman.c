@@ -105,16 +105,20 @@ static Block *huffman_block_new(const Huffman *h, Arena *a)
     Block *b = arena_raw(a, sizeof *b);
     const size_t n = (size_t)h->chunk, steps = n * (size_t)h->deepest;
     *b = (Block){
-        .z = arena_raw(a, sizeof(float) * n * (size_t)h->T), .step = arena_raw(a, sizeof(Step) * steps),
-        .first = arena_raw(a, sizeof(int) * (n + 1)), .group = arena_raw(a, sizeof(int) * steps),
-        .at = arena_raw(a, sizeof(int) * (size_t)(h->V + 1)), .order = arena_raw(a, sizeof(int) * steps),
+        .z = arena_raw(a, sizeof(float) * n * (size_t)h->T),
+        .step = arena_raw(a, sizeof(Step) * steps),
+        .first = arena_raw(a, sizeof(int) * (n + 1)),
+        .group = arena_raw(a, sizeof(int) * steps),
+        .at = arena_raw(a, sizeof(int) * (size_t)(h->V + 1)),
+        .order = arena_raw(a, sizeof(int) * steps),
         .part = arena_raw(a, sizeof(int) * (size_t)(h->exec->threads + 1)),
         .loss = arena_raw(a, sizeof(double) * n),
     };
     return b;
 }
 
-static void *huffman_make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d, Arena *a)
+static void *huffman_make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d,
+                          Arena *a)
 {
     const size_t V = (size_t)data->V;
     Huffman *h = arena_get(a, sizeof *h);
@@ -125,7 +129,8 @@ static void *huffman_make(const Spec *s, const Exec *e, Params *ps, const HeadDa
     h->above = arena_raw(a, sizeof(int) * (2 * V - 1));
     huffman_build(h, data->freq, a);
     h->w = head_matrix(s, ps, "head.node.weight", h->V - 1, d, 0);
-    h->chunk = head_chunk(h->T + h->deepest * (int)((sizeof(Step) + 2 * sizeof(int)) / sizeof(float)));
+    h->chunk = head_chunk(h->T +
+                          h->deepest * (int)((sizeof(Step) + 2 * sizeof(int)) / sizeof(float)));
     h->train = huffman_block_new(h, a);
     h->eval = huffman_block_new(h, a);
     h->z1 = arena_raw(a, sizeof(float) * (V - 1));
@@ -138,7 +143,10 @@ static int huffman_chunk(const void *h) { return ((const Huffman *)h)->chunk; }
 
 /* ---- one block ---- */
 
-static const float *huffman_row(const Huffman *h, int node) { return h->w->v + (size_t)node * (size_t)h->d; }
+static const float *huffman_row(const Huffman *h, int node)
+{
+    return h->w->v + (size_t)node * (size_t)h->d;
+}
 
 /* The paths, their steps grouped by node, and whole groups for every thread, of about equally many steps. */
 static void huffman_plan(const Huffman *h, Block *b, const float *x, const int *y, int n)
@@ -172,7 +180,10 @@ static void huffman_sparse_logits(const Huffman *h, Block *b, int t)
 }
 
 /* log(1 + e^-u), for any u */
-static double huffman_softplus_minus(double u) { return u > 0 ? log1p(exp(-u)) : log1p(exp(u)) - u; }
+static double huffman_softplus_minus(double u)
+{
+    return u > 0 ? log1p(exp(-u)) : log1p(exp(u)) - u;
+}
 
 /* The loss of position i, and dLoss/dz of its steps */
 static double huffman_see_path(const Huffman *h, Block *b, int i, double eps)
@@ -181,7 +192,8 @@ static double huffman_see_path(const Huffman *h, Block *b, int i, double eps)
     double loss = 0;
     for (int k = b->first[i]; k < b->first[i + 1]; k++) {
         Step *s = &b->step[k];
-        const double sign = s->side ? -1 : 1, u = sign * (double)(s->node < h->T ? z[s->node] : s->z);
+        const double sign = s->side ? -1 : 1,
+                     u = sign * (double)(s->node < h->T ? z[s->node] : s->z);
         loss += huffman_softplus_minus(u) + eps / 2 * u;
         s->z = (float)(sign * (eps / 2 - 1 / (1 + exp(u))));
     }
@@ -191,7 +203,8 @@ static double huffman_see_path(const Huffman *h, Block *b, int i, double eps)
     return loss;
 }
 
-static double huffman_see_block(const Huffman *h, Block *b, const float *x, const int *y, int n, double eps)
+static double huffman_see_block(const Huffman *h, Block *b, const float *x, const int *y, int n,
+                                double eps)
 {
     const int threads = h->exec->threads;
     double sum = 0;
@@ -217,7 +230,8 @@ static void huffman_weight_back(const Huffman *h, const Block *b, int t, float s
     for (int i = b->at[b->part[t]]; i < b->at[b->part[t + 1]]; i++) {
         const Step *s = &b->step[b->order[i]];
         param_touch(h->w, s->node);
-        h->exec->f->axpy(h->w->g + (size_t)s->node * h->d, scale * s->z, b->x + (size_t)s->pos * h->d, h->d);
+        h->exec->f->axpy(h->w->g + (size_t)s->node * h->d, scale * s->z,
+                         b->x + (size_t)s->pos * h->d, h->d);
     }
 }
 
@@ -306,11 +320,21 @@ static Cost huffman_cost(const void *head, int n)
         steps += h->mass[j];
     }
     const double floats = 4 * chunks * rows * d + 5.0 * n * h->T;
-    return (Cost){ 6.0 * n * d * steps, sizeof(float) * floats + 5.0 * sizeof(Step) * n * h->depth };
+    return (Cost){ 6.0 * n * d * steps,
+                   sizeof(float) * floats + 5.0 * sizeof(Step) * n * h->depth };
 }
 
 const HeadDef head_huffman = {
-    "huffman", "a binary tree by counts, one logistic per node", "Mikolov et al. 2013, arXiv 1310.4546", 1,
-    .make = huffman_make, .chunk = huffman_chunk, .forward = huffman_forward, .backward = huffman_backward, .nll = huffman_nll, .logprob = huffman_logprob,
-    .sample = huffman_sample, .cost = huffman_cost,
+    "huffman",
+    "a binary tree by counts, one logistic per node",
+    "Mikolov et al. 2013, arXiv 1310.4546",
+    1,
+    .make = huffman_make,
+    .chunk = huffman_chunk,
+    .forward = huffman_forward,
+    .backward = huffman_backward,
+    .nll = huffman_nll,
+    .logprob = huffman_logprob,
+    .sample = huffman_sample,
+    .cost = huffman_cost,
 };

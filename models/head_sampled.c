@@ -52,7 +52,8 @@ static void sampled_propose(Sampled *h, const Spec *s, const long *freq, Arena *
     double sum = 0;
     head_rank(rank, freq, h->V);
     for (int r = 0; r < h->V; r++)
-        sum += h->q[rank[r].word] = unigram ? (double)rank[r].count + 1 : log((r + 2.0) / (r + 1.0));
+        sum += h->q[rank[r].word] = unigram ? (double)rank[r].count + 1
+                                            : log((r + 2.0) / (r + 1.0));
     for (int v = 0; v < h->V; v++) {
         h->q[v] /= sum;
         h->unique += 1 - pow(1 - h->q[v], h->S);
@@ -117,7 +118,8 @@ static void sampled_draw(Sampled *h, const int *y, int n)
 
 /* ---- making ---- */
 
-static void *sampled_make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d, Arena *a)
+static void *sampled_make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d,
+                          Arena *a)
 {
     enum { MOST = 1 << 20 };
     Sampled *h = arena_get(a, sizeof *h);
@@ -151,7 +153,10 @@ static int sampled_chunk(const void *h) { return ((const Sampled *)h)->chunk; }
 
 /* ---- training ---- */
 
-static const float *sampled_row_of(const Sampled *h, int v) { return h->w->v + (size_t)v * (size_t)h->d; }
+static const float *sampled_row_of(const Sampled *h, int v)
+{
+    return h->w->v + (size_t)v * (size_t)h->d;
+}
 
 /* z (U) of position i: logits -> dLoss/dz */
 static void sampled_position(const Sampled *h, int i, float *z)
@@ -162,7 +167,8 @@ static void sampled_position(const Sampled *h, int i, float *z)
     f->add(z, z, h->correction, h->U);
     if (hit >= 0) z[hit] = -1e30f;
     const float top = f->max(z, h->U), max = top > zy ? top : zy;
-    const double lse = (double)max + log(exp((double)zy - (double)max) + (double)f->sumexp(z, h->U, max));
+    const double lse = (double)max +
+                       log(exp((double)zy - (double)max) + (double)f->sumexp(z, h->U, max));
     h->loss[i] = lse - (double)zy;
     h->dzy[i] = (float)expm1((double)zy - lse);
     f->exp(z, z, h->U, (float)lse);
@@ -193,7 +199,8 @@ static void sampled_rows_back(Sampled *h, float scale)
     for (int i = 0; i < n; i++) param_touch(h->w, h->y[i]);
     gemm(h->exec->gemm, 'T', 'N', U, d, n, scale, h->z, U, h->x, d, 0, h->drows, d);
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (int u = 0; u < U; u++) f->axpy(h->w->g + (size_t)h->word[u] * d, 1, h->drows + (size_t)u * d, d);
+    for (int u = 0; u < U; u++)
+        f->axpy(h->w->g + (size_t)h->word[u] * d, 1, h->drows + (size_t)u * d, d);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int t = 0; t < threads; t++)
         for (int i = 0; i < n; i++)
@@ -237,12 +244,21 @@ static Cost sampled_cost(const void *head, int n)
     const Sampled *h = head;
     const double d = h->d, chunks = ceil((double)n / h->chunk);
     return (Cost){ 6.0 * n * d * (h->unique + 1),
-                   sizeof(float) * (8 * chunks * h->unique * d + 4.0 * n * d + 5.0 * n * h->unique) };
+                   sizeof(float) *
+                       (8 * chunks * h->unique * d + 4.0 * n * d + 5.0 * n * h->unique) };
 }
 
 const HeadDef head_sampled = {
-    "sampled", "softmax over sampled words, evaluated in full",
-    "Jean et al. 2015, arXiv 1412.2007; Bengio and Senecal 2008", 0,
-    .make = sampled_make, .chunk = sampled_chunk, .forward = sampled_forward, .backward = sampled_backward, .nll = sampled_nll, .logprob = sampled_logprob,
-    .sample = sampled_sample, .cost = sampled_cost,
+    "sampled",
+    "softmax over sampled words, evaluated in full",
+    "Jean et al. 2015, arXiv 1412.2007; Bengio and Senecal 2008",
+    0,
+    .make = sampled_make,
+    .chunk = sampled_chunk,
+    .forward = sampled_forward,
+    .backward = sampled_backward,
+    .nll = sampled_nll,
+    .logprob = sampled_logprob,
+    .sample = sampled_sample,
+    .cost = sampled_cost,
 };

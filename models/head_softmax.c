@@ -43,14 +43,16 @@ static FullQuant softmax_quant_of(const Spec *s)
     return spec_is(s, "head_quant", "ternary") ? FULL_TERNARY : FULL_F32;
 }
 
-static void *softmax_make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d, Arena *a)
+static void *softmax_make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d,
+                          Arena *a)
 {
     const int V = data->V, tied = (int)spec_int(s, "tied");
     const double delta = spec_num(s, "filter");
     const size_t threads = (size_t)e->threads, row = sizeof(float) * (size_t)d;
     Softmax *h = arena_get(a, sizeof *h);
     if (!(delta >= 0 && delta < 1))
-        return params_fail(ps, arena_text(a, "filter=%g: expected a mass from 0 to less than 1", delta));
+        return params_fail(ps, arena_text(a, "filter=%g: expected a mass from 0 to less than 1",
+                                          delta));
     *h = (Softmax){ .exec = e, .V = V, .d = d, .chunk = head_chunk(V),
                     .eps = spec_num(s, "smoothing"), .zloss = spec_num(s, "zloss") };
     const size_t n = (size_t)h->chunk;
@@ -99,7 +101,8 @@ typedef struct { const float *e; float *dx, *de; int t, r0, rows, first; float s
 /* What the kept exponentials of position i are multiplied by, to be (1 + 2 zloss lse) p */
 static float softmax_factor(const Softmax *h, const Tile *t, int i)
 {
-    const double lse = (double)h->lse[i], shift = (double)full_shift(&h->keep, t->t, t->r0, h->n)[i];
+    const double lse = (double)h->lse[i],
+                 shift = (double)full_shift(&h->keep, t->t, t->r0, h->n)[i];
     return (float)((1 + 2 * h->zloss * lse) * exp(shift - lse));
 }
 
@@ -127,9 +130,11 @@ static void softmax_kept_products(const Softmax *h, const Tile *t, int i0, int n
     const int rows = t->rows, d = h->d, width = c1 - c0;
     const float *x = h->x + (size_t)i0 * d, *e = t->e + (size_t)c0 * d;
     float *z = h->keep.exps + (size_t)t->r0 * h->n + (size_t)i0 * rows + c0;
-    for (int i = 0; i < n; i++) h->exec->f->scale(z + (size_t)i * rows, softmax_factor(h, t, i0 + i), width);
+    for (int i = 0; i < n; i++)
+        h->exec->f->scale(z + (size_t)i * rows, softmax_factor(h, t, i0 + i), width);
     gemm1(g, 'N', 'N', n, d, width, t->scale, z, rows, e, d, 1, t->dx + (size_t)i0 * d, d);
-    if (t->de) gemm1(g, 'T', 'N', width, d, n, t->scale, z, rows, x, d, 1, t->de + (size_t)c0 * d, d);
+    if (t->de)
+        gemm1(g, 'T', 'N', width, d, n, t->scale, z, rows, x, d, 1, t->de + (size_t)c0 * d, d);
 }
 
 /* The softmax term, in runs of kept blocks */
@@ -144,7 +149,8 @@ static void softmax_some_products(const Softmax *h, const Tile *t)
             end = b + 1;
             if (!keep[b]) continue;
             while (end < blocks && keep[end]) end++;
-            softmax_kept_products(h, t, i0, n, b * FULL_BLOCK, end == blocks ? t->rows : end * FULL_BLOCK);
+            softmax_kept_products(h, t, i0, n, b * FULL_BLOCK,
+                                  end == blocks ? t->rows : end * FULL_BLOCK);
         }
     }
 }
@@ -156,7 +162,8 @@ static void softmax_rest_of_tile(const Softmax *h, const Tile *t)
     const int d = h->d;
     const float even = t->scale * (float)(h->eps / h->V), hit = t->scale * (float)(1 - h->eps);
     if (!t->de) return;
-    for (int k = 0; k < t->rows && h->eps > 0; k++) f->axpy(t->de + (size_t)k * d, -even, h->sum_x, d);
+    for (int k = 0; k < t->rows && h->eps > 0; k++)
+        f->axpy(t->de + (size_t)k * d, -even, h->sum_x, d);
     for (int i = 0; i < h->n; i++) {
         const int k = full_row(h->full, h->y[i]) - t->r0;
         if (k >= 0 && k < t->rows) f->axpy(t->de + (size_t)k * d, -hit, h->x + (size_t)i * d, d);
@@ -187,7 +194,8 @@ static void softmax_prepare_filter(Softmax *h)
     for (int t = 0; t < threads; t++) {
         int r0, r1;
         full_range(h->full, t, &r0, &r1);
-        for (int r = r0; r < r1; r++) h->exec->f->axpy(h->sum_e + (size_t)t * d, 1, e + (size_t)r * d, d);
+        for (int r = r0; r < r1; r++)
+            h->exec->f->axpy(h->sum_e + (size_t)t * d, 1, e + (size_t)r * d, d);
     }
     h->summed = h->w->version;
 }
@@ -205,7 +213,8 @@ static void softmax_tile_back(const Softmax *h, const Tile *t)
     }
     if (!h->de || !t->de) return;
     for (int k = 0; k < t->rows; k++)
-        h->exec->f->axpy(h->w->g + (size_t)h->full->from[t->r0 + k] * d, 1, t->de + (size_t)k * d, h->d);
+        h->exec->f->axpy(h->w->g + (size_t)h->full->from[t->r0 + k] * d, 1, t->de + (size_t)k * d,
+                         h->d);
 }
 
 static void softmax_backward(void *head, float *dx, float scale)
@@ -223,14 +232,16 @@ static void softmax_backward(void *head, float *dx, float scale)
         if (r0 == r1 || h->filter) memset(share, 0, sizeof *share * (size_t)n * (size_t)d);
         for (int r = r0; r < r1; r += FULL_TILE) {
             float *de = h->de ? h->de + (size_t)t * FULL_TILE * d : h->w->g + (size_t)r * d;
-            softmax_tile_back(h, &(Tile){ e + (size_t)r * d, share, h->w->frozen ? NULL : de, t, r,
-                                  r1 - r < FULL_TILE ? r1 - r : FULL_TILE, r == r0, scale });
+            softmax_tile_back(h,
+                              &(Tile){ e + (size_t)r * d, share, h->w->frozen ? NULL : de, t, r,
+                                       r1 - r < FULL_TILE ? r1 - r : FULL_TILE, r == r0, scale });
         }
     }
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int i = 0; i < n; i++) {
         float *to = dx + (size_t)i * d;
-        for (int t = 0; t < threads; t++) h->exec->f->axpy(to, 1, h->dx + ((size_t)t * n + i) * d, d);
+        for (int t = 0; t < threads; t++)
+            h->exec->f->axpy(to, 1, h->dx + ((size_t)t * n + i) * d, d);
         if (h->filter) softmax_rest_of_position(h, to, i, scale);
     }
 }
@@ -260,7 +271,8 @@ static Cost softmax_cost(const void *head, int n)
     const double rows = h->V, chunks = ceil((double)n / h->chunk);
     const double back = h->filter ? 1 - h->filter->share : 1;
     return (Cost){ (2 + 4 * back) * n * rows * h->d,
-                   sizeof(float) * ((1 + 3 * back) * chunks * rows * h->d + (1 + 4 * back) * n * rows) };
+                   sizeof(float) *
+                       ((1 + 3 * back) * chunks * rows * h->d + (1 + 4 * back) * n * rows) };
 }
 
 /* filter_mass: what a position lost on average; filter_skipped: the share of products left out */
@@ -273,8 +285,17 @@ static void softmax_report(const void *head, HeadSay *say, void *ctx)
 }
 
 const HeadDef head_softmax = {
-    "softmax", "the full softmax over V, fused with its loss",
-    "the FlashLM v3 notebook; smoothing and z-loss exact", 1,
-    .make = softmax_make, .chunk = softmax_chunk, .forward = softmax_forward, .backward = softmax_backward, .nll = softmax_nll, .logprob = softmax_logprob,
-    .sample = softmax_sample, .cost = softmax_cost, .report = softmax_report,
+    "softmax",
+    "the full softmax over V, fused with its loss",
+    "the FlashLM v3 notebook; smoothing and z-loss exact",
+    1,
+    .make = softmax_make,
+    .chunk = softmax_chunk,
+    .forward = softmax_forward,
+    .backward = softmax_backward,
+    .nll = softmax_nll,
+    .logprob = softmax_logprob,
+    .sample = softmax_sample,
+    .cost = softmax_cost,
+    .report = softmax_report,
 };

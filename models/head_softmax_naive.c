@@ -33,7 +33,8 @@ typedef struct {
     double      *lse, *loss;        /* (CHUNK) */
 } Naive;
 
-static void *naive_make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d, Arena *a)
+static void *naive_make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d,
+                        Arena *a)
 {
     Naive *h = arena_get(a, sizeof *h);
     *h = (Naive){ .exec = e, .V = data->V, .d = d,
@@ -42,14 +43,18 @@ static void *naive_make(const Spec *s, const Exec *e, Params *ps, const HeadData
     h->full = full_new(e, h->w, FULL_EVAL, a);
     h->lse = arena_raw(a, sizeof *h->lse * CHUNK);
     h->loss = arena_raw(a, sizeof *h->loss * CHUNK);
-    for (int i = 0; i < MATRICES; i++) h->m[i] = arena_raw(a, sizeof(float) * CHUNK * (size_t)data->V);
+    for (int i = 0; i < MATRICES; i++)
+        h->m[i] = arena_raw(a, sizeof(float) * CHUNK * (size_t)data->V);
     return h;
 }
 
 static int naive_chunk(const void *h) { return (void)h, CHUNK; }
 
 /* ---- operations; i is a position ---- */
-static float *naive_row(const Naive *h, int matrix, int i) { return h->m[matrix] + (size_t)i * (size_t)h->V; }
+static float *naive_row(const Naive *h, int matrix, int i)
+{
+    return h->m[matrix] + (size_t)i * (size_t)h->V;
+}
 
 static void naive_log_softmax(Naive *h, int i)
 {
@@ -158,11 +163,21 @@ static Cost naive_cost(const void *head, int n)
 {
     const Naive *h = head;
     const double rows = h->V, chunks = ceil((double)n / CHUNK);
-    return (Cost){ 6.0 * n * rows * h->d, sizeof(float) * (4 * chunks * rows * h->d + 19.0 * n * rows) };
+    return (Cost){ 6.0 * n * rows * h->d,
+                   sizeof(float) * (4 * chunks * rows * h->d + 19.0 * n * rows) };
 }
 
 const HeadDef head_softmax_naive = {
-    "softmax_naive", "the full softmax operation by operation, each result a matrix in memory", "the textbook", 1,
-    .make = naive_make, .chunk = naive_chunk, .forward = naive_forward, .backward = naive_backward, .nll = naive_nll, .logprob = naive_logprob,
-    .sample = naive_sample, .cost = naive_cost,
+    "softmax_naive",
+    "the full softmax operation by operation, each result a matrix in memory",
+    "the textbook",
+    1,
+    .make = naive_make,
+    .chunk = naive_chunk,
+    .forward = naive_forward,
+    .backward = naive_backward,
+    .nll = naive_nll,
+    .logprob = naive_logprob,
+    .sample = naive_sample,
+    .cost = naive_cost,
 };

@@ -52,7 +52,8 @@ typedef struct {
 /* Cuts `rows` rows into l->groups runs: each takes rows while that brings it nearer to an equal share of the mass left */
 static void tree_cut(SoftmaxLevel *l, const double *mass, int rows, Arena *a)
 {
-    int *start = arena_raw(a, sizeof *start * (size_t)(l->groups + 1)), *owner = arena_raw(a, sizeof *owner * (size_t)rows);
+    int *start = arena_raw(a, sizeof *start * (size_t)(l->groups + 1)),
+        *owner = arena_raw(a, sizeof *owner * (size_t)rows);
     double *sum = arena_get(a, sizeof *sum * (size_t)l->groups), left = 0;
     for (int r = 0; r < rows; r++) left += mass[r];
     for (int g = 0, r = 0; g < l->groups; g++) {
@@ -77,7 +78,8 @@ static void tree_make_nodes(Tree *h, int at, const Spec *s, Params *ps, Param *c
     SoftmaxLevel *l = &h->below[at];
     *l = (SoftmaxLevel){ .exec = h->exec, .d = h->d, .groups = (int)lround(pow(C, share)) };
     l->w = at == h->levels - 2 ? classes
-         : head_matrix(s, ps, arena_text(a, "head.level%d.weight", at + 2), under->groups, h->d, at + 3);
+                               : head_matrix(s, ps, arena_text(a, "head.level%d.weight", at + 2),
+                                             under->groups, h->d, at + 3);
     tree_cut(l, under->mass, under->groups, a);
 }
 
@@ -88,7 +90,9 @@ static void tree_make_levels(Tree *h, const Spec *s, Params *ps, Arena *a)
     Param *classes = head_matrix(s, ps, "head.class.weight", k->C, h->d, 0);
     h->leaf = head_rows(s, ps, "head.leaf.weight", h->V, h->d, 1);
     for (int r = 0; r < h->V; r++) owner[r] = k->class_of[k->word[r]];
-    h->below[h->levels - 1] = (SoftmaxLevel){ h->exec, h->leaf, h->tied ? k->word : NULL, k->start, owner, k->mass, k->C, h->d };
+    h->below[h->levels - 1] = (SoftmaxLevel){ h->exec,  h->leaf, h->tied ? k->word : NULL,
+                                              k->start, owner,   k->mass,
+                                              k->C,     h->d };
     for (int at = h->levels - 2; at >= 0; at--) tree_make_nodes(h, at, s, ps, classes, a);
     h->K = h->below[0].groups;
     h->root = h->levels == 1 ? classes : head_matrix(s, ps, "head.level1.weight", h->K, h->d, 2);
@@ -101,7 +105,8 @@ static Block *tree_block_new(const Tree *h, int room, Arena *a)
     b->row = arena_raw(a, sizeof(int) * n);
     b->z = arena_raw(a, sizeof(float) * n * (size_t)(h->K + h->N));
     b->loss = arena_raw(a, sizeof(double) * n);
-    for (int l = 0; l < h->levels; l++) b->pass[l] = softmax_level_pass(&h->below[l], h->chunk, room, a);
+    for (int l = 0; l < h->levels; l++)
+        b->pass[l] = softmax_level_pass(&h->below[l], h->chunk, room, a);
     return b;
 }
 
@@ -128,7 +133,8 @@ static void tree_make_room(Tree *h, Arena *a)
 /* NULL, or the error message */
 static const char *tree_check(const Spec *s, int V, Arena *a)
 {
-    const long C = spec_int(s, "classes"), depth = spec_int(s, "depth"), N = spec_int(s, "shortlist");
+    const long C = spec_int(s, "classes"), depth = spec_int(s, "depth"),
+               N = spec_int(s, "shortlist");
     if (depth < 2 || depth > MOST_DEPTH)
         return arena_text(a, "depth=%ld: expected 2 to %d", depth, MOST_DEPTH);
     if (N < 0 || N >= V)
@@ -175,7 +181,8 @@ static const float *tree_listed(const Tree *h)      /* the rows of the short lis
     const int first = h->V - h->N;
     if (!h->tied) return h->leaf->v + (size_t)first * d;
     for (int i = 0; i < h->N; i++)
-        memcpy(h->listed + (size_t)i * d, h->leaf->v + (size_t)h->words->word[first + i] * d, sizeof(float) * d);
+        memcpy(h->listed + (size_t)i * d, h->leaf->v + (size_t)h->words->word[first + i] * d,
+               sizeof(float) * d);
     return h->listed;
 }
 
@@ -237,7 +244,8 @@ static void tree_see_root(const Tree *h, Block *b, const float *x, const int *y,
 }
 
 /* eps < 0: exact losses and nothing else */
-static double tree_see_block(const Tree *h, Block *b, const float *x, const int *y, int n, double eps)
+static double tree_see_block(const Tree *h, Block *b, const float *x, const int *y, int n,
+                             double eps)
 {
     double sum = 0;
     b->x = x, b->n = n;
@@ -262,7 +270,8 @@ static double tree_forward(void *head, const float *x, const int *y, int n)
 static void tree_flush_grads(void *head)
 {
     Tree *h = head;
-    for (int l = 0; l < h->levels; l++) softmax_level_flush(&h->below[l], h->train->pass[l], h->kept);
+    for (int l = 0; l < h->levels; l++)
+        softmax_level_flush(&h->below[l], h->train->pass[l], h->kept);
 }
 
 /* Settles by itself when another chunk would not fit. */
@@ -321,7 +330,8 @@ static void tree_logprob(const void *head, const float *x, float *lp)
 {
     const Tree *h = head;
     tree_root_logprob(h, x);
-    for (int l = 0; l < h->levels; l++) softmax_level_logprob(&h->below[l], h->lp[l], x, h->lp[l + 1]);
+    for (int l = 0; l < h->levels; l++)
+        softmax_level_logprob(&h->below[l], h->lp[l], x, h->lp[l + 1]);
     for (int r = 0; r < h->V - h->N; r++) lp[h->words->word[r]] = h->lp[h->levels][r];
     for (int i = 0; i < h->N; i++) lp[h->words->word[h->V - h->N + i]] = h->lp[0][h->K + i];
 }
@@ -360,7 +370,19 @@ static Cost tree_cost(const void *head, int n)
 }
 
 const HeadDef head_tree = {
-    "tree", "classes of words, or a deeper tree", "Goodman 2001; Morin and Bengio 2005", 1,
-    .make = tree_make, .chunk = tree_chunk, .forward = tree_forward, .backward = tree_backward, .flush_grads = tree_flush_grads, .nll = tree_nll, .class_nll = tree_class_nll,
-    .logprob = tree_logprob, .sample = tree_sample, .cost = tree_cost, .classes = tree_classes,
+    "tree",
+    "classes of words, or a deeper tree",
+    "Goodman 2001; Morin and Bengio 2005",
+    1,
+    .make = tree_make,
+    .chunk = tree_chunk,
+    .forward = tree_forward,
+    .backward = tree_backward,
+    .flush_grads = tree_flush_grads,
+    .nll = tree_nll,
+    .class_nll = tree_class_nll,
+    .logprob = tree_logprob,
+    .sample = tree_sample,
+    .cost = tree_cost,
+    .classes = tree_classes,
 };

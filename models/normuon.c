@@ -36,12 +36,13 @@ static void normuon_mirror(float *C, int r, int lo, int hi)
     for (int j0 = hi; j0 < r; j0 += TILE)
         for (int i0 = lo; i0 < hi; i0 += TILE)
             for (int j = j0; j < r && j < j0 + TILE; j++)
-                for (int i = i0; i < hi && i < i0 + TILE; i++) C[(size_t)j * r + i] = C[(size_t)i * r + j];
+                for (int i = i0; i < hi && i < i0 + TILE; i++)
+                    C[(size_t)j * r + i] = C[(size_t)i * r + j];
 }
 
 /* C (r, r) = alpha A B' (ta 'N': A, B (r, k)) or alpha A' B (ta 'T': A, B (k, r)), + beta D; C is symmetric */
-static void normuon_symmetric(const Exec *e, char ta, int r, int k, float alpha, const float *A, const float *B, int ld,
-                      float beta, const float *D, float *C)
+static void normuon_symmetric(const Exec *e, char ta, int r, int k, float alpha, const float *A,
+                              const float *B, int ld, float beta, const float *D, float *C)
 {
     const int threads = e->threads;
     const size_t row = ta == 'T' ? 1 : (size_t)ld;      /* from a row of C to the next, in A and B */
@@ -51,19 +52,23 @@ static void normuon_symmetric(const Exec *e, char ta, int r, int k, float alpha,
             if (turn != t && turn != 2 * threads - 1 - t) continue;
             const int hi = lo + PANEL < r ? lo + PANEL : r;
             for (int i = lo; i < hi && beta != 0; i++)
-                memcpy(C + (size_t)i * r + lo, D + (size_t)i * r + lo, sizeof *C * (size_t)(r - lo));
-            gemm1(e->gemm, ta, ta == 'T' ? 'N' : 'T', hi - lo, r - lo, k, alpha, A + (size_t)lo * row, ld,
-                  B + (size_t)lo * row, ld, beta, C + (size_t)lo * r + lo, r);
+                memcpy(C + (size_t)i * r + lo, D + (size_t)i * r + lo,
+                       sizeof *C * (size_t)(r - lo));
+            gemm1(e->gemm, ta, ta == 'T' ? 'N' : 'T', hi - lo, r - lo, k, alpha,
+                  A + (size_t)lo * row, ld, B + (size_t)lo * row, ld, beta, C + (size_t)lo * r + lo,
+                  r);
             normuon_mirror(C, r, lo, hi);
         }
 }
 
 /* Y (rows, cols) = Q(A) scale X after n steps, A = scale^2 X X' */
-static void normuon_steps(const Exec *e, float *Y, const float *X, float scale, int n, int rows, int cols, Arena *a)
+static void normuon_steps(const Exec *e, float *Y, const float *X, float scale, int n, int rows,
+                          int cols, Arena *a)
 {
     const int tall = rows > cols, r = tall ? cols : rows, c = tall ? rows : cols;
     const size_t at = a->used, bytes = sizeof(float) * (size_t)r * (size_t)r;
-    float *A = arena_raw(a, bytes), *P = arena_raw(a, bytes), *Q = arena_raw(a, bytes), *next = arena_raw(a, bytes);
+    float *A = arena_raw(a, bytes), *P = arena_raw(a, bytes), *Q = arena_raw(a, bytes),
+          *next = arena_raw(a, bytes);
     normuon_symmetric(e, tall ? 'T' : 'N', r, c, scale * scale, X, X, cols, 0, NULL, A);
     for (int i = 0; i < n; i++) {
         float *p = i ? P : Q;
@@ -83,7 +88,8 @@ static void normuon_steps(const Exec *e, float *Y, const float *X, float scale, 
     arena_reset(a, at);
 }
 
-static void normuon_scaled_ns5(const Exec *e, float *O, const float *M, double norm, int rows, int cols, Arena *a)
+static void normuon_scaled_ns5(const Exec *e, float *O, const float *M, double norm, int rows,
+                               int cols, Arena *a)
 {
     const size_t at = a->used;
     float *X = arena_raw(a, sizeof *X * (size_t)rows * (size_t)cols);
@@ -96,7 +102,8 @@ double normuon_flops(int rows, int cols)
 {
     const double r = rows < cols ? rows : cols, c = rows < cols ? cols : rows;
     double sum = 0;
-    for (size_t i = 0; i < sizeof NORMUON_STEPS / sizeof *NORMUON_STEPS; i++) sum += 3 * r * r * c + (4 * NORMUON_STEPS[i] - 3) * r * r * r;
+    for (size_t i = 0; i < sizeof NORMUON_STEPS / sizeof *NORMUON_STEPS; i++)
+        sum += 3 * r * r * c + (4 * NORMUON_STEPS[i] - 3) * r * r * r;
     return sum;
 }
 
@@ -110,7 +117,8 @@ void normuon_update(const Exec *e, Param *p, float clip, float lr, float keep, A
     const F32 *f = e->f;
     const int rows = p->rows, cols = p->cols, threads = e->threads;
     const size_t at = a->used;
-    float *O = arena_raw(a, sizeof *O * (size_t)p->n), *share = arena_raw(a, sizeof *share * (size_t)rows);
+    float *O = arena_raw(a, sizeof *O * (size_t)p->n),
+          *share = arena_raw(a, sizeof *share * (size_t)rows);
     double *square = arena_raw(a, sizeof *square * (size_t)rows), sum = 0;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int r = 0; r < rows; r++) {

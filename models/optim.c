@@ -40,7 +40,8 @@ Optim *optim_new(const Spec *spec, const Exec *e, Params *ps, Arena *a)
             p->ema = arena_raw(a, sizeof(float) * (size_t)p->n);
             memcpy(p->ema, p->v, sizeof(float) * (size_t)p->n);
         }
-        if (by_row && p->group == GROUP_ADAMW && p->ndim == 2) p->touched = arena_get(a, (size_t)p->rows);
+        if (by_row && p->group == GROUP_ADAMW && p->ndim == 2)
+            p->touched = arena_get(a, (size_t)p->rows);
         if (normuon && p->n > largest) largest = p->n;
     }
     o->room = arena_new(sizeof(float) * 9 * (size_t)largest + (1 << 20));
@@ -97,7 +98,8 @@ double optim_norm(Optim *o, Owner owner)
         for (int t = 0; t < threads; t++) {
             long lo, hi, end;
             optim_share(p, t, threads, &lo, &end);
-            for (of[t] = 0; (hi = optim_run(p, &lo, end)) > lo; lo = hi) of[t] += o->exec->f->sumsq(p->g + lo, hi - lo);
+            for (of[t] = 0; (hi = optim_run(p, &lo, end)) > lo; lo = hi)
+                of[t] += o->exec->f->sumsq(p->g + lo, hi - lo);
         }
         for (int t = 0; t < threads; t++) sum += of[t];
     }
@@ -122,8 +124,9 @@ static void optim_adamw(const Optim *o, Param *p)
         long lo, hi, end;
         optim_share(p, t, threads, &lo, &end);
         for (; (hi = optim_run(p, &lo, end)) > lo; lo = hi)
-            o->exec->f->adamw(p->v + lo, p->g + lo, p->m + lo, p->s + lo, p->ema ? p->ema + lo : NULL, hi - lo,
-                              o->clip, lr, o->beta1, o->beta2, ADAMW_EPS, decay, c1, c2, o->keep);
+            o->exec->f->adamw(p->v + lo, p->g + lo, p->m + lo, p->s + lo,
+                              p->ema ? p->ema + lo : NULL, hi - lo, o->clip, lr, o->beta1, o->beta2,
+                              ADAMW_EPS, decay, c1, c2, o->keep);
     }
     if (p->touched) memset(p->touched, 0, (size_t)p->rows);
 }
@@ -156,8 +159,11 @@ double optim_schedule(const Spec *spec, long step, double progress)
     const long warmup = spec_int(spec, "warmup");
     const double decay = spec_num(spec, "decay"), left = 1 - progress;
     const double up = step < warmup ? (double)(step + 1) / (double)warmup : 1;
-    if (spec_is(spec, "schedule", "wsd")) return up * (decay > 0 && left < decay ? (left > 0 ? left / decay : 0) : 1);
-    if (spec_is(spec, "schedule", "cosine")) return up * 0.5 * (1 + cos(3.141592653589793 * (progress < 1 ? progress : 1)));
-    if (spec_is(spec, "schedule", "v3")) return up * (step < 9000 ? 1 : step < 10000 ? (double)(10000 - step) / 1000 : 0);
+    if (spec_is(spec, "schedule", "wsd"))
+        return up * (decay > 0 && left < decay ? (left > 0 ? left / decay : 0) : 1);
+    if (spec_is(spec, "schedule", "cosine"))
+        return up * 0.5 * (1 + cos(3.141592653589793 * (progress < 1 ? progress : 1)));
+    if (spec_is(spec, "schedule", "v3"))
+        return up * (step < 9000 ? 1 : step < 10000 ? (double)(10000 - step) / 1000 : 0);
     return up;
 }

@@ -12,7 +12,10 @@ struct SoftmaxLevelPass {
     RowJob *job;                 /* (room) in the order of pos */
 };
 
-static int level_size_of(const SoftmaxLevel *l, int g) { return g == l->groups ? 0 : l->start[g + 1] - l->start[g]; }
+static int level_size_of(const SoftmaxLevel *l, int g)
+{
+    return g == l->groups ? 0 : l->start[g + 1] - l->start[g];
+}
 
 int softmax_level_most(const SoftmaxLevel *l)
 {
@@ -38,14 +41,15 @@ SoftmaxLevelPass *softmax_level_pass(const SoftmaxLevel *l, int chunk, int room,
 /* Of group g; w: the level's values or gradients */
 static RowSet level_rows_of(const SoftmaxLevel *l, float *w, int g)
 {
-    return (RowSet){ l->list ? w : w + (size_t)l->start[g] * (size_t)l->d, l->list ? l->list + l->start[g] : NULL,
-                     level_size_of(l, g), l->d };
+    return (RowSet){ l->list ? w : w + (size_t)l->start[g] * (size_t)l->d,
+                     l->list ? l->list + l->start[g] : NULL, level_size_of(l, g), l->d };
 }
 
 /* ---- many positions ---- */
 
 /* Groups positions [from, from + n) of what is kept; x (n, d), dx (n, d) or NULL */
-static void level_sort(const SoftmaxLevel *l, SoftmaxLevelPass *p, int from, int n, const float *x, float *dx)
+static void level_sort(const SoftmaxLevel *l, SoftmaxLevelPass *p, int from, int n, const float *x,
+                       float *dx)
 {
     head_group(p->group + from, n, l->groups + 1, p->at, p->pos);
     for (int i = 0; i < n; i++) {
@@ -54,7 +58,8 @@ static void level_sort(const SoftmaxLevel *l, SoftmaxLevelPass *p, int from, int
     }
 }
 
-static void level_see_group(const SoftmaxLevel *l, const SoftmaxLevelPass *p, int g, const int *row, double eps, double *loss)
+static void level_see_group(const SoftmaxLevel *l, const SoftmaxLevelPass *p, int g, const int *row,
+                            double eps, double *loss)
 {
     const F32 *f = l->exec->f;
     const int first = p->at[g], n = p->at[g + 1] - first;
@@ -63,14 +68,16 @@ static void level_see_group(const SoftmaxLevel *l, const SoftmaxLevelPass *p, in
     f->rows_dot(j, n, rows);
     for (int i = 0; i < n; i++) {
         const int at = p->pos[first + i], y = row[at] - l->start[g];
-        loss[at] += eps < 0 ? head_lse(f, j[i].z, rows.rows) - (double)j[i].z[y] : head_xent(f, j[i].z, rows.rows, y, eps);
+        loss[at] += eps < 0 ? head_lse(f, j[i].z, rows.rows) - (double)j[i].z[y]
+                            : head_xent(f, j[i].z, rows.rows, y, eps);
     }
     if (eps >= 0) f->rows_mix(j, n, rows);
 }
 
 /* A group of one row has nothing to say. The last groups come first: there assignments put the large ones, which are
  * best begun early. */
-void softmax_level_forward(const SoftmaxLevel *l, SoftmaxLevelPass *p, const float *x, const int *row, int n, double eps, double *loss, float *dx)
+void softmax_level_forward(const SoftmaxLevel *l, SoftmaxLevelPass *p, const float *x,
+                           const int *row, int n, double eps, double *loss, float *dx)
 {
     p->n = n;
     for (int i = 0, at = p->kept; i < n; i++, at++) {
@@ -103,8 +110,10 @@ void softmax_level_flush(const SoftmaxLevel *l, SoftmaxLevelPass *p, const float
 #pragma omp parallel for num_threads(l->exec->threads) schedule(dynamic, 1)
     for (int g = l->groups - 1; g >= 0; g--) {
         if (p->at[g] == p->at[g + 1]) continue;
-        l->exec->f->rows_add(p->job + p->at[g], p->at[g + 1] - p->at[g], level_rows_of(l, l->w->g, g));
-        for (int r = l->start[g]; r < l->start[g + 1]; r++) param_touch(l->w, l->list ? l->list[r] : r);
+        l->exec->f->rows_add(p->job + p->at[g], p->at[g + 1] - p->at[g],
+                             level_rows_of(l, l->w->g, g));
+        for (int r = l->start[g]; r < l->start[g + 1]; r++)
+            param_touch(l->w, l->list ? l->list[r] : r);
     }
 }
 

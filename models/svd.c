@@ -33,7 +33,10 @@ static void svd_dense_times_t(const Exec *e, const void *a, const float *x, int 
     gemm_steady(e, 'T', 'N', m->cols, k, m->rows, m->v, m->cols, x, k, y, k);
 }
 
-LinearMap svd_dense(const Dense *m) { return (LinearMap){ m->rows, m->cols, m, svd_dense_times, svd_dense_times_t }; }
+LinearMap svd_dense(const Dense *m)
+{
+    return (LinearMap){ m->rows, m->cols, m, svd_dense_times, svd_dense_times_t };
+}
 
 /* ---- small matrices in double ---- */
 
@@ -127,9 +130,14 @@ typedef struct {                    /* scratch of l columns */
 static Work svd_work_new(const Exec *e, int l, Arena *a)
 {
     const size_t n = (size_t)l, threads = (size_t)e->threads;
-    return (Work){ e, l, arena_raw(a, sizeof(double) * n * n), arena_raw(a, sizeof(double) * n * n),
-                   arena_raw(a, sizeof(double) * n), arena_raw(a, sizeof(double) * threads * n * SUM),
-                   arena_raw(a, sizeof(float) * n * n), arena_raw(a, sizeof(float) * threads * n * ROWS) };
+    return (Work){ e,
+                   l,
+                   arena_raw(a, sizeof(double) * n * n),
+                   arena_raw(a, sizeof(double) * n * n),
+                   arena_raw(a, sizeof(double) * n),
+                   arena_raw(a, sizeof(double) * threads * n * SUM),
+                   arena_raw(a, sizeof(float) * n * n),
+                   arena_raw(a, sizeof(float) * threads * n * ROWS) };
 }
 
 /* g = y'y. A thread owns every so many rows of g and sums them over y from first to last. */
@@ -143,9 +151,11 @@ static void svd_gram(const Work *k, const float *y, int rows)
         for (int from = 0; from < rows; from += SUM) {
             const int n = rows - from < SUM ? rows - from : SUM;
             for (int r = 0; r < n; r++)
-                for (int j = 0; j < l; j++) part[j * SUM + r] = (double)y[(size_t)(from + r) * l + j];
+                for (int j = 0; j < l; j++)
+                    part[j * SUM + r] = (double)y[(size_t)(from + r) * l + j];
             for (int i = t; i < l; i += threads)
-                for (int j = i; j < l; j++) k->g[(size_t)i * l + j] += svd_dot(part + i * SUM, part + j * SUM, n);
+                for (int j = i; j < l; j++)
+                    k->g[(size_t)i * l + j] += svd_dot(part + i * SUM, part + j * SUM, n);
         }
     }
     for (int i = 0; i < l; i++)
@@ -212,14 +222,15 @@ static void svd_orthonormal(const Work *k, float *y, int rows, int passes)
 /* ---- the decomposition ---- */
 
 /* out->u = y R, out->v = z R / s, with R the first k eigenvectors */
-static void svd_vectors(const Work *w, const Svd *out, const double *r, const float *y, int rows, const float *z,
-                    int cols)
+static void svd_vectors(const Work *w, const Svd *out, const double *r, const float *y, int rows,
+                        const float *z, int cols)
 {
     const int l = w->l, k = out->k;
     for (int side = 0; side < 2; side++) {
         for (int j = 0; j < k; j++) {
             const double scale = out->s[j] == 0 ? 0 : side ? 1 / out->s[j] : 1;
-            for (int i = 0; i < l; i++) w->t[(size_t)i * k + j] = (float)(scale * r[(size_t)j * l + i]);
+            for (int i = 0; i < l; i++)
+                w->t[(size_t)i * k + j] = (float)(scale * r[(size_t)j * l + i]);
         }
         gemm_steady(w->exec, 'N', 'N', side ? cols : rows, k, l, side ? z : y, l, w->t, k,
                     side ? out->v : out->u, k);
@@ -228,13 +239,15 @@ static void svd_vectors(const Work *w, const Svd *out, const double *r, const fl
 
 Svd svd_truncated(const Exec *e, const LinearMap *m, int k, int powers, uint64_t seed, Arena *a)
 {
-    const int least = m->rows < m->cols ? m->rows : m->cols, l = k + EXTRA < least ? k + EXTRA : least;
+    const int least = m->rows < m->cols ? m->rows : m->cols,
+              l = k + EXTRA < least ? k + EXTRA : least;
     CHECK(k >= 1 && k <= least);
     const size_t rows = (size_t)m->rows, cols = (size_t)m->cols, floats = sizeof(float) * (size_t)k;
     const Svd out = { k, arena_raw(a, sizeof(double) * (size_t)k), arena_raw(a, floats * rows),
                       arena_raw(a, floats * cols) };
     const size_t mark = a->used;
-    float *y = arena_raw(a, sizeof *y * rows * (size_t)l), *z = arena_raw(a, sizeof *z * cols * (size_t)l);
+    float *y = arena_raw(a, sizeof *y * rows * (size_t)l),
+          *z = arena_raw(a, sizeof *z * cols * (size_t)l);
     const Work w = svd_work_new(e, l, a);
     Rng rng = rng_at(seed, STREAM_INIT, UINT32_MAX);
     for (size_t i = 0; i < cols * (size_t)l; i++) z[i] = (float)rng_normal(&rng);
