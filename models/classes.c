@@ -17,8 +17,12 @@ int classes_cap(int V, int C) { return (int)((4L * V + C - 1) / C); }
 
 Room room_new(const Lexicon *l, Arena *a)
 {
-    return (Room){ l->C, classes_cap(l->V, l->C), l->V, l->C,
-                   arena_get(a, sizeof(int) * (size_t)l->C), arena_get(a, sizeof(double) * (size_t)l->C) };
+    return (Room){ l->C,
+                   classes_cap(l->V, l->C),
+                   l->V,
+                   l->C,
+                   arena_get(a, sizeof(int) * (size_t)l->C),
+                   arena_get(a, sizeof(double) * (size_t)l->C) };
 }
 
 int room_fits(const Room *r, int c, double share)
@@ -58,7 +62,7 @@ int room_least(const Room *r, double share)
 
 /* ---- by count ---- */
 
-static double mass_of(const Lexicon *l, const Spec *s, int v)
+static double classes_mass_of(const Lexicon *l, const Spec *s, int v)
 {
     const double n = (double)l->data->freq[v] + 1;
     if (l->share[v] == 0) return 0;
@@ -68,11 +72,11 @@ static double mass_of(const Lexicon *l, const Spec *s, int v)
 /* Cuts word (V) into C classes: each takes words while that brings it nearer to an equal share of the mass
  * left. Masses fall, so a share of the mass is at most a share of the words: the cap only binds what is left
  * for later classes. */
-static void cut(const Lexicon *l, const Spec *s, const int *word, int *class_of)
+static void classes_cut(const Lexicon *l, const Spec *s, const int *word, int *class_of)
 {
     const int V = l->V, C = l->C, cap = classes_cap(V, C);
     double left = 0;
-    for (int i = 0; i < V; i++) left += mass_of(l, s, word[i]);
+    for (int i = 0; i < V; i++) left += classes_mass_of(l, s, word[i]);
     for (int c = 0, i = 0; c < C; c++) {
         const int after = C - c - 1, words = V - i;
         const long need = words - (long)after * cap;
@@ -81,7 +85,7 @@ static void cut(const Lexicon *l, const Spec *s, const int *word, int *class_of)
         double mass = 0;
         int size = 0;
         while (size < words - after) {
-            const double m = mass_of(l, s, word[i]);
+            const double m = classes_mass_of(l, s, word[i]);
             if (size >= least && mass + m / 2 > share) break;
             mass += m;
             class_of[word[i]] = c;
@@ -92,7 +96,7 @@ static void cut(const Lexicon *l, const Spec *s, const int *word, int *class_of)
 }
 
 /* word (V): in the order of the key */
-static void by_key(const Lexicon *l, const Spec *s, int *word, int *class_of, Arena *a)
+static void classes_by_key(const Lexicon *l, const Spec *s, int *word, int *class_of, Arena *a)
 {
     Rng rng = rng_at(l->seed, STREAM_TREE, 0);
     const size_t words = (size_t)l->V, mark = a->used;
@@ -102,13 +106,13 @@ static void by_key(const Lexicon *l, const Spec *s, int *word, int *class_of, Ar
     for (int v = 0; v < l->V; v++) key[v] = drawn ? (long)(rng_u64(&rng) >> 1) : l->data->freq[v];
     head_rank(rank, key, l->V);
     for (int v = 0; v < l->V; v++) word[v] = rank[v].word;
-    cut(l, s, word, class_of);
+    classes_cut(l, s, word, class_of);
     arena_reset(a, mark);
 }
 
 /* ---- all of them ---- */
 
-static Lexicon lexicon(const Spec *s, const HeadData *d, int C, Arena *a)
+static Lexicon classes_lexicon(const Spec *s, const HeadData *d, int C, Arena *a)
 {
     const long shortlist = spec_int(s, "shortlist");
     const size_t words = (size_t)d->V;
@@ -125,7 +129,7 @@ static Lexicon lexicon(const Spec *s, const HeadData *d, int C, Arena *a)
 }
 
 /* Closes the classes that have lost all their words to the short list, which is counted as one more, the last */
-static void close_empty(Classes *k, const Lexicon *l, Arena *a)
+static void classes_close_empty(Classes *k, const Lexicon *l, Arena *a)
 {
     const size_t mark = a->used;
     int *number = arena_get(a, sizeof *number * (size_t)k->C), C = 0;
@@ -139,7 +143,7 @@ static void close_empty(Classes *k, const Lexicon *l, Arena *a)
 }
 
 /* A class lists its words as they come in order (V) */
-static void list(Classes *k, const Lexicon *l, const int *order)
+static void classes_list(Classes *k, const Lexicon *l, const int *order)
 {
     for (int v = 0; v < k->V; v++) k->start[k->class_of[v] + 1]++;
     for (int c = 0; c <= k->C; c++) k->start[c + 1] += k->start[c];
@@ -158,8 +162,12 @@ static Classes *classes_new(int V, int C, Arena *a)
 {
     const size_t ints = sizeof(int) * (size_t)V;
     Classes *k = arena_get(a, sizeof *k);
-    *k = (Classes){ .V = V, .C = C, .word = arena_raw(a, ints), .class_of = arena_raw(a, ints),
-                    .place = arena_raw(a, ints), .start = arena_get(a, sizeof(int) * (size_t)(C + 2)),
+    *k = (Classes){ .V = V,
+                    .C = C,
+                    .word = arena_raw(a, ints),
+                    .class_of = arena_raw(a, ints),
+                    .place = arena_raw(a, ints),
+                    .start = arena_get(a, sizeof(int) * (size_t)(C + 2)),
                     .mass = arena_get(a, sizeof(double) * (size_t)(C + 1)) };
     return k;
 }
@@ -187,40 +195,48 @@ const Classes *classes_from(const int *seat, const double *mass, int V, int C, A
     return k;
 }
 
-static const Classes *given(const Classes *k, int V, int C, int shortlist)
+static const Classes *classes_given(const Classes *k, int V, int C, int shortlist, Arena *a,
+                                    const char **why)
 {
     const int listed = k->V - k->start[k->C];
-    if (k->V != V || listed != shortlist || k->C > C || (!shortlist && k->C < C))
-        die("the classes kept are %d, of %d words beside %d short-listed; expected %d, of %d beside %d", k->C,
-            k->V - listed, listed, C, V - shortlist, shortlist);
-    return k;
+    if (k->V == V && listed == shortlist && k->C <= C && (shortlist || k->C == C)) return k;
+    *why = arena_text(a, "the classes kept are %d, of %d words beside %d short-listed; "
+                         "expected %d, of %d beside %d", k->C, k->V - listed, listed, C,
+                      V - shortlist, shortlist);
+    return NULL;
 }
 
-const Classes *classes_make(const Spec *s, const Exec *e, const HeadData *d, int C, Arena *a)
+/* The assignments that look at contexts */
+static const struct {
+    const char *name;
+    void      (*assign)(const Lexicon *, const Exec *, int *class_of, Arena *);
+} classes_by_context[] = {
+    { "brown", classes_brown }, { "kmeans", classes_kmeans }, { "svd", classes_svd }, { NULL, NULL }
+};
+
+const Classes *classes_make(const Spec *s, const Exec *e, const HeadData *d, int C, Arena *a,
+                            const char **why)
 {
-    static const struct {
-        const char *name;
-        void      (*assign)(const Lexicon *, const Exec *, int *, Arena *);
-    } ways[] = { { "brown", classes_brown }, { "kmeans", classes_kmeans }, { "svd", classes_svd } };
     const size_t ints = sizeof(int) * (size_t)d->V;
     const int shortlist = (int)spec_int(s, "shortlist");
+    int w = 0;
     CHECK(C >= 1 && C <= d->V - shortlist);
-    if (d->given) return given(d->given, d->V, C, shortlist);
+    if (d->given) return classes_given(d->given, d->V, C, shortlist, a, why);
+    while (classes_by_context[w].name && !spec_is(s, "assign", classes_by_context[w].name)) w++;
+    if (classes_by_context[w].name && (!d->tok || d->n < 2)) {
+        *why = arena_text(a, "assign=%s: needs the training text, to see what stands before words",
+                          classes_by_context[w].name);
+        return NULL;
+    }
     Classes *k = classes_new(d->V, C, a);
     const size_t mark = a->used;
-    const Lexicon l = lexicon(s, d, C, a);
-    int contexts = 0, *order = arena_raw(a, ints);
+    const Lexicon l = classes_lexicon(s, d, C, a);
+    int *order = arena_raw(a, ints);
     memcpy(order, l.by_count, ints);
-    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        if (!spec_is(s, "assign", ways[i].name)) continue;
-        if (!d->tok || d->n < 2)
-            die("assign=%s: needs the training text, to see what stands before words", ways[i].name);
-        ways[i].assign(&l, e, k->class_of, a);
-        contexts = 1;
-    }
-    if (!contexts) by_key(&l, s, order, k->class_of, a);
-    close_empty(k, &l, a);
-    list(k, &l, order);
+    if (classes_by_context[w].name) classes_by_context[w].assign(&l, e, k->class_of, a);
+    else classes_by_key(&l, s, order, k->class_of, a);
+    classes_close_empty(k, &l, a);
+    classes_list(k, &l, order);
     arena_reset(a, mark);
     return k;
 }

@@ -23,9 +23,11 @@ struct Classes {
 enum { CLASSES_VERSION = 1 };
 /* 1 <= C <= V - shortlist; fewer are made where all words of one are short-listed. Those of HeadData, if it
  * has some; otherwise they follow from the settings, the text and, where assign looks at vectors, the
- * arithmetic of Exec, whatever the number of threads. Dies with a sentence when assign looks at contexts and
- * there is no text, or when those given are not of these settings. */
-const Classes *classes_make(const Spec *, const Exec *, const HeadData *, int C, Arena *);
-/* The same as before from seat (V, 2), place and class of every word, and mass (C); NULL: they are of none */
+ * arithmetic of Exec, whatever the number of threads. NULL and an error message in *why when assign
+ * looks at contexts and there is no text, or when those given are not of these settings. */
+const Classes *classes_make(const Spec *, const Exec *, const HeadData *, int C, Arena *,
+                            const char **why);
+/* The classes of seat (V, 2), place and class of every word, and mass (C), as they were saved; NULL:
+ * no classes are laid out so */
 const Classes *classes_from(const int *seat, const double *mass, int V, int C, Arena *);
 #endif

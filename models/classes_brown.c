@@ -21,7 +21,7 @@
 /* a pass that moves 1/STILL is the last */
 enum { CONTEXTS = 4096, RARE = 10, BATCH = 256, PASSES = 15, STILL = 500, TABLE = 1 << 16 };
 /* terms of L looked at by all passes together: under a minute of two threads */
-static const double WORK = 2e10;
+static const double BROWN_WORK = 2e10;
 
 typedef struct {
     const Lexicon *l;
@@ -36,68 +36,71 @@ typedef struct {
     int     *best;             /* (BATCH) */
 } Brown;
 
-static inline double term(const Brown *b, long x)
+static inline double brown_term(const Brown *b, long x)
 {
     return x < TABLE ? b->xlogx[x] : (double)x * log((double)x);
 }
 
 /* What L loses when w leaves class c */
-static double loss_of(const Brown *b, int w, int c)
+static double brown_loss_of(const Brown *b, int w, int c)
 {
     const Sparse *m = b->m;
-    double loss = term(b, b->total[c] - b->sum[w]) - term(b, b->total[c]);
+    double loss = brown_term(b, b->total[c] - b->sum[w]) - brown_term(b, b->total[c]);
     for (long i = m->at[w]; i < m->at[w + 1]; i++) {
         const int n = b->n[(size_t)m->col[i] * b->l->C + c];
-        loss += term(b, n) - term(b, n - (long)m->v[i]);
+        loss += brown_term(b, n) - brown_term(b, n - (long)m->v[i]);
     }
     return loss;
 }
 
 /* What L gains when w, now in none, joins class c */
-static double gain_of(const Brown *b, int w, int c)
+static double brown_gain_of(const Brown *b, int w, int c)
 {
     const Sparse *m = b->m;
-    double gain = term(b, b->total[c]) - term(b, b->total[c] + b->sum[w]);
+    double gain = brown_term(b, b->total[c]) - brown_term(b, b->total[c] + b->sum[w]);
     for (long i = m->at[w]; i < m->at[w + 1]; i++) {
         const int n = b->n[(size_t)m->col[i] * b->l->C + c];
-        gain += term(b, n + (long)m->v[i]) - term(b, n);
+        gain += brown_term(b, n + (long)m->v[i]) - brown_term(b, n);
     }
     return gain;
 }
 
 /* gain (C): gain_of every class, row by row of the counts */
-static void gains(const Brown *b, int w, double *gain)
+static void brown_gains(const Brown *b, int w, double *gain)
 {
     const Sparse *m = b->m;
     const int C = b->l->C;
-    for (int c = 0; c < C; c++) gain[c] = term(b, b->total[c]) - term(b, b->total[c] + b->sum[w]);
+    for (int c = 0; c < C; c++)
+        gain[c] = brown_term(b, b->total[c]) - brown_term(b, b->total[c] + b->sum[w]);
     for (long i = m->at[w]; i < m->at[w + 1]; i++) {
         const int *n = b->n + (size_t)m->col[i] * C;
         const long more = (long)m->v[i];
-        for (int c = 0; c < C; c++) gain[c] += term(b, n[c] + more) - term(b, n[c]);
+        for (int c = 0; c < C; c++) gain[c] += brown_term(b, n[c] + more) - brown_term(b, n[c]);
     }
 }
 
 /* The best class with room for w; its own, if that is as good */
-static int choose(const Brown *b, int w, double *gain)
+static int brown_choose(const Brown *b, int w, double *gain)
 {
     const int own = b->class_of[w];
     double most = -INFINITY;
     int best = own;
-    gains(b, w, gain);
-    if (own >= 0) most = loss_of(b, w, own);
+    brown_gains(b, w, gain);
+    if (own >= 0) most = brown_loss_of(b, w, own);
     for (int c = 0; c < b->l->C; c++)
-        if (c != own && gain[c] > most + 1e-9 * fabs(most) && room_fits(&b->room, c, b->l->share[w]))
+        if (c != own && gain[c] > most + 1e-9 * fabs(most) &&
+            room_fits(&b->room, c, b->l->share[w]))
             most = gain[c], best = c;
     return best;
 }
 
 /* w joins class c (sign 1) or leaves it (-1) */
-static void count(Brown *b, int w, int c, int sign)
+static void brown_count(Brown *b, int w, int c, int sign)
 {
     const Sparse *m = b->m;
     int *n = b->n + c;
-    for (long i = m->at[w]; i < m->at[w + 1]; i++) n[(size_t)m->col[i] * b->l->C] += sign * (int)m->v[i];
+    for (long i = m->at[w]; i < m->at[w + 1]; i++)
+        n[(size_t)m->col[i] * b->l->C] += sign * (int)m->v[i];
     b->total[c] += sign * b->sum[w];
     if (sign > 0) room_add(&b->room, c, b->l->share[w]);
     else room_remove(&b->room, c, b->l->share[w]);
@@ -105,21 +108,21 @@ static void count(Brown *b, int w, int c, int sign)
 }
 
 /* The classes best (n) of words were chosen against earlier counts: looks again. How many move */
-static int settle(Brown *b, const int *word, int n)
+static int brown_move(Brown *b, const int *word, int n)
 {
     int moved = 0;
     for (int i = 0; i < n; i++) {
         const int w = word[i], own = b->class_of[w];
         const int fits = b->best[i] >= 0 && room_fits(&b->room, b->best[i], b->l->share[w]);
         if (own < 0) {
-            int c = fits ? b->best[i] : choose(b, w, b->gain);
+            int c = fits ? b->best[i] : brown_choose(b, w, b->gain);
             if (c < 0) c = room_least(&b->room, b->l->share[w]);
-            count(b, w, c, 1);
+            brown_count(b, w, c, 1);
         } else if (b->best[i] != own && fits && b->room.words[own] > 1) {
-            const double stays = loss_of(b, w, own);
-            if (gain_of(b, w, b->best[i]) <= stays + 1e-9 * fabs(stays)) continue;
-            count(b, w, own, -1);
-            count(b, w, b->best[i], 1);
+            const double stays = brown_loss_of(b, w, own);
+            if (brown_gain_of(b, w, b->best[i]) <= stays + 1e-9 * fabs(stays)) continue;
+            brown_count(b, w, own, -1);
+            brown_count(b, w, b->best[i], 1);
             moved++;
         }
     }
@@ -127,7 +130,7 @@ static int settle(Brown *b, const int *word, int n)
 }
 
 /* Words word (n), in batches; how many move */
-static int pass(Brown *b, const int *word, int n)
+static int brown_pass(Brown *b, const int *word, int n)
 {
     int moved = 0;
     for (int from = 0; from < n; from += BATCH) {
@@ -135,9 +138,10 @@ static int pass(Brown *b, const int *word, int n)
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
         for (int t = 0; t < threads; t++) {
             double *gain = b->gain + (size_t)t * (size_t)b->l->C;
-            for (int i = t; i < end; i += threads) b->best[i] = choose(b, word[from + i], gain);
+            for (int i = t; i < end; i += threads)
+                b->best[i] = brown_choose(b, word[from + i], gain);
         }
-        moved += settle(b, word + from, end);
+        moved += brown_move(b, word + from, end);
     }
     return moved;
 }
@@ -171,13 +175,14 @@ void classes_brown(const Lexicon *l, const Exec *e, int *class_of, Arena *a)
     long terms = 0;
     while (seen < l->V && l->data->freq[l->by_count[seen]] > 0) seen++;
     while (common < seen && l->data->freq[l->by_count[common]] >= RARE) common++;
-    for (int i = 0; i < l->C; i++) count(b, l->by_count[i], i, 1);
-    if (seen > l->C) pass(b, l->by_count + l->C, seen - l->C);
+    for (int i = 0; i < l->C; i++) brown_count(b, l->by_count[i], i, 1);
+    if (seen > l->C) brown_pass(b, l->by_count + l->C, seen - l->C);
     for (int i = seen > l->C ? seen : l->C; i < l->V; i++)
-        count(b, l->by_count[i], room_least(&b->room, l->share[l->by_count[i]]), 1);
-    for (int i = 0; i < common; i++) terms += b->m->at[l->by_count[i] + 1] - b->m->at[l->by_count[i]];
-    const double passes = WORK / ((double)terms * l->C + 1);
+        brown_count(b, l->by_count[i], room_least(&b->room, l->share[l->by_count[i]]), 1);
+    for (int i = 0; i < common; i++)
+        terms += b->m->at[l->by_count[i] + 1] - b->m->at[l->by_count[i]];
+    const double passes = BROWN_WORK / ((double)terms * l->C + 1);
     for (int p = 0; p < PASSES && p < passes; p++)
-        if (pass(b, l->by_count, common) <= common / STILL) break;
+        if (brown_pass(b, l->by_count, common) <= common / STILL) break;
     arena_reset(a, mark);
 }

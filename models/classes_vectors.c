@@ -29,7 +29,7 @@ typedef struct {
     float *centre;         /* (C, dims) */
 } Vectors;
 
-static Vectors vectors(const Lexicon *l, const Exec *e, int *class_of, Arena *a)
+static Vectors vectors_make(const Lexicon *l, const Exec *e, int *class_of, Arena *a)
 {
     const Window before = { -2, -1, l->V < CONTEXTS ? l->V : CONTEXTS, 1 };
     const int dims = DIMS < l->V ? DIMS : l->V;
@@ -46,14 +46,15 @@ static Vectors vectors(const Lexicon *l, const Exec *e, int *class_of, Arena *a)
         const float *u = svd.u + (size_t)l->by_count[i] * dims;
         double sum = 0;
         for (int j = 0; j < dims; j++) sum += svd.s[j] * (double)u[j] * (double)u[j];
-        for (int j = 0; j < dims; j++) x[j] = sum > 0 ? (float)(sqrt(svd.s[j] / sum) * (double)u[j]) : 0;
+        for (int j = 0; j < dims; j++)
+            x[j] = sum > 0 ? (float)(sqrt(svd.s[j] / sum) * (double)u[j]) : 0;
         k.weight[i] = (double)l->data->freq[l->by_count[i]];
     }
     arena_reset(a, mark);
     return k;
 }
 
-static double dot(const float *a, const float *b, int n)
+static double vectors_dot(const float *a, const float *b, int n)
 {
     double s = 0;
     for (int i = 0; i < n; i++) s += (double)a[i] * (double)b[i];
@@ -62,7 +63,7 @@ static double dot(const float *a, const float *b, int n)
 
 /* k-means++ (Arthur, Vassilvitskii 2007): a word is drawn by its weight times 1 - cosine of the nearest
  * centre so far */
-static void seed_centres(const Vectors *k, Arena *a)
+static void vectors_seed_centres(const Vectors *k, Arena *a)
 {
     const int V = k->l->V, d = k->dims;
     const size_t mark = a->used;
@@ -74,16 +75,18 @@ static void seed_centres(const Vectors *k, Arena *a)
         double total = 0;
         int i = 0;
         for (int j = 0; j < V; j++) total += k->weight[j] * far[j];
-        for (double u = rng_uniform(&rng) * total; i < V - 1 && (u -= k->weight[i] * far[i]) >= 0; i++) {}
+        for (double u = rng_uniform(&rng) * total; i < V - 1 && (u -= k->weight[i] * far[i]) >= 0;
+             i++) {}
         memcpy(centre, k->x + (size_t)i * d, sizeof *centre * (size_t)d);
 #pragma omp parallel for num_threads(k->exec->threads) schedule(static)
-        for (int j = 0; j < V; j++) far[j] = fmin(far[j], fmax(0, 1 - dot(k->x + (size_t)j * d, centre, d)));
+        for (int j = 0; j < V; j++)
+            far[j] = fmin(far[j], fmax(0, 1 - vectors_dot(k->x + (size_t)j * d, centre, d)));
     }
     arena_reset(a, mark);
 }
 
 /* The class of word i (by count) of those with room: the nearest, z (C) being the cosines */
-static int nearest(const Room *room, const float *z, double share)
+static int vectors_nearest(const Room *room, const float *z, double share)
 {
     int best = -1;
     for (int c = 0; c < room->C; c++)
@@ -92,7 +95,7 @@ static int nearest(const Room *room, const float *z, double share)
 }
 
 /* Every word to a class; how many are in another than before */
-static int place(const Vectors *k, Arena *a)
+static int vectors_place(const Vectors *k, Arena *a)
 {
     const int V = k->l->V, C = k->l->C, d = k->dims;
     const size_t mark = a->used;
@@ -106,7 +109,8 @@ static int place(const Vectors *k, Arena *a)
             const int v = k->l->by_count[from + i];
             const double share = k->l->share[v];
             const int seen = k->l->data->freq[v] > 0;
-            const int c = seen ? nearest(&room, z + (size_t)i * C, share) : room_least(&room, share);
+            const int c = seen ? vectors_nearest(&room, z + (size_t)i * C, share)
+                               : room_least(&room, share);
             moved += k->class_of[v] != c;
             k->class_of[v] = c;
             room_add(&room, c, share);
@@ -116,7 +120,7 @@ static int place(const Vectors *k, Arena *a)
     return moved;
 }
 
-static void move_centres(const Vectors *k, Arena *a)
+static void vectors_move_centres(const Vectors *k, Arena *a)
 {
     const int C = k->l->C, d = k->dims;
     const size_t mark = a->used;
@@ -129,7 +133,8 @@ static void move_centres(const Vectors *k, Arena *a)
         const double *s = sum + (size_t)c * d;
         double norm = 0;
         for (int j = 0; j < d; j++) norm += s[j] * s[j];
-        for (int j = 0; j < d && norm > 0; j++) k->centre[(size_t)c * d + j] = (float)(s[j] / sqrt(norm));
+        for (int j = 0; j < d && norm > 0; j++)
+            k->centre[(size_t)c * d + j] = (float)(s[j] / sqrt(norm));
     }
     arena_reset(a, mark);
 }
@@ -137,10 +142,10 @@ static void move_centres(const Vectors *k, Arena *a)
 void classes_kmeans(const Lexicon *l, const Exec *e, int *class_of, Arena *a)
 {
     const size_t mark = a->used;
-    const Vectors k = vectors(l, e, class_of, a);
+    const Vectors k = vectors_make(l, e, class_of, a);
     for (int v = 0; v < l->V; v++) class_of[v] = -1;
-    seed_centres(&k, a);
-    for (int i = 0; i < ROUNDS && place(&k, a); i++) move_centres(&k, a);
+    vectors_seed_centres(&k, a);
+    for (int i = 0; i < ROUNDS && vectors_place(&k, a); i++) vectors_move_centres(&k, a);
     arena_reset(a, mark);
 }
 
@@ -148,14 +153,14 @@ void classes_kmeans(const Lexicon *l, const Exec *e, int *class_of, Arena *a)
 
 typedef struct { double key; int i; } Sorted;       /* i: place in by_count */
 
-static int by_key(const void *a, const void *b)
+static int vectors_by_key(const void *a, const void *b)
 {
     const Sorted *p = a, *q = b;
     return p->key != q->key ? (p->key > q->key) - (p->key < q->key) : (p->i > q->i) - (p->i < q->i);
 }
 
 /* Sorts the words set (n) along the direction of their largest weighted variance */
-static void sort_along(const Vectors *k, Sorted *set, int n, Arena *a)
+static void vectors_sort_along(const Vectors *k, Sorted *set, int n, Arena *a)
 {
     const int d = k->dims;
     const size_t mark = a->used, square = sizeof(double) * (size_t)d * (size_t)d;
@@ -164,7 +169,8 @@ static void sort_along(const Vectors *k, Sorted *set, int n, Arena *a)
     double *w = arena_raw(a, sizeof *w * (size_t)d);
     for (int s = 0; s < n; s++) {
         total += k->weight[set[s].i];
-        for (int j = 0; j < d; j++) mean[j] += k->weight[set[s].i] * (double)k->x[(size_t)set[s].i * d + j];
+        for (int j = 0; j < d; j++)
+            mean[j] += k->weight[set[s].i] * (double)k->x[(size_t)set[s].i * d + j];
     }
     for (int j = 0; j < d; j++) mean[j] = total > 0 ? mean[j] / total : 0;
     for (int s = 0; s < n; s++) {
@@ -176,16 +182,17 @@ static void sort_along(const Vectors *k, Sorted *set, int n, Arena *a)
     eigen_psd(cov, w, v, d);
     for (int s = 0; s < n; s++) {
         set[s].key = 0;
-        for (int j = 0; j < d; j++) set[s].key += v[j] * ((double)k->x[(size_t)set[s].i * d + j] - mean[j]);
+        for (int j = 0; j < d; j++)
+            set[s].key += v[j] * ((double)k->x[(size_t)set[s].i * d + j] - mean[j]);
         if (k->weight[set[s].i] == 0) set[s].key = 0;
     }
-    qsort(set, (size_t)n, sizeof *set, by_key);
+    qsort(set, (size_t)n, sizeof *set, vectors_by_key);
     arena_reset(a, mark);
 }
 
 /* How many of the sorted words go to the first `one` of C classes: that share of the mass, within what the
  * classes hold */
-static int cut_at(const Vectors *k, const Sorted *set, int n, int one, int C)
+static int vectors_cut_at(const Vectors *k, const Sorted *set, int n, int one, int C)
 {
     const int cap = classes_cap(k->l->V, k->l->C), two = C - one;
     const long most = (long)one * cap < n - two ? (long)one * cap : n - two;
@@ -202,25 +209,25 @@ static int cut_at(const Vectors *k, const Sorted *set, int n, int one, int C)
     return at;
 }
 
-static void bisect(const Vectors *k, Sorted *set, int n, int first, int C, Arena *a)
+static void vectors_bisect(const Vectors *k, Sorted *set, int n, int first, int C, Arena *a)
 {
     if (C == 1) {
         for (int s = 0; s < n; s++) k->class_of[k->l->by_count[set[s].i]] = first;
         return;
     }
     const int one = C / 2;
-    sort_along(k, set, n, a);
-    const int at = cut_at(k, set, n, one, C);
-    bisect(k, set, at, first, one, a);
-    bisect(k, set + at, n - at, first + one, C - one, a);
+    vectors_sort_along(k, set, n, a);
+    const int at = vectors_cut_at(k, set, n, one, C);
+    vectors_bisect(k, set, at, first, one, a);
+    vectors_bisect(k, set + at, n - at, first + one, C - one, a);
 }
 
 void classes_svd(const Lexicon *l, const Exec *e, int *class_of, Arena *a)
 {
     const size_t mark = a->used;
-    const Vectors k = vectors(l, e, class_of, a);
+    const Vectors k = vectors_make(l, e, class_of, a);
     Sorted *set = arena_raw(a, sizeof *set * (size_t)l->V);
     for (int i = 0; i < l->V; i++) set[i] = (Sorted){ 0, i };
-    bisect(&k, set, l->V, 0, l->C, a);
+    vectors_bisect(&k, set, l->V, 0, l->C, a);
     arena_reset(a, mark);
 }

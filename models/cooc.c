@@ -17,7 +17,7 @@ typedef struct {
 } Index;
 
 /* A counting sort */
-static void index_positions(Index *x, int V)
+static void cooc_index_positions(Index *x, int V)
 {
     memset(x->at, 0, sizeof *x->at * (size_t)(V + 1));
     for (int i = 0; i < x->n; i++) x->at[x->tok[i] + 1]++;
@@ -28,7 +28,7 @@ static void index_positions(Index *x, int V)
     x->at[0] = 0;
 }
 
-static void rank_contexts(Index *x, const HeadData *d, Arena *a)
+static void cooc_rank_contexts(Index *x, const HeadData *d, Arena *a)
 {
     const size_t mark = a->used;
     HeadRank *r = arena_raw(a, sizeof *r * (size_t)d->V);
@@ -38,7 +38,7 @@ static void rank_contexts(Index *x, const HeadData *d, Arena *a)
 }
 
 /* The contexts of word v into count (cols); how many columns are not zero */
-static int count_row(const Index *x, int v, int *count)
+static int cooc_count_row(const Index *x, int v, int *count)
 {
     int used = 0;
     memset(count, 0, sizeof *count * (size_t)x->cols);
@@ -54,21 +54,21 @@ static int count_row(const Index *x, int v, int *count)
     return used;
 }
 
-static void fill_row(const Sparse *m, int v, const int *count)
+static void cooc_fill_row(const Sparse *m, int v, const int *count)
 {
     long k = m->at[v];
     for (int c = 0; c < m->cols; c++)
         if (count[c]) m->col[k] = c, m->v[k++] = (float)count[c];
 }
 
-static void count_rows(const Exec *e, const Index *x, const Sparse *m, int filling, int *room)
+static void cooc_count_rows(const Exec *e, const Index *x, const Sparse *m, int filling, int *room)
 {
 #pragma omp parallel for num_threads(e->threads) schedule(static, 1)
     for (int t = 0; t < e->threads; t++) {
         int *count = room + (size_t)t * (size_t)x->cols;
         for (int v = t; v < m->rows; v += e->threads) {
-            const int used = count_row(x, v, count);
-            if (filling) fill_row(m, v, count);
+            const int used = cooc_count_row(x, v, count);
+            if (filling) cooc_fill_row(m, v, count);
             else m->at[v + 1] = used;
         }
     }
@@ -80,21 +80,23 @@ Sparse *cooc_count(const Exec *e, const HeadData *d, const Window *w, Arena *a)
     const int cols = offsets * (w->contexts + 1);
     const long n = d->n < COOC_TEXT ? d->n : COOC_TEXT;
     Sparse *m = arena_get(a, sizeof *m);
-    *m = (Sparse){ .rows = d->V, .cols = cols, .at = arena_get(a, sizeof *m->at * (size_t)(d->V + 1)) };
+    *m = (Sparse){ .rows = d->V,
+                   .cols = cols,
+                   .at = arena_get(a, sizeof *m->at * (size_t)(d->V + 1)) };
     const size_t mark = a->used;
     Index x = { .tok = d->tok, .w = w, .n = (int)n, .cols = cols };
     x.pos = arena_raw(a, sizeof *x.pos * (size_t)n);
     x.at = arena_raw(a, sizeof *x.at * (size_t)(d->V + 1));
     x.rank = arena_raw(a, sizeof *x.rank * (size_t)d->V);
     int *room = arena_raw(a, sizeof *room * (size_t)cols * (size_t)e->threads);
-    rank_contexts(&x, d, a);
-    index_positions(&x, d->V);
-    count_rows(e, &x, m, 0, room);
+    cooc_rank_contexts(&x, d, a);
+    cooc_index_positions(&x, d->V);
+    cooc_count_rows(e, &x, m, 0, room);
     for (int v = 0; v < d->V; v++) m->at[v + 1] += m->at[v];
     const size_t nnz = (size_t)m->at[d->V];
     int *col = m->col = arena_raw(a, sizeof *m->col * nnz);
     float *v = m->v = arena_raw(a, sizeof *m->v * nnz);
-    count_rows(e, &x, m, 1, room);
+    cooc_count_rows(e, &x, m, 1, room);
     arena_reset(a, mark);                              /* the result moves to where the index was */
     m->col = memmove(arena_raw(a, sizeof *col * nnz), col, sizeof *col * nnz);
     m->v = memmove(arena_raw(a, sizeof *v * nnz), v, sizeof *v * nnz);
@@ -116,7 +118,8 @@ void cooc_ppmi(Sparse *m, Arena *a)
     for (int r = 0; r < m->rows; r++) {
         const long end = m->at[r + 1];
         for (; from < end; from++) {
-            const double n = (double)m->v[from], c = col[m->col[from]], least = c < row[r] ? c : row[r];
+            const double n = (double)m->v[from], c = col[m->col[from]],
+                         least = c < row[r] ? c : row[r];
             const double pmi = log(n * smooth / (row[r] * pow(c, 0.75)));
             if (pmi <= 0) continue;
             m->col[to] = m->col[from];
@@ -134,19 +137,20 @@ double cooc_sumsq(const Sparse *m)
     return sum;
 }
 
-static void times(const Exec *e, const void *a, const float *x, int k, float *y)
+static void cooc_times(const Exec *e, const void *a, const float *x, int k, float *y)
 {
     const Sparse *m = a;
 #pragma omp parallel for num_threads(e->threads) schedule(dynamic, 256)
     for (int r = 0; r < m->rows; r++) {
         float *yr = y + (size_t)r * k;
         memset(yr, 0, sizeof *y * (size_t)k);
-        for (long i = m->at[r]; i < m->at[r + 1]; i++) e->f->axpy(yr, m->v[i], x + (size_t)m->col[i] * k, k);
+        for (long i = m->at[r]; i < m->at[r + 1]; i++)
+            e->f->axpy(yr, m->v[i], x + (size_t)m->col[i] * k, k);
     }
 }
 
 /* By columns of x: every row belongs to every thread, no race; sums have the order of the rows. */
-static void times_t(const Exec *e, const void *a, const float *x, int k, float *y)
+static void cooc_times_t(const Exec *e, const void *a, const float *x, int k, float *y)
 {
     const Sparse *m = a;
     const int parts = e->threads;
@@ -157,8 +161,12 @@ static void times_t(const Exec *e, const void *a, const float *x, int k, float *
         part(k, t, parts, SLICE, &lo, &hi);
         for (int r = 0; r < m->rows && lo < hi; r++)
             for (long i = m->at[r]; i < m->at[r + 1]; i++)
-                e->f->axpy(y + (size_t)m->col[i] * k + lo, m->v[i], x + (size_t)r * k + lo, hi - lo);
+                e->f->axpy(y + (size_t)m->col[i] * k + lo, m->v[i], x + (size_t)r * k + lo,
+                           hi - lo);
     }
 }
 
-LinearMap cooc_map(const Sparse *m) { return (LinearMap){ m->rows, m->cols, m, times, times_t }; }
+LinearMap cooc_map(const Sparse *m)
+{
+    return (LinearMap){ m->rows, m->cols, m, cooc_times, cooc_times_t };
+}

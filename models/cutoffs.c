@@ -26,7 +26,7 @@
 #include <string.h>
 
 enum { GRID = 96, MOST = CUTOFF_CLUSTERS - 1, POSITIONS = 512 };      /* points, n: of counted */
-static const double SHORT_SHARE = 0.5;
+static const double CUTOFF_SHORT_SHARE = 0.5;
 
 int cutoffs_width(int d, int i)
 {
@@ -36,19 +36,25 @@ int cutoffs_width(int d, int i)
 
 /* ---- counted ---- */
 
-static double softmax_cost(double q, double k, double m) { return (6 * q * m + 20 * q + 250 * m) * k; }
+static double cutoffs_softmax_cost(double q, double k, double m)
+{
+    return (6 * q * m + 20 * q + 250 * m) * k;
+}
 
-static double counted_cost(const void *g, int i, double k, double share)
+static double cutoffs_counted_cost(const void *g, int i, double k, double share)
 {
     const int d = *(const int *)g, m = cutoffs_width(d, i);
     const double q = POSITIONS * share;
-    if (i == 0) return softmax_cost(POSITIONS, k, d);
-    return 6e6 + (6 * q + 250) * d * m + softmax_cost(q, k, m);
+    if (i == 0) return cutoffs_softmax_cost(POSITIONS, k, d);
+    return 6e6 + (6 * q + 250) * d * m + cutoffs_softmax_cost(q, k, m);
 }
 
 CutoffModel cutoffs_counted(const int *d)
 {
-    return (CutoffModel){ .cost = counted_cost, .g = d, .short_share = SHORT_SHARE, .points = GRID,
+    return (CutoffModel){ .cost = cutoffs_counted_cost,
+                          .g = d,
+                          .short_share = CUTOFF_SHORT_SHARE,
+                          .points = GRID,
                           .width = LONG_MAX };
 }
 
@@ -71,7 +77,7 @@ void cutoffs_table_mend(CutoffTable *t)
 /* Where v lies among rising points: in logarithms w of the way from lo to hi, `beyond` times the last */
 typedef struct { int lo, hi; double w, beyond; } Place;
 
-static Place place(const double *x, int n, double v)
+static Place cutoffs_place(const double *x, int n, double v)
 {
     const double top = x[n - 1];
     int lo = 0;
@@ -81,18 +87,23 @@ static Place place(const double *x, int n, double v)
     return (Place){ lo, lo + 1, log(v / x[lo]) / log(x[lo + 1] / x[lo]), 1 };
 }
 
-static double between(const double *y, Place p) { return p.beyond * y[p.lo] * pow(y[p.hi] / y[p.lo], p.w); }
+static double cutoffs_between(const double *y, Place p)
+{
+    return p.beyond * y[p.lo] * pow(y[p.hi] / y[p.lo], p.w);
+}
 
 double cutoffs_measured_cost(const void *g, int i, double k, double share)
 {
     const CutoffLoad *l = g;
     const CutoffTable *t = l->table;
     const double q = l->n * share, met = i ? -expm1(-q) : 1;
-    const Place row = place(t->k, t->ks, k);
-    if (met <= 0) return between(t->update[i], row);
-    const Place at = place(t->n, t->ns, q / met);
-    const double lo = between(t->pass[i][row.lo], at), hi = between(t->pass[i][row.hi], at);
-    return between(t->update[i], row) + l->passes * met * row.beyond * lo * pow(hi / lo, row.w);
+    const Place row = cutoffs_place(t->k, t->ks, k);
+    if (met <= 0) return cutoffs_between(t->update[i], row);
+    const Place at = cutoffs_place(t->n, t->ns, q / met);
+    const double lo = cutoffs_between(t->pass[i][row.lo], at),
+                 hi = cutoffs_between(t->pass[i][row.hi], at);
+    return cutoffs_between(t->update[i], row) +
+           l->passes * met * row.beyond * lo * pow(hi / lo, row.w);
 }
 
 /* ---- the search ---- */
@@ -125,7 +136,7 @@ typedef struct {
 
 /* The least cost of K tails over ranks [rank[from], V), none longer than `longest`. best[i][g]: of tails
  * i..K over [rank[g], V); next[i][g]: where tail i then ends */
-static double best_tails(Search *s, int K, int from, long longest)
+static double cutoffs_best_tails(Search *s, int K, int from, long longest)
 {
     const int n = s->n;
     double best[MOST + 2][CUTOFF_POINTS + 1];
@@ -142,7 +153,7 @@ static double best_tails(Search *s, int K, int from, long longest)
     return best[1][from];
 }
 
-static void tail_costs(Search *s)
+static void cutoffs_tail_costs(Search *s)
 {
     double *cost = s->tail;
     for (int i = 1; i <= MOST; i++)
@@ -153,7 +164,8 @@ static void tail_costs(Search *s)
             }
 }
 
-int cutoffs_search(int *cut, double *least, const CutoffModel *m, const double *mass, int V, Arena *a)
+int cutoffs_search(int *cut, double *least, const CutoffModel *m, const double *mass, int V,
+                   Arena *a)
 {
     const size_t mark = a->used;
     Search *s = arena_raw(a, sizeof *s);
@@ -161,13 +173,14 @@ int cutoffs_search(int *cut, double *least, const CutoffModel *m, const double *
     CHECK(m->points <= CUTOFF_POINTS);
     s->m = m, s->mass = mass, s->n = cutoffs_grid(s->rank, m->points, V);
     s->tail = arena_raw(a, sizeof(double) * MOST * (size_t)s->n * (size_t)s->n);
-    tail_costs(s);
+    cutoffs_tail_costs(s);
     *least = INFINITY;
     for (int K = 1; K <= MOST && K < s->n; K++)
         for (int from = 0; from < s->n - 1; from++) {
             const int J = s->rank[from];
             if (mass[J] < m->short_share) continue;
-            const double c = best_tails(s, K, from, m->width - J - K) + m->cost(m->g, 0, J + K, 1);
+            const double c = cutoffs_best_tails(s, K, from, m->width - J - K) +
+                             m->cost(m->g, 0, J + K, 1);
             if (c >= *least) continue;
             *least = c, found = K;
             cut[0] = J;
@@ -177,24 +190,37 @@ int cutoffs_search(int *cut, double *least, const CutoffModel *m, const double *
     return found;
 }
 
-int cutoffs_find(int *cut, const char *text, const double *mass, int V, int d, Arena *a)
+/* Ranks that rise, "2000,10000", into cut; how many, 0: they are malformed */
+static int cutoffs_parse(int *cut, const char *text, int V)
 {
-    const CutoffModel counted = cutoffs_counted(&d);
-    double least;
-    CHECK(V >= 2);
-    if (!strcmp(text, "counted")) return cutoffs_search(cut, &least, &counted, mass, V, a);
     int K = 0;
     long last = 0;
     for (const char *s = text; ; s++) {
         char *end;
         const long r = strtol(s, &end, 10);
-        if (end == s || (*end && *end != ',') || r <= last || r >= V || K == MOST_TAILS)
-            die("cutoffs=%s: expected auto, counted, or at most %d ranks that rise between 1 and %d (2000,10000)",
-                text, MOST_TAILS, V - 1);
+        if (end == s || (*end && *end != ',') || r <= last || r >= V || K == MOST_TAILS) return 0;
         cut[K++] = (int)(last = r);
         s = end;
         if (!*s) break;
     }
     cut[K] = V;
+    return K;
+}
+
+int cutoffs_find(int *cut, const char *text, const double *mass, int V, int d, Arena *a,
+                 const char **why)
+{
+    const CutoffModel counted = cutoffs_counted(&d);
+    double least;
+    CHECK(V >= 2);
+    if (!strcmp(text, "counted")) {
+        const int K = cutoffs_search(cut, &least, &counted, mass, V, a);
+        CHECK(K);
+        return K;
+    }
+    const int K = cutoffs_parse(cut, text, V);
+    if (!K)
+        *why = arena_text(a, "cutoffs=%s: expected auto, counted, or at most %d ranks that rise "
+                             "between 1 and %d (2000,10000)", text, MOST_TAILS, V - 1);
     return K;
 }

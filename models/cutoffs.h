@@ -10,8 +10,10 @@
 enum { MOST_TAILS = 6, CUTOFF_POINTS = 200, CUTOFF_CLUSTERS = 5, CUTOFF_KS = 6, CUTOFF_NS = 5 };
 
 /* text: ranks that rise, "2000,10000", or "counted", the cheapest by counted operations; "auto" needs
- * measurements and is the caller's to resolve. Writes cut, returns K, 1..MOST_TAILS. V >= 2. Scratch: the arena. */
-int cutoffs_find (int *cut, const char *text, const double *mass, int V, int d, Arena *);
+ * measurements and is the caller's to resolve. Writes cut, returns K, 1..MOST_TAILS; 0 and an error
+ * message in *why when text is none of these. V >= 2. Scratch: the arena. */
+int cutoffs_find (int *cut, const char *text, const double *mass, int V, int d, Arena *,
+                  const char **why);
 int cutoffs_width(int d, int i);       /* of the rows of cluster i: d, then max(8, d / 4^i) */
 
 typedef struct CutoffModel {
@@ -35,8 +37,8 @@ typedef struct CutoffTable {
     double pass[CUTOFF_CLUSTERS][CUTOFF_KS][CUTOFF_NS];   /* forward and backward; 0: not measured */
     double update[CUTOFF_CLUSTERS][CUTOFF_KS];            /* the optimiser on k rows */
 } CutoffTable;
-/* Makes it rise with k and n, which noise may deny, and extends it to what was not measured. The first row
- * (smallest k) and the first column (smallest n) must have been. */
+/* Make the table monotone in k and n (measurements are noisy) and extrapolate missing entries. The
+ * first row (smallest k) and the first column (smallest n) must have been measured. */
 void   cutoffs_table_mend(CutoffTable *);
 /* The CutoffModel cost of such a table; g is the load of a step: passes of n positions each */
 typedef struct CutoffLoad { const CutoffTable *table; double n, passes; } CutoffLoad;

@@ -30,7 +30,8 @@ int head_chunk(int width)
 Param *head_matrix(const Spec *s, Params *ps, const char *name, int rows, int cols, int index)
 {
     Param *p = params_add(ps, name, (int[]){ rows, cols, 0 }, GROUP_ADAMW, OWNER_HEAD);
-    param_normal(p, (uint64_t)spec_int(s, "seed"), (uint64_t)(HEAD_DRAW + index), spec_num(s, "init_sigma"));
+    param_normal(p, (uint64_t)spec_int(s, "seed"), (uint64_t)(HEAD_DRAW + index),
+                 spec_num(s, "init_sigma"));
     return p;
 }
 
@@ -60,7 +61,8 @@ double head_lse(const F32 *f, const float *z, int c)
 {
     const float max = f->max(z, c);
     double sum = 0;
-    for (int i = 0; i < c; i += BLOCK) sum += (double)f->sumexp(z + i, c - i < BLOCK ? c - i : BLOCK, max);
+    for (int i = 0; i < c; i += BLOCK)
+        sum += (double)f->sumexp(z + i, c - i < BLOCK ? c - i : BLOCK, max);
     return (double)max + log(sum);
 }
 
@@ -69,7 +71,8 @@ double head_xent(const F32 *f, float *z, int c, int y, double eps)
     const float zy = z[y], max = f->max(z, c);
     const double total = eps > 0 ? head_sum(f, z, c) : 0;
     double sum = 0;
-    for (int i = 0; i < c; i += BLOCK) sum += (double)f->exp(z + i, z + i, c - i < BLOCK ? c - i : BLOCK, max);
+    for (int i = 0; i < c; i += BLOCK)
+        sum += (double)f->exp(z + i, z + i, c - i < BLOCK ? c - i : BLOCK, max);
     const double lse = (double)max + log(sum);
     f->affine(z, (float)(1 / sum), -(float)(eps / c), c);
     z[y] -= (float)(1 - eps);
@@ -81,7 +84,8 @@ void head_xent_rows(const Exec *e, float *z, int n, int c, const int *y, double 
 #pragma omp parallel for num_threads(e->threads) schedule(static)
     for (int i = 0; i < n; i++) {
         float *zi = z + (size_t)i * c;
-        loss[i] += eps < 0 ? head_lse(e->f, zi, c) - (double)zi[y[i]] : head_xent(e->f, zi, c, y[i], eps);
+        loss[i] += eps < 0 ? head_lse(e->f, zi, c) - (double)zi[y[i]]
+                           : head_xent(e->f, zi, c, y[i], eps);
     }
 }
 
@@ -116,16 +120,17 @@ void head_group(const int *group, int n, int groups, int *at, int *pos)
     at[0] = 0;
 }
 
-static int by_count(const void *a, const void *b)
+static int head_by_count(const void *a, const void *b)
 {
     const HeadRank *p = a, *q = b;
-    return p->count != q->count ? (p->count < q->count) - (p->count > q->count) : (p->word > q->word) - (p->word < q->word);
+    return p->count != q->count ? (p->count < q->count) - (p->count > q->count)
+                                : (p->word > q->word) - (p->word < q->word);
 }
 
 void head_rank(HeadRank *r, const long *freq, int V)
 {
     for (int v = 0; v < V; v++) r[v] = (HeadRank){ freq[v], v };
-    qsort(r, (size_t)V, sizeof *r, by_count);
+    qsort(r, (size_t)V, sizeof *r, head_by_count);
 }
 
 void head_mass(double *mass, const HeadRank *r, int V)

@@ -52,23 +52,29 @@ typedef struct {
 
 /* ---- making ---- */
 
-static Block *block_new(const Adaptive *h, int widest, Arena *a)
+static Block *adaptive_block_new(const Adaptive *h, int widest, Arena *a)
 {
     Block *b = arena_raw(a, sizeof *b);
     const size_t n = (size_t)h->chunk, d = (size_t)h->d, d1 = (size_t)h->tail[0].d;
     *b = (Block){
-        .zs = arena_raw(a, sizeof(float) * n * (size_t)(h->J + h->K)), .group = arena_raw(a, sizeof(int) * n),
-        .short_y = arena_raw(a, sizeof(int) * n), .at = arena_raw(a, sizeof(int) * (size_t)(h->K + 2)),
-        .pos = arena_raw(a, sizeof(int) * n), .tail_y = arena_raw(a, sizeof(int) * n),
-        .xs = arena_raw(a, sizeof(float) * n * d), .p = arena_raw(a, sizeof(float) * n * d1),
-        .z = arena_raw(a, sizeof(float) * n * (size_t)widest), .dxs = arena_raw(a, sizeof(float) * n * d),
-        .dp = arena_raw(a, sizeof(float) * n * d1), .loss = arena_raw(a, sizeof(double) * n),
+        .zs = arena_raw(a, sizeof(float) * n * (size_t)(h->J + h->K)),
+        .group = arena_raw(a, sizeof(int) * n),
+        .short_y = arena_raw(a, sizeof(int) * n),
+        .at = arena_raw(a, sizeof(int) * (size_t)(h->K + 2)),
+        .pos = arena_raw(a, sizeof(int) * n),
+        .tail_y = arena_raw(a, sizeof(int) * n),
+        .xs = arena_raw(a, sizeof(float) * n * d),
+        .p = arena_raw(a, sizeof(float) * n * d1),
+        .z = arena_raw(a, sizeof(float) * n * (size_t)widest),
+        .dxs = arena_raw(a, sizeof(float) * n * d),
+        .dp = arena_raw(a, sizeof(float) * n * d1),
+        .loss = arena_raw(a, sizeof(double) * n),
         .tail_loss = arena_raw(a, sizeof(double) * n),
     };
     return b;
 }
 
-static void rank_words(Adaptive *h, const long *freq, Arena *a)
+static void adaptive_rank_words(Adaptive *h, const long *freq, Arena *a)
 {
     const size_t mark = a->used;
     HeadRank *r = arena_raw(a, sizeof *r * (size_t)h->V);
@@ -81,7 +87,7 @@ static void rank_words(Adaptive *h, const long *freq, Arena *a)
     arena_reset(a, mark);
 }
 
-static Short *short_new(const Adaptive *h, const Spec *s, Params *ps, Arena *a)
+static Short *adaptive_short_new(const Adaptive *h, const Spec *s, Params *ps, Arena *a)
 {
     Short *top = arena_get(a, sizeof *top);
     const int tied = (int)spec_int(s, "short_tied"), rows = h->J + h->K;
@@ -94,7 +100,7 @@ static Short *short_new(const Adaptive *h, const Spec *s, Params *ps, Arena *a)
     return top;
 }
 
-static void add_tail(Adaptive *h, const Spec *s, Params *ps, int i, int first, int end)
+static void adaptive_add_tail(Adaptive *h, const Spec *s, Params *ps, int i, int first, int end)
 {
     char name[64];
     const int d = cutoffs_width(h->d, i + 1);
@@ -106,51 +112,55 @@ static void add_tail(Adaptive *h, const Spec *s, Params *ps, int i, int first, i
     t->out = head_matrix(s, ps, name, t->k, d, 2 * i + 2);
 }
 
-static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d, Arena *a)
+static void *adaptive_make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d,
+                           Arena *a)
 {
     const int V = data->V;
     Adaptive *h = arena_get(a, sizeof *h);
     const size_t words = (size_t)V;
     int cut[MOST_TAILS + 1], widest = 0;
+    const char *why;
     *h = (Adaptive){ .exec = e, .V = V, .d = d, .eps = spec_num(s, "smoothing") };
     h->word = arena_raw(a, sizeof(int) * words);
     h->rank = arena_raw(a, sizeof(int) * words);
     h->mass = arena_raw(a, sizeof(double) * (words + 1));
-    rank_words(h, data->freq, a);
-    h->K = cutoffs_find(cut, spec_str(s, "cutoffs"), h->mass, V, d, a);
+    adaptive_rank_words(h, data->freq, a);
+    h->K = cutoffs_find(cut, spec_str(s, "cutoffs"), h->mass, V, d, a, &why);
+    if (!h->K) return params_fail(ps, why);
     h->J = cut[0];
-    h->top = short_new(h, s, ps, a);
+    h->top = adaptive_short_new(h, s, ps, a);
     for (int i = 0; i < h->K; i++) {
-        add_tail(h, s, ps, i, cut[i], cut[i + 1]);
+        adaptive_add_tail(h, s, ps, i, cut[i], cut[i + 1]);
         if (h->tail[i].k > widest) widest = h->tail[i].k;
     }
     h->chunk = head_chunk(h->J + h->K + widest);
-    h->train = block_new(h, widest, a);
-    h->eval = block_new(h, widest, a);
+    h->train = adaptive_block_new(h, widest, a);
+    h->eval = adaptive_block_new(h, widest, a);
     h->lp = arena_raw(a, sizeof(float) * words);
     h->z1 = arena_raw(a, sizeof(float) * (size_t)(h->J + h->K > widest ? h->J + h->K : widest));
     h->p1 = arena_raw(a, sizeof(float) * (size_t)h->tail[0].d);
     return h;
 }
 
-static int chunk(const void *h) { return ((const Adaptive *)h)->chunk; }
+static int adaptive_chunk(const void *h) { return ((const Adaptive *)h)->chunk; }
 
 /* ---- the short list ---- */
 
-static const float *short_rows(const Adaptive *h)
+static const float *adaptive_short_rows(const Adaptive *h)
 {
     Short *s = h->top;
     const size_t d = (size_t)h->d;
     if (!s->words) return s->own->v;
     if (s->own_version == s->own->version && s->words_version == s->words->version) return s->v;
-    for (int r = 0; r < h->J; r++) memcpy(s->v + (size_t)r * d, s->words->v + (size_t)h->word[r] * d, sizeof(float) * d);
+    for (int r = 0; r < h->J; r++)
+        memcpy(s->v + (size_t)r * d, s->words->v + (size_t)h->word[r] * d, sizeof(float) * d);
     memcpy(s->v + (size_t)h->J * d, s->own->v, sizeof(float) * (size_t)h->K * d);
     s->own_version = s->own->version, s->words_version = s->words->version;
     return s->v;
 }
 
 /* Rows of g are added to what they are rows of, and become zero */
-static void settle(void *head)
+static void adaptive_flush_grads(void *head)
 {
     const Adaptive *h = head;
     Short *s = h->top;
@@ -171,7 +181,7 @@ static void settle(void *head)
 
 /* ---- one block ---- */
 
-static void plan(const Adaptive *h, Block *b, const float *x, const int *y, int n)
+static void adaptive_plan(const Adaptive *h, Block *b, const float *x, const int *y, int n)
 {
     b->x = x, b->n = n;
     for (int i = 0; i < n; i++) {
@@ -192,12 +202,13 @@ static void plan(const Adaptive *h, Block *b, const float *x, const int *y, int 
 }
 
 /* eps < 0: exact losses and nothing else */
-static double see_block(const Adaptive *h, Block *b, const float *x, const int *y, int n, double eps)
+static double adaptive_see_block(const Adaptive *h, Block *b, const float *x, const int *y, int n,
+                                 double eps)
 {
     const Gemm *g = h->exec->gemm;
     const int top = h->J + h->K, d = h->d;
-    plan(h, b, x, y, n);
-    gemm(g, 'N', 'T', n, top, d, 1, x, d, short_rows(h), d, 0, b->zs, top);
+    adaptive_plan(h, b, x, y, n);
+    gemm(g, 'N', 'T', n, top, d, 1, x, d, adaptive_short_rows(h), d, 0, b->zs, top);
     head_xent_rows(h->exec, b->zs, n, top, b->short_y, eps, b->loss);
     float *z = b->z;
     for (int i = 0; i < h->K; i++) {
@@ -216,30 +227,31 @@ static double see_block(const Adaptive *h, Block *b, const float *x, const int *
     return sum;
 }
 
-static double forward(void *head, const float *x, const int *y, int n)
+static double adaptive_forward(void *head, const float *x, const int *y, int n)
 {
     Adaptive *h = head;
     CHECK(n >= 1 && n <= h->chunk);
-    return see_block(h, h->train, x, y, n, h->eps);
+    return adaptive_see_block(h, h->train, x, y, n, h->eps);
 }
 
 /* w (rows, cols) gets dW += scale dY' X, dY (n, rows), X (n, cols) */
-static void weight_back(const Gemm *g, Param *w, float scale, const float *dy, const float *x, int n)
+static void adaptive_weight_back(const Gemm *g, Param *w, float scale, const float *dy,
+                                 const float *x, int n)
 {
     if (w->frozen) return;
     param_touch_all(w);
     gemm(g, 'T', 'N', w->rows, w->cols, n, scale, dy, w->rows, x, w->cols, 1, w->g, w->cols);
 }
 
-static void backward(void *head, float *dx, float scale)
+static void adaptive_backward(void *head, float *dx, float scale)
 {
     Adaptive *h = head;
     const Block *b = h->train;
     const Gemm *g = h->exec->gemm;
     const int top = h->J + h->K, d = h->d;
-    gemm(g, 'N', 'N', b->n, d, top, scale, b->zs, top, short_rows(h), d, 1, dx, d);
+    gemm(g, 'N', 'N', b->n, d, top, scale, b->zs, top, adaptive_short_rows(h), d, 1, dx, d);
     if (h->top->words) gemm(g, 'T', 'N', top, d, b->n, scale, b->zs, top, b->x, d, 1, h->top->g, d);
-    else weight_back(g, h->top->own, scale, b->zs, b->x, b->n);
+    else adaptive_weight_back(g, h->top->own, scale, b->zs, b->x, b->n);
     const float *z = b->z;
     for (int i = 0; i < h->K; i++) {
         const Tail *t = &h->tail[i];
@@ -248,35 +260,38 @@ static void backward(void *head, float *dx, float scale)
         float *xs = b->xs + (size_t)first * d, *dxs = b->dxs + (size_t)first * d;
         gemm(g, 'N', 'N', m, t->d, t->k, scale, z, t->k, t->out->v, t->d, 0, b->dp, t->d);
         gemm(g, 'N', 'N', m, d, t->d, 1, b->dp, t->d, t->proj->v, d, 0, dxs, d);
-        weight_back(g, t->out, scale, z, b->p + (size_t)first * h->tail[0].d, m);
-        weight_back(g, t->proj, 1, b->dp, xs, m);
+        adaptive_weight_back(g, t->out, scale, z, b->p + (size_t)first * h->tail[0].d, m);
+        adaptive_weight_back(g, t->proj, 1, b->dp, xs, m);
         z += (size_t)m * t->k;
     }
-    for (int i = b->at[1]; i < b->n; i++) h->exec->f->axpy(dx + (size_t)b->pos[i] * d, 1, b->dxs + (size_t)i * d, d);
+    for (int i = b->at[1]; i < b->n; i++)
+        h->exec->f->axpy(dx + (size_t)b->pos[i] * d, 1, b->dxs + (size_t)i * d, d);
 }
 
-static double nll(const void *head, const float *x, const int *y, int n, float *out)
+static double adaptive_nll(const void *head, const float *x, const int *y, int n, float *out)
 {
     const Adaptive *h = head;
     double sum = 0;
     for (int at = 0; at < n; at += h->chunk) {
         const int m = n - at < h->chunk ? n - at : h->chunk;
-        sum += see_block(h, h->eval, x + (size_t)at * h->d, y + at, m, -1);
+        sum += adaptive_see_block(h, h->eval, x + (size_t)at * h->d, y + at, m, -1);
         if (out) for (int i = 0; i < m; i++) out[at + i] = (float)h->eval->loss[i];
     }
     return sum;
 }
 
 /* What the short list takes; of its own words that is all. */
-static void parts(const void *head, const float *x, const int *y, int n, float *class_nll)
+static void adaptive_class_nll(const void *head, const float *x, const int *y, int n,
+                               float *class_nll)
 {
     const Adaptive *h = head;
     const Block *b = h->eval;
     const int top = h->J + h->K, d = h->d;
     for (int at = 0; at < n; at += h->chunk) {
         const int m = n - at < h->chunk ? n - at : h->chunk;
-        plan(h, h->eval, x + (size_t)at * d, y + at, m);
-        gemm(h->exec->gemm, 'N', 'T', m, top, d, 1, b->x, d, short_rows(h), d, 0, b->zs, top);
+        adaptive_plan(h, h->eval, x + (size_t)at * d, y + at, m);
+        gemm(h->exec->gemm, 'N', 'T', m, top, d, 1, b->x, d, adaptive_short_rows(h), d, 0, b->zs,
+             top);
         head_xent_rows(h->exec, b->zs, m, top, b->short_y, -1, b->loss);
         for (int i = 0; i < m; i++) class_nll[at + i] = (float)b->loss[i];
     }
@@ -285,58 +300,60 @@ static void parts(const void *head, const float *x, const int *y, int n, float *
 /* ---- one position ---- */
 
 /* z (rows) = log softmax(w x) */
-static void level(const Adaptive *h, float *z, const float *w, int rows, int d, const float *x)
+static void adaptive_level(const Adaptive *h, float *z, const float *w, int rows, int d,
+                           const float *x)
 {
     head_dots(h->exec, z, w, x, rows, d);
     h->exec->f->affine(z, 1, -(float)head_lse(h->exec->f, z, rows), rows);
 }
 
-static void tail_level(const Adaptive *h, float *z, const Tail *t, const float *x)
+static void adaptive_tail_level(const Adaptive *h, float *z, const Tail *t, const float *x)
 {
     head_dots(h->exec, h->p1, t->proj->v, x, t->d, h->d);
-    level(h, z, t->out->v, t->k, t->d, h->p1);
+    adaptive_level(h, z, t->out->v, t->k, t->d, h->p1);
 }
 
-static void logprob(const void *head, const float *x, float *lp)
+static void adaptive_logprob(const void *head, const float *x, float *lp)
 {
     const Adaptive *h = head;
     float *z = h->z1, of_tail[MOST_TAILS];
-    level(h, z, short_rows(h), h->J + h->K, h->d, x);
+    adaptive_level(h, z, adaptive_short_rows(h), h->J + h->K, h->d, x);
     memcpy(of_tail, z + h->J, sizeof(float) * (size_t)h->K);
     for (int r = 0; r < h->J; r++) lp[h->word[r]] = z[r];
     for (int i = 0; i < h->K; i++) {
         const Tail *t = &h->tail[i];
-        tail_level(h, z, t, x);
+        adaptive_tail_level(h, z, t, x);
         for (int k = 0; k < t->k; k++) lp[h->word[t->first + k]] = of_tail[i] + z[k];
     }
 }
 
 /* Short list, then a tail; other temperatures than 1 do not factor and take the full way. */
-static int sample(const void *head, const float *x, double temperature, Rng *rng)
+static int adaptive_sample(const void *head, const float *x, double temperature, Rng *rng)
 {
     const Adaptive *h = head;
     if (temperature != 1) {
-        logprob(h, x, h->lp);
+        adaptive_logprob(h, x, h->lp);
         return head_pick(h->lp, h->V, temperature, rng);
     }
-    level(h, h->z1, short_rows(h), h->J + h->K, h->d, x);
+    adaptive_level(h, h->z1, adaptive_short_rows(h), h->J + h->K, h->d, x);
     const int r = head_pick(h->z1, h->J + h->K, 1, rng);
     if (r < h->J) return h->word[r];
     const Tail *t = &h->tail[r - h->J];
-    tail_level(h, h->z1, t, x);
+    adaptive_tail_level(h, h->z1, t, x);
     return h->word[t->first + head_pick(h->z1, t->k, 1, rng)];
 }
 
 /* Expected over the training counts. Per chunk every weight is read twice, its gradient read and written;
  * every logit is written, read and rewritten as a gradient, and read by two products. */
-static Cost cost(const void *head, int n)
+static Cost adaptive_cost(const void *head, int n)
 {
     const Adaptive *h = head;
     const double top = h->J + h->K, d = h->d, chunks = ceil((double)n / h->chunk);
     double products = top * d, logits = top, weights = top * d;
     for (int i = 0; i < h->K; i++) {
         const Tail *t = &h->tail[i];
-        const double share = h->mass[t->first + t->k] - h->mass[t->first], w = (double)t->d * (d + t->k);
+        const double share = h->mass[t->first + t->k] - h->mass[t->first],
+                     w = (double)t->d * (d + t->k);
         products += share * w;
         logits += share * t->k;
         weights += w;
@@ -345,7 +362,18 @@ static Cost cost(const void *head, int n)
 }
 
 const HeadDef head_adaptive = {
-    "adaptive", "a short list and projected tails", "Grave et al. 2017, arXiv 1609.04309", 1,
-    .make = make, .chunk = chunk, .forward = forward, .backward = backward, .flush_grads = settle, .nll = nll, .class_nll = parts,
-    .logprob = logprob, .sample = sample, .cost = cost,
+    "adaptive",
+    "a short list and projected tails",
+    "Grave et al. 2017, arXiv 1609.04309",
+    1,
+    .make = adaptive_make,
+    .chunk = adaptive_chunk,
+    .forward = adaptive_forward,
+    .backward = adaptive_backward,
+    .flush_grads = adaptive_flush_grads,
+    .nll = adaptive_nll,
+    .class_nll = adaptive_class_nll,
+    .logprob = adaptive_logprob,
+    .sample = adaptive_sample,
+    .cost = adaptive_cost,
 };

@@ -18,14 +18,14 @@ Filter *filter_new(double delta, int V, int chunk, Arena *a)
     return f;
 }
 
-static int by_top(const void *a, const void *b)
+static int filter_by_top(const void *a, const void *b)
 {
     const FilterRank *p = a, *q = b;
     return p->top != q->top ? (p->top > q->top) - (p->top < q->top) : p->block - q->block;
 }
 
 /* m (n) of one block, dropped (n): 1 when every position can lose it */
-static int fits(const float *m, const double *dropped, int n, double delta)
+static int filter_fits(const float *m, const double *dropped, int n, double delta)
 {
     for (int i = 0; i < n; i++)
         if (dropped[i] + (double)m[i] > delta) return 0;
@@ -33,7 +33,7 @@ static int fits(const float *m, const double *dropped, int n, double delta)
 }
 
 /* group g: positions [i0, i0 + m) of n */
-static void choose(Filter *f, const F32 *f32, const float *total, int g, int n)
+static void filter_choose_group(Filter *f, const F32 *f32, const float *total, int g, int n)
 {
     const int i0 = g * FILTER_GROUP, m = n - i0 < FILTER_GROUP ? n - i0 : FILTER_GROUP;
     FilterRank *rank = f->rank + (size_t)g * f->blocks;
@@ -46,10 +46,10 @@ static void choose(Filter *f, const F32 *f32, const float *total, int g, int n)
         f32->exp(mass, mass, m, 0);
         rank[b] = (FilterRank){ f32->max(mass, m), b };
     }
-    qsort(rank, (size_t)f->blocks, sizeof *rank, by_top);
+    qsort(rank, (size_t)f->blocks, sizeof *rank, filter_by_top);
     for (int k = 0; k < f->blocks && (double)rank[k].top <= f->delta; k++) {
         const float *mass = f->lse + (size_t)rank[k].block * n + i0;
-        if (!fits(mass, f->dropped + i0, m, f->delta)) continue;
+        if (!filter_fits(mass, f->dropped + i0, m, f->delta)) continue;
         for (int i = 0; i < m; i++) f->dropped[i0 + i] += (double)mass[i];
         keep[rank[k].block] = 0;
         f->skipped[g]++;
@@ -61,7 +61,7 @@ void filter_choose(Filter *f, const Exec *e, const float *total, int n)
     const int groups = (n + FILTER_GROUP - 1) / FILTER_GROUP;
     double skips = 0;
 #pragma omp parallel for num_threads(e->threads) schedule(static)
-    for (int g = 0; g < groups; g++) choose(f, e->f, total, g, n);
+    for (int g = 0; g < groups; g++) filter_choose_group(f, e->f, total, g, n);
     for (int g = 0; g < groups; g++) skips += f->skipped[g];
     for (int i = 0; i < n; i++) f->mass += f->dropped[i];
     f->share = skips / ((double)groups * f->blocks);

@@ -24,7 +24,7 @@ Full *full_new(const Exec *e, Param *w, int most, Arena *a)
 
 /* ---- the matrix ---- */
 
-static void need_copy(Full *f, Arena *a)
+static void full_need_copy(Full *f, Arena *a)
 {
     if (!f->copy) f->copy = arena_raw(a, sizeof(float) * (size_t)f->V * (size_t)f->d);
 }
@@ -42,7 +42,7 @@ void full_by_count(Full *f, const long *freq, int tied, Arena *a)
     f->word = word, f->row = row;
     if (!tied) return;
     f->from = word;
-    need_copy(f, a);
+    full_need_copy(f, a);
 }
 
 void full_quantise(Full *f, FullQuant quant, Arena *a)
@@ -51,7 +51,7 @@ void full_quantise(Full *f, FullQuant quant, Arena *a)
     if (quant == FULL_F32) return;
     f->codes = arena_raw(a, (size_t)f->exec->threads * (size_t)f->d);
     f->part = arena_raw(a, sizeof(double) * (size_t)f->exec->threads);
-    need_copy(f, a);
+    full_need_copy(f, a);
 }
 
 void full_range(const Full *f, int t, int *r0, int *r1)
@@ -61,7 +61,7 @@ void full_range(const Full *f, int t, int *r0, int *r1)
     *r0 = (int)lo, *r1 = (int)hi;
 }
 
-static float mean_abs(const Full *f)
+static float full_mean_abs(const Full *f)
 {
     const int threads = f->exec->threads;
     double sum = 0;
@@ -76,7 +76,7 @@ static float mean_abs(const Full *f)
 }
 
 /* to (d) = the row v (d) as it is multiplied, by thread t; a: the scale of ternary */
-static void copy_row(const Full *f, float *to, const float *v, float a, int t)
+static void full_copy_row(const Full *f, float *to, const float *v, float a, int t)
 {
     const int d = f->d;
     int8_t *codes;
@@ -103,14 +103,14 @@ const float *full_matrix(Full *f)
     const int threads = f->exec->threads;
     if (!f->copy) return f->w->v;
     if (f->version == f->w->version) return f->copy;
-    const float mean = f->quant == FULL_TERNARY ? mean_abs(f) : 1;
+    const float mean = f->quant == FULL_TERNARY ? full_mean_abs(f) : 1;
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int t = 0; t < threads; t++) {
         int r0, r1;
         full_range(f, t, &r0, &r1);
         for (int r = r0; r < r1; r++) {
             const float *v = f->w->v + (size_t)(f->from ? f->from[r] : r) * f->d;
-            copy_row(f, f->copy + (size_t)r * f->d, v, mean > 1e-5f ? mean : 1e-5f, t);
+            full_copy_row(f, f->copy + (size_t)r * f->d, v, mean > 1e-5f ? mean : 1e-5f, t);
         }
     }
     f->version = f->w->version;
@@ -120,7 +120,7 @@ const float *full_matrix(Full *f)
 /* ---- the pass ---- */
 
 /* One row of logits z (rows) becomes exp(z - max), whose sum is returned; of block b log sum exp z to blocks[b n]. */
-static double exp_row(const F32 *f, float *z, int rows, float max, float *blocks, int n)
+static double full_exp_row(const F32 *f, float *z, int rows, float max, float *blocks, int n)
 {
     double sum = 0;
     if (!blocks) return (double)f->exp(z, z, rows, max);
@@ -133,7 +133,7 @@ static double exp_row(const F32 *f, float *z, int rows, float max, float *blocks
     return sum;
 }
 
-static void add_exps(FullStat *s, double max, double sum)
+static void full_add_exps(FullStat *s, double max, double sum)
 {
     const double most = max > s->max ? max : s->max;
     s->sum = s->sum * exp(s->max - most) + sum * exp(max - most);
@@ -143,36 +143,39 @@ static void add_exps(FullStat *s, double max, double sum)
 typedef struct { const float *e, *x; const int *y; int n; const FullKeep *keep; } Pass;
 
 /* Thread t: the logits against rows [r0, r0 + rows) into z (n, rows), and what they add to each position. */
-static void see_tile(const Full *f, const Pass *p, float *z, int t, int r0, int rows)
+static void full_see_tile(const Full *f, const Pass *p, float *z, int t, int r0, int rows)
 {
     const F32 *f32 = f->exec->f;
     const FullKeep *k = p->keep;
     FullStat *stat = f->stat + (size_t)t * p->n;
-    float *shift = k ? full_shift(k, t, r0, p->n) : NULL, *blocks = k && k->blocks ? k->blocks + (size_t)(r0 / FULL_BLOCK) * p->n : NULL;
-    gemm1(f->exec->gemm, 'N', 'T', p->n, rows, f->d, 1, p->x, f->d, p->e + (size_t)r0 * f->d, f->d, 0, z, rows);
+    float *shift = k ? full_shift(k, t, r0, p->n) : NULL,
+          *blocks = k && k->blocks ? k->blocks + (size_t)(r0 / FULL_BLOCK) * p->n : NULL;
+    gemm1(f->exec->gemm, 'N', 'T', p->n, rows, f->d, 1, p->x, f->d, p->e + (size_t)r0 * f->d, f->d,
+          0, z, rows);
     for (int i = 0; i < p->n; i++, z += rows) {
         const int target = full_row(f, p->y[i]);
         if (target >= r0 && target < r0 + rows) f->target[i] = z[target - r0];
         if (!k) {
             const float max = f32->max(z, rows);
-            add_exps(&stat[i], (double)max, (double)f32->sumexp(z, rows, max));
+            full_add_exps(&stat[i], (double)max, (double)f32->sumexp(z, rows, max));
             continue;
         }
         float total;
         shift[i] = f32->max_sum(&total, z, rows);
         stat[i].total += (double)total;
-        add_exps(&stat[i], (double)shift[i], exp_row(f32, z, rows, shift[i], blocks ? blocks + i : NULL, p->n));
+        full_add_exps(&stat[i], (double)shift[i],
+                      full_exp_row(f32, z, rows, shift[i], blocks ? blocks + i : NULL, p->n));
     }
 }
 
-static void merge(const Full *f, int n)
+static void full_merge(const Full *f, int n)
 {
     for (int i = 0; i < n; i++) {
         FullStat all = f->stat[i];
         for (int t = 1; t < f->exec->threads; t++) {
             const FullStat s = f->stat[(size_t)t * n + i];
             if (s.sum == 0) continue;      /* more threads than blocks of rows */
-            add_exps(&all, s.max, s.sum);
+            full_add_exps(&all, s.max, s.sum);
             all.total += s.total;
         }
         f->stat[i] = all;
@@ -194,11 +197,12 @@ void full_pass(Full *f, const float *x, const int *y, int n, const FullKeep *kee
         full_range(f, t, &r0, &r1);
         for (int i = 0; i < n; i++) f->stat[(size_t)t * n + i] = (FullStat){ -INFINITY, 0, 0 };
         for (int r = r0; r < r1; r += FULL_TILE) {
-            float *z = keep ? keep->exps + (size_t)r * n : f->scan + (size_t)t * FULL_EVAL * FULL_TILE;
-            see_tile(f, &p, z, t, r, r1 - r < FULL_TILE ? r1 - r : FULL_TILE);
+            float *z = keep ? keep->exps + (size_t)r * n
+                            : f->scan + (size_t)t * FULL_EVAL * FULL_TILE;
+            full_see_tile(f, &p, z, t, r, r1 - r < FULL_TILE ? r1 - r : FULL_TILE);
         }
     }
-    merge(f, n);
+    full_merge(f, n);
 }
 
 /* ---- what evaluation takes from it ---- */

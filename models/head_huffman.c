@@ -19,7 +19,7 @@
  *   node  0 ....... T ................................ V - 1
  *         dense     sparse: a list of steps (position, node)
  *
- * The first T, met by at least DENSE of all positions, are one product over all positions with what a
+ * The first T, met by at least HUFFMAN_DENSE of all positions, are one product over all positions with what a
  * position does not meet left out; the steps of the rest are grouped by node. Each thread owns whole nodes
  * (logits, dW) or whole positions (loss, dx): no locks, no order of arrival. */
 #include "models/head.h"
@@ -28,7 +28,7 @@
 
 /* The share of the positions from which on a dense product, of which the rest is lost, is preferred to single
  * dots and sums of rows, which stream their operands from the second-level cache. */
-static const double DENSE = 1.0 / 16;
+static const double HUFFMAN_DENSE = 1.0 / 16;
 
 typedef struct { int node, side, pos; float z; } Step;     /* z: the logit w x, then dLoss/dz */
 
@@ -62,7 +62,7 @@ typedef struct {
 /* Two queues, both rising: words from the rarest, nodes in the order they are made. The lighter first is
  * taken, of equal ones the word, which keeps the tree shallow. Nodes are made from number V - 2 down to the
  * root. */
-static void grow(Huffman *h, const HeadRank *rank, double total)
+static void huffman_grow(Huffman *h, const HeadRank *rank, double total)
 {
     const int V = h->V;
     int word = V - 1, node = V - 2;
@@ -80,7 +80,7 @@ static void grow(Huffman *h, const HeadRank *rank, double total)
     }
 }
 
-static void build(Huffman *h, const long *freq, Arena *a)
+static void huffman_build(Huffman *h, const long *freq, Arena *a)
 {
     const size_t mark = a->used;
     HeadRank *rank = arena_raw(a, sizeof *rank * (size_t)h->V);
@@ -88,11 +88,11 @@ static void build(Huffman *h, const long *freq, Arena *a)
     double total = 0;
     head_rank(rank, freq, h->V);
     for (int v = 0; v < h->V; v++) total += (double)freq[v] + 1;
-    grow(h, rank, total);
+    huffman_grow(h, rank, total);
     for (int j = 0; j < h->V - 1; j++) {
         depth[j] = j ? depth[h->above[j] / 2] + 1 : 1;      /* of its children */
         if (depth[j] > h->deepest) h->deepest = depth[j];
-        if (h->mass[j] >= DENSE) h->T = j + 1;
+        if (h->mass[j] >= HUFFMAN_DENSE) h->T = j + 1;
         h->depth += h->mass[j];
     }
     arena_reset(a, mark);
@@ -100,21 +100,25 @@ static void build(Huffman *h, const long *freq, Arena *a)
 
 /* ---- making ---- */
 
-static Block *block_new(const Huffman *h, Arena *a)
+static Block *huffman_block_new(const Huffman *h, Arena *a)
 {
     Block *b = arena_raw(a, sizeof *b);
     const size_t n = (size_t)h->chunk, steps = n * (size_t)h->deepest;
     *b = (Block){
-        .z = arena_raw(a, sizeof(float) * n * (size_t)h->T), .step = arena_raw(a, sizeof(Step) * steps),
-        .first = arena_raw(a, sizeof(int) * (n + 1)), .group = arena_raw(a, sizeof(int) * steps),
-        .at = arena_raw(a, sizeof(int) * (size_t)(h->V + 1)), .order = arena_raw(a, sizeof(int) * steps),
+        .z = arena_raw(a, sizeof(float) * n * (size_t)h->T),
+        .step = arena_raw(a, sizeof(Step) * steps),
+        .first = arena_raw(a, sizeof(int) * (n + 1)),
+        .group = arena_raw(a, sizeof(int) * steps),
+        .at = arena_raw(a, sizeof(int) * (size_t)(h->V + 1)),
+        .order = arena_raw(a, sizeof(int) * steps),
         .part = arena_raw(a, sizeof(int) * (size_t)(h->exec->threads + 1)),
         .loss = arena_raw(a, sizeof(double) * n),
     };
     return b;
 }
 
-static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d, Arena *a)
+static void *huffman_make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d,
+                          Arena *a)
 {
     const size_t V = (size_t)data->V;
     Huffman *h = arena_get(a, sizeof *h);
@@ -123,25 +127,29 @@ static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data
     h->mass = arena_raw(a, sizeof(double) * (V - 1));
     h->child = arena_raw(a, sizeof *h->child * (V - 1));
     h->above = arena_raw(a, sizeof(int) * (2 * V - 1));
-    build(h, data->freq, a);
+    huffman_build(h, data->freq, a);
     h->w = head_matrix(s, ps, "head.node.weight", h->V - 1, d, 0);
-    h->chunk = head_chunk(h->T + h->deepest * (int)((sizeof(Step) + 2 * sizeof(int)) / sizeof(float)));
-    h->train = block_new(h, a);
-    h->eval = block_new(h, a);
+    h->chunk = head_chunk(h->T +
+                          h->deepest * (int)((sizeof(Step) + 2 * sizeof(int)) / sizeof(float)));
+    h->train = huffman_block_new(h, a);
+    h->eval = huffman_block_new(h, a);
     h->z1 = arena_raw(a, sizeof(float) * (V - 1));
     h->lp = arena_raw(a, sizeof(float) * V);
     h->below = arena_raw(a, sizeof(double) * (V - 1));
     return h;
 }
 
-static int chunk(const void *h) { return ((const Huffman *)h)->chunk; }
+static int huffman_chunk(const void *h) { return ((const Huffman *)h)->chunk; }
 
 /* ---- one block ---- */
 
-static const float *row(const Huffman *h, int node) { return h->w->v + (size_t)node * (size_t)h->d; }
+static const float *huffman_row(const Huffman *h, int node)
+{
+    return h->w->v + (size_t)node * (size_t)h->d;
+}
 
 /* The paths, their steps grouped by node, and whole groups for every thread, of about equally many steps. */
-static void plan(const Huffman *h, Block *b, const float *x, const int *y, int n)
+static void huffman_plan(const Huffman *h, Block *b, const float *x, const int *y, int n)
 {
     const int groups = h->V - h->T, threads = h->exec->threads;
     int steps = 0, g = 1;
@@ -163,26 +171,30 @@ static void plan(const Huffman *h, Block *b, const float *x, const int *y, int n
     }
 }
 
-static void sparse_logits(const Huffman *h, Block *b, int t)
+static void huffman_sparse_logits(const Huffman *h, Block *b, int t)
 {
     for (int i = b->at[b->part[t]]; i < b->at[b->part[t + 1]]; i++) {
         Step *s = &b->step[b->order[i]];
-        s->z = h->exec->f->dot(row(h, s->node), b->x + (size_t)s->pos * h->d, h->d);
+        s->z = h->exec->f->dot(huffman_row(h, s->node), b->x + (size_t)s->pos * h->d, h->d);
     }
 }
 
 /* log(1 + e^-u), for any u */
-static double softplus_minus(double u) { return u > 0 ? log1p(exp(-u)) : log1p(exp(u)) - u; }
+static double huffman_softplus_minus(double u)
+{
+    return u > 0 ? log1p(exp(-u)) : log1p(exp(u)) - u;
+}
 
 /* The loss of position i, and dLoss/dz of its steps */
-static double see_path(const Huffman *h, Block *b, int i, double eps)
+static double huffman_see_path(const Huffman *h, Block *b, int i, double eps)
 {
     float *z = b->z + (size_t)i * h->T;
     double loss = 0;
     for (int k = b->first[i]; k < b->first[i + 1]; k++) {
         Step *s = &b->step[k];
-        const double sign = s->side ? -1 : 1, u = sign * (double)(s->node < h->T ? z[s->node] : s->z);
-        loss += softplus_minus(u) + eps / 2 * u;
+        const double sign = s->side ? -1 : 1,
+                     u = sign * (double)(s->node < h->T ? z[s->node] : s->z);
+        loss += huffman_softplus_minus(u) + eps / 2 * u;
         s->z = (float)(sign * (eps / 2 - 1 / (1 + exp(u))));
     }
     memset(z, 0, sizeof *z * (size_t)h->T);
@@ -191,43 +203,45 @@ static double see_path(const Huffman *h, Block *b, int i, double eps)
     return loss;
 }
 
-static double see_block(const Huffman *h, Block *b, const float *x, const int *y, int n, double eps)
+static double huffman_see_block(const Huffman *h, Block *b, const float *x, const int *y, int n,
+                                double eps)
 {
     const int threads = h->exec->threads;
     double sum = 0;
-    plan(h, b, x, y, n);
+    huffman_plan(h, b, x, y, n);
     gemm(h->exec->gemm, 'N', 'T', n, h->T, h->d, 1, x, h->d, h->w->v, h->d, 0, b->z, h->T);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
-    for (int t = 0; t < threads; t++) sparse_logits(h, b, t);
+    for (int t = 0; t < threads; t++) huffman_sparse_logits(h, b, t);
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (int i = 0; i < n; i++) b->loss[i] = see_path(h, b, i, eps);
+    for (int i = 0; i < n; i++) b->loss[i] = huffman_see_path(h, b, i, eps);
     for (int i = 0; i < n; i++) sum += b->loss[i];
     return sum;
 }
 
-static double forward(void *head, const float *x, const int *y, int n)
+static double huffman_forward(void *head, const float *x, const int *y, int n)
 {
     Huffman *h = head;
     CHECK(n >= 1 && n <= h->chunk);
-    return see_block(h, h->train, x, y, n, h->eps);
+    return huffman_see_block(h, h->train, x, y, n, h->eps);
 }
 
-static void weight_back(const Huffman *h, const Block *b, int t, float scale)
+static void huffman_weight_back(const Huffman *h, const Block *b, int t, float scale)
 {
     for (int i = b->at[b->part[t]]; i < b->at[b->part[t + 1]]; i++) {
         const Step *s = &b->step[b->order[i]];
         param_touch(h->w, s->node);
-        h->exec->f->axpy(h->w->g + (size_t)s->node * h->d, scale * s->z, b->x + (size_t)s->pos * h->d, h->d);
+        h->exec->f->axpy(h->w->g + (size_t)s->node * h->d, scale * s->z,
+                         b->x + (size_t)s->pos * h->d, h->d);
     }
 }
 
-static void state_back(const Huffman *h, const Block *b, int i, float *dx, float scale)
+static void huffman_state_back(const Huffman *h, const Block *b, int i, float *dx, float scale)
 {
     for (int k = b->first[i]; k < b->first[i + 1] && b->step[k].node >= h->T; k++)   /* upwards: dense last */
-        h->exec->f->axpy(dx, scale * b->step[k].z, row(h, b->step[k].node), h->d);
+        h->exec->f->axpy(dx, scale * b->step[k].z, huffman_row(h, b->step[k].node), h->d);
 }
 
-static void backward(void *head, float *dx, float scale)
+static void huffman_backward(void *head, float *dx, float scale)
 {
     Huffman *h = head;
     const Block *b = h->train;
@@ -235,21 +249,21 @@ static void backward(void *head, float *dx, float scale)
     const int threads = h->exec->threads, n = b->n, d = h->d, T = h->T;
     gemm(g, 'N', 'N', n, d, T, scale, b->z, T, h->w->v, d, 1, dx, d);
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (int i = 0; i < n; i++) state_back(h, b, i, dx + (size_t)i * d, scale);
+    for (int i = 0; i < n; i++) huffman_state_back(h, b, i, dx + (size_t)i * d, scale);
     if (h->w->frozen) return;
     for (int j = 0; j < T; j++) param_touch(h->w, j);
     gemm(g, 'T', 'N', T, d, n, scale, b->z, T, b->x, d, 1, h->w->g, d);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
-    for (int t = 0; t < threads; t++) weight_back(h, b, t, scale);
+    for (int t = 0; t < threads; t++) huffman_weight_back(h, b, t, scale);
 }
 
-static double nll(const void *head, const float *x, const int *y, int n, float *out)
+static double huffman_nll(const void *head, const float *x, const int *y, int n, float *out)
 {
     const Huffman *h = head;
     double sum = 0;
     for (int at = 0; at < n; at += h->chunk) {
         const int m = n - at < h->chunk ? n - at : h->chunk;
-        sum += see_block(h, h->eval, x + (size_t)at * h->d, y + at, m, 0);
+        sum += huffman_see_block(h, h->eval, x + (size_t)at * h->d, y + at, m, 0);
         if (out) for (int i = 0; i < m; i++) out[at + i] = (float)h->eval->loss[i];
     }
     return sum;
@@ -258,13 +272,13 @@ static double nll(const void *head, const float *x, const int *y, int n, float *
 /* ---- one position ---- */
 
 /* All logits at once, then every node passes on what reaches it: log sigmoid(-z) = log sigmoid(z) - z. */
-static void logprob(const void *head, const float *x, float *lp)
+static void huffman_logprob(const void *head, const float *x, float *lp)
 {
     const Huffman *h = head;
     head_dots(h->exec, h->z1, h->w->v, x, h->V - 1, h->d);
     h->below[0] = 0;
     for (int j = 0; j < h->V - 1; j++) {
-        const double z = (double)h->z1[j], yes = h->below[j] - softplus_minus(z);
+        const double z = (double)h->z1[j], yes = h->below[j] - huffman_softplus_minus(z);
         for (int side = 0; side < 2; side++) {
             const int c = h->child[j][side];
             const double reached = side ? yes - z : yes;
@@ -276,16 +290,16 @@ static void logprob(const void *head, const float *x, float *lp)
 
 /* By the tree itself, decision after decision; other temperatures than 1 do not factor and take the full
  * way. */
-static int sample(const void *head, const float *x, double temperature, Rng *rng)
+static int huffman_sample(const void *head, const float *x, double temperature, Rng *rng)
 {
     const Huffman *h = head;
     if (temperature != 1) {
-        logprob(h, x, h->lp);
+        huffman_logprob(h, x, h->lp);
         return head_pick(h->lp, h->V, temperature, rng);
     }
     int at = 0;
     while (at >= 0) {
-        const double z = (double)h->exec->f->dot(row(h, at), x, h->d);
+        const double z = (double)h->exec->f->dot(huffman_row(h, at), x, h->d);
         at = h->child[at][rng_uniform(rng) >= 1 / (1 + exp(-z))];
     }
     return ~at;
@@ -296,7 +310,7 @@ static int sample(const void *head, const float *x, double temperature, Rng *rng
  * twice, its gradient read and written. A dense logit is written, read, rewritten as a gradient, read by
  * two products; a step is written, read grouped by node, turned into a gradient, and read on both ways
  * back. */
-static Cost cost(const void *head, int n)
+static Cost huffman_cost(const void *head, int n)
 {
     const Huffman *h = head;
     const double chunks = ceil((double)n / h->chunk), d = h->d;
@@ -306,11 +320,21 @@ static Cost cost(const void *head, int n)
         steps += h->mass[j];
     }
     const double floats = 4 * chunks * rows * d + 5.0 * n * h->T;
-    return (Cost){ 6.0 * n * d * steps, sizeof(float) * floats + 5.0 * sizeof(Step) * n * h->depth };
+    return (Cost){ 6.0 * n * d * steps,
+                   sizeof(float) * floats + 5.0 * sizeof(Step) * n * h->depth };
 }
 
 const HeadDef head_huffman = {
-    "huffman", "a binary tree by counts, one logistic per node", "Mikolov et al. 2013, arXiv 1310.4546", 1,
-    .make = make, .chunk = chunk, .forward = forward, .backward = backward, .nll = nll, .logprob = logprob,
-    .sample = sample, .cost = cost,
+    "huffman",
+    "a binary tree by counts, one logistic per node",
+    "Mikolov et al. 2013, arXiv 1310.4546",
+    1,
+    .make = huffman_make,
+    .chunk = huffman_chunk,
+    .forward = huffman_forward,
+    .backward = huffman_backward,
+    .nll = huffman_nll,
+    .logprob = huffman_logprob,
+    .sample = huffman_sample,
+    .cost = huffman_cost,
 };

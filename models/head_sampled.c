@@ -44,7 +44,7 @@ typedef struct {
 
 /* ---- the proposal ---- */
 
-static void propose(Sampled *h, const Spec *s, const long *freq, Arena *a)
+static void sampled_propose(Sampled *h, const Spec *s, const long *freq, Arena *a)
 {
     const size_t mark = a->used;
     HeadRank *rank = arena_raw(a, sizeof *rank * (size_t)h->V);
@@ -52,7 +52,8 @@ static void propose(Sampled *h, const Spec *s, const long *freq, Arena *a)
     double sum = 0;
     head_rank(rank, freq, h->V);
     for (int r = 0; r < h->V; r++)
-        sum += h->q[rank[r].word] = unigram ? (double)rank[r].count + 1 : log((r + 2.0) / (r + 1.0));
+        sum += h->q[rank[r].word] = unigram ? (double)rank[r].count + 1
+                                            : log((r + 2.0) / (r + 1.0));
     for (int v = 0; v < h->V; v++) {
         h->q[v] /= sum;
         h->unique += 1 - pow(1 - h->q[v], h->S);
@@ -61,7 +62,7 @@ static void propose(Sampled *h, const Spec *s, const long *freq, Arena *a)
 }
 
 /* Slots of mass 1/V: one that its own word does not fill is topped up by a word with more than its share. */
-static void fill_alias(Sampled *h, Arena *a)
+static void sampled_fill_alias(Sampled *h, Arena *a)
 {
     const size_t mark = a->used;
     double *left = arena_raw(a, sizeof *left * (size_t)h->V);
@@ -83,7 +84,7 @@ static void fill_alias(Sampled *h, Arena *a)
     arena_reset(a, mark);
 }
 
-static Rng stream_of(const Sampled *h, const int *y, int n)
+static Rng sampled_stream_of(const Sampled *h, const int *y, int n)
 {
     uint64_t targets = 0xcbf29ce484222325u;                    /* FNV-1a */
     for (int i = 0; i < n; i++) targets = (targets ^ (uint64_t)y[i]) * 0x100000001b3u;
@@ -92,9 +93,9 @@ static Rng stream_of(const Sampled *h, const int *y, int n)
 }
 
 /* S draws: the different words, their corrections and their rows */
-static void draw(Sampled *h, const int *y, int n)
+static void sampled_draw(Sampled *h, const int *y, int n)
 {
-    Rng rng = stream_of(h, y, n);
+    Rng rng = sampled_stream_of(h, y, n);
     const size_t d = (size_t)h->d;
     for (int u = 0; u < h->U; u++) h->place[h->word[u]] = -1;
     h->U = 0;
@@ -117,12 +118,14 @@ static void draw(Sampled *h, const int *y, int n)
 
 /* ---- making ---- */
 
-static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d, Arena *a)
+static void *sampled_make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d,
+                          Arena *a)
 {
     enum { MOST = 1 << 20 };
     Sampled *h = arena_get(a, sizeof *h);
     const long S = spec_int(s, "samples");
-    if (S < 1 || S > MOST) die("samples=%ld: expected 1 to %d draws", S, MOST);
+    if (S < 1 || S > MOST)
+        return params_fail(ps, arena_text(a, "samples=%ld: expected 1 to %d draws", S, MOST));
     *h = (Sampled){ .exec = e, .V = data->V, .d = d, .S = (int)S, .chunk = head_chunk((int)S),
                     .seed = (uint64_t)spec_int(s, "seed") };
     const size_t V = (size_t)data->V, words = (size_t)S, n = (size_t)h->chunk;
@@ -133,8 +136,8 @@ static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data
     h->alias = arena_raw(a, sizeof(int) * V);
     h->place = arena_raw(a, sizeof(int) * V);
     for (int v = 0; v < h->V; v++) h->place[v] = -1;
-    propose(h, s, data->freq, a);
-    fill_alias(h, a);
+    sampled_propose(h, s, data->freq, a);
+    sampled_fill_alias(h, a);
     h->word = arena_raw(a, sizeof(int) * words);
     h->count = arena_raw(a, sizeof(int) * words);
     h->correction = arena_raw(a, sizeof(float) * words);
@@ -146,45 +149,49 @@ static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data
     return h;
 }
 
-static int chunk(const void *h) { return ((const Sampled *)h)->chunk; }
+static int sampled_chunk(const void *h) { return ((const Sampled *)h)->chunk; }
 
 /* ---- training ---- */
 
-static const float *row_of(const Sampled *h, int v) { return h->w->v + (size_t)v * (size_t)h->d; }
+static const float *sampled_row_of(const Sampled *h, int v)
+{
+    return h->w->v + (size_t)v * (size_t)h->d;
+}
 
 /* z (U) of position i: logits -> dLoss/dz */
-static void position(const Sampled *h, int i, float *z)
+static void sampled_position(const Sampled *h, int i, float *z)
 {
     const F32 *f = h->exec->f;
     const int hit = h->place[h->y[i]];
-    const float zy = f->dot(row_of(h, h->y[i]), h->x + (size_t)i * h->d, h->d);
+    const float zy = f->dot(sampled_row_of(h, h->y[i]), h->x + (size_t)i * h->d, h->d);
     f->add(z, z, h->correction, h->U);
     if (hit >= 0) z[hit] = -1e30f;
     const float top = f->max(z, h->U), max = top > zy ? top : zy;
-    const double lse = (double)max + log(exp((double)zy - (double)max) + (double)f->sumexp(z, h->U, max));
+    const double lse = (double)max +
+                       log(exp((double)zy - (double)max) + (double)f->sumexp(z, h->U, max));
     h->loss[i] = lse - (double)zy;
     h->dzy[i] = (float)expm1((double)zy - lse);
     f->exp(z, z, h->U, (float)lse);
     if (hit >= 0) z[hit] = 0;
 }
 
-static double forward(void *head, const float *x, const int *y, int n)
+static double sampled_forward(void *head, const float *x, const int *y, int n)
 {
     Sampled *h = head;
     double loss = 0;
     CHECK(n >= 1 && n <= h->chunk);
     for (int i = 0; i < n; i++) CHECK(y[i] >= 0 && y[i] < h->V);
     h->x = x, h->y = y, h->n = n;
-    draw(h, y, n);
+    sampled_draw(h, y, n);
     gemm(h->exec->gemm, 'N', 'T', n, h->U, h->d, 1, x, h->d, h->rows, h->d, 0, h->z, h->U);
 #pragma omp parallel for num_threads(h->exec->threads) schedule(static)
-    for (int i = 0; i < n; i++) position(h, i, h->z + (size_t)i * h->U);
+    for (int i = 0; i < n; i++) sampled_position(h, i, h->z + (size_t)i * h->U);
     for (int i = 0; i < n; i++) loss += h->loss[i];
     return loss;
 }
 
 /* Gradients of the drawn rows, then of the targets': each thread takes the targets of its own words. */
-static void rows_back(Sampled *h, float scale)
+static void sampled_rows_back(Sampled *h, float scale)
 {
     const F32 *f = h->exec->f;
     const int U = h->U, d = h->d, n = h->n, threads = h->exec->threads;
@@ -192,7 +199,8 @@ static void rows_back(Sampled *h, float scale)
     for (int i = 0; i < n; i++) param_touch(h->w, h->y[i]);
     gemm(h->exec->gemm, 'T', 'N', U, d, n, scale, h->z, U, h->x, d, 0, h->drows, d);
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (int u = 0; u < U; u++) f->axpy(h->w->g + (size_t)h->word[u] * d, 1, h->drows + (size_t)u * d, d);
+    for (int u = 0; u < U; u++)
+        f->axpy(h->w->g + (size_t)h->word[u] * d, 1, h->drows + (size_t)u * d, d);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int t = 0; t < threads; t++)
         for (int i = 0; i < n; i++)
@@ -200,30 +208,30 @@ static void rows_back(Sampled *h, float scale)
                 f->axpy(h->w->g + (size_t)h->y[i] * d, scale * h->dzy[i], h->x + (size_t)i * d, d);
 }
 
-static void backward(void *head, float *dx, float scale)
+static void sampled_backward(void *head, float *dx, float scale)
 {
     Sampled *h = head;
     const int d = h->d, n = h->n;
     gemm(h->exec->gemm, 'N', 'N', n, d, h->U, scale, h->z, h->U, h->rows, d, 1, dx, d);
 #pragma omp parallel for num_threads(h->exec->threads) schedule(static)
     for (int i = 0; i < n; i++)
-        h->exec->f->axpy(dx + (size_t)i * d, scale * h->dzy[i], row_of(h, h->y[i]), d);
-    if (!h->w->frozen) rows_back(h, scale);
+        h->exec->f->axpy(dx + (size_t)i * d, scale * h->dzy[i], sampled_row_of(h, h->y[i]), d);
+    if (!h->w->frozen) sampled_rows_back(h, scale);
 }
 
 /* ---- evaluation ---- */
 
-static double nll(const void *h, const float *x, const int *y, int n, float *out)
+static double sampled_nll(const void *h, const float *x, const int *y, int n, float *out)
 {
     return full_nll(((const Sampled *)h)->full, x, y, n, out);
 }
 
-static void logprob(const void *h, const float *x, float *lp)
+static void sampled_logprob(const void *h, const float *x, float *lp)
 {
     full_logprob(((const Sampled *)h)->full, x, lp);
 }
 
-static int sample(const void *h, const float *x, double temperature, Rng *rng)
+static int sampled_sample(const void *h, const float *x, double temperature, Rng *rng)
 {
     return full_sample(((const Sampled *)h)->full, x, temperature, rng);
 }
@@ -231,17 +239,26 @@ static int sample(const void *h, const float *x, double temperature, Rng *rng)
 /* Three products with the different words and the target. Per chunk their rows are read, copied, read twice;
  * their gradients written, read, added. Every position reads its target's row twice and adds to its gradient;
  * every logit is written, read and rewritten as a gradient, and read by two products. */
-static Cost cost(const void *head, int n)
+static Cost sampled_cost(const void *head, int n)
 {
     const Sampled *h = head;
     const double d = h->d, chunks = ceil((double)n / h->chunk);
     return (Cost){ 6.0 * n * d * (h->unique + 1),
-                   sizeof(float) * (8 * chunks * h->unique * d + 4.0 * n * d + 5.0 * n * h->unique) };
+                   sizeof(float) *
+                       (8 * chunks * h->unique * d + 4.0 * n * d + 5.0 * n * h->unique) };
 }
 
 const HeadDef head_sampled = {
-    "sampled", "softmax over sampled words, evaluated in full",
-    "Jean et al. 2015, arXiv 1412.2007; Bengio and Senecal 2008", 0,
-    .make = make, .chunk = chunk, .forward = forward, .backward = backward, .nll = nll, .logprob = logprob,
-    .sample = sample, .cost = cost,
+    "sampled",
+    "softmax over sampled words, evaluated in full",
+    "Jean et al. 2015, arXiv 1412.2007; Bengio and Senecal 2008",
+    0,
+    .make = sampled_make,
+    .chunk = sampled_chunk,
+    .forward = sampled_forward,
+    .backward = sampled_backward,
+    .nll = sampled_nll,
+    .logprob = sampled_logprob,
+    .sample = sampled_sample,
+    .cost = sampled_cost,
 };

@@ -37,26 +37,29 @@ typedef struct {
     long         summed;            /* version of w that sum_e is of */
 } Softmax;
 
-static FullQuant quant_of(const Spec *s)
+static FullQuant softmax_quant_of(const Spec *s)
 {
     if (spec_is(s, "head_quant", "int8")) return FULL_INT8;
     return spec_is(s, "head_quant", "ternary") ? FULL_TERNARY : FULL_F32;
 }
 
-static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d, Arena *a)
+static void *softmax_make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d,
+                          Arena *a)
 {
     const int V = data->V, tied = (int)spec_int(s, "tied");
     const double delta = spec_num(s, "filter");
     const size_t threads = (size_t)e->threads, row = sizeof(float) * (size_t)d;
     Softmax *h = arena_get(a, sizeof *h);
-    if (!(delta >= 0 && delta < 1)) die("filter=%g: expected a mass from 0 to less than 1", delta);
+    if (!(delta >= 0 && delta < 1))
+        return params_fail(ps, arena_text(a, "filter=%g: expected a mass from 0 to less than 1",
+                                          delta));
     *h = (Softmax){ .exec = e, .V = V, .d = d, .chunk = head_chunk(V),
                     .eps = spec_num(s, "smoothing"), .zloss = spec_num(s, "zloss") };
     const size_t n = (size_t)h->chunk;
     h->w = head_rows(s, ps, "head.weight", V, d, 0);
     h->full = full_new(e, h->w, h->chunk, a);
     if (spec_is(s, "rows", "freq")) full_by_count(h->full, data->freq, tied, a);
-    full_quantise(h->full, quant_of(s), a);
+    full_quantise(h->full, softmax_quant_of(s), a);
     h->keep.exps = arena_raw(a, sizeof(float) * n * (size_t)V);
     h->keep.shift = arena_raw(a, sizeof(float) * n * full_tiles(h->full));
     h->lse = arena_raw(a, sizeof(float) * n);
@@ -72,9 +75,9 @@ static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data
     return h;
 }
 
-static int chunk(const void *h) { return ((const Softmax *)h)->chunk; }
+static int softmax_chunk(const void *h) { return ((const Softmax *)h)->chunk; }
 
-static double forward(void *head, const float *x, const int *y, int n)
+static double softmax_forward(void *head, const float *x, const int *y, int n)
 {
     Softmax *h = head;
     double loss = 0;
@@ -96,13 +99,14 @@ static double forward(void *head, const float *x, const int *y, int n)
 typedef struct { const float *e; float *dx, *de; int t, r0, rows, first; float scale; } Tile;
 
 /* What the kept exponentials of position i are multiplied by, to be (1 + 2 zloss lse) p */
-static float factor(const Softmax *h, const Tile *t, int i)
+static float softmax_factor(const Softmax *h, const Tile *t, int i)
 {
-    const double lse = (double)h->lse[i], shift = (double)full_shift(&h->keep, t->t, t->r0, h->n)[i];
+    const double lse = (double)h->lse[i],
+                 shift = (double)full_shift(&h->keep, t->t, t->r0, h->n)[i];
     return (float)((1 + 2 * h->zloss * lse) * exp(shift - lse));
 }
 
-static void all_products(const Softmax *h, const Tile *t)
+static void softmax_all_products(const Softmax *h, const Tile *t)
 {
     const Gemm *g = h->exec->gemm;
     const int rows = t->rows, d = h->d, n = h->n;
@@ -110,7 +114,7 @@ static void all_products(const Softmax *h, const Tile *t)
     for (int i = 0; i < n; i++) {
         const int target = full_row(h->full, h->y[i]) - t->r0;
         float *zi = z + (size_t)i * rows;
-        h->exec->f->affine(zi, factor(h, t, i), -(float)(h->eps / h->V), rows);
+        h->exec->f->affine(zi, softmax_factor(h, t, i), -(float)(h->eps / h->V), rows);
         if (target >= 0 && target < rows) zi[target] -= (float)(1 - h->eps);
     }
     gemm1(g, 'N', 'N', n, d, rows, t->scale, z, rows, t->e, d, !t->first, t->dx, d);
@@ -120,19 +124,21 @@ static void all_products(const Softmax *h, const Tile *t)
 /* ---- backward, filtered ---- */
 
 /* Positions [i0, i0 + n), rows [c0, c1) of the tile, all kept */
-static void kept_products(const Softmax *h, const Tile *t, int i0, int n, int c0, int c1)
+static void softmax_kept_products(const Softmax *h, const Tile *t, int i0, int n, int c0, int c1)
 {
     const Gemm *g = h->exec->gemm;
     const int rows = t->rows, d = h->d, width = c1 - c0;
     const float *x = h->x + (size_t)i0 * d, *e = t->e + (size_t)c0 * d;
     float *z = h->keep.exps + (size_t)t->r0 * h->n + (size_t)i0 * rows + c0;
-    for (int i = 0; i < n; i++) h->exec->f->scale(z + (size_t)i * rows, factor(h, t, i0 + i), width);
+    for (int i = 0; i < n; i++)
+        h->exec->f->scale(z + (size_t)i * rows, softmax_factor(h, t, i0 + i), width);
     gemm1(g, 'N', 'N', n, d, width, t->scale, z, rows, e, d, 1, t->dx + (size_t)i0 * d, d);
-    if (t->de) gemm1(g, 'T', 'N', width, d, n, t->scale, z, rows, x, d, 1, t->de + (size_t)c0 * d, d);
+    if (t->de)
+        gemm1(g, 'T', 'N', width, d, n, t->scale, z, rows, x, d, 1, t->de + (size_t)c0 * d, d);
 }
 
 /* The softmax term, in runs of kept blocks */
-static void some_products(const Softmax *h, const Tile *t)
+static void softmax_some_products(const Softmax *h, const Tile *t)
 {
     const Filter *f = h->filter;
     const int blocks = (t->rows + FULL_BLOCK - 1) / FULL_BLOCK;
@@ -143,19 +149,21 @@ static void some_products(const Softmax *h, const Tile *t)
             end = b + 1;
             if (!keep[b]) continue;
             while (end < blocks && keep[end]) end++;
-            kept_products(h, t, i0, n, b * FULL_BLOCK, end == blocks ? t->rows : end * FULL_BLOCK);
+            softmax_kept_products(h, t, i0, n, b * FULL_BLOCK,
+                                  end == blocks ? t->rows : end * FULL_BLOCK);
         }
     }
 }
 
 /* The other two terms: to dE of the tile */
-static void rest_of_tile(const Softmax *h, const Tile *t)
+static void softmax_rest_of_tile(const Softmax *h, const Tile *t)
 {
     const F32 *f = h->exec->f;
     const int d = h->d;
     const float even = t->scale * (float)(h->eps / h->V), hit = t->scale * (float)(1 - h->eps);
     if (!t->de) return;
-    for (int k = 0; k < t->rows && h->eps > 0; k++) f->axpy(t->de + (size_t)k * d, -even, h->sum_x, d);
+    for (int k = 0; k < t->rows && h->eps > 0; k++)
+        f->axpy(t->de + (size_t)k * d, -even, h->sum_x, d);
     for (int i = 0; i < h->n; i++) {
         const int k = full_row(h->full, h->y[i]) - t->r0;
         if (k >= 0 && k < t->rows) f->axpy(t->de + (size_t)k * d, -hit, h->x + (size_t)i * d, d);
@@ -163,7 +171,7 @@ static void rest_of_tile(const Softmax *h, const Tile *t)
 }
 
 /* to dx (d) of position i */
-static void rest_of_position(const Softmax *h, float *dx, int i, float scale)
+static void softmax_rest_of_position(const Softmax *h, float *dx, int i, float scale)
 {
     const F32 *f = h->exec->f;
     const size_t d = (size_t)h->d, target = (size_t)full_row(h->full, h->y[i]);
@@ -173,7 +181,7 @@ static void rest_of_position(const Softmax *h, float *dx, int i, float scale)
             f->axpy(dx, -scale * (float)(h->eps / h->V), h->sum_e + (size_t)t * d, h->d);
 }
 
-static void prepare_filter(Softmax *h)
+static void softmax_prepare_filter(Softmax *h)
 {
     const int threads = h->exec->threads, d = h->d;
     const float *e = full_matrix(h->full);
@@ -186,34 +194,36 @@ static void prepare_filter(Softmax *h)
     for (int t = 0; t < threads; t++) {
         int r0, r1;
         full_range(h->full, t, &r0, &r1);
-        for (int r = r0; r < r1; r++) h->exec->f->axpy(h->sum_e + (size_t)t * d, 1, e + (size_t)r * d, d);
+        for (int r = r0; r < r1; r++)
+            h->exec->f->axpy(h->sum_e + (size_t)t * d, 1, e + (size_t)r * d, d);
     }
     h->summed = h->w->version;
 }
 
 /* ---- backward ---- */
 
-static void tile_back(const Softmax *h, const Tile *t)
+static void softmax_tile_back(const Softmax *h, const Tile *t)
 {
     const size_t d = (size_t)h->d;
     if (h->de && t->de) memset(t->de, 0, sizeof(float) * (size_t)t->rows * d);
-    if (!h->filter) all_products(h, t);
+    if (!h->filter) softmax_all_products(h, t);
     else {
-        some_products(h, t);
-        rest_of_tile(h, t);
+        softmax_some_products(h, t);
+        softmax_rest_of_tile(h, t);
     }
     if (!h->de || !t->de) return;
     for (int k = 0; k < t->rows; k++)
-        h->exec->f->axpy(h->w->g + (size_t)h->full->from[t->r0 + k] * d, 1, t->de + (size_t)k * d, h->d);
+        h->exec->f->axpy(h->w->g + (size_t)h->full->from[t->r0 + k] * d, 1, t->de + (size_t)k * d,
+                         h->d);
 }
 
-static void backward(void *head, float *dx, float scale)
+static void softmax_backward(void *head, float *dx, float scale)
 {
     Softmax *h = head;
     const int threads = h->exec->threads, d = h->d, n = h->n;
     const float *e = full_matrix(h->full);
     if (!h->w->frozen) param_touch_all(h->w);
-    if (h->filter) prepare_filter(h);
+    if (h->filter) softmax_prepare_filter(h);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int t = 0; t < threads; t++) {
         float *share = h->dx + (size_t)t * n * d;
@@ -222,48 +232,51 @@ static void backward(void *head, float *dx, float scale)
         if (r0 == r1 || h->filter) memset(share, 0, sizeof *share * (size_t)n * (size_t)d);
         for (int r = r0; r < r1; r += FULL_TILE) {
             float *de = h->de ? h->de + (size_t)t * FULL_TILE * d : h->w->g + (size_t)r * d;
-            tile_back(h, &(Tile){ e + (size_t)r * d, share, h->w->frozen ? NULL : de, t, r,
-                                  r1 - r < FULL_TILE ? r1 - r : FULL_TILE, r == r0, scale });
+            softmax_tile_back(h,
+                              &(Tile){ e + (size_t)r * d, share, h->w->frozen ? NULL : de, t, r,
+                                       r1 - r < FULL_TILE ? r1 - r : FULL_TILE, r == r0, scale });
         }
     }
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int i = 0; i < n; i++) {
         float *to = dx + (size_t)i * d;
-        for (int t = 0; t < threads; t++) h->exec->f->axpy(to, 1, h->dx + ((size_t)t * n + i) * d, d);
-        if (h->filter) rest_of_position(h, to, i, scale);
+        for (int t = 0; t < threads; t++)
+            h->exec->f->axpy(to, 1, h->dx + ((size_t)t * n + i) * d, d);
+        if (h->filter) softmax_rest_of_position(h, to, i, scale);
     }
 }
 
 /* ---- the rest ---- */
 
-static double nll(const void *h, const float *x, const int *y, int n, float *out)
+static double softmax_nll(const void *h, const float *x, const int *y, int n, float *out)
 {
     return full_nll(((const Softmax *)h)->full, x, y, n, out);
 }
 
-static void logprob(const void *h, const float *x, float *lp)
+static void softmax_logprob(const void *h, const float *x, float *lp)
 {
     full_logprob(((const Softmax *)h)->full, x, lp);
 }
 
-static int sample(const void *h, const float *x, double temperature, Rng *rng)
+static int softmax_sample(const void *h, const float *x, double temperature, Rng *rng)
 {
     return full_sample(((const Softmax *)h)->full, x, temperature, rng);
 }
 
 /* Three products, less those that the filter left out of the last chunk. Per chunk E is read twice, its
  * gradient read and written; every logit is written, rewritten as a gradient, and read by two products. */
-static Cost cost(const void *head, int n)
+static Cost softmax_cost(const void *head, int n)
 {
     const Softmax *h = head;
     const double rows = h->V, chunks = ceil((double)n / h->chunk);
     const double back = h->filter ? 1 - h->filter->share : 1;
     return (Cost){ (2 + 4 * back) * n * rows * h->d,
-                   sizeof(float) * ((1 + 3 * back) * chunks * rows * h->d + (1 + 4 * back) * n * rows) };
+                   sizeof(float) *
+                       ((1 + 3 * back) * chunks * rows * h->d + (1 + 4 * back) * n * rows) };
 }
 
 /* filter_mass: what a position lost on average; filter_skipped: the share of products left out */
-static void report(const void *head, HeadSay *say, void *ctx)
+static void softmax_report(const void *head, HeadSay *say, void *ctx)
 {
     const Filter *f = ((const Softmax *)head)->filter;
     if (!f || !f->positions) return;
@@ -272,8 +285,17 @@ static void report(const void *head, HeadSay *say, void *ctx)
 }
 
 const HeadDef head_softmax = {
-    "softmax", "the full softmax over V, fused with its loss",
-    "the FlashLM v3 notebook; smoothing and z-loss exact", 1,
-    .make = make, .chunk = chunk, .forward = forward, .backward = backward, .nll = nll, .logprob = logprob,
-    .sample = sample, .cost = cost, .report = report,
+    "softmax",
+    "the full softmax over V, fused with its loss",
+    "the FlashLM v3 notebook; smoothing and z-loss exact",
+    1,
+    .make = softmax_make,
+    .chunk = softmax_chunk,
+    .forward = softmax_forward,
+    .backward = softmax_backward,
+    .nll = softmax_nll,
+    .logprob = softmax_logprob,
+    .sample = softmax_sample,
+    .cost = softmax_cost,
+    .report = softmax_report,
 };

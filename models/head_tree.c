@@ -50,9 +50,10 @@ typedef struct {
 /* ---- making ---- */
 
 /* Cuts `rows` rows into l->groups runs: each takes rows while that brings it nearer to an equal share of the mass left */
-static void cut(SoftmaxLevel *l, const double *mass, int rows, Arena *a)
+static void tree_cut(SoftmaxLevel *l, const double *mass, int rows, Arena *a)
 {
-    int *start = arena_raw(a, sizeof *start * (size_t)(l->groups + 1)), *owner = arena_raw(a, sizeof *owner * (size_t)rows);
+    int *start = arena_raw(a, sizeof *start * (size_t)(l->groups + 1)),
+        *owner = arena_raw(a, sizeof *owner * (size_t)rows);
     double *sum = arena_get(a, sizeof *sum * (size_t)l->groups), left = 0;
     for (int r = 0; r < rows; r++) left += mass[r];
     for (int g = 0, r = 0; g < l->groups; g++) {
@@ -70,50 +71,54 @@ static void cut(SoftmaxLevel *l, const double *mass, int rows, Arena *a)
 }
 
 /* SoftmaxLevel `at` of h->below: nodes over the rows of the groups of the level after it */
-static void make_nodes(Tree *h, int at, const Spec *s, Params *ps, Param *classes, Arena *a)
+static void tree_make_nodes(Tree *h, int at, const Spec *s, Params *ps, Param *classes, Arena *a)
 {
     const SoftmaxLevel *under = &h->below[at + 1];
     const double C = h->words->C, share = (double)(at + 1) / h->levels;
     SoftmaxLevel *l = &h->below[at];
     *l = (SoftmaxLevel){ .exec = h->exec, .d = h->d, .groups = (int)lround(pow(C, share)) };
     l->w = at == h->levels - 2 ? classes
-         : head_matrix(s, ps, arena_text(a, "head.level%d.weight", at + 2), under->groups, h->d, at + 3);
-    cut(l, under->mass, under->groups, a);
+                               : head_matrix(s, ps, arena_text(a, "head.level%d.weight", at + 2),
+                                             under->groups, h->d, at + 3);
+    tree_cut(l, under->mass, under->groups, a);
 }
 
-static void make_levels(Tree *h, const Spec *s, Params *ps, Arena *a)
+static void tree_make_levels(Tree *h, const Spec *s, Params *ps, Arena *a)
 {
     const Classes *k = h->words;
     int *owner = arena_raw(a, sizeof *owner * (size_t)h->V);
     Param *classes = head_matrix(s, ps, "head.class.weight", k->C, h->d, 0);
     h->leaf = head_rows(s, ps, "head.leaf.weight", h->V, h->d, 1);
     for (int r = 0; r < h->V; r++) owner[r] = k->class_of[k->word[r]];
-    h->below[h->levels - 1] = (SoftmaxLevel){ h->exec, h->leaf, h->tied ? k->word : NULL, k->start, owner, k->mass, k->C, h->d };
-    for (int at = h->levels - 2; at >= 0; at--) make_nodes(h, at, s, ps, classes, a);
+    h->below[h->levels - 1] = (SoftmaxLevel){ h->exec,  h->leaf, h->tied ? k->word : NULL,
+                                              k->start, owner,   k->mass,
+                                              k->C,     h->d };
+    for (int at = h->levels - 2; at >= 0; at--) tree_make_nodes(h, at, s, ps, classes, a);
     h->K = h->below[0].groups;
     h->root = h->levels == 1 ? classes : head_matrix(s, ps, "head.level1.weight", h->K, h->d, 2);
 }
 
-static Block *block_new(const Tree *h, int room, Arena *a)
+static Block *tree_block_new(const Tree *h, int room, Arena *a)
 {
     Block *b = arena_get(a, sizeof *b);
     const size_t n = (size_t)h->chunk;
     b->row = arena_raw(a, sizeof(int) * n);
     b->z = arena_raw(a, sizeof(float) * n * (size_t)(h->K + h->N));
     b->loss = arena_raw(a, sizeof(double) * n);
-    for (int l = 0; l < h->levels; l++) b->pass[l] = softmax_level_pass(&h->below[l], h->chunk, room, a);
+    for (int l = 0; l < h->levels; l++)
+        b->pass[l] = softmax_level_pass(&h->below[l], h->chunk, room, a);
     return b;
 }
 
 /* Everything kept of a position counts towards its width: two chunks of logits put off, one of evaluation. */
-static void make_room(Tree *h, Arena *a)
+static void tree_make_room(Tree *h, Arena *a)
 {
     const size_t d = (size_t)h->d, floats = sizeof(float);
     int width = 2 * (h->K + h->N) + 3 * h->d;
     for (int l = 0; l < h->levels; l++) width += 3 * softmax_level_most(&h->below[l]);
     h->chunk = head_chunk(width);
-    h->train = block_new(h, h->chunk, a);
-    h->eval = block_new(h, 0, a);
+    h->train = tree_block_new(h, h->chunk, a);
+    h->eval = tree_block_new(h, 0, a);
     h->train->dx = arena_raw(a, floats * (size_t)h->chunk * d);
     h->kept = arena_raw(a, floats * 2 * (size_t)h->chunk * d);
     h->listed = arena_raw(a, floats * (size_t)h->N * d);
@@ -125,48 +130,72 @@ static void make_room(Tree *h, Arena *a)
     h->words_lp = arena_raw(a, floats * (size_t)h->V);
 }
 
-static void *make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d, Arena *a)
+/* NULL, or the error message */
+static const char *tree_check(const Spec *s, int V, Arena *a)
 {
-    const int V = data->V;
-    const long C = spec_int(s, "classes"), depth = spec_int(s, "depth"), N = spec_int(s, "shortlist");
-    if (depth < 2 || depth > MOST_DEPTH) die("depth=%ld: expected 2 to %d", depth, MOST_DEPTH);
-    if (N < 0 || N >= V) die("shortlist=%ld: expected 0 to %d, so that one of the %d words is left", N, V - 1, V);
+    const long C = spec_int(s, "classes"), depth = spec_int(s, "depth"),
+               N = spec_int(s, "shortlist");
+    if (depth < 2 || depth > MOST_DEPTH)
+        return arena_text(a, "depth=%ld: expected 2 to %d", depth, MOST_DEPTH);
+    if (N < 0 || N >= V)
+        return arena_text(a, "shortlist=%ld: expected 0 to %d, so that one of the %d words is left",
+                          N, V - 1, V);
     if (C < 0 || C > V - N)
-        die("classes=%ld: expected 1 to the %ld words that are not short-listed, or 0 for a root of their number", C, V - N);
+        return arena_text(a, "classes=%ld: expected 1 to the %ld words that are not short-listed, "
+                             "or 0 for a root of their number", C, V - N);
+    return NULL;
+}
+
+/* How many classes: as set, or so that every level divides its words alike */
+static int tree_classes_of(const Tree *h, const Spec *s)
+{
+    const double words = h->V - h->N, levels = h->levels;
+    const long C = spec_int(s, "classes");
+    return C ? (int)C : (int)lround(pow(words, levels / (levels + 1)));
+}
+
+static void *tree_make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d,
+                       Arena *a)
+{
+    const char *why = tree_check(s, data->V, a);
+    if (why) return params_fail(ps, why);
     Tree *h = arena_get(a, sizeof *h);
-    *h = (Tree){ .exec = e, .V = V, .d = d, .N = (int)N, .levels = (int)depth - 1, .tied = (int)spec_int(s, "tied"),
+    *h = (Tree){ .exec = e, .V = data->V, .d = d, .N = (int)spec_int(s, "shortlist"),
+                 .levels = (int)spec_int(s, "depth") - 1, .tied = (int)spec_int(s, "tied"),
                  .eps = spec_num(s, "smoothing") };
-    h->words = classes_make(s, e, data, C ? (int)C : (int)lround(pow((double)(V - N), (double)h->levels / (double)depth)), a);
-    make_levels(h, s, ps, a);
-    make_room(h, a);
+    h->words = classes_make(s, e, data, tree_classes_of(h, s), a, &why);
+    if (!h->words) return params_fail(ps, why);
+    tree_make_levels(h, s, ps, a);
+    tree_make_room(h, a);
     return h;
 }
 
-static const Classes *classes(const void *h) { return ((const Tree *)h)->words; }
-static int chunk(const void *h) { return ((const Tree *)h)->chunk; }
+static const Classes *tree_classes(const void *h) { return ((const Tree *)h)->words; }
+static int tree_chunk(const void *h) { return ((const Tree *)h)->chunk; }
 
 /* ---- the root ---- */
 
-static const float *listed(const Tree *h)      /* the rows of the short list */
+static const float *tree_listed(const Tree *h)      /* the rows of the short list */
 {
     const size_t d = (size_t)h->d;
     const int first = h->V - h->N;
     if (!h->tied) return h->leaf->v + (size_t)first * d;
     for (int i = 0; i < h->N; i++)
-        memcpy(h->listed + (size_t)i * d, h->leaf->v + (size_t)h->words->word[first + i] * d, sizeof(float) * d);
+        memcpy(h->listed + (size_t)i * d, h->leaf->v + (size_t)h->words->word[first + i] * d,
+               sizeof(float) * d);
     return h->listed;
 }
 
 /* z (n, K + N) */
-static void root_logits(const Tree *h, float *z, const float *x, int n)
+static void tree_root_logits(const Tree *h, float *z, const float *x, int n)
 {
     const Gemm *g = h->exec->gemm;
     const int d = h->d, width = h->K + h->N;
     gemm(g, 'N', 'T', n, h->K, d, 1, x, d, h->root->v, d, 0, z, width);
-    if (h->N) gemm(g, 'N', 'T', n, h->N, d, 1, x, d, listed(h), d, 0, z + h->K, width);
+    if (h->N) gemm(g, 'N', 'T', n, h->N, d, 1, x, d, tree_listed(h), d, 0, z + h->K, width);
 }
 
-static void root_backward(const Tree *h, float *dx, float scale)
+static void tree_root_backward(const Tree *h, float *dx, float scale)
 {
     const Gemm *g = h->exec->gemm;
     const Block *b = h->train;
@@ -177,7 +206,7 @@ static void root_backward(const Tree *h, float *dx, float scale)
         gemm(g, 'T', 'N', K, d, n, scale, b->z, width, b->x, d, 1, h->root->g, d);
     }
     if (!N) return;
-    gemm(g, 'N', 'N', n, d, N, scale, b->z + K, width, listed(h), d, 1, dx, d);
+    gemm(g, 'N', 'N', n, d, N, scale, b->z + K, width, tree_listed(h), d, 1, dx, d);
     if (h->leaf->frozen) return;
     float *dw = h->tied ? h->listed : h->leaf->g + (size_t)first * (size_t)d;
     gemm(g, 'T', 'N', N, d, n, scale, b->z + K, width, b->x, d, h->tied ? 0 : 1, dw, d);
@@ -191,7 +220,7 @@ static void root_backward(const Tree *h, float *dx, float scale)
 /* ---- one block ---- */
 
 /* row: in the last level, or -1: short-listed */
-static void start_at_words(const Tree *h, Block *b, const int *y, int n)
+static void tree_start_at_words(const Tree *h, Block *b, const int *y, int n)
 {
     for (int i = 0; i < n; i++) {
         CHECK(y[i] >= 0 && y[i] < h->V);
@@ -200,119 +229,122 @@ static void start_at_words(const Tree *h, Block *b, const int *y, int n)
     }
 }
 
-static void climb(const SoftmaxLevel *l, int *row, int n)
+static void tree_climb(const SoftmaxLevel *l, int *row, int n)
 {
     for (int i = 0; i < n; i++) row[i] = row[i] < 0 ? -1 : l->owner[row[i]];
 }
 
 /* The loss of the root's softmax; row (n): of its children, -1: the word y is short-listed */
-static void see_root(const Tree *h, Block *b, const float *x, const int *y, int n, double eps)
+static void tree_see_root(const Tree *h, Block *b, const float *x, const int *y, int n, double eps)
 {
     for (int i = 0; i < n; i++)
         if (b->row[i] < 0) b->row[i] = h->K + h->words->place[y[i]] - (h->V - h->N);
-    root_logits(h, b->z, x, n);
+    tree_root_logits(h, b->z, x, n);
     head_xent_rows(h->exec, b->z, n, h->K + h->N, b->row, eps, b->loss);
 }
 
 /* eps < 0: exact losses and nothing else */
-static double see_block(const Tree *h, Block *b, const float *x, const int *y, int n, double eps)
+static double tree_see_block(const Tree *h, Block *b, const float *x, const int *y, int n,
+                             double eps)
 {
     double sum = 0;
     b->x = x, b->n = n;
     if (eps >= 0) memset(b->dx, 0, sizeof(float) * (size_t)n * (size_t)h->d);
-    start_at_words(h, b, y, n);
+    tree_start_at_words(h, b, y, n);
     for (int l = h->levels - 1; l >= 0; l--) {
         softmax_level_forward(&h->below[l], b->pass[l], x, b->row, n, eps, b->loss, b->dx);
-        climb(&h->below[l], b->row, n);
+        tree_climb(&h->below[l], b->row, n);
     }
-    see_root(h, b, x, y, n, eps);
+    tree_see_root(h, b, x, y, n, eps);
     for (int i = 0; i < n; i++) sum += b->loss[i];
     return sum;
 }
 
-static double forward(void *head, const float *x, const int *y, int n)
+static double tree_forward(void *head, const float *x, const int *y, int n)
 {
     Tree *h = head;
     CHECK(n >= 1 && n <= h->chunk);
-    return see_block(h, h->train, x, y, n, h->eps);
+    return tree_see_block(h, h->train, x, y, n, h->eps);
 }
 
-static void settle(void *head)
+static void tree_flush_grads(void *head)
 {
     Tree *h = head;
-    for (int l = 0; l < h->levels; l++) softmax_level_flush(&h->below[l], h->train->pass[l], h->kept);
+    for (int l = 0; l < h->levels; l++)
+        softmax_level_flush(&h->below[l], h->train->pass[l], h->kept);
 }
 
 /* Settles by itself when another chunk would not fit. */
-static void backward(void *head, float *dx, float scale)
+static void tree_backward(void *head, float *dx, float scale)
 {
     Tree *h = head;
     const Block *b = h->train;
     const size_t d = (size_t)h->d;
     const int at = softmax_level_deferred(b->pass[0]);
-    root_backward(h, dx, scale);
+    tree_root_backward(h, dx, scale);
 #pragma omp parallel for num_threads(h->exec->threads) schedule(static)
     for (int i = 0; i < b->n; i++) {
         h->exec->f->axpy(dx + (size_t)i * d, scale, b->dx + (size_t)i * d, h->d);
         memcpy(h->kept + (size_t)(at + i) * d, b->x + (size_t)i * d, sizeof(float) * d);
     }
     for (int l = 0; l < h->levels; l++) softmax_level_defer(&h->below[l], b->pass[l], scale);
-    if (at + b->n > h->chunk) settle(h);
+    if (at + b->n > h->chunk) tree_flush_grads(h);
 }
 
-static double nll(const void *head, const float *x, const int *y, int n, float *out)
+static double tree_nll(const void *head, const float *x, const int *y, int n, float *out)
 {
     const Tree *h = head;
     Block *b = h->eval;
     double sum = 0;
     for (int at = 0; at < n; at += h->chunk) {
         const int m = n - at < h->chunk ? n - at : h->chunk;
-        sum += see_block(h, b, x + (size_t)at * (size_t)h->d, y + at, m, -1);
+        sum += tree_see_block(h, b, x + (size_t)at * (size_t)h->d, y + at, m, -1);
         if (out) for (int i = 0; i < m; i++) out[at + i] = (float)b->loss[i];
     }
     return sum;
 }
 
-static void parts(const void *head, const float *x, const int *y, int n, float *root_nll)
+static void tree_class_nll(const void *head, const float *x, const int *y, int n, float *root_nll)
 {
     const Tree *h = head;
     Block *b = h->eval;
     for (int at = 0; at < n; at += h->chunk) {
         const int m = n - at < h->chunk ? n - at : h->chunk;
-        start_at_words(h, b, y + at, m);
-        for (int l = h->levels - 1; l >= 0; l--) climb(&h->below[l], b->row, m);
-        see_root(h, b, x + (size_t)at * (size_t)h->d, y + at, m, -1);
+        tree_start_at_words(h, b, y + at, m);
+        for (int l = h->levels - 1; l >= 0; l--) tree_climb(&h->below[l], b->row, m);
+        tree_see_root(h, b, x + (size_t)at * (size_t)h->d, y + at, m, -1);
         for (int i = 0; i < m; i++) root_nll[at + i] = (float)b->loss[i];
     }
 }
 
 /* ---- one position ---- */
 
-static void root_logprob(const Tree *h, const float *x)
+static void tree_root_logprob(const Tree *h, const float *x)
 {
     const int width = h->K + h->N;
-    root_logits(h, h->lp[0], x, 1);
+    tree_root_logits(h, h->lp[0], x, 1);
     h->exec->f->affine(h->lp[0], 1, -(float)head_lse(h->exec->f, h->lp[0], width), width);
 }
 
-static void logprob(const void *head, const float *x, float *lp)
+static void tree_logprob(const void *head, const float *x, float *lp)
 {
     const Tree *h = head;
-    root_logprob(h, x);
-    for (int l = 0; l < h->levels; l++) softmax_level_logprob(&h->below[l], h->lp[l], x, h->lp[l + 1]);
+    tree_root_logprob(h, x);
+    for (int l = 0; l < h->levels; l++)
+        softmax_level_logprob(&h->below[l], h->lp[l], x, h->lp[l + 1]);
     for (int r = 0; r < h->V - h->N; r++) lp[h->words->word[r]] = h->lp[h->levels][r];
     for (int i = 0; i < h->N; i++) lp[h->words->word[h->V - h->N + i]] = h->lp[0][h->K + i];
 }
 
 /* Down the tree, from softmax to softmax; other temperatures than 1 do not factor and take the full way. */
-static int sample(const void *head, const float *x, double temperature, Rng *rng)
+static int tree_sample(const void *head, const float *x, double temperature, Rng *rng)
 {
     const Tree *h = head;
     if (temperature != 1) {
-        logprob(h, x, h->words_lp);
+        tree_logprob(h, x, h->words_lp);
         return head_pick(h->words_lp, h->V, temperature, rng);
     }
-    root_logprob(h, x);
+    tree_root_logprob(h, x);
     int row = head_pick(h->lp[0], h->K + h->N, 1, rng);
     if (row >= h->K) return h->words->word[h->V - h->N + row - h->K];
     for (int l = 0; l < h->levels; l++) {
@@ -325,7 +357,7 @@ static int sample(const void *head, const float *x, double temperature, Rng *rng
 }
 
 /* The root's rows are read twice a chunk, their gradients read and written. */
-static Cost cost(const void *head, int n)
+static Cost tree_cost(const void *head, int n)
 {
     const Tree *h = head;
     const double chunks = ceil((double)n / h->chunk), rows = h->K + h->N, d = h->d;
@@ -338,7 +370,19 @@ static Cost cost(const void *head, int n)
 }
 
 const HeadDef head_tree = {
-    "tree", "classes of words, or a deeper tree", "Goodman 2001; Morin and Bengio 2005", 1,
-    .make = make, .chunk = chunk, .forward = forward, .backward = backward, .flush_grads = settle, .nll = nll, .class_nll = parts,
-    .logprob = logprob, .sample = sample, .cost = cost, .classes = classes,
+    "tree",
+    "classes of words, or a deeper tree",
+    "Goodman 2001; Morin and Bengio 2005",
+    1,
+    .make = tree_make,
+    .chunk = tree_chunk,
+    .forward = tree_forward,
+    .backward = tree_backward,
+    .flush_grads = tree_flush_grads,
+    .nll = tree_nll,
+    .class_nll = tree_class_nll,
+    .logprob = tree_logprob,
+    .sample = tree_sample,
+    .cost = tree_cost,
+    .classes = tree_classes,
 };

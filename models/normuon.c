@@ -27,21 +27,22 @@
 #include <string.h>
 
 enum { PANEL = 64, TILE = 16 };
-static const int STEPS[] = { 3, 2 };      /* on the shorter side, before X is met */
-static const float MOMENTUM = 0.95f, BETA2 = 0.999f, EPS = 1e-8f;
+static const int NORMUON_STEPS[] = { 3, 2 };      /* on the shorter side, before X is met */
+static const float NORMUON_MOMENTUM = 0.95f, NORMUON_BETA2 = 0.999f, NORMUON_EPS = 1e-8f;
 
 /* C below the diagonal block of rows [lo, hi): what is right of it, turned */
-static void mirror(float *C, int r, int lo, int hi)
+static void normuon_mirror(float *C, int r, int lo, int hi)
 {
     for (int j0 = hi; j0 < r; j0 += TILE)
         for (int i0 = lo; i0 < hi; i0 += TILE)
             for (int j = j0; j < r && j < j0 + TILE; j++)
-                for (int i = i0; i < hi && i < i0 + TILE; i++) C[(size_t)j * r + i] = C[(size_t)i * r + j];
+                for (int i = i0; i < hi && i < i0 + TILE; i++)
+                    C[(size_t)j * r + i] = C[(size_t)i * r + j];
 }
 
 /* C (r, r) = alpha A B' (ta 'N': A, B (r, k)) or alpha A' B (ta 'T': A, B (k, r)), + beta D; C is symmetric */
-static void symmetric(const Exec *e, char ta, int r, int k, float alpha, const float *A, const float *B, int ld,
-                      float beta, const float *D, float *C)
+static void normuon_symmetric(const Exec *e, char ta, int r, int k, float alpha, const float *A,
+                              const float *B, int ld, float beta, const float *D, float *C)
 {
     const int threads = e->threads;
     const size_t row = ta == 'T' ? 1 : (size_t)ld;      /* from a row of C to the next, in A and B */
@@ -51,30 +52,34 @@ static void symmetric(const Exec *e, char ta, int r, int k, float alpha, const f
             if (turn != t && turn != 2 * threads - 1 - t) continue;
             const int hi = lo + PANEL < r ? lo + PANEL : r;
             for (int i = lo; i < hi && beta != 0; i++)
-                memcpy(C + (size_t)i * r + lo, D + (size_t)i * r + lo, sizeof *C * (size_t)(r - lo));
-            gemm1(e->gemm, ta, ta == 'T' ? 'N' : 'T', hi - lo, r - lo, k, alpha, A + (size_t)lo * row, ld,
-                  B + (size_t)lo * row, ld, beta, C + (size_t)lo * r + lo, r);
-            mirror(C, r, lo, hi);
+                memcpy(C + (size_t)i * r + lo, D + (size_t)i * r + lo,
+                       sizeof *C * (size_t)(r - lo));
+            gemm1(e->gemm, ta, ta == 'T' ? 'N' : 'T', hi - lo, r - lo, k, alpha,
+                  A + (size_t)lo * row, ld, B + (size_t)lo * row, ld, beta, C + (size_t)lo * r + lo,
+                  r);
+            normuon_mirror(C, r, lo, hi);
         }
 }
 
 /* Y (rows, cols) = Q(A) scale X after n steps, A = scale^2 X X' */
-static void steps(const Exec *e, float *Y, const float *X, float scale, int n, int rows, int cols, Arena *a)
+static void normuon_steps(const Exec *e, float *Y, const float *X, float scale, int n, int rows,
+                          int cols, Arena *a)
 {
     const int tall = rows > cols, r = tall ? cols : rows, c = tall ? rows : cols;
     const size_t at = a->used, bytes = sizeof(float) * (size_t)r * (size_t)r;
-    float *A = arena_raw(a, bytes), *P = arena_raw(a, bytes), *Q = arena_raw(a, bytes), *next = arena_raw(a, bytes);
-    symmetric(e, tall ? 'T' : 'N', r, c, scale * scale, X, X, cols, 0, NULL, A);
+    float *A = arena_raw(a, bytes), *P = arena_raw(a, bytes), *Q = arena_raw(a, bytes),
+          *next = arena_raw(a, bytes);
+    normuon_symmetric(e, tall ? 'T' : 'N', r, c, scale * scale, X, X, cols, 0, NULL, A);
     for (int i = 0; i < n; i++) {
         float *p = i ? P : Q;
-        symmetric(e, 'N', r, r, 2.0315f, A, A, r, -4.7750f, A, p);
+        normuon_symmetric(e, 'N', r, r, 2.0315f, A, A, r, -4.7750f, A, p);
         for (int k = 0; k < r; k++) p[(size_t)k * (size_t)r + (size_t)k] += 3.4445f;
         if (i < n - 1) {
-            symmetric(e, 'N', r, r, 1, A, p, r, 0, NULL, next);
-            symmetric(e, 'N', r, r, 1, next, p, r, 0, NULL, A);
+            normuon_symmetric(e, 'N', r, r, 1, A, p, r, 0, NULL, next);
+            normuon_symmetric(e, 'N', r, r, 1, next, p, r, 0, NULL, A);
         }
         if (!i) continue;
-        symmetric(e, 'N', r, r, 1, Q, P, r, 0, NULL, next);
+        normuon_symmetric(e, 'N', r, r, 1, Q, P, r, 0, NULL, next);
         float *swap = Q;
         Q = next, next = swap;
     }
@@ -83,12 +88,13 @@ static void steps(const Exec *e, float *Y, const float *X, float scale, int n, i
     arena_reset(a, at);
 }
 
-static void ns5(const Exec *e, float *O, const float *M, double norm, int rows, int cols, Arena *a)
+static void normuon_scaled_ns5(const Exec *e, float *O, const float *M, double norm, int rows,
+                               int cols, Arena *a)
 {
     const size_t at = a->used;
     float *X = arena_raw(a, sizeof *X * (size_t)rows * (size_t)cols);
-    steps(e, X, M, 1.0f / ((float)norm + 1e-7f), STEPS[0], rows, cols, a);
-    steps(e, O, X, 1, STEPS[1], rows, cols, a);
+    normuon_steps(e, X, M, 1.0f / ((float)norm + 1e-7f), NORMUON_STEPS[0], rows, cols, a);
+    normuon_steps(e, O, X, 1, NORMUON_STEPS[1], rows, cols, a);
     arena_reset(a, at);
 }
 
@@ -96,13 +102,14 @@ double normuon_flops(int rows, int cols)
 {
     const double r = rows < cols ? rows : cols, c = rows < cols ? cols : rows;
     double sum = 0;
-    for (size_t i = 0; i < sizeof STEPS / sizeof *STEPS; i++) sum += 3 * r * r * c + (4 * STEPS[i] - 3) * r * r * r;
+    for (size_t i = 0; i < sizeof NORMUON_STEPS / sizeof *NORMUON_STEPS; i++)
+        sum += 3 * r * r * c + (4 * NORMUON_STEPS[i] - 3) * r * r * r;
     return sum;
 }
 
 void normuon_ns5(const Exec *e, float *O, const float *M, int rows, int cols, Arena *a)
 {
-    ns5(e, O, M, sqrt(e->f->sumsq(M, (long)rows * cols)), rows, cols, a);
+    normuon_scaled_ns5(e, O, M, sqrt(e->f->sumsq(M, (long)rows * cols)), rows, cols, a);
 }
 
 void normuon_update(const Exec *e, Param *p, float clip, float lr, float keep, Arena *a)
@@ -110,28 +117,29 @@ void normuon_update(const Exec *e, Param *p, float clip, float lr, float keep, A
     const F32 *f = e->f;
     const int rows = p->rows, cols = p->cols, threads = e->threads;
     const size_t at = a->used;
-    float *O = arena_raw(a, sizeof *O * (size_t)p->n), *share = arena_raw(a, sizeof *share * (size_t)rows);
+    float *O = arena_raw(a, sizeof *O * (size_t)p->n),
+          *share = arena_raw(a, sizeof *share * (size_t)rows);
     double *square = arena_raw(a, sizeof *square * (size_t)rows), sum = 0;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int r = 0; r < rows; r++) {
         float *m = p->m + (size_t)r * cols, *g = p->g + (size_t)r * cols;
-        f->scale(m, MOMENTUM, cols);
-        f->axpy(m, (1 - MOMENTUM) * clip, g, cols);
+        f->scale(m, NORMUON_MOMENTUM, cols);
+        f->axpy(m, (1 - NORMUON_MOMENTUM) * clip, g, cols);
         memset(g, 0, sizeof *g * (size_t)cols);
         square[r] = f->sumsq(m, cols);
     }
     for (int r = 0; r < rows; r++) sum += square[r];
-    ns5(e, O, p->m, sqrt(sum), rows, cols, a);
+    normuon_scaled_ns5(e, O, p->m, sqrt(sum), rows, cols, a);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int r = 0; r < rows; r++) {
         const double o2 = f->sumsq(O + (size_t)r * cols, cols);
-        p->s[r] = BETA2 * p->s[r] + (1 - BETA2) * (float)(o2 / cols);
-        share[r] = 1 / (sqrtf(p->s[r]) + EPS);
+        p->s[r] = NORMUON_BETA2 * p->s[r] + (1 - NORMUON_BETA2) * (float)(o2 / cols);
+        share[r] = 1 / (sqrtf(p->s[r]) + NORMUON_EPS);
         square[r] = o2 * (double)share[r] * (double)share[r];
     }
     sum = 0;
     for (int r = 0; r < rows; r++) sum += square[r];
-    const float rate = lr * 0.2f * sqrtf((float)p->n) / ((float)sqrt(sum) + EPS);
+    const float rate = lr * 0.2f * sqrtf((float)p->n) / ((float)sqrt(sum) + NORMUON_EPS);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int r = 0; r < rows; r++) {
         const size_t i = (size_t)r * cols;

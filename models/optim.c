@@ -32,6 +32,7 @@ Optim *optim_new(const Spec *spec, const Exec *e, Params *ps, Arena *a)
     for (int i = 0; i < ps->n; i++) {
         Param *p = ps->p[i];
         if (!p->trainable) continue;
+        CHECK(p->g);
         const int normuon = p->group == GROUP_NORMUON;
         p->m = arena_get(a, sizeof(float) * (size_t)p->n);
         p->s = arena_get(a, sizeof(float) * (size_t)(normuon ? p->rows : p->n));
@@ -39,7 +40,8 @@ Optim *optim_new(const Spec *spec, const Exec *e, Params *ps, Arena *a)
             p->ema = arena_raw(a, sizeof(float) * (size_t)p->n);
             memcpy(p->ema, p->v, sizeof(float) * (size_t)p->n);
         }
-        if (by_row && p->group == GROUP_ADAMW && p->ndim == 2) p->touched = arena_get(a, (size_t)p->rows);
+        if (by_row && p->group == GROUP_ADAMW && p->ndim == 2)
+            p->touched = arena_get(a, (size_t)p->rows);
         if (normuon && p->n > largest) largest = p->n;
     }
     o->room = arena_new(sizeof(float) * 9 * (size_t)largest + (1 << 20));
@@ -49,13 +51,13 @@ Optim *optim_new(const Spec *spec, const Exec *e, Params *ps, Arena *a)
 /* ---- what of a parameter is updated, and by whom ---- */
 
 /* The threads that share p */
-static int threads_of(const Optim *o, const Param *p)
+static int optim_threads_of(const Optim *o, const Param *p)
 {
     return p->n < SHARE * o->exec->threads ? 1 : o->exec->threads;
 }
 
 /* Where part t of `parts` begins among the rows: at equally many rows that count */
-static long first_row(const Param *p, int t, int parts)
+static long optim_first_row(const Param *p, int t, int parts)
 {
     long count = 0, r = 0;
     if (!p->touched) return (long)p->rows * t / parts;
@@ -66,15 +68,15 @@ static long first_row(const Param *p, int t, int parts)
 }
 
 /* The values [*lo, *hi) of p that are part t: whole rows, or of a vector about equally many */
-static void share(const Param *p, int t, int parts, long *lo, long *hi)
+static void optim_share(const Param *p, int t, int parts, long *lo, long *hi)
 {
     if (p->rows == 1) { part(p->n, t, parts, SHARE, lo, hi); return; }
-    *lo = first_row(p, t, parts) * p->cols;
-    *hi = first_row(p, t + 1, parts) * p->cols;
+    *lo = optim_first_row(p, t, parts) * p->cols;
+    *hi = optim_first_row(p, t + 1, parts) * p->cols;
 }
 
 /* The first run of touched rows in [*lo, end): [*lo, the value returned); without a map that is all of it */
-static long run(const Param *p, long *lo, long end)
+static long optim_run(const Param *p, long *lo, long end)
 {
     if (!p->touched) return end;
     long r = *lo / p->cols, last = end / p->cols;
@@ -91,12 +93,13 @@ double optim_norm(Optim *o, Owner owner)
     for (int i = 0; i < o->params->n; i++) {
         const Param *p = o->params->p[i];
         if (p->owner != owner || !p->trainable || p->frozen) continue;
-        const int threads = threads_of(o, p);
+        const int threads = optim_threads_of(o, p);
 #pragma omp parallel for num_threads(threads) schedule(static, 1) if(threads > 1)
         for (int t = 0; t < threads; t++) {
             long lo, hi, end;
-            share(p, t, threads, &lo, &end);
-            for (of[t] = 0; (hi = run(p, &lo, end)) > lo; lo = hi) of[t] += o->exec->f->sumsq(p->g + lo, hi - lo);
+            optim_share(p, t, threads, &lo, &end);
+            for (of[t] = 0; (hi = optim_run(p, &lo, end)) > lo; lo = hi)
+                of[t] += o->exec->f->sumsq(p->g + lo, hi - lo);
         }
         for (int t = 0; t < threads; t++) sum += of[t];
     }
@@ -110,19 +113,20 @@ void optim_begin(Optim *o, double lr_scale, double norm)
     o->clip = o->max_norm > 0 && clip < 1 ? clip : 1;
 }
 
-static void adamw(const Optim *o, Param *p)
+static void optim_adamw(const Optim *o, Param *p)
 {
-    const int threads = threads_of(o, p);
-    const float lr = o->scale * (strncmp(p->name, "head.", 5) ? o->lr : o->lr_head);
+    const int threads = optim_threads_of(o, p);
+    const float lr = o->scale * (p->declared_by == OWNER_HEAD ? o->lr_head : o->lr);
     const float decay = p->group == GROUP_ADAMW ? o->decay : 0;
     const float c1 = 1 - powf(o->beta1, (float)p->steps), c2 = 1 - powf(o->beta2, (float)p->steps);
 #pragma omp parallel for num_threads(threads) schedule(static, 1) if(threads > 1)
     for (int t = 0; t < threads; t++) {
         long lo, hi, end;
-        share(p, t, threads, &lo, &end);
-        for (; (hi = run(p, &lo, end)) > lo; lo = hi)
-            o->exec->f->adamw(p->v + lo, p->g + lo, p->m + lo, p->s + lo, p->ema ? p->ema + lo : NULL, hi - lo,
-                              o->clip, lr, o->beta1, o->beta2, ADAMW_EPS, decay, c1, c2, o->keep);
+        optim_share(p, t, threads, &lo, &end);
+        for (; (hi = optim_run(p, &lo, end)) > lo; lo = hi)
+            o->exec->f->adamw(p->v + lo, p->g + lo, p->m + lo, p->s + lo,
+                              p->ema ? p->ema + lo : NULL, hi - lo, o->clip, lr, o->beta1, o->beta2,
+                              ADAMW_EPS, decay, c1, c2, o->keep);
     }
     if (p->touched) memset(p->touched, 0, (size_t)p->rows);
 }
@@ -135,7 +139,7 @@ void optim_update(Optim *o, Owner owner)
         p->steps++;
         if (p->group == GROUP_NORMUON)
             normuon_update(o->exec, p, o->clip, o->scale * o->lr_normuon, o->keep, &o->room);
-        else adamw(o, p);
+        else optim_adamw(o, p);
         p->version++;
     }
 }
@@ -155,8 +159,11 @@ double optim_schedule(const Spec *spec, long step, double progress)
     const long warmup = spec_int(spec, "warmup");
     const double decay = spec_num(spec, "decay"), left = 1 - progress;
     const double up = step < warmup ? (double)(step + 1) / (double)warmup : 1;
-    if (spec_is(spec, "schedule", "wsd")) return up * (decay > 0 && left < decay ? (left > 0 ? left / decay : 0) : 1);
-    if (spec_is(spec, "schedule", "cosine")) return up * 0.5 * (1 + cos(3.141592653589793 * (progress < 1 ? progress : 1)));
-    if (spec_is(spec, "schedule", "v3")) return up * (step < 9000 ? 1 : step < 10000 ? (double)(10000 - step) / 1000 : 0);
+    if (spec_is(spec, "schedule", "wsd"))
+        return up * (decay > 0 && left < decay ? (left > 0 ? left / decay : 0) : 1);
+    if (spec_is(spec, "schedule", "cosine"))
+        return up * 0.5 * (1 + cos(3.141592653589793 * (progress < 1 ? progress : 1)));
+    if (spec_is(spec, "schedule", "v3"))
+        return up * (step < 9000 ? 1 : step < 10000 ? (double)(10000 - step) / 1000 : 0);
     return up;
 }

@@ -4,12 +4,25 @@
 
 enum { MAX_PARAMS = 4096 };
 
-Params *params_new(Arena *a)
+Params *params_new_inference(Arena *a)
 {
     Params *ps = arena_get(a, sizeof *ps);
     ps->p = arena_get(a, MAX_PARAMS * sizeof *ps->p);
     ps->arena = a;
     return ps;
+}
+
+Params *params_new(Arena *a)
+{
+    Params *ps = params_new_inference(a);
+    ps->gradients = 1;
+    return ps;
+}
+
+void *params_fail(Params *ps, const char *why)
+{
+    ps->why = why;
+    return NULL;
 }
 
 Param *params_add(Params *ps, const char *name, const int *shape, Group group, Owner owner)
@@ -26,9 +39,10 @@ Param *params_add(Params *ps, const char *name, const int *shape, Group group, O
     p->rows = p->ndim == 1 ? 1 : shape[0];
     p->cols = (int)(p->n / p->rows);
     p->v = arena_get(ps->arena, sizeof(float) * (size_t)p->n);
-    p->g = arena_get(ps->arena, sizeof(float) * (size_t)p->n);
+    if (ps->gradients) p->g = arena_get(ps->arena, sizeof(float) * (size_t)p->n);
+    p->frozen = !ps->gradients;
     p->group = group;
-    p->owner = owner;
+    p->owner = p->declared_by = owner;
     p->trainable = 1;
     p->version = 1;
     return ps->p[ps->n++] = p;
@@ -52,7 +66,7 @@ void params_zero_grad(Params *ps)
 {
     for (int i = 0; i < ps->n; i++) {
         Param *p = ps->p[i];
-        memset(p->g, 0, sizeof(float) * (size_t)p->n);
+        if (p->g) memset(p->g, 0, sizeof(float) * (size_t)p->n);
         if (p->touched) memset(p->touched, 0, (size_t)p->rows);
     }
 }

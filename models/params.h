@@ -12,12 +12,13 @@ typedef struct Param {
     int     ndim, shape[4];         /* as saved */
     int     rows, cols;             /* as a matrix: shape[0], the product of the rest; a vector is (1, n) */
     long    n;                      /* rows * cols */
-    float  *v, *g;                  /* value and gradient, n each; g is zero between steps */
+    float  *v, *g;                  /* value and gradient, n each; g is zero between steps, and
+                                     * NULL for inference */
     float  *m, *s, *ema;            /* the optimiser's: first moment, second moment, average; NULL before optim_new */
     unsigned char *touched;         /* (rows) 1: may have a gradient; NULL unless update=rows, see optim.h */
     long    steps;                  /* updates so far, for bias correction */
     Group   group;
-    Owner   owner;
+    Owner   owner, declared_by;     /* they differ where a head claims the model's embedding */
     int     frozen;                 /* 1: no gradient is needed, no update made */
     int     trainable;                 /* 0: not in the loss (FlashLM v3's router): no gradient, no update, but counted */
     long    version;                /* of v: whoever writes v increments it; caches compare */
@@ -27,15 +28,21 @@ typedef struct Param {
 typedef struct Params {
     Param **p;
     int     n;
+    int     gradients;              /* 0: for inference, see below */
+    const char *why;                /* the error message of a make that returned NULL */
     Arena  *arena;
 } Params;
 
 Params *params_new (Arena *);
+Params *params_new_inference(Arena *);  /* parameters have no gradient (g is NULL) and are frozen */
 /* name is copied; shape ended by 0: (int[]){683, 256, 0}; v and g are zero */
 Param  *params_add (Params *, const char *name, const int *shape, Group, Owner);
 Param  *params_find(const Params *, const char *name);              /* NULL when there is none */
 long    params_count(const Params *);                               /* of values */
 void    params_zero_grad(Params *);
+/* For a make that cannot, `return params_fail(ps, arena_text(a, "depth=%ld: ...", depth))`: sets
+ * why, returns NULL */
+void   *params_fail(Params *, const char *why);
 
 /* Whoever adds to the gradient of a row of a matrix of GROUP_ADAMW says so; threads touch rows of their own. */
 static inline void param_touch(Param *p, long row) { if (p->touched) p->touched[row] = 1; }

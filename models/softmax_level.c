@@ -12,13 +12,16 @@ struct SoftmaxLevelPass {
     RowJob *job;                 /* (room) in the order of pos */
 };
 
-static int size_of(const SoftmaxLevel *l, int g) { return g == l->groups ? 0 : l->start[g + 1] - l->start[g]; }
+static int level_size_of(const SoftmaxLevel *l, int g)
+{
+    return g == l->groups ? 0 : l->start[g + 1] - l->start[g];
+}
 
 int softmax_level_most(const SoftmaxLevel *l)
 {
     int most = 0;
     for (int g = 0; g < l->groups; g++)
-        if (size_of(l, g) > most) most = size_of(l, g);
+        if (level_size_of(l, g) > most) most = level_size_of(l, g);
     return most;
 }
 
@@ -36,16 +39,17 @@ SoftmaxLevelPass *softmax_level_pass(const SoftmaxLevel *l, int chunk, int room,
 }
 
 /* Of group g; w: the level's values or gradients */
-static RowSet rows_of(const SoftmaxLevel *l, float *w, int g)
+static RowSet level_rows_of(const SoftmaxLevel *l, float *w, int g)
 {
-    return (RowSet){ l->list ? w : w + (size_t)l->start[g] * (size_t)l->d, l->list ? l->list + l->start[g] : NULL,
-                     size_of(l, g), l->d };
+    return (RowSet){ l->list ? w : w + (size_t)l->start[g] * (size_t)l->d,
+                     l->list ? l->list + l->start[g] : NULL, level_size_of(l, g), l->d };
 }
 
 /* ---- many positions ---- */
 
 /* Groups positions [from, from + n) of what is kept; x (n, d), dx (n, d) or NULL */
-static void sort(const SoftmaxLevel *l, SoftmaxLevelPass *p, int from, int n, const float *x, float *dx)
+static void level_sort(const SoftmaxLevel *l, SoftmaxLevelPass *p, int from, int n, const float *x,
+                       float *dx)
 {
     head_group(p->group + from, n, l->groups + 1, p->at, p->pos);
     for (int i = 0; i < n; i++) {
@@ -54,34 +58,37 @@ static void sort(const SoftmaxLevel *l, SoftmaxLevelPass *p, int from, int n, co
     }
 }
 
-static void see_group(const SoftmaxLevel *l, const SoftmaxLevelPass *p, int g, const int *row, double eps, double *loss)
+static void level_see_group(const SoftmaxLevel *l, const SoftmaxLevelPass *p, int g, const int *row,
+                            double eps, double *loss)
 {
     const F32 *f = l->exec->f;
     const int first = p->at[g], n = p->at[g + 1] - first;
     const RowJob *j = p->job + first;
-    const RowSet rows = rows_of(l, l->w->v, g);
+    const RowSet rows = level_rows_of(l, l->w->v, g);
     f->rows_dot(j, n, rows);
     for (int i = 0; i < n; i++) {
         const int at = p->pos[first + i], y = row[at] - l->start[g];
-        loss[at] += eps < 0 ? head_lse(f, j[i].z, rows.rows) - (double)j[i].z[y] : head_xent(f, j[i].z, rows.rows, y, eps);
+        loss[at] += eps < 0 ? head_lse(f, j[i].z, rows.rows) - (double)j[i].z[y]
+                            : head_xent(f, j[i].z, rows.rows, y, eps);
     }
     if (eps >= 0) f->rows_mix(j, n, rows);
 }
 
 /* A group of one row has nothing to say. The last groups come first: there assignments put the large ones, which are
  * best begun early. */
-void softmax_level_forward(const SoftmaxLevel *l, SoftmaxLevelPass *p, const float *x, const int *row, int n, double eps, double *loss, float *dx)
+void softmax_level_forward(const SoftmaxLevel *l, SoftmaxLevelPass *p, const float *x,
+                           const int *row, int n, double eps, double *loss, float *dx)
 {
     p->n = n;
     for (int i = 0, at = p->kept; i < n; i++, at++) {
-        const int g = row[i] < 0 ? l->groups : l->owner[row[i]], size = size_of(l, g);
+        const int g = row[i] < 0 ? l->groups : l->owner[row[i]], size = level_size_of(l, g);
         p->group[at] = size > 1 ? g : l->groups;
         p->zat[at + 1] = p->zat[at] + (size_t)(size > 1 ? size : 0);
     }
-    sort(l, p, p->kept, n, x, dx);
+    level_sort(l, p, p->kept, n, x, dx);
 #pragma omp parallel for num_threads(l->exec->threads) schedule(dynamic, 1)
     for (int g = l->groups - 1; g >= 0; g--)
-        if (p->at[g] < p->at[g + 1]) see_group(l, p, g, row, eps, loss);
+        if (p->at[g] < p->at[g + 1]) level_see_group(l, p, g, row, eps, loss);
 }
 
 int softmax_level_deferred(const SoftmaxLevelPass *p) { return p->kept; }
@@ -99,12 +106,14 @@ void softmax_level_flush(const SoftmaxLevel *l, SoftmaxLevelPass *p, const float
     const int n = p->kept;
     p->kept = 0;
     if (!n || l->w->frozen) return;
-    sort(l, p, 0, n, x, NULL);
+    level_sort(l, p, 0, n, x, NULL);
 #pragma omp parallel for num_threads(l->exec->threads) schedule(dynamic, 1)
     for (int g = l->groups - 1; g >= 0; g--) {
         if (p->at[g] == p->at[g + 1]) continue;
-        l->exec->f->rows_add(p->job + p->at[g], p->at[g + 1] - p->at[g], rows_of(l, l->w->g, g));
-        for (int r = l->start[g]; r < l->start[g + 1]; r++) param_touch(l->w, l->list ? l->list[r] : r);
+        l->exec->f->rows_add(p->job + p->at[g], p->at[g + 1] - p->at[g],
+                             level_rows_of(l, l->w->g, g));
+        for (int r = l->start[g]; r < l->start[g + 1]; r++)
+            param_touch(l->w, l->list ? l->list[r] : r);
     }
 }
 
@@ -112,7 +121,7 @@ void softmax_level_flush(const SoftmaxLevel *l, SoftmaxLevelPass *p, const float
 
 void softmax_level_logprob_of(const SoftmaxLevel *l, int g, const float *x, float *z)
 {
-    const RowSet rows = rows_of(l, l->w->v, g);
+    const RowSet rows = level_rows_of(l, l->w->v, g);
     l->exec->f->rows_dot(&(RowJob){ x, z, NULL }, 1, rows);
     l->exec->f->affine(z, 1, -(float)head_lse(l->exec->f, z, rows.rows), rows.rows);
 }
@@ -123,7 +132,7 @@ void softmax_level_logprob(const SoftmaxLevel *l, const float *above, const floa
     for (int g = l->groups - 1; g >= 0; g--) {
         float *z = lp + l->start[g];
         softmax_level_logprob_of(l, g, x, z);
-        l->exec->f->affine(z, 1, above[g], size_of(l, g));
+        l->exec->f->affine(z, 1, above[g], level_size_of(l, g));
     }
 }
 
@@ -134,7 +143,7 @@ Cost softmax_level_cost(const SoftmaxLevel *l, int n, int chunk)
     const double d = l->d, chunks = ceil((double)n / chunk);
     double rows = 0, used = 0, settled = 0;
     for (int g = 0; g < l->groups; g++) {
-        const double size = size_of(l, g), m = l->mass[g];
+        const double size = level_size_of(l, g), m = l->mass[g];
         rows += m * size;
         used += size * (1 - pow(1 - m, n < chunk ? n : chunk));
         settled += size * (1 - pow(1 - m, n));

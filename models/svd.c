@@ -21,23 +21,26 @@ void gemm_steady(const Exec *e, char ta, char tb, int m, int n, int k, const flo
 
 /* ---- dense matrices ---- */
 
-static void dense_times(const Exec *e, const void *a, const float *x, int k, float *y)
+static void svd_dense_times(const Exec *e, const void *a, const float *x, int k, float *y)
 {
     const Dense *m = a;
     gemm_steady(e, 'N', 'N', m->rows, k, m->cols, m->v, m->cols, x, k, y, k);
 }
 
-static void dense_times_t(const Exec *e, const void *a, const float *x, int k, float *y)
+static void svd_dense_times_t(const Exec *e, const void *a, const float *x, int k, float *y)
 {
     const Dense *m = a;
     gemm_steady(e, 'T', 'N', m->cols, k, m->rows, m->v, m->cols, x, k, y, k);
 }
 
-LinearMap svd_dense(const Dense *m) { return (LinearMap){ m->rows, m->cols, m, dense_times, dense_times_t }; }
+LinearMap svd_dense(const Dense *m)
+{
+    return (LinearMap){ m->rows, m->cols, m, svd_dense_times, svd_dense_times_t };
+}
 
 /* ---- small matrices in double ---- */
 
-static double dot(const double *a, const double *b, int n)
+static double svd_dot(const double *a, const double *b, int n)
 {
     double s = 0;
 #pragma omp simd reduction(+ : s)
@@ -46,7 +49,7 @@ static double dot(const double *a, const double *b, int n)
 }
 
 /* (a, b) <- (c a - s b, s a + c b) */
-static void rotate(double *a, double *b, double c, double s, int n)
+static void svd_rotate(double *a, double *b, double c, double s, int n)
 {
 #pragma omp simd
     for (int i = 0; i < n; i++) {
@@ -57,25 +60,25 @@ static void rotate(double *a, double *b, double c, double s, int n)
 }
 
 /* Makes every pair of rows of a orthogonal, the same rotations for v; 1 when there was nothing to do */
-static int sweep(double *a, double *v, int n, double tiny)
+static int svd_sweep(double *a, double *v, int n, double tiny)
 {
     int done = 1;
     for (int p = 0; p < n; p++)
         for (int q = p + 1; q < n; q++) {
             double *ap = a + (size_t)p * n, *aq = a + (size_t)q * n;
-            const double pp = dot(ap, ap, n), qq = dot(aq, aq, n), pq = dot(ap, aq, n);
+            const double pp = svd_dot(ap, ap, n), qq = svd_dot(aq, aq, n), pq = svd_dot(ap, aq, n);
             if (fabs(pq) <= 1e-13 * sqrt(pp * qq) || fabs(pq) <= tiny) continue;
             const double zeta = (qq - pp) / (2 * pq);
             const double t = copysign(1, zeta) / (fabs(zeta) + sqrt(1 + zeta * zeta));
             const double c = 1 / sqrt(1 + t * t);
-            rotate(ap, aq, c, c * t, n);
-            rotate(v + (size_t)p * n, v + (size_t)q * n, c, c * t, n);
+            svd_rotate(ap, aq, c, c * t, n);
+            svd_rotate(v + (size_t)p * n, v + (size_t)q * n, c, c * t, n);
             done = 0;
         }
     return done;
 }
 
-static void swap_rows(double *a, int i, int j, int n)
+static void svd_swap_rows(double *a, int i, int j, int n)
 {
     for (int k = 0; k < n; k++) {
         const double x = a[(size_t)i * n + k];
@@ -84,7 +87,7 @@ static void swap_rows(double *a, int i, int j, int n)
     }
 }
 
-static void point_up(double *v, int n)
+static void svd_point_up(double *v, int n)
 {
     int top = 0;
     for (int k = 1; k < n; k++)
@@ -99,18 +102,18 @@ void eigen_psd(double *a, double *w, double *v, int n)
     memset(v, 0, sizeof *v * (size_t)n * (size_t)n);
     for (int i = 0; i < n; i++) {
         v[(size_t)i * n + i] = 1;
-        total += dot(a + (size_t)i * n, a + (size_t)i * n, n);
+        total += svd_dot(a + (size_t)i * n, a + (size_t)i * n, n);
     }
-    for (int s = 0; s < SWEEPS && !sweep(a, v, n, 1e-30 * total); s++) {}
-    for (int i = 0; i < n; i++) w[i] = sqrt(dot(a + (size_t)i * n, a + (size_t)i * n, n));
+    for (int s = 0; s < SWEEPS && !svd_sweep(a, v, n, 1e-30 * total); s++) {}
+    for (int i = 0; i < n; i++) w[i] = sqrt(svd_dot(a + (size_t)i * n, a + (size_t)i * n, n));
     for (int i = 0; i < n; i++) {
         int top = i;
         for (int j = i + 1; j < n; j++)
             if (w[j] > w[top]) top = j;
         const double x = w[i];
         w[i] = w[top], w[top] = x;
-        swap_rows(v, i, top, n);
-        point_up(v + (size_t)i * n, n);
+        svd_swap_rows(v, i, top, n);
+        svd_point_up(v + (size_t)i * n, n);
     }
 }
 
@@ -124,16 +127,21 @@ typedef struct {                    /* scratch of l columns */
     float  *t, *block;              /* (l, l); (threads, ROWS, l) */
 } Work;
 
-static Work work_new(const Exec *e, int l, Arena *a)
+static Work svd_work_new(const Exec *e, int l, Arena *a)
 {
     const size_t n = (size_t)l, threads = (size_t)e->threads;
-    return (Work){ e, l, arena_raw(a, sizeof(double) * n * n), arena_raw(a, sizeof(double) * n * n),
-                   arena_raw(a, sizeof(double) * n), arena_raw(a, sizeof(double) * threads * n * SUM),
-                   arena_raw(a, sizeof(float) * n * n), arena_raw(a, sizeof(float) * threads * n * ROWS) };
+    return (Work){ e,
+                   l,
+                   arena_raw(a, sizeof(double) * n * n),
+                   arena_raw(a, sizeof(double) * n * n),
+                   arena_raw(a, sizeof(double) * n),
+                   arena_raw(a, sizeof(double) * threads * n * SUM),
+                   arena_raw(a, sizeof(float) * n * n),
+                   arena_raw(a, sizeof(float) * threads * n * ROWS) };
 }
 
 /* g = y'y. A thread owns every so many rows of g and sums them over y from first to last. */
-static void gram(const Work *k, const float *y, int rows)
+static void svd_gram(const Work *k, const float *y, int rows)
 {
     const int l = k->l, threads = k->exec->threads;
     memset(k->g, 0, sizeof *k->g * (size_t)l * (size_t)l);
@@ -143,9 +151,11 @@ static void gram(const Work *k, const float *y, int rows)
         for (int from = 0; from < rows; from += SUM) {
             const int n = rows - from < SUM ? rows - from : SUM;
             for (int r = 0; r < n; r++)
-                for (int j = 0; j < l; j++) part[j * SUM + r] = (double)y[(size_t)(from + r) * l + j];
+                for (int j = 0; j < l; j++)
+                    part[j * SUM + r] = (double)y[(size_t)(from + r) * l + j];
             for (int i = t; i < l; i += threads)
-                for (int j = i; j < l; j++) k->g[(size_t)i * l + j] += dot(part + i * SUM, part + j * SUM, n);
+                for (int j = i; j < l; j++)
+                    k->g[(size_t)i * l + j] += svd_dot(part + i * SUM, part + j * SUM, n);
         }
     }
     for (int i = 0; i < l; i++)
@@ -153,7 +163,7 @@ static void gram(const Work *k, const float *y, int rows)
 }
 
 /* r: upper, g = r'r; a column that depends on those before it has a zero row */
-static void cholesky(const double *g, double *r, int l)
+static void svd_cholesky(const double *g, double *r, int l)
 {
     memset(r, 0, sizeof *r * (size_t)l * (size_t)l);
     for (int j = 0; j < l; j++) {
@@ -170,14 +180,14 @@ static void cholesky(const double *g, double *r, int l)
 }
 
 /* t = r^-1 of an upper r, with zero columns and rows where its diagonal is zero; column (l) is scratch */
-static void invert(const double *r, double *column, float *t, int l)
+static void svd_invert(const double *r, double *column, float *t, int l)
 {
     memset(t, 0, sizeof *t * (size_t)l * (size_t)l);
     for (int j = 0; j < l; j++) {
         if (r[(size_t)j * l + j] == 0) continue;
         for (int i = j; i >= 0; i--) {
             const double *ri = r + (size_t)i * l;
-            const double sum = (i == j) - dot(ri + i + 1, column + i + 1, j - i);
+            const double sum = (i == j) - svd_dot(ri + i + 1, column + i + 1, j - i);
             column[i] = ri[i] == 0 ? 0 : sum / ri[i];
             t[(size_t)i * l + j] = (float)column[i];
         }
@@ -185,7 +195,7 @@ static void invert(const double *r, double *column, float *t, int l)
 }
 
 /* y (rows, l) <- y t */
-static void apply(const Work *k, float *y, int rows)
+static void svd_apply(const Work *k, float *y, int rows)
 {
     const int l = k->l, threads = k->exec->threads;
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
@@ -199,27 +209,28 @@ static void apply(const Work *k, float *y, int rows)
     }
 }
 
-static void orthonormal(const Work *k, float *y, int rows, int passes)
+static void svd_orthonormal(const Work *k, float *y, int rows, int passes)
 {
     for (int i = 0; i < passes; i++) {
-        gram(k, y, rows);
-        cholesky(k->g, k->r, k->l);
-        invert(k->r, k->w, k->t, k->l);
-        apply(k, y, rows);
+        svd_gram(k, y, rows);
+        svd_cholesky(k->g, k->r, k->l);
+        svd_invert(k->r, k->w, k->t, k->l);
+        svd_apply(k, y, rows);
     }
 }
 
 /* ---- the decomposition ---- */
 
 /* out->u = y R, out->v = z R / s, with R the first k eigenvectors */
-static void vectors(const Work *w, const Svd *out, const double *r, const float *y, int rows, const float *z,
-                    int cols)
+static void svd_vectors(const Work *w, const Svd *out, const double *r, const float *y, int rows,
+                        const float *z, int cols)
 {
     const int l = w->l, k = out->k;
     for (int side = 0; side < 2; side++) {
         for (int j = 0; j < k; j++) {
             const double scale = out->s[j] == 0 ? 0 : side ? 1 / out->s[j] : 1;
-            for (int i = 0; i < l; i++) w->t[(size_t)i * k + j] = (float)(scale * r[(size_t)j * l + i]);
+            for (int i = 0; i < l; i++)
+                w->t[(size_t)i * k + j] = (float)(scale * r[(size_t)j * l + i]);
         }
         gemm_steady(w->exec, 'N', 'N', side ? cols : rows, k, l, side ? z : y, l, w->t, k,
                     side ? out->v : out->u, k);
@@ -228,26 +239,28 @@ static void vectors(const Work *w, const Svd *out, const double *r, const float 
 
 Svd svd_truncated(const Exec *e, const LinearMap *m, int k, int powers, uint64_t seed, Arena *a)
 {
-    const int least = m->rows < m->cols ? m->rows : m->cols, l = k + EXTRA < least ? k + EXTRA : least;
+    const int least = m->rows < m->cols ? m->rows : m->cols,
+              l = k + EXTRA < least ? k + EXTRA : least;
     CHECK(k >= 1 && k <= least);
     const size_t rows = (size_t)m->rows, cols = (size_t)m->cols, floats = sizeof(float) * (size_t)k;
     const Svd out = { k, arena_raw(a, sizeof(double) * (size_t)k), arena_raw(a, floats * rows),
                       arena_raw(a, floats * cols) };
     const size_t mark = a->used;
-    float *y = arena_raw(a, sizeof *y * rows * (size_t)l), *z = arena_raw(a, sizeof *z * cols * (size_t)l);
-    const Work w = work_new(e, l, a);
+    float *y = arena_raw(a, sizeof *y * rows * (size_t)l),
+          *z = arena_raw(a, sizeof *z * cols * (size_t)l);
+    const Work w = svd_work_new(e, l, a);
     Rng rng = rng_at(seed, STREAM_INIT, UINT32_MAX);
     for (size_t i = 0; i < cols * (size_t)l; i++) z[i] = (float)rng_normal(&rng);
     for (int p = 0; p <= powers; p++) {
         m->times(e, m->a, z, l, y);
-        orthonormal(&w, y, m->rows, p == powers ? 2 : 1);
+        svd_orthonormal(&w, y, m->rows, p == powers ? 2 : 1);
         m->times_t(e, m->a, y, l, z);
-        if (p < powers) orthonormal(&w, z, m->cols, 1);
+        if (p < powers) svd_orthonormal(&w, z, m->cols, 1);
     }
-    gram(&w, z, m->cols);
+    svd_gram(&w, z, m->cols);
     eigen_psd(w.g, w.w, w.r, l);
     for (int i = 0; i < k; i++) out.s[i] = w.w[i] > 1e-12 * w.w[0] ? sqrt(w.w[i]) : 0;
-    vectors(&w, &out, w.r, y, m->rows, z, m->cols);
+    svd_vectors(&w, &out, w.r, y, m->rows, z, m->cols);
     arena_reset(a, mark);
     return out;
 }

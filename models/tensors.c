@@ -13,97 +13,115 @@
 #include <unistd.h>
 
 enum { MAX_HEADER = 16 << 20 };
-static const struct { const char *name; int bytes; } dtypes[] = { { "F32", 4 }, { "F16", 2 }, { "BF16", 2 }, { "I32", 4 }, { "U16", 2 },
-                                                                { "F64", 8 } };
+static const struct {
+    const char *name;
+    int bytes;
+} tensors_dtypes[] = { { "F32", 4 }, { "F16", 2 }, { "BF16", 2 },
+                       { "I32", 4 }, { "U16", 2 }, { "F64", 8 } };
 
-static size_t dtype_bytes(const char *name)
+static size_t tensors_dtype_bytes(const char *name)
 {
-    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
-        if (!strcmp(dtypes[i].name, name)) return (size_t)dtypes[i].bytes;
+    for (size_t i = 0; i < sizeof tensors_dtypes / sizeof *tensors_dtypes; i++)
+        if (!strcmp(tensors_dtypes[i].name, name)) return (size_t)tensors_dtypes[i].bytes;
     return 0;
 }
 
-static json_t *header_of(const Tensor *t, int n, const char *const *meta)
+static json_t *tensors_header_of(const Tensor *t, int n, const char *const *meta)
 {
     json_t *root = json_object(), *m = json_object();
     size_t at = 0;
-    for (int i = 0; meta && meta[i]; i += 2) json_object_set_new(m, meta[i], json_string(meta[i + 1]));
+    for (int i = 0; meta && meta[i]; i += 2)
+        json_object_set_new(m, meta[i], json_string(meta[i + 1]));
     json_object_set_new(root, "__metadata__", m);
     for (int i = 0; i < n; i++) {
         json_t *shape = json_array();
-        const size_t bytes = (size_t)t[i].n * dtype_bytes(t[i].dtype);
-        for (int k = 0; k < t[i].ndim; k++) json_array_append_new(shape, json_integer(t[i].shape[k]));
-        json_object_set_new(root, t[i].name, json_pack("{s:s, s:o, s:[I,I]}", "dtype", t[i].dtype, "shape", shape,
-                            "data_offsets", (json_int_t)at, (json_int_t)(at + bytes)));
+        const size_t bytes = (size_t)t[i].n * tensors_dtype_bytes(t[i].dtype);
+        for (int k = 0; k < t[i].ndim; k++)
+            json_array_append_new(shape, json_integer(t[i].shape[k]));
+        json_object_set_new(root, t[i].name,
+                            json_pack("{s:s, s:o, s:[I,I]}", "dtype", t[i].dtype, "shape", shape,
+                                      "data_offsets", (json_int_t)at, (json_int_t)(at + bytes)));
         at += bytes;
     }
     return root;
 }
 
-static int write_all(FILE *f, const Tensor *t, int n, const char *const *meta)
+static int tensors_write_all(FILE *f, const Tensor *t, int n, const char *const *meta)
 {
-    json_t *root = header_of(t, n, meta);
+    json_t *root = tensors_header_of(t, n, meta);
     char *text = json_dumps(root, JSON_COMPACT);
     uint64_t len = (strlen(text) + 7) / 8 * 8;                    /* data begin at a multiple of 8 */
     int good = fwrite(&len, 8, 1, f) == 1 && fprintf(f, "%-*s", (int)len, text) == (int)len;
     for (int i = 0; good && i < n; i++)
-        good = fwrite(t[i].data, dtype_bytes(t[i].dtype), (size_t)t[i].n, f) == (size_t)t[i].n;
+        good = fwrite(t[i].data, tensors_dtype_bytes(t[i].dtype), (size_t)t[i].n, f) ==
+               (size_t)t[i].n;
     free(text);
     json_decref(root);
     return good && !fflush(f) && !fsync(fileno(f));
 }
 
-const char *tensors_save(const char *path, const Tensor *t, int n, const char *const *meta, Arena *a)
+const char *tensors_save(const char *path, const Tensor *t, int n, const char *const *meta,
+                         Arena *a)
 {
     const char *part = arena_text(a, "%s.part", path);
     FILE *f = fopen(part, "wb");
-    int good = f && write_all(f, t, n, meta);
+    int good = f && tensors_write_all(f, t, n, meta);
     const int error = errno;
     if (f) good = !fclose(f) && good;
     if (good && !rename(part, path)) return NULL;
-    const char *sentence = arena_text(a, "%s: cannot be written: %s", path, strerror(good ? errno : error));
+    const char *sentence = arena_text(a, "%s: cannot be written: %s", path,
+                                      strerror(good ? errno : error));
     unlink(part);
     return sentence;
 }
 
 /* One entry of the header against the file's bounds: a word on what is wrong, or NULL */
-static const char *read_tensor(const char *name, const json_t *e, char *data, size_t size, Arena *a, Tensor *t)
+static const char *tensors_read_tensor(const char *name, const json_t *e, char *data, size_t size,
+                                       Arena *a, Tensor *t)
 {
     const json_t *dtype = json_object_get(e, "dtype"), *shape = json_object_get(e, "shape"),
                  *offsets = json_object_get(e, "data_offsets");
-    if (!json_is_string(dtype) || !json_is_array(shape) || json_array_size(offsets) != 2 || json_array_size(shape) > 4)
+    if (!json_is_string(dtype) || !json_is_array(shape) || json_array_size(offsets) != 2 ||
+        json_array_size(shape) > 4)
         return "expected dtype, shape (at most 4 dimensions) and data_offsets";
-    const json_int_t from = json_integer_value(json_array_get(offsets, 0)), to = json_integer_value(json_array_get(offsets, 1));
-    const size_t each = dtype_bytes(json_string_value(dtype));
+    const json_int_t from = json_integer_value(json_array_get(offsets, 0)),
+                     to = json_integer_value(json_array_get(offsets, 1));
+    const size_t each = tensors_dtype_bytes(json_string_value(dtype));
     if (!each) return "expected dtype F32, F16, BF16, I32, U16 or F64";
-    *t = (Tensor){ .name = arena_text(a, "%s", name), .dtype = arena_text(a, "%s", json_string_value(dtype)), .n = 1 };
+    *t = (Tensor){ .name = arena_text(a, "%s", name),
+                   .dtype = arena_text(a, "%s", json_string_value(dtype)),
+                   .n = 1 };
     for (size_t k = 0; k < json_array_size(shape); k++) {
         const json_int_t s = json_integer_value(json_array_get(shape, k));
-        if (s <= 0 || s > INT32_MAX || t->n > (long)(size / (size_t)s) + 1) return "expected positive dimensions that fit the file";
+        if (s <= 0 || s > INT32_MAX || t->n > (long)(size / (size_t)s) + 1)
+            return "expected positive dimensions that fit the file";
         t->shape[t->ndim++] = (int)s;
         t->n *= s;
     }
-    if (from < 0 || to < from || (size_t)to > size || (size_t)(to - from) != (size_t)t->n * each || (size_t)from % each)
+    if (from < 0 || to < from || (size_t)to > size || (size_t)(to - from) != (size_t)t->n * each ||
+        (size_t)from % each)
         return "data_offsets do not fit the shape or the file";
     t->data = data + from;
     return NULL;
 }
 
-static const char *read_header(TensorFile *f, const json_t *root, char *data, size_t size, Arena *a)
+static const char *tensors_read_header(TensorFile *f, const json_t *root, char *data, size_t size,
+                                       Arena *a)
 {
     const char *name, *key;
     json_t *e, *value;
     f->t = arena_get(a, json_object_size(root) * sizeof *f->t);
     json_object_foreach((json_t *)root, name, e) {
         if (strcmp(name, "__metadata__")) {
-            const char *why = read_tensor(name, e, data, size, a, &f->t[f->n++]);
+            const char *why = tensors_read_tensor(name, e, data, size, a, &f->t[f->n++]);
             if (why) return arena_text(a, "%s: tensor '%.100s': %s", f->path, name, why);
             continue;
         }
         int n = 0;
         f->meta = arena_get(a, (2 * json_object_size(e) + 1) * sizeof *f->meta);
         json_object_foreach(e, key, value) {
-            if (!json_is_string(value)) return arena_text(a, "%s: __metadata__: expected strings", f->path);
+            if (!json_is_string(value))
+                return arena_text(a, "%s: __metadata__: expected strings", f->path);
             f->meta[n++] = arena_text(a, "%s", key);
             f->meta[n++] = arena_text(a, "%s", json_string_value(value));
         }
@@ -129,11 +147,17 @@ TensorFile *tensors_open(const char *path, Arena *a, const char **why)
     if (f->map != MAP_FAILED) memcpy(&len, f->map, 8);
     *why = NULL;
     if (f->map == MAP_FAILED || len > MAX_HEADER || len > f->size - 8)
-        *why = arena_text(a, "%s: not a safetensors file: expected 8 bytes of header length, then the header", path);
+        *why = arena_text(a,
+                          "%s: not a safetensors file: expected 8 bytes of header length, then the "
+                          "header",
+                          path);
     json_error_t error;
-    json_t *root = *why ? NULL : json_loadb((char *)f->map + 8, len, JSON_REJECT_DUPLICATES, &error);
-    if (!*why && !json_is_object(root)) *why = arena_text(a, "%s: header, line %d: %s", path, root ? 1 : error.line, root ? "expected an object" : error.text);
-    if (!*why) *why = read_header(f, root, (char *)f->map + 8 + len, f->size - 8 - len, a);
+    json_t *root = *why ? NULL
+                        : json_loadb((char *)f->map + 8, len, JSON_REJECT_DUPLICATES, &error);
+    if (!*why && !json_is_object(root))
+        *why = arena_text(a, "%s: header, line %d: %s", path, root ? 1 : error.line,
+                          root ? "expected an object" : error.text);
+    if (!*why) *why = tensors_read_header(f, root, (char *)f->map + 8 + len, f->size - 8 - len, a);
     json_decref(root);
     if (!*why) return f;
     tensors_close(f);
@@ -168,8 +192,11 @@ const char *params_load(Params *ps, const TensorFile *file)
         if (!t) return arena_text(ps->arena, "%s: no tensor '%s'", file->path, p->name);
         int same = !strcmp(t->dtype, "F32") && t->ndim == p->ndim;
         for (int k = 0; same && k < p->ndim; k++) same = t->shape[k] == p->shape[k];
-        if (!same) return arena_text(ps->arena, "%s: tensor '%s' has %ld values of %s in %d dimensions, expected %ld of F32 in %d",
-                                     file->path, p->name, t->n, t->dtype, t->ndim, p->n, p->ndim);
+        if (!same)
+            return arena_text(ps->arena,
+                              "%s: tensor '%s' has %ld values of %s in %d dimensions, expected %ld "
+                              "of F32 in %d",
+                              file->path, p->name, t->n, t->dtype, t->ndim, p->n, p->ndim);
         memcpy(p->v, t->data, sizeof(float) * (size_t)p->n);
         p->version++;
     }

@@ -26,7 +26,9 @@ static const Classes *make_beside(int shortlist, const char *way, const HeadData
     holds(spec_set(s, arena_text(&arena, "threads=%d", threads)));
     const Exec *e = exec_make(s, &arena, &why);
     assert_non_null(e);
-    return classes_make(s, e, d, C, &arena);
+    const Classes *k = classes_make(s, e, d, C, &arena, &why);
+    if (!k) die("%s", why);
+    return k;
 }
 
 static const Classes *make(const char *way, const HeadData *d, int C, int threads)

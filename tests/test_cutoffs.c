@@ -171,13 +171,14 @@ static void auto_is_measured(void **state)
     (void)state;
     Session *s = session_make(
         small_spec((const char *[]){ "cutoffs=auto", "short_share=0.9", NULL }), NULL, 1);
+    const char *why;
     int cut[MOST_TAILS + 1];
     double *m = arena_raw(&arena, sizeof *m * (size_t)(s->corpus->V + 1));
     HeadRank *rank = arena_raw(&arena, sizeof *rank * (size_t)s->corpus->V);
     head_rank(rank, s->corpus->freq, s->corpus->V);
     head_mass(m, rank, s->corpus->V);
     assert_non_null(s->cutoffs);
-    const int K = cutoffs_find(cut, s->cutoffs, m, s->corpus->V, 32, &arena);
+    const int K = cutoffs_find(cut, s->cutoffs, m, s->corpus->V, 32, &arena, &why);
     assert_true(m[cut[0]] >= 0.9);
     assert_int_equal(params_find(s->params, "head.short.weight")->rows, cut[0] + K);
     session_drop(s);

@@ -339,7 +339,8 @@ static float *embed(const char *how, int threads, double *kept)
     Params *ps = params_new(&arena);
     Param *p = embedding(ps);
     const Spec *s = spec_of(threads, arena_text(&arena, "embed_init=%s", how));
-    *kept = embed_init(s, exec_of(s), p, &d, &arena);
+    const char *why = embed_init(s, exec_of(s), p, &d, kept, &arena);
+    if (why) die("%s", why);
     return p->v;
 }
 

@@ -76,6 +76,7 @@ static void add_head(Bench *b, const HeadDef *def, const Spec *spec, Job *j, con
     param_normal(e, 1, 0, 0.02);
     j->def = def;
     j->head = def->make(spec, j->exec, ps, &(HeadData){ .V = V, .freq = freq }, D, own);
+    if (!j->head) die("%s", ps->why);
     BenchCell *c = bench_cell(b, name, run_head, j);
     const Cost cost = def->cost(j->head, j->n);
     c->broken = broken;

@@ -69,6 +69,7 @@ static const char *set_up(Lab *lab)
         params_add(lab->ps, "embedding.weight", (int[]) { c->V, c->d, 0 }, GROUP_ADAMW, OWNER_CORE);
     param_normal(embedding, lab->seed, 0, 0.5);
     lab->h = lab->def->make(s, e, lab->ps, &data, c->d, lab->a);
+    if (!lab->h) return lab->ps->why;
     const int most = lab->def->chunk(lab->h);
     lab->n = c->n < most ? c->n : most;
     return NULL;

@@ -257,6 +257,7 @@ static void parity_whole_model(Parity *p)
                 .ps = params_new(p->arena) };
     a.step.m = a.step.model->make(s, e, a.ps, V, p->arena);
     a.step.h = a.step.head->make(s, e, a.ps, &(HeadData){ .V = V, .freq = freq }, d, p->arena);
+    if (!a.step.h) die("%s", a.ps->why);
     parity_load_params(p, a.ps);
     a.step.optim = optim_new(s, e, a.ps, p->arena);
     a.step.tape = tape_new(e, s, p->arena, PASS_BYTES);

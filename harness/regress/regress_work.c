@@ -151,6 +151,7 @@ static Work make_head(const Bench1 *b, int counted, Arena *a)
     Param *e_rows = params_add(ps, "embedding.weight", (int[]){ HEAD_V, HEAD_D, 0 }, GROUP_ADAMW, OWNER_CORE);
     param_normal(e_rows, 1, 0, 0.02);
     h->head = h->def->make(spec, e, ps, &(HeadData){ .V = HEAD_V, .freq = freq }, HEAD_D, a);
+    if (!h->head) die("%s", ps->why);
     return (Work){ run_head, h };
 }
 

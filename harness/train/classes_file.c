@@ -137,6 +137,7 @@ void *classes_head(const HeadDef *def, const Spec *s, const Exec *e, Params *ps,
                             kept ? classes_cached(s, e, c, seconds, a) : given };
     const double began = clock_now();
     void *h = def->make(s, e, ps, &data, d, a);
+    if (!h) die("%s", ps->why);
     *classes = def->classes ? def->classes(h) : NULL;
     if (kept && !data.given) classes_cache(*classes, s, e, c, *seconds = clock_now() - began, a);
     return h;

@@ -89,6 +89,7 @@ static void session_make_last(Session *s, const HeadData *data)
     const Owner owner = embedding->owner;
     s->last = head_find("softmax");
     s->last_h = s->last->make(tied, s->exec, s->params, data, s->d, &s->arena);
+    if (!s->last_h) die("%s", s->params->why);
     embedding->owner = owner;
 }
 
@@ -139,8 +140,10 @@ Session *session_make(const Spec *spec, const char *from, int training)
     s->d = s->model->width(s->m);
     const HeadData data = { s->corpus->V, s->corpus->freq, s->corpus->train, s->corpus->n_train,
                             NULL };
-    s->embed_variance =
-        training ? embed_init(spec, s->exec, s->model->embedding(s->m), &data, &s->arena) : NAN;
+    s->embed_variance = NAN;
+    Param *embedding = s->model->embedding(s->m);
+    why = training ? embed_init(spec, s->exec, embedding, &data, &s->embed_variance, &s->arena) : NULL;
+    if (why) die("%s", why);
     session_make_head(s, &data, training);
     session_make_last(s, &data);
     if (training) s->optim = optim_new(spec, s->exec, s->params, &s->arena);
