@@ -150,7 +150,12 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_bits_avx2 = {
-    "bits_avx2", "bit planes; popcount by VPSHUFB", .cpu = CPU_AVX2, .act_bits = 8, .min_bits = 1, .weight_bits = 2,
-    .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
-    .gemm = gemm,
+    .name = "bits_avx2",
+    .brief = "bit planes; popcount by VPSHUFB",
+    .cpu = CPU_AVX2, .act_bits = 8, .min_bits = 1, .weight_bits = 2, .computes = 1,
+    .layout = 1, .preference = 2,
+    .large = { "int8_maddubs256", 64, 1.5, 9 / 256.0 },
+    .single = { "int8_maddubs256", 64, 1.5, 9 / 256.0 },
+    .packed_size = packed_size, .pack = pack,
+    .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
 };

@@ -7,7 +7,7 @@
  *     w =  1: f_b = x_b        w = 0: f_b = 0        w = -1: f_b = 1 - x_b,  so   popcount f_b = sum_c w x_b + |minus|
  *     y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|     because sum_b s_b = -1
  *
- *     packed   64 bytes: which popcount pack chose
+ *     packed   64 bytes of zeros
  *              [block of 32 rows]:  |minus| [row] int32, then [32 columns]: plus [row] uint32, minus [row] uint32
  *     scratch  planes p = t * act_bits + b:  [p/8][32 columns][p%8] uint32
  *
@@ -34,7 +34,6 @@ static size_t packed_size(int rows, int cols)
 static void pack(void *packed, const int8_t *w, int rows, int cols)
 {
     memset(packed, 0, packed_size(rows, cols));
-    *(uint8_t *)packed = (cpu_has() & CPU_POPCNT512) != 0;
     for (size_t r = 0; r < (size_t)rows; r++) {
         uint32_t *block = (uint32_t *)packed + HEADER / 4 + r / ROWS * block_words(cols);
         for (size_t c = 0; c < (size_t)cols; c++) {
@@ -160,7 +159,7 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
 {
     const size_t steps = steps_of(cols), planes = (size_t)n * (size_t)act_bits;
-    Tile *const *const tile = tiles[*(const uint8_t *)packed];
+    Tile *const *const tile = tiles[(cpu_known() & CPU_POPCNT512) != 0];
     for (int r = r0; r < r1; r += ROWS) {
         const uint32_t *block = (const uint32_t *)packed + HEADER / 4 + (size_t)(r / ROWS) * block_words(cols);
         const uint32_t lanes = r1 - r < ROWS ? (1u << (r1 - r)) - 1 : ~0u;
@@ -177,7 +176,12 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_bits_avx512 = {
-    "bits_avx512", "bit planes; VPTERNLOG and VPOPCNT, or VPSHUFB without it", .cpu = CPU_AVX2 | CPU_AVX512,
-    .act_bits = 8, .min_bits = 1, .weight_bits = 2, .computes = 1, .packed_size = packed_size, .pack = pack,
+    .name = "bits_avx512",
+    .brief = "bit planes; VPTERNLOG and VPOPCNT, or VPSHUFB without it",
+    .cpu = CPU_AVX2 | CPU_AVX512, .act_bits = 8, .min_bits = 1, .weight_bits = 2, .computes = 1,
+    .layout = 1, .preference = 3,
+    .large = { "popcnt512", 64 / 3.0, 1, 3 / 512.0 },
+    .single = { "popcnt512", 64 / 3.0, 1, 3 / 512.0 },
+    .packed_size = packed_size, .pack = pack,
     .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
 };

@@ -142,7 +142,12 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_bits_neon = {
-    "bits_neon", "bit planes; BSL and CNT", .cpu = CPU_NEON, .act_bits = 8, .min_bits = 1, .weight_bits = 2,
-    .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
-    .gemm = gemm,
+    .name = "bits_neon",
+    .brief = "bit planes; BSL and CNT",
+    .cpu = CPU_NEON, .act_bits = 8, .min_bits = 1, .weight_bits = 2, .computes = 1,
+    .layout = 1, .preference = 2,
+    .large = { "f32_fma_neon", 8, 1, 3 / 128.0 },
+    .single = { "f32_fma_neon", 8, 1, 3 / 128.0 },
+    .packed_size = packed_size, .pack = pack,
+    .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
 };

@@ -88,7 +88,10 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_bits_scalar = {
-    "bits_scalar", "bit planes, popcount by word, no vectors", .cpu = 0, .act_bits = 8, .min_bits = 1, .weight_bits = 2,
-    .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
-    .gemm = gemm,
+    .name = "bits_scalar",
+    .brief = "bit planes, popcount by word, no vectors",
+    .cpu = 0, .act_bits = 8, .min_bits = 1, .weight_bits = 2, .computes = 1,
+    .layout = 1, .preference = 1,
+    .packed_size = packed_size, .pack = pack,
+    .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
 };

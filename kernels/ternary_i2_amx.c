@@ -221,8 +221,13 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_i2_amx = {
-    "i2_amx", "2 bits; TDPBSSD, i2_avx512 for few rows", .cpu = CPU_AVX2 | CPU_AVX512 | CPU_AMX, .act_bits = 8,
-    .min_bits = 8, .weight_bits = 2, .computes = 1, .packed_size = packed_size, .pack = pack,
+    .name = "i2_amx",
+    .brief = "2 bits; TDPBSSD, i2_avx512 for few rows",
+    .cpu = CPU_AVX2 | CPU_AVX512 | CPU_AMX, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
+    .layout = 1, .preference = 4,
+    .large = { "int8_amx", 32768, 1, 1 / 16384.0 },
+    .single = { "int8_vnni512", 128, 1, 2 / 64.0 },
+    .packed_size = packed_size, .pack = pack,
     .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
 };
 
@@ -260,7 +265,12 @@ static void gemm8(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_i8_amx = {
-    "i8_amx", "int8 weights, dense; TDPBSSD", .cpu = CPU_AVX2 | CPU_AVX512 | CPU_AMX, .act_bits = 8,
-    .min_bits = 8, .weight_bits = 8, .computes = 1, .packed_size = packed8_size, .pack = pack8,
+    .name = "i8_amx",
+    .brief = "int8 weights, dense; TDPBSSD",
+    .cpu = CPU_AVX2 | CPU_AVX512 | CPU_AMX, .act_bits = 8, .min_bits = 8, .weight_bits = 8, .computes = 1,
+    .layout = 1,
+    .large = { "int8_amx", 32768, 1, 1 / 16384.0 },
+    .single = { "int8_amx", 32768, 1, 1 / 1024.0 },
+    .packed_size = packed8_size, .pack = pack8,
     .scratch_size = scratch8_size, .prepare = prepare8, .gemm = gemm8,
 };

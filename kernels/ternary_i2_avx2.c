@@ -236,7 +236,12 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_i2_avx2 = {
-    "i2_avx2", "2 bits; VPMADDUBSW with 16-bit sums", .cpu = CPU_AVX2, .act_bits = 8, .min_bits = 8, .weight_bits = 2,
-    .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
-    .gemm = gemm,
+    .name = "i2_avx2",
+    .brief = "2 bits; VPMADDUBSW with 16-bit sums",
+    .cpu = CPU_AVX2, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
+    .layout = 1, .preference = 2,
+    .large = { "int8_maddubs256", 64, 1.5, 2 / 32.0 },
+    .single = { "int8_maddubs256", 64, 1.5, 15 / 128.0 },
+    .packed_size = packed_size, .pack = pack,
+    .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
 };

@@ -3,7 +3,7 @@
  *
  *     y[t][r] = sum_c code[r][c] * x[t][c]  -  sum_c x[t][c]
  *
- *     packed   64 bytes: which body pack chose
+ *     packed   64 bytes of zeros
  *              [block of 32 rows][chunk of 16 cols][row][i < 4]    bits 7..6  5..4   3..2   1..0
  *                                                             col  16c+  12+i   8+i    4+i    i
  *     scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 64, plus 64 against cache conflicts] int8
@@ -53,7 +53,6 @@ static void pack(void *packed, const int8_t *w, int rows, int cols)
     const size_t chunks = chunks_of(cols);
     uint8_t *block = (uint8_t *)packed + HEADER;
     memset(packed, 0, packed_size(rows, cols));
-    *(uint8_t *)packed = (cpu_has() & CPU_VNNI) != 0;
     for (size_t r = 0; r < (size_t)rows; r++) {
         uint8_t *out = block + r / ROWS * chunks * CHUNK_BYTES + r % ROWS * 4;
         const int8_t *from = w + r * (size_t)cols;
@@ -250,7 +249,8 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
     const size_t chunks = chunks_of(cols), stride = stride_of(cols);
     const int32_t *bias = scratch;
     const int8_t *x = (const int8_t *)scratch + sums_size(n);
-    const int vnni = *(const uint8_t *)packed, fits = (int)(BATCH_BYTES / stride), batch = fits < 64 ? 64 : fits;
+    const int vnni = (cpu_known() & CPU_VNNI) != 0;
+    const int fits = (int)(BATCH_BYTES / stride), batch = fits < 64 ? 64 : fits;
     for (int t0 = 0; t0 < n; t0 += batch) {
         const int m = n - t0 < batch ? n - t0 : batch;
         for (int r = r0; r < r1; r += ROWS) {
@@ -268,7 +268,12 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_i2_avx512 = {
-    "i2_avx512", "2 bits; VPDPBUSD, or VPMADDUBSW without VNNI", .cpu = CPU_AVX2 | CPU_AVX512, .act_bits = 8,
-    .min_bits = 8, .weight_bits = 2, .computes = 1, .packed_size = packed_size, .pack = pack,
+    .name = "i2_avx512",
+    .brief = "2 bits; VPDPBUSD, or VPMADDUBSW without VNNI",
+    .cpu = CPU_AVX2 | CPU_AVX512, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
+    .layout = 1, .preference = 3,
+    .large = { "int8_vnni512", 128, 1, 1 / 64.0 },
+    .single = { "int8_vnni512", 128, 1, 2 / 64.0 },
+    .packed_size = packed_size, .pack = pack,
     .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
 };

@@ -118,7 +118,12 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_i2_neon = {
-    "i2_neon", "2 bits; SMLAL with 16-bit sums", .cpu = CPU_NEON, .act_bits = 8, .min_bits = 8, .weight_bits = 2,
-    .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
-    .gemm = gemm,
+    .name = "i2_neon",
+    .brief = "2 bits; SMLAL with 16-bit sums",
+    .cpu = CPU_NEON, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
+    .layout = 1, .preference = 2,
+    .large = { "f32_fma_neon", 8, 1, 10 / 64.0 },
+    .single = { "f32_fma_neon", 8, 1, 15 / 64.0 },
+    .packed_size = packed_size, .pack = pack,
+    .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
 };

@@ -127,7 +127,12 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_i2_neon_dot = {
-    "i2_neon_dot", "2 bits; SDOT", .cpu = CPU_NEON | CPU_DOTPROD, .act_bits = 8, .min_bits = 8, .weight_bits = 2,
-    .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
-    .gemm = gemm,
+    .name = "i2_neon_dot",
+    .brief = "2 bits; SDOT",
+    .cpu = CPU_NEON | CPU_DOTPROD, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
+    .layout = 1, .preference = 3,
+    .large = { "f32_fma_neon", 8, 1, 6 / 64.0 },
+    .single = { "f32_fma_neon", 8, 1, 11 / 64.0 },
+    .packed_size = packed_size, .pack = pack,
+    .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
 };

@@ -116,7 +116,10 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_i2_scalar = {
-    "i2_scalar", "2 bits, tables of a byte's sums, no vectors", .cpu = 0, .act_bits = 8, .min_bits = 8,
-    .weight_bits = 2, .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size,
-    .prepare = prepare, .gemm = gemm,
+    .name = "i2_scalar",
+    .brief = "2 bits, tables of a byte's sums, no vectors",
+    .cpu = 0, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
+    .layout = 1, .preference = 1,
+    .packed_size = packed_size, .pack = pack,
+    .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
 };

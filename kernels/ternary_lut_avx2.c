@@ -161,7 +161,12 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_lut_avx2 = {
-    "lut_avx2", "tables of two activations; VPSHUFB", .cpu = CPU_AVX2, .act_bits = 8, .min_bits = 8, .weight_bits = 2,
-    .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
-    .gemm = gemm,
+    .name = "lut_avx2",
+    .brief = "tables of two activations; VPSHUFB",
+    .cpu = CPU_AVX2, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
+    .layout = 1,
+    .large = { "int8_maddubs256", 64, 1.5, 14 / 128.0 },
+    .single = { "int8_maddubs256", 64, 1.5, 14 / 128.0 },
+    .packed_size = packed_size, .pack = pack,
+    .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
 };

@@ -164,7 +164,12 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_lut_avx512 = {
-    "lut_avx512", "tables of two activations; VPSHUFB", .cpu = CPU_AVX2 | CPU_AVX512, .act_bits = 8, .min_bits = 8,
-    .weight_bits = 2, .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size,
-    .prepare = prepare, .gemm = gemm,
+    .name = "lut_avx512",
+    .brief = "tables of two activations; VPSHUFB",
+    .cpu = CPU_AVX2 | CPU_AVX512, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
+    .layout = 1,
+    .large = { "f32_add512", 16, 1, 14 / 256.0 },
+    .single = { "f32_add512", 16, 1, 14 / 256.0 },
+    .packed_size = packed_size, .pack = pack,
+    .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
 };

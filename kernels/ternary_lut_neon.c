@@ -149,7 +149,12 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_lut_neon = {
-    "lut_neon", "tables of two activations; TBL", .cpu = CPU_NEON, .act_bits = 8, .min_bits = 8, .weight_bits = 2,
-    .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
-    .gemm = gemm,
+    .name = "lut_neon",
+    .brief = "tables of two activations; TBL",
+    .cpu = CPU_NEON, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
+    .layout = 1,
+    .large = { "f32_fma_neon", 8, 1, 12 / 64.0 },
+    .single = { "f32_fma_neon", 8, 1, 12 / 64.0 },
+    .packed_size = packed_size, .pack = pack,
+    .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
 };

@@ -33,7 +33,10 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_noop = {
-    "noop", "writes zeros: the step if the product were free", .cpu = 0, .act_bits = 8, .min_bits = 8, .weight_bits = 0,
-    .computes = 0, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
-    .gemm = gemm,
+    .name = "noop",
+    .brief = "writes zeros: the step if the product were free",
+    .cpu = 0, .act_bits = 8, .min_bits = 8, .weight_bits = 0, .computes = 0,
+    .layout = 1,
+    .packed_size = packed_size, .pack = pack,
+    .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
 };

@@ -33,6 +33,10 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_ref = {
-    "ref", "int8 weights, the definition", .cpu = 0, .act_bits = 8, .min_bits = 8, .weight_bits = 8, .computes = 1,
-    .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
+    .name = "ref",
+    .brief = "int8 weights, the definition",
+    .cpu = 0, .act_bits = 8, .min_bits = 8, .weight_bits = 8, .computes = 1,
+    .layout = 1,
+    .packed_size = packed_size, .pack = pack,
+    .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
 };

@@ -227,7 +227,12 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_t5_avx2 = {
-    "t5_avx2", "base 3, five weights a byte; VPCMPGTB and VPMADDUBSW", .cpu = CPU_AVX2, .act_bits = 8, .min_bits = 8,
-    .weight_bits = 1.6, .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size,
-    .prepare = prepare, .gemm = gemm,
+    .name = "t5_avx2",
+    .brief = "base 3, five weights a byte; VPCMPGTB and VPMADDUBSW",
+    .cpu = CPU_AVX2, .act_bits = 8, .min_bits = 8, .weight_bits = 1.6, .computes = 1,
+    .layout = 1,
+    .large = { "int8_maddubs256", 64, 1.5, 2 / 32.0 },
+    .single = { "int8_maddubs256", 64, 1.5, 33 / 160.0 },
+    .packed_size = packed_size, .pack = pack,
+    .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
 };

@@ -239,8 +239,12 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_t5_avx512 = {
-    "t5_avx512", "base 3, five weights a byte; VPERMI2B and VPDPBUSD",
-    .cpu = CPU_AVX2 | CPU_AVX512 | CPU_VNNI | CPU_VBMI, .act_bits = 8, .min_bits = 8, .weight_bits = 1.6,
-    .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
-    .gemm = gemm,
+    .name = "t5_avx512",
+    .brief = "base 3, five weights a byte; VPERMI2B and VPDPBUSD",
+    .cpu = CPU_AVX2 | CPU_AVX512 | CPU_VNNI | CPU_VBMI, .act_bits = 8, .min_bits = 8, .weight_bits = 1.6, .computes = 1,
+    .layout = 1,
+    .large = { "int8_vnni512", 128, 1, 1 / 64.0 },
+    .single = { "int8_vnni512", 128, 1, 15 / 320.0 },
+    .packed_size = packed_size, .pack = pack,
+    .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
 };
