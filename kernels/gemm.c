@@ -142,7 +142,7 @@ static const Gemm *open_from(int i, const char *name, int threads, Arena *a, con
         if (*why && !any) return NULL;
         if (*why) continue;
         if (!g->room_size) return g;
-        g->room = arena_raw(a, g->room_size * (size_t)threads);
+        g->room = arena_raw(a, array_bytes(g->room_size, (size_t)threads));
         g->small = open_from(i + 1, "auto", threads, a, why);
         return g;
     }
