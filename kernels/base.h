@@ -9,15 +9,23 @@
 #include <stdio.h>
 
 /* An arena reserves address space and takes pages on first touch, so `size` is an upper bound that
- * costs nothing. Everything given out lives until arena_reset below it, or arena_drop. */
+ * costs nothing. It is cut down to the machine's memory and swap, and under a limit of address space
+ * (ulimit -v) to a quarter of what the limit still leaves, so that several arenas, libraries and
+ * threads fit beside each other. Everything given out lives until arena_reset below it, or
+ * arena_drop. Where there is no room the program ends with "out of memory", exit 2. */
 typedef struct { char *mem; size_t used, size; } Arena;
 Arena  arena_new  (size_t size);
+Arena *arena_boot (size_t size);              /* an arena that lies in its own memory, for a struct that
+                                               * holds everything it owns: never reset it to 0 */
 void  *arena_get  (Arena *, size_t bytes);    /* zeroed, 64-byte aligned, never NULL */
 void  *arena_raw  (Arena *, size_t bytes);    /* the same, contents undefined */
+void  *arena_array(Arena *, size_t n, size_t size);    /* arena_get of n elements of `size` bytes */
 char  *arena_text (Arena *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void   arena_reset(Arena *, size_t used);     /* gives back everything taken since `used` was read */
-void   arena_drop (Arena *);
-void   pages_return(void *mem, size_t bytes); /* gives the system the whole pages of it, of an arena; they read as zeros */
+void   arena_drop (Arena *);                  /* of either kind, wherever the Arena itself lies */
+void   pages_return(void *mem, size_t bytes); /* gives its whole pages, which are an arena's, back to
+                                               * the system; they read as zeros */
+size_t array_bytes(size_t n, size_t size);    /* n size; "out of memory" where the product wraps */
 
 /* splitmix64 (Steele, Lea, Flood 2014). A stream is named, never shared: rng_at(seed, stream, i) is
  * the generator of the i-th thing of a stream, so that a resumed run draws what an unbroken one does. */
@@ -34,8 +42,8 @@ enum { STREAM_INIT = 1, STREAM_BATCH, STREAM_POSITIONS, STREAM_EVAL, STREAM_SAMP
 #define CHECK(c) ((c) ? (void)0 : check_failed(#c, __FILE__, __LINE__))
 _Noreturn void check_failed(const char *cond, const char *file, int line);
 
-/* The world is wrong (a file, an argument, the machine): one sentence that names the file, the line
- * and what was expected; exit 2. */
+/* The input is wrong (a file, an argument, the machine): an error message that names the file, the
+ * line and what was expected; exit 2. */
 _Noreturn void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Part t of `parts` of n things: [*lo, *hi), in multiples of `step` but for the end. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "kernels/cpu.h"
 #include "kernels/base.h"
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const struct { const char *name; unsigned bit, with; } table[] = {
+static const struct { const char *name; unsigned bit, with; } cpu_table[] = {
     { "sse2", 0, 0 },
     { "avx2", CPU_AVX2, CPU_AVX2 },
     { "avx512", CPU_AVX512, CPU_AVX2 | CPU_AVX512 },
@@ -15,7 +16,7 @@ static const struct { const char *name; unsigned bit, with; } table[] = {
     { "neon", CPU_NEON, CPU_NEON },
     { "dotprod", CPU_DOTPROD, CPU_NEON | CPU_DOTPROD },
 };
-enum { N = sizeof table / sizeof *table };
+enum { CPU_NAMES = sizeof cpu_table / sizeof *cpu_table };
 
 #if ARCH_X86_64
 #include <cpuid.h>
@@ -29,7 +30,7 @@ void cpu_flush_denormals(void)
 }
 
 /* Tiles of int8 and bfloat16. Linux saves their 8 KB for a process that has asked for them (5.16 and later). */
-static int amx(void)
+static int cpu_amx(void)
 {
     enum { BF16 = 1 << 22, TILE = 1 << 24, INT8 = 1 << 25, ALL = BF16 | TILE | INT8 };
     const long request = 0x1023, tile_data = 18;               /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA */
@@ -37,7 +38,7 @@ static int amx(void)
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & ALL) == ALL && !syscall(SYS_arch_prctl, request, tile_data);
 }
 
-static unsigned machine(void)
+static unsigned cpu_machine(void)
 {
     unsigned has = 0;
     __builtin_cpu_init();
@@ -48,7 +49,7 @@ static unsigned machine(void)
     if (__builtin_cpu_supports("avx512vnni")) has |= CPU_VNNI;
     if (__builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512bitalg")) has |= CPU_POPCNT512;
     if (__builtin_cpu_supports("avx512vbmi")) has |= CPU_VBMI;
-    if (amx()) has |= CPU_AMX;
+    if (cpu_amx()) has |= CPU_AMX;
     return has;
 }
 #else
@@ -60,36 +61,68 @@ void cpu_flush_denormals(void)
     __asm__ volatile("msr fpcr, %0" : : "r"(fpcr | 1u << 24));
 }
 
-static unsigned machine(void)
+static unsigned cpu_machine(void)
 {
     const unsigned long hwcap_asimd = 1ul << 1, hwcap_asimddp = 1ul << 20, caps = getauxval(AT_HWCAP);
     return (caps & hwcap_asimd ? CPU_NEON : 0) | (caps & hwcap_asimddp ? CPU_DOTPROD : 0);
 }
 #endif
 
-unsigned cpu_has(void)
+enum { CPU_ASKED = 1u << 30 };       /* beside the bits of a word that has been filled in */
+
+/* The machine, asked once: CPUID traps under a hypervisor, and tiles need a system call. Threads
+ * that ask at the same time store the same bits. */
+static unsigned cpu_machine_once(void)
 {
-    const char *s = getenv("EIGHTYSIX_CPU");
-    if (!s || !*s) return machine();
+    static _Atomic unsigned machine;
+    unsigned bits = atomic_load_explicit(&machine, memory_order_relaxed);
+    if (!bits) {
+        bits = cpu_machine() | CPU_ASKED;
+        atomic_store_explicit(&machine, bits, memory_order_relaxed);
+    }
+    return bits & ~(unsigned)CPU_ASKED;
+}
+
+/* the bits that EIGHTYSIX_CPU allows */
+static unsigned cpu_allowed(const char *s)
+{
     unsigned allowed = 0;
     while (*s) {
         const size_t len = strcspn(s, ",");
         int i = 0;
-        while (i < N && (strlen(table[i].name) != len || strncmp(table[i].name, s, len))) i++;
-        if (i == N) die("EIGHTYSIX_CPU: '%.*s' is none of sse2 avx2 avx512 vnni popcnt512 vbmi amx neon dotprod", (int)len, s);
-        allowed |= table[i].with;
+        while (i < CPU_NAMES && (strlen(cpu_table[i].name) != len || strncmp(cpu_table[i].name, s, len))) i++;
+        if (i == CPU_NAMES)
+            die("EIGHTYSIX_CPU: '%.*s' is none of sse2 avx2 avx512 vnni popcnt512 vbmi amx neon dotprod",
+                (int)len, s);
+        allowed |= cpu_table[i].with;
         s += len + (s[len] == ',');
     }
-    return machine() & allowed;
+    return allowed;
+}
+
+static _Atomic unsigned cpu_last;    /* what cpu_has returned last, and CPU_ASKED */
+
+unsigned cpu_has(void)
+{
+    const char *s = getenv("EIGHTYSIX_CPU");
+    const unsigned has = cpu_machine_once() & (s && *s ? cpu_allowed(s) : ~0u);
+    atomic_store_explicit(&cpu_last, has | CPU_ASKED, memory_order_relaxed);
+    return has;
+}
+
+unsigned cpu_known(void)
+{
+    const unsigned last = atomic_load_explicit(&cpu_last, memory_order_relaxed);
+    return last ? last & ~(unsigned)CPU_ASKED : cpu_has();
 }
 
 const char *cpu_text(unsigned bits, char *out, int size)
 {
     int used = 0;
     out[0] = 0;
-    for (int i = 0; i < N; i++)
-        if (table[i].bit & bits && used < size)
-            used += snprintf(out + used, (size_t)(size - used), "%s%s", used ? "," : "", table[i].name);
+    for (int i = 0; i < CPU_NAMES; i++)
+        if (cpu_table[i].bit & bits && used < size)
+            used += snprintf(out + used, (size_t)(size - used), "%s%s", used ? "," : "", cpu_table[i].name);
     if (!used) snprintf(out, (size_t)size, "sse2");
     return out;
 }

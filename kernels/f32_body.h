@@ -9,7 +9,7 @@
 
 /* exp by 2^n (1 + f + ...): n = round(x log2 e), |f| <= ln2/2, degree 6 (Cephes' coefficients); relative error < 2e-7.
  * Below -87.3 it stays at exp(-87.3) = 1.2e-38, above 88.3 at exp(88.3). */
-static inline float exp1(float x)
+static inline float f32_exp1(float x)
 {
     const float magic = 12582912.0f;      /* 1.5 * 2^23: adding it rounds to an integer */
     x = x < -87.3f ? -87.3f : x > 88.3f ? 88.3f : x;
@@ -32,7 +32,7 @@ static inline float exp1(float x)
 
 /* 1 / x for normal x > 0: the exponent turned round, which is within 12.5 %, then Newton three times: within 2e-7. A division
  * of a vector of 512 bits keeps its port for 16 cycles. */
-static inline float inverse1(float x)
+static inline float f32_inverse1(float x)
 {
     int32_t bits;
     float r;
@@ -44,9 +44,9 @@ static inline float inverse1(float x)
     return r * (2.0f - x * r);
 }
 
-static inline float sigmoid1(float x) { return inverse1(1.0f + exp1(-x)); }
+static inline float f32_sigmoid1(float x) { return f32_inverse1(1.0f + f32_exp1(-x)); }
 
-static float dot(const float *a, const float *b, long n)
+static float f32_dot(const float *a, const float *b, long n)
 {
     float s = 0;
 #pragma omp simd reduction(+:s)
@@ -56,17 +56,17 @@ static float dot(const float *a, const float *b, long n)
 
 enum { BLOCK = 4096 };      /* of a sum kept in float before it is added in double */
 
-static double sumsq(const float *x, long n)
+static double f32_sumsq(const float *x, long n)
 {
     double sum = 0;
     for (long at = 0; at < n; at += BLOCK) {
         const long m = n - at < BLOCK ? n - at : BLOCK;
-        sum += (double)dot(x + at, x + at, m);
+        sum += (double)f32_dot(x + at, x + at, m);
     }
     return sum;
 }
 
-static double sumabs(const float *x, long n)
+static double f32_sumabs(const float *x, long n)
 {
     double sum = 0;
     for (long at = 0; at < n; at += BLOCK) {
@@ -79,7 +79,7 @@ static double sumabs(const float *x, long n)
     return sum;
 }
 
-static float sum(const float *x, long n)
+static float f32_sum(const float *x, long n)
 {
     float s = 0;
 #pragma omp simd reduction(+:s)
@@ -89,109 +89,109 @@ static float sum(const float *x, long n)
 
 /* Maxima by integers, whose reduction every compiler vectorises: a float's bits, with the negative ones turned round, are
  * ordered as the floats are. The map is its own inverse. */
-static inline int32_t ordered(int32_t b) { return b ^ (b >> 31 & 0x7fffffff); }
+static inline int32_t f32_ordered(int32_t b) { return b ^ (b >> 31 & 0x7fffffff); }
 
-static inline int32_t bits_of(const float *x)
+static inline int32_t f32_bits_of(const float *x)
 {
     int32_t b;
     memcpy(&b, x, sizeof b);
     return b;
 }
 
-static inline float float_of(int32_t b)
+static inline float f32_float_of(int32_t b)
 {
     float x;
     memcpy(&x, &b, sizeof x);
     return x;
 }
 
-static float max(const float *x, long n)
+static float f32_max(const float *x, long n)
 {
-    int32_t m = ordered((int32_t)0xff800000);      /* -inf */
+    int32_t m = f32_ordered((int32_t)0xff800000);      /* -inf */
 #pragma omp simd reduction(max:m)
     for (long i = 0; i < n; i++) {
-        const int32_t v = ordered(bits_of(x + i));
+        const int32_t v = f32_ordered(f32_bits_of(x + i));
         m = v > m ? v : m;
     }
-    return float_of(ordered(m));
+    return f32_float_of(f32_ordered(m));
 }
 
-static inline float max_abs(const float *x, long n)
+static inline float f32_max_abs(const float *x, long n)
 {
     int32_t m = 0;
 #pragma omp simd reduction(max:m)
     for (long i = 0; i < n; i++) {
-        const int32_t v = bits_of(x + i) & 0x7fffffff;
+        const int32_t v = f32_bits_of(x + i) & 0x7fffffff;
         m = v > m ? v : m;
     }
-    return float_of(m);
+    return f32_float_of(m);
 }
 
-static float sumexp(const float *x, long n, float shift)
+static float f32_sumexp(const float *x, long n, float shift)
 {
     float s = 0;
 #pragma omp simd reduction(+:s)
-    for (long i = 0; i < n; i++) s += exp1(x[i] - shift);
+    for (long i = 0; i < n; i++) s += f32_exp1(x[i] - shift);
     return s;
 }
 
-static float exp_shift(float *y, const float *x, long n, float shift)
+static float f32_exp_shift(float *y, const float *x, long n, float shift)
 {
     float s = 0;
 #pragma omp simd reduction(+:s)
     for (long i = 0; i < n; i++) {
-        const float e = exp1(x[i] - shift);
+        const float e = f32_exp1(x[i] - shift);
         y[i] = e;
         s += e;
     }
     return s;
 }
 
-static float max_sum(float *total, const float *x, long n)
+static float f32_max_sum(float *total, const float *x, long n)
 {
-    int32_t m = ordered((int32_t)0xff800000);
+    int32_t m = f32_ordered((int32_t)0xff800000);
     float s = 0;
 #pragma omp simd reduction(max:m) reduction(+:s)
     for (long i = 0; i < n; i++) {
-        const int32_t v = ordered(bits_of(x + i));
+        const int32_t v = f32_ordered(f32_bits_of(x + i));
         m = v > m ? v : m;
         s += x[i];
     }
     *total = s;
-    return float_of(ordered(m));
+    return f32_float_of(f32_ordered(m));
 }
 
-static void affine(float *y, float a, float b, long n)
+static void f32_affine(float *y, float a, float b, long n)
 {
 #pragma omp simd
     for (long i = 0; i < n; i++) y[i] = a * y[i] + b;
 }
 
-static void axpy(float *y, float a, const float *x, long n)
+static void f32_axpy(float *y, float a, const float *x, long n)
 {
 #pragma omp simd
     for (long i = 0; i < n; i++) y[i] += a * x[i];
 }
 
-static void scale(float *y, float a, long n)
+static void f32_scale(float *y, float a, long n)
 {
 #pragma omp simd
     for (long i = 0; i < n; i++) y[i] *= a;
 }
 
-static void add(float *y, const float *a, const float *b, long n)
+static void f32_add(float *y, const float *a, const float *b, long n)
 {
 #pragma omp simd
     for (long i = 0; i < n; i++) y[i] = a[i] + b[i];
 }
 
-static void mul(float *y, const float *a, const float *b, long n)
+static void f32_mul(float *y, const float *a, const float *b, long n)
 {
 #pragma omp simd
     for (long i = 0; i < n; i++) y[i] = a[i] * b[i];
 }
 
-static void mul_back(float *da, float *db, const float *dy, const float *a, const float *b, long n)
+static void f32_mul_back(float *da, float *db, const float *dy, const float *a, const float *b, long n)
 {
 #pragma omp simd
     for (long i = 0; i < n; i++) {
@@ -200,34 +200,34 @@ static void mul_back(float *da, float *db, const float *dy, const float *a, cons
     }
 }
 
-static void sigmoid(float *y, const float *x, long n)
+static void f32_sigmoid(float *y, const float *x, long n)
 {
 #pragma omp simd
-    for (long i = 0; i < n; i++) y[i] = sigmoid1(x[i]);
+    for (long i = 0; i < n; i++) y[i] = f32_sigmoid1(x[i]);
 }
 
-static void sigmoid_back(float *dx, const float *dy, const float *y, long n)
+static void f32_sigmoid_back(float *dx, const float *dy, const float *y, long n)
 {
 #pragma omp simd
     for (long i = 0; i < n; i++) dx[i] += dy[i] * y[i] * (1.0f - y[i]);
 }
 
-static void silu(float *y, const float *x, long n)
+static void f32_silu(float *y, const float *x, long n)
 {
 #pragma omp simd
-    for (long i = 0; i < n; i++) y[i] = x[i] * sigmoid1(x[i]);
+    for (long i = 0; i < n; i++) y[i] = x[i] * f32_sigmoid1(x[i]);
 }
 
-static void silu_back(float *dx, const float *dy, const float *x, long n)
+static void f32_silu_back(float *dx, const float *dy, const float *x, long n)
 {
 #pragma omp simd
     for (long i = 0; i < n; i++) {
-        const float s = sigmoid1(x[i]);
+        const float s = f32_sigmoid1(x[i]);
         dx[i] += dy[i] * s * (1.0f + x[i] * (1.0f - s));
     }
 }
 
-static void relu2_mul(float *y, const float *g, const float *u, long n)
+static void f32_relu2_mul(float *y, const float *g, const float *u, long n)
 {
 #pragma omp simd
     for (long i = 0; i < n; i++) {
@@ -236,7 +236,7 @@ static void relu2_mul(float *y, const float *g, const float *u, long n)
     }
 }
 
-static void relu2_mul_back(float *dg, float *du, const float *dy, const float *g, const float *u, long n, int plus)
+static void f32_relu2_mul_back(float *dg, float *du, const float *dy, const float *g, const float *u, long n, int plus)
 {
     if (!plus) {
 #pragma omp simd
@@ -256,7 +256,7 @@ static void relu2_mul_back(float *dg, float *du, const float *dy, const float *g
 }
 
 /* of y = s v, s a sigmoid */
-static void gate_back(float *dx, float *dv, const float *dy, const float *s, const float *v, long n)
+static void f32_gate_back(float *dx, float *dv, const float *dy, const float *s, const float *v, long n)
 {
 #pragma omp simd
     for (long i = 0; i < n; i++) {
@@ -267,24 +267,24 @@ static void gate_back(float *dx, float *dv, const float *dy, const float *s, con
 }
 
 /* One body for both callers, lest the compiler round them differently */
-static __attribute__((noinline)) float norm_row(float *y, const float *x, const float *gain, int d, float eps)
+static __attribute__((noinline)) float f32_norm_row(float *y, const float *x, const float *gain, int d, float eps)
 {
-    const float r = 1.0f / sqrtf(dot(x, x, d) / (float)d + eps);
+    const float r = 1.0f / sqrtf(f32_dot(x, x, d) / (float)d + eps);
 #pragma omp simd
     for (int i = 0; i < d; i++) y[i] = x[i] * r * gain[i];
     return r;
 }
 
-static void rmsnorm(float *y, float *rstd, const float *x, const float *gain, int n, int d, float eps)
+static void f32_rmsnorm(float *y, float *rstd, const float *x, const float *gain, int n, int d, float eps)
 {
-    for (int t = 0; t < n; t++, x += d, y += d) rstd[t] = norm_row(y, x, gain, d, eps);
+    for (int t = 0; t < n; t++, x += d, y += d) rstd[t] = f32_norm_row(y, x, gain, d, eps);
 }
 
 enum { NORM_ROWS = 4 };
 
 /* y_i = x_i r g_i, r = (mean x^2 + eps)^(-1/2):  dx_i += r g_i dy_i - x_i r^3/d sum_j dy_j g_j x_j
  * Rows of a block, a number known to the compiler, share each load of a gain. */
-static inline __attribute__((always_inline)) void norm_back_rows(float *dx, float *dgain, const float *dy, const float *x,
+static inline __attribute__((always_inline)) void f32_norm_back_rows(float *dx, float *dgain, const float *dy, const float *x,
                                                                  const float *gain, const float *rstd, int rows, int d)
 {
     float c[NORM_ROWS];
@@ -308,54 +308,54 @@ static inline __attribute__((always_inline)) void norm_back_rows(float *dx, floa
     }
 }
 
-static void rmsnorm_back(float *dx, float *dgain, const float *dy, const float *x, const float *gain,
+static void f32_rmsnorm_back(float *dx, float *dgain, const float *dy, const float *x, const float *gain,
                          const float *rstd, int n, int d)
 {
     int t = 0;
     for (; t + NORM_ROWS <= n; t += NORM_ROWS, dx += NORM_ROWS * d, dy += NORM_ROWS * d, x += NORM_ROWS * d)
-        norm_back_rows(dx, dgain, dy, x, gain, rstd + t, NORM_ROWS, d);
-    for (; t < n; t++, dx += d, dy += d, x += d) norm_back_rows(dx, dgain, dy, x, gain, rstd + t, 1, d);
+        f32_norm_back_rows(dx, dgain, dy, x, gain, rstd + t, NORM_ROWS, d);
+    for (; t < n; t++, dx += d, dy += d, x += d) f32_norm_back_rows(dx, dgain, dy, x, gain, rstd + t, 1, d);
 }
 
 /* One row; 1 / s. Adding the magic number rounds half to even and leaves the integer in the low bits. */
-static __attribute__((noinline)) float quant_row(int8_t *restrict q, const float *restrict x, int d, float levels, float low, float top)
+static __attribute__((noinline)) float f32_quant_row(int8_t *restrict q, const float *restrict x, int d, float levels, float low, float top)
 {
-    const float m = max_abs(x, d), s = levels / (m > 1e-5f ? m : 1e-5f), magic = 12582912.0f;
+    const float m = f32_max_abs(x, d), s = levels / (m > 1e-5f ? m : 1e-5f), magic = 12582912.0f;
 #pragma omp simd
     for (int i = 0; i < d; i++) {
         float v = x[i] * s;
         v = v > low ? v : low;
         v = (v < top ? v : top) + magic;
-        q[i] = (int8_t)bits_of(&v);
+        q[i] = (int8_t)f32_bits_of(&v);
     }
     return 1.0f / s;
 }
 
 typedef struct { float levels, low, top; } Width;       /* of so many bits; one bit: -1 and 0 */
-static inline Width width_of(int act_bits)
+static inline Width f32_width_of(int act_bits)
 {
     const float top = (float)((1 << (act_bits - 1)) - 1);
     return (Width){ top > 0 ? top : 1, -top - 1, top };
 }
 
-static void quant_rows(int8_t *q, float *inv, const float *x, int n, int d, int act_bits)
+static void f32_quant_rows(int8_t *q, float *inv, const float *x, int n, int d, int act_bits)
 {
-    const Width w = width_of(act_bits);
-    for (int t = 0; t < n; t++, x += d, q += d) inv[t] = quant_row(q, x, d, w.levels, w.low, w.top);
+    const Width w = f32_width_of(act_bits);
+    for (int t = 0; t < n; t++, x += d, q += d) inv[t] = f32_quant_row(q, x, d, w.levels, w.low, w.top);
 }
 
 /* rmsnorm, then quant_rows, row by row, while the row is in L1 */
-static void rmsnorm_quant(float *y, float *rstd, int8_t *q, float *inv, const float *x, const float *gain, int n, int d,
+static void f32_rmsnorm_quant(float *y, float *rstd, int8_t *q, float *inv, const float *x, const float *gain, int n, int d,
                           float eps, int act_bits)
 {
-    const Width w = width_of(act_bits);
+    const Width w = f32_width_of(act_bits);
     for (int t = 0; t < n; t++, x += d, y += d, q += d) {
-        rstd[t] = norm_row(y, x, gain, d, eps);
-        inv[t] = quant_row(q, y, d, w.levels, w.low, w.top);
+        rstd[t] = f32_norm_row(y, x, gain, d, eps);
+        inv[t] = f32_quant_row(q, y, d, w.levels, w.low, w.top);
     }
 }
 
-static void from_int(float *y, const int32_t *x, float s, long n)
+static void f32_from_int(float *y, const int32_t *x, float s, long n)
 {
 #pragma omp simd
     for (long i = 0; i < n; i++) {
@@ -365,7 +365,7 @@ static void from_int(float *y, const int32_t *x, float s, long n)
     }
 }
 
-static void ternary(int8_t *restrict codes, float *restrict q, const float *restrict w, long n, float cut, float scale, int nearest)
+static void f32_ternary(int8_t *restrict codes, float *restrict q, const float *restrict w, long n, float cut, float scale, int nearest)
 {
     const float inv = 1.0f / cut, magic = 12582912.0f;
     if (!nearest) {
@@ -389,7 +389,7 @@ static void ternary(int8_t *restrict codes, float *restrict q, const float *rest
 
 /* xorshift32 (Marsaglia 2003), one generator per lane */
 enum { DICE = 16 };
-static inline void round_lanes(int8_t *q, const float *x, float s, int n, uint32_t *dice)
+static inline void f32_round_lanes(int8_t *q, const float *x, float s, int n, uint32_t *dice)
 {
 #pragma omp simd
     for (int l = 0; l < n; l++) {
@@ -398,26 +398,26 @@ static inline void round_lanes(int8_t *q, const float *x, float s, int n, uint32
         b ^= b >> 17;
         b ^= b << 5;
         dice[l] = b;
-        const float up = float_of((int32_t)(0x43000000 | b >> 16));       /* 128 + u, u in steps of 2^-16 */
+        const float up = f32_float_of((int32_t)(0x43000000 | b >> 16));       /* 128 + u, u in steps of 2^-16 */
         q[l] = (int8_t)((int)(x[l] * s + up) - 128);                       /* positive before it is cut: the floor */
     }
 }
 
 /* s is a millionth less than 1 / inv, lest 127 + u become 128 */
-static void round_row(int8_t *q, float *inv, const float *x, int d, uint64_t seed)
+static void f32_round_row(int8_t *q, float *inv, const float *x, int d, uint64_t seed)
 {
-    const float top = max_abs(x, d), s = top > 1e-30f ? 126.9999f / top : 0;
+    const float top = f32_max_abs(x, d), s = top > 1e-30f ? 126.9999f / top : 0;
     uint32_t dice[DICE];
     Rng r = { seed };
     for (int l = 0; l < DICE; l++) dice[l] = (uint32_t)(rng_u64(&r) >> 32) | 1;
     *inv = s > 0 ? top / 127.0f : 0;
     int i = 0;
-    for (; i + DICE <= d; i += DICE) round_lanes(q + i, x + i, s, DICE, dice);
-    round_lanes(q + i, x + i, s, d - i, dice);
+    for (; i + DICE <= d; i += DICE) f32_round_lanes(q + i, x + i, s, DICE, dice);
+    f32_round_lanes(q + i, x + i, s, d - i, dice);
 }
 
 /* Blocks, the next of which is fetched ahead: 7.3 ms in place of 8.5 for 12.9 M values, two threads of a Xeon with AVX-512. */
-static void adamw(float *restrict v, float *restrict g, float *restrict m, float *restrict s, float *restrict ema,
+static void f32_adamw(float *restrict v, float *restrict g, float *restrict m, float *restrict s, float *restrict ema,
                   long n, float clip, float lr, float b1, float b2, float eps, float decay, float c1, float c2,
                   float ema_keep)
 {
@@ -459,11 +459,11 @@ static inline Vec splat(float x) { return (Vec){ ALL_LANES(x) }; }
 #include "kernels/f32_rows.h"
 
 const F32 F32_TABLE = {
-    F32_ISA, F32_CPU, .dot = dot, .sumsq = sumsq, .sumabs = sumabs, .sum = sum, .max = max, .max_sum = max_sum, .sumexp = sumexp,
-    .exp = exp_shift, .affine = affine, .axpy = axpy, .scale = scale, .add = add, .mul = mul, .mul_back = mul_back, .sigmoid = sigmoid,
-    .sigmoid_back = sigmoid_back, .silu = silu, .silu_back = silu_back, .relu2_mul = relu2_mul,
-    .relu2_mul_back = relu2_mul_back, .gate_back = gate_back, .rmsnorm = rmsnorm,
-    .rmsnorm_back = rmsnorm_back, .quant_rows = quant_rows, .rmsnorm_quant = rmsnorm_quant, .round_row = round_row, .from_int = from_int,
-    .ternary = ternary, .conv = conv, .conv_back = conv_back, .adamw = adamw,
-    .rows_dot = rows_dot, .rows_mix = rows_mix, .rows_add = rows_add,
+    F32_ISA, F32_CPU, .dot = f32_dot, .sumsq = f32_sumsq, .sumabs = f32_sumabs, .sum = f32_sum, .max = f32_max, .max_sum = f32_max_sum, .sumexp = f32_sumexp,
+    .exp = f32_exp_shift, .affine = f32_affine, .axpy = f32_axpy, .scale = f32_scale, .add = f32_add, .mul = f32_mul, .mul_back = f32_mul_back, .sigmoid = f32_sigmoid,
+    .sigmoid_back = f32_sigmoid_back, .silu = f32_silu, .silu_back = f32_silu_back, .relu2_mul = f32_relu2_mul,
+    .relu2_mul_back = f32_relu2_mul_back, .gate_back = f32_gate_back, .rmsnorm = f32_rmsnorm,
+    .rmsnorm_back = f32_rmsnorm_back, .quant_rows = f32_quant_rows, .rmsnorm_quant = f32_rmsnorm_quant, .round_row = f32_round_row, .from_int = f32_from_int,
+    .ternary = f32_ternary, .conv = f32_conv, .conv_back = f32_conv_back, .adamw = f32_adamw,
+    .rows_dot = f32_rows_dot, .rows_mix = f32_rows_mix, .rows_add = f32_rows_add,
 };

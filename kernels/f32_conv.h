@@ -18,10 +18,10 @@ static inline void put(float *y, Vec v, int lanes)
     for (int l = 0; l < lanes; l++) y[l] = v[l];
 }
 
-static inline int lanes_at(int o, int c) { return c - o < LANES ? c - o : LANES; }
+static inline int f32_lanes_at(int o, int c) { return c - o < LANES ? c - o : LANES; }
 
 /* The T rows of a group, side by side, after CONV_ROWS rows of zeros and before as many; CONV_PAD floats to read beyond */
-static float *gather_norm(float *to, const float *x, const float *rstd, const float *gain, const ConvShape *s)
+static float *f32_gather_norm(float *to, const float *x, const float *rstd, const float *gain, const ConvShape *s)
 {
     const int c = s->c;
     float *const first = to + (size_t)CONV_ROWS * c;
@@ -37,7 +37,7 @@ static float *gather_norm(float *to, const float *x, const float *rstd, const fl
 }
 
 /* T rows of c out of rows of d */
-static void gather(float *to, const float *from, const ConvShape *s)
+static void f32_gather(float *to, const float *from, const ConvShape *s)
 {
     for (int t = 0; t < s->T; t++, to += s->c, from += s->d) {
         int o = 0;
@@ -47,7 +47,7 @@ static void gather(float *to, const float *from, const ConvShape *s)
 }
 
 /* CONV_T rows from x, one vector of outputs of both filters; taps before `from` see nothing but zeros */
-INLINE void conv_rows(float *a, float *b, const float *x, const float *wa, const float *wb, int from, int rows,
+INLINE void f32_conv_rows(float *a, float *b, const float *x, const float *wa, const float *wb, int from, int rows,
                       const ConvShape *s, int c, int w, int lanes)
 {
     Vec sa[CONV_T], sb[CONV_T];
@@ -73,10 +73,10 @@ INLINE void conv_rows(float *a, float *b, const float *x, const float *wa, const
     }
 }
 
-/* y = x + sigmoid(gate) value of some rows at a time: stores a page's quarter apart are slow, and hide behind the sums */
-static inline void finish_rows(float *y, float *gate, const float *value, const float *x, int rows, const ConvShape *s)
+/* y = x + f32_sigmoid(gate) value of some rows at a time: stores a page's quarter apart are slow, and hide behind the sums */
+static inline void f32_finish_rows(float *y, float *gate, const float *value, const float *x, int rows, const ConvShape *s)
 {
-    sigmoid(gate, gate, (long)rows * s->c);
+    f32_sigmoid(gate, gate, (long)rows * s->c);
     for (int r = 0; r < rows; r++, x += s->d, y += s->d, gate += s->c, value += s->c) {
         int o = 0;
         for (; o + LANES <= s->c; o += LANES) put(y + o, load(x + o) + load(gate + o) * load(value + o), LANES);
@@ -84,7 +84,7 @@ static inline void finish_rows(float *y, float *gate, const float *value, const 
     }
 }
 
-INLINE void conv_all(float *y, float *gate, float *value, const float *x, const float *xs, const float *wa, const float *wb,
+INLINE void f32_conv_all(float *y, float *gate, float *value, const float *x, const float *xs, const float *wa, const float *wb,
                      const ConvShape *s, int c, int w)
 {
     for (int t = 0; t < s->T; t += CONV_T) {
@@ -92,22 +92,22 @@ INLINE void conv_all(float *y, float *gate, float *value, const float *x, const 
         int from = 0;
         while (t + rows - 1 < (s->k - 1 - from) * s->dil) from++;
         for (int o = 0; o < c; o += LANES)
-            conv_rows(gate + (size_t)t * c + o, value + (size_t)t * c + o, xs + (size_t)t * c, wa + o, wb + o, from, rows, s,
-                      c, w, lanes_at(o, c));
-        finish_rows(y + (size_t)t * s->d, gate + (size_t)t * c, value + (size_t)t * c, x + (size_t)t * s->d, rows, s);
+            f32_conv_rows(gate + (size_t)t * c + o, value + (size_t)t * c + o, xs + (size_t)t * c, wa + o, wb + o, from, rows, s,
+                      c, w, f32_lanes_at(o, c));
+        f32_finish_rows(y + (size_t)t * s->d, gate + (size_t)t * c, value + (size_t)t * c, x + (size_t)t * s->d, rows, s);
     }
 }
 
-static void conv(float *y, float *gate, float *value, const float *x, const float *rstd, const float *gain,
+static void f32_conv(float *y, float *gate, float *value, const float *x, const float *rstd, const float *gain,
                  const float *wa, const float *wb, float *room, const ConvShape *s)
 {
-    const float *xs = gather_norm(room, x, rstd, gain, s);
-    if (s->c == CONV_PAD) conv_all(y, gate, value, x, xs, wa, wb, s, CONV_PAD, CONV_PAD);
-    else conv_all(y, gate, value, x, xs, wa, wb, s, s->c, s->w);
+    const float *xs = f32_gather_norm(room, x, rstd, gain, s);
+    if (s->c == CONV_PAD) f32_conv_all(y, gate, value, x, xs, wa, wb, s, CONV_PAD, CONV_PAD);
+    else f32_conv_all(y, gate, value, x, xs, wa, wb, s, s->c, s->w);
 }
 
 /* The gradient of CONV_T rows of inputs: the same sum run forwards in time, over both filters */
-INLINE void conv_back_rows(float *dn, const float *das, const float *dbs, const float *wa, const float *wb, int from,
+INLINE void f32_conv_back_rows(float *dn, const float *das, const float *dbs, const float *wa, const float *wb, int from,
                            int rows, const ConvShape *s, int c, int w, int lanes)
 {
     Vec sa[CONV_T], sb[CONV_T];
@@ -131,7 +131,7 @@ INLINE void conv_back_rows(float *dn, const float *das, const float *dbs, const 
 }
 
 /* dw[j][i][o] += sum_t da[t][o] x[t - lag][i] of both filters, one vector of o, CONV_T inputs at a time, lag = (k-1-j) dil */
-INLINE void conv_back_weights(float *dwa, float *dwb, const float *das, const float *dbs, const float *xs, int lag,
+INLINE void f32_conv_back_weights(float *dwa, float *dwb, const float *das, const float *dbs, const float *xs, int lag,
                               int inputs, const ConvShape *s, int c, int w)
 {
     Vec sa[CONV_T], sb[CONV_T];
@@ -154,7 +154,7 @@ INLINE void conv_back_weights(float *dwa, float *dwb, const float *das, const fl
     }
 }
 
-INLINE void conv_back_all(float *dn, float *dwa, float *dwb, const float *das, const float *dbs, const float *xs,
+INLINE void f32_conv_back_all(float *dn, float *dwa, float *dwb, const float *das, const float *dbs, const float *xs,
                           const float *wa, const float *wb, const ConvShape *s, int c, int w)
 {
     for (int t = 0; t < s->T; t += CONV_T) {
@@ -162,31 +162,31 @@ INLINE void conv_back_all(float *dn, float *dwa, float *dwb, const float *das, c
         int from = 0;
         while (t + (s->k - 1 - from) * s->dil >= s->T) from++;
         for (int i = 0; i < c; i += LANES)
-            conv_back_rows(dn + (size_t)t * s->d + i, das + (size_t)t * c, dbs + (size_t)t * c, wa + i, wb + i, from, rows, s,
-                           c, w, lanes_at(i, c));
+            f32_conv_back_rows(dn + (size_t)t * s->d + i, das + (size_t)t * c, dbs + (size_t)t * c, wa + i, wb + i, from, rows, s,
+                           c, w, f32_lanes_at(i, c));
     }
     for (int j = 0; j < s->k; j++) {
         const int lag = (s->k - 1 - j) * s->dil;
         for (int o = 0; o < c && lag < s->T; o += LANES)
             for (int i = 0; i < c; i += CONV_T) {
                 const size_t at = ((size_t)j * c + (size_t)i) * w + (size_t)o;
-                conv_back_weights(dwa + at, dwb + at, das + o, dbs + o, xs + i, lag, c - i < CONV_T ? c - i : CONV_T, s, c, w);
+                f32_conv_back_weights(dwa + at, dwb + at, das + o, dbs + o, xs + i, lag, c - i < CONV_T ? c - i : CONV_T, s, c, w);
             }
     }
 }
 
-static void conv_back(float *dn, float *dwa, float *dwb, const float *dy, const float *gate, const float *value,
+static void f32_conv_back(float *dn, float *dwa, float *dwb, const float *dy, const float *gate, const float *value,
                       const float *x, const float *rstd, const float *gain, const float *wa, const float *wb, float *room,
                       const ConvShape *s)
 {
     const int c = s->c;
     const size_t each = conv_rows_room(s), n = (size_t)s->T * c;
-    const float *xs = gather_norm(room, x, rstd, gain, s);
+    const float *xs = f32_gather_norm(room, x, rstd, gain, s);
     float *das = room + each, *dbs = das + each;
-    gather(das, dy, s);
-    gate_back(das, dbs, das, gate, value, (long)n);
+    f32_gather(das, dy, s);
+    f32_gate_back(das, dbs, das, gate, value, (long)n);
     memset(das + n, 0, sizeof(float) * (each - n));
     memset(dbs + n, 0, sizeof(float) * (each - n));
-    if (c == CONV_PAD) conv_back_all(dn, dwa, dwb, das, dbs, xs, wa, wb, s, CONV_PAD, CONV_PAD);
-    else conv_back_all(dn, dwa, dwb, das, dbs, xs, wa, wb, s, c, s->w);
+    if (c == CONV_PAD) f32_conv_back_all(dn, dwa, dwb, das, dbs, xs, wa, wb, s, CONV_PAD, CONV_PAD);
+    else f32_conv_back_all(dn, dwa, dwb, das, dbs, xs, wa, wb, s, c, s->w);
 }

@@ -6,7 +6,7 @@
  * one works. */
 enum { ROW_R = 4, ROW_P = CONV_T / 2, LINE = 16 };       /* LINE: floats of a line of the cache */
 
-static inline float *row_at(RowSet s, int k)
+static inline float *f32_row_at(RowSet s, int k)
 {
     if (k >= s.rows) k = s.rows - 1;
     return s.w + (size_t)(s.list ? s.list[k] : k) * (size_t)s.d;
@@ -14,7 +14,7 @@ static inline float *row_at(RowSet s, int k)
 
 typedef float Quad __attribute__((vector_size(16), aligned(4)));
 
-static inline Quad fold(Vec v)
+static inline Quad f32_fold(Vec v)
 {
     Quad q[LANES / 4], s;
     memcpy(q, &v, sizeof v);
@@ -25,33 +25,33 @@ static inline Quad fold(Vec v)
 }
 
 /* (sum a, sum b, sum c, sum d) */
-static inline Quad four_sums(Vec a, Vec b, Vec c, Vec d)
+static inline Quad f32_four_sums(Vec a, Vec b, Vec c, Vec d)
 {
-    const Quad p = fold(a), q = fold(b), r = fold(c), t = fold(d);
+    const Quad p = f32_fold(a), q = f32_fold(b), r = f32_fold(c), t = f32_fold(d);
     const Quad pq = __builtin_shufflevector(p, q, 0, 4, 1, 5) + __builtin_shufflevector(p, q, 2, 6, 3, 7);
     const Quad rt = __builtin_shufflevector(r, t, 0, 4, 1, 5) + __builtin_shufflevector(r, t, 2, 6, 3, 7);
     return __builtin_shufflevector(pq, rt, 0, 1, 4, 5) + __builtin_shufflevector(pq, rt, 2, 3, 6, 7);
 }
 
 /* of the tile from column c on, where no whole vector is left; rows beyond the last are not kept */
-static __attribute__((noinline)) void dot_rest(const RowJob *j, RowSet s, Quad sums, int c, int k)
+static __attribute__((noinline)) void f32_dot_rest(const RowJob *j, RowSet s, Quad sums, int c, int k)
 {
     for (int r = 0; r < ROW_R && k + r < s.rows; r++) {
         j->z[k + r] = sums[r];
-        for (int l = c; l < s.d; l++) j->z[k + r] += row_at(s, k + r)[l] * j->x[l];
+        for (int l = c; l < s.d; l++) j->z[k + r] += f32_row_at(s, k + r)[l] * j->x[l];
     }
 }
 
 /* rows k.. and vectors 0..p-1 of j; rows beyond the last repeat it */
-static inline __attribute__((always_inline)) void dot_tile(const RowJob *j, int p, RowSet s, int k)
+static inline __attribute__((always_inline)) void f32_dot_tile(const RowJob *j, int p, RowSet s, int k)
 {
     const float *row[ROW_R], *next[ROW_R];
     Vec acc[ROW_P][ROW_R];
     int c = 0;
 #pragma GCC unroll 4
     for (int r = 0; r < ROW_R; r++) {
-        row[r] = row_at(s, k + r);
-        next[r] = row_at(s, k + ROW_R + r);
+        row[r] = f32_row_at(s, k + r);
+        next[r] = f32_row_at(s, k + ROW_R + r);
 #pragma GCC unroll 4
         for (int i = 0; i < p; i++) acc[i][r] = zero();
     }
@@ -71,27 +71,27 @@ static inline __attribute__((always_inline)) void dot_tile(const RowJob *j, int 
     }
 #pragma GCC unroll 4
     for (int i = 0; i < p; i++) {
-        const Quad sums = four_sums(acc[i][0], acc[i][1], acc[i][2], acc[i][3]);
+        const Quad sums = f32_four_sums(acc[i][0], acc[i][1], acc[i][2], acc[i][3]);
         if (c == s.d && k + ROW_R <= s.rows) *(Quad *)(j[i].z + k) = sums;
-        else dot_rest(j + i, s, sums, c, k);
+        else f32_dot_rest(j + i, s, sums, c, k);
     }
 }
 
-static void rows_dot(const RowJob *j, int n, RowSet s)
+static void f32_rows_dot(const RowJob *j, int n, RowSet s)
 {
     for (int k = 0; k < s.rows; k += ROW_R) {
         int i = 0;
-        for (; i + ROW_P <= n; i += ROW_P) dot_tile(j + i, ROW_P, s, k);
+        for (; i + ROW_P <= n; i += ROW_P) f32_dot_tile(j + i, ROW_P, s, k);
         switch (n - i) {      /* < ROW_P */
-        case 3: dot_tile(j + i, 3 < ROW_P ? 3 : 1, s, k); break;
-        case 2: dot_tile(j + i, 2 < ROW_P ? 2 : 1, s, k); break;
-        case 1: dot_tile(j + i, 1, s, k); break;
+        case 3: f32_dot_tile(j + i, 3 < ROW_P ? 3 : 1, s, k); break;
+        case 2: f32_dot_tile(j + i, 2 < ROW_P ? 2 : 1, s, k); break;
+        case 1: f32_dot_tile(j + i, 1, s, k); break;
         }
     }
 }
 
 /* pieces c.. (whole vectors) of the rows, for vectors 0..p-1 of j */
-static inline __attribute__((always_inline)) void mix_tile(const RowJob *j, int p, int pieces, RowSet s, int c)
+static inline __attribute__((always_inline)) void f32_mix_tile(const RowJob *j, int p, int pieces, RowSet s, int c)
 {
     Vec acc[ROW_P][ROW_P];
 #pragma GCC unroll 4
@@ -99,7 +99,7 @@ static inline __attribute__((always_inline)) void mix_tile(const RowJob *j, int 
 #pragma GCC unroll 4
         for (int q = 0; q < pieces; q++) acc[i][q] = zero();
     for (int k = 0; k < s.rows; k++) {
-        const float *row = row_at(s, k) + c;
+        const float *row = f32_row_at(s, k) + c;
         Vec v[ROW_P];
 #pragma GCC unroll 4
         for (int q = 0; q < pieces; q++) v[q] = load(row + q * LANES);
@@ -119,36 +119,36 @@ static inline __attribute__((always_inline)) void mix_tile(const RowJob *j, int 
         }
 }
 
-static inline __attribute__((always_inline)) void mix(const RowJob *j, int p, RowSet s)
+static inline __attribute__((always_inline)) void f32_mix(const RowJob *j, int p, RowSet s)
 {
     int c = 0;
-    for (; c + ROW_P * LANES <= s.d; c += ROW_P * LANES) mix_tile(j, p, ROW_P, s, c);
-    for (; c + LANES <= s.d; c += LANES) mix_tile(j, p, 1, s, c);
+    for (; c + ROW_P * LANES <= s.d; c += ROW_P * LANES) f32_mix_tile(j, p, ROW_P, s, c);
+    for (; c + LANES <= s.d; c += LANES) f32_mix_tile(j, p, 1, s, c);
     for (; c < s.d; c++)
         for (int i = 0; i < p; i++)
-            for (int k = 0; k < s.rows; k++) j[i].y[c] += j[i].z[k] * row_at(s, k)[c];
+            for (int k = 0; k < s.rows; k++) j[i].y[c] += j[i].z[k] * f32_row_at(s, k)[c];
 }
 
-static void rows_mix(const RowJob *j, int n, RowSet s)
+static void f32_rows_mix(const RowJob *j, int n, RowSet s)
 {
-    for (; n >= ROW_P; n -= ROW_P, j += ROW_P) mix(j, ROW_P, s);
+    for (; n >= ROW_P; n -= ROW_P, j += ROW_P) f32_mix(j, ROW_P, s);
     switch (n) {      /* < ROW_P */
-    case 3: mix(j, 3 < ROW_P ? 3 : 1, s); break;
-    case 2: mix(j, 2 < ROW_P ? 2 : 1, s); break;
-    case 1: mix(j, 1, s); break;
+    case 3: f32_mix(j, 3 < ROW_P ? 3 : 1, s); break;
+    case 2: f32_mix(j, 2 < ROW_P ? 2 : 1, s); break;
+    case 1: f32_mix(j, 1, s); break;
     }
 }
 
 /* pieces c.. (whole vectors) of rows k.., of all vectors; rows beyond the last repeat it, to the same end */
-static inline __attribute__((always_inline)) void add_tile(const RowJob *j, int n, int pieces, RowSet s, int k, int c)
+static inline __attribute__((always_inline)) void f32_add_tile(const RowJob *j, int n, int pieces, RowSet s, int k, int c)
 {
     float *row[ROW_R];
     int of[ROW_R];
     Vec acc[ROW_R][ROW_P];
 #pragma GCC unroll 4
     for (int r = 0; r < ROW_R; r++) {
-        const float *next = row_at(s, k + ROW_R + r) + c;
-        row[r] = row_at(s, k + r) + c;
+        const float *next = f32_row_at(s, k + ROW_R + r) + c;
+        row[r] = f32_row_at(s, k + r) + c;
         of[r] = k + r < s.rows ? k + r : s.rows - 1;
 #pragma GCC unroll 4
         for (int q = 0; q < pieces; q++) {
@@ -173,14 +173,14 @@ static inline __attribute__((always_inline)) void add_tile(const RowJob *j, int 
         for (int q = 0; q < pieces; q++) *(Vec *)(row[r] + q * LANES) = acc[r][q];
 }
 
-static void rows_add(const RowJob *j, int n, RowSet s)
+static void f32_rows_add(const RowJob *j, int n, RowSet s)
 {
     for (int k = 0; k < s.rows; k += ROW_R) {
         int c = 0;
-        for (; c + ROW_P * LANES <= s.d; c += ROW_P * LANES) add_tile(j, n, ROW_P, s, k, c);
-        for (; c + LANES <= s.d; c += LANES) add_tile(j, n, 1, s, k, c);
+        for (; c + ROW_P * LANES <= s.d; c += ROW_P * LANES) f32_add_tile(j, n, ROW_P, s, k, c);
+        for (; c + LANES <= s.d; c += LANES) f32_add_tile(j, n, 1, s, k, c);
         for (; c < s.d; c++)
             for (int r = k; r < s.rows && r < k + ROW_R; r++)
-                for (int i = 0; i < n; i++) row_at(s, r)[c] += j[i].z[r] * j[i].x[c];
+                for (int i = 0; i < n; i++) f32_row_at(s, r)[c] += j[i].z[r] * j[i].x[c];
     }
 }

@@ -24,7 +24,7 @@ static void openblas_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k,
 }
 
 /* dlsym gives a void *; ISO C has no cast from it to a function, POSIX asks for this one. */
-static void (*symbol(void *lib, const char *name))(void)
+static void (*gemm_symbol(void *lib, const char *name))(void)
 {
     void (*f)(void);
     void *p = dlsym(lib, name);
@@ -39,9 +39,9 @@ const char *load_openblas(Gemm *g)
     if (core) setenv("OPENBLAS_CORETYPE", core, 0);
     void *lib = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
     if (!lib) return "libopenblas.so.0 does not load (Debian: libopenblas0-pthread)";
-    void (*threads)(int) = (void (*)(int))symbol(lib, "openblas_set_num_threads");
-    char *(*name)(void) = (char *(*)(void))symbol(lib, "openblas_get_corename");
-    g->entry = symbol(lib, "cblas_sgemm");
+    void (*threads)(int) = (void (*)(int))gemm_symbol(lib, "openblas_set_num_threads");
+    char *(*name)(void) = (char *(*)(void))gemm_symbol(lib, "openblas_get_corename");
+    g->entry = gemm_symbol(lib, "cblas_sgemm");
     g->sgemm = openblas_sgemm;
     if (!g->entry || !threads || !name) return "libopenblas.so.0 lacks cblas_sgemm, openblas_set_num_threads or openblas_get_corename";
     threads(1);
@@ -78,10 +78,10 @@ const char *load_dnnl(Gemm *g)
     if (!(cpu & CPU_AVX512)) setenv("DNNL_MAX_CPU_ISA", cpu & CPU_AVX2 ? "AVX2" : "SSE41", 0);
     void *lib = dlopen("libdnnl.so.2", RTLD_NOW | RTLD_LOCAL);
     if (!lib) return "libdnnl.so.2 does not load (Debian: libdnnl2)";
-    int (*isa)(void) = (int (*)(void))symbol(lib, "dnnl_get_effective_cpu_isa");
-    g->entry = symbol(lib, "dnnl_sgemm");
+    int (*isa)(void) = (int (*)(void))gemm_symbol(lib, "dnnl_get_effective_cpu_isa");
+    g->entry = gemm_symbol(lib, "dnnl_sgemm");
     g->sgemm = dnnl_sgemm;
-    g->entry8 = symbol(lib, "dnnl_gemm_u8s8s32");
+    g->entry8 = gemm_symbol(lib, "dnnl_gemm_u8s8s32");
     g->u8s8 = g->entry8 ? dnnl_u8s8 : NULL;
     if (!g->entry || !isa) return "libdnnl.so.2 lacks dnnl_sgemm or dnnl_get_effective_cpu_isa";
     snprintf(g->core, sizeof g->core, "isa 0x%x", (unsigned)isa());
@@ -121,12 +121,12 @@ const GemmProvider gemm_providers[] = {
 };
 #undef G
 #define G(name, cpu, brief) load_##name,
-static const char *(*const loaders[])(Gemm *) = {
+static const char *(*const gemm_loaders[])(Gemm *) = {
 #include "kernels/gemms.def"
 };
 
 /* The first of providers i.. that is called so, or that loads */
-static const Gemm *open_from(int i, const char *name, int threads, Arena *a, const char **why)
+static const Gemm *gemm_open_from(int i, const char *name, int threads, Arena *a, const char **why)
 {
     const int any = !strcmp(name, "auto");
     char cpu[128];
@@ -138,12 +138,12 @@ static const Gemm *open_from(int i, const char *name, int threads, Arena *a, con
         g->name = p->name;
         g->threads = threads;
         *why = lacks ? arena_text(a, "gemm=%s needs %s, which this CPU (or EIGHTYSIX_CPU) does not have", p->name,
-                                  cpu_text(lacks, cpu, sizeof cpu)) : loaders[i](g);
+                                  cpu_text(lacks, cpu, sizeof cpu)) : gemm_loaders[i](g);
         if (*why && !any) return NULL;
         if (*why) continue;
         if (!g->room_size) return g;
-        g->room = arena_raw(a, g->room_size * (size_t)threads);
-        g->small = open_from(i + 1, "auto", threads, a, why);
+        g->room = arena_raw(a, array_bytes(g->room_size, (size_t)threads));
+        g->small = gemm_open_from(i + 1, "auto", threads, a, why);
         return g;
     }
     return NULL;
@@ -152,7 +152,7 @@ static const Gemm *open_from(int i, const char *name, int threads, Arena *a, con
 const Gemm *gemm_open(const char *name, int threads, Arena *a, const char **why)
 {
     *why = NULL;
-    const Gemm *g = open_from(0, name, threads, a, why);
+    const Gemm *g = gemm_open_from(0, name, threads, a, why);
     if (g || *why) return g;
     const char *known = "auto";
     for (const GemmProvider *p = gemm_providers; p->name; p++) known = arena_text(a, "%s, %s", known, p->name);

@@ -31,7 +31,7 @@ enum {
 };
 
 /* gcc 12's tile intrinsics name no memory, or little: what they are to read must be there. */
-static ALWAYS void written(const void *p) { __asm__ volatile("" : : "r"(p) : "memory"); }
+static ALWAYS void amx_written(const void *p) { __asm__ volatile("" : : "r"(p) : "memory"); }
 
 /* op(X) as it lies in memory: element (r, k) at x[r ld + k], or at x[k ld + r] when its rows run along memory's columns */
 typedef struct { const float *x; int ld, across; float scale; } Matrix;
@@ -41,7 +41,7 @@ static inline int up(int n, int step) { return (n + step - 1) / step; }
 static inline __mmask16 lanes(int n) { return (__mmask16)(n >= 16 ? 0xffff : n <= 0 ? 0 : (1 << n) - 1); }
 
 /* The nearest bfloat16 of what is left, in the upper half of each float; less is left afterwards, and the last is exact */
-static ALWAYS __m512i term(__m512 *left, int i)
+static ALWAYS __m512i amx_term(__m512 *left, int i)
 {
     if (i == TERMS - 1) return _mm512_castps_si512(*left);
     const __m512i bits = _mm512_add_epi32(_mm512_castps_si512(*left), _mm512_set1_epi32(0x8000));
@@ -56,7 +56,7 @@ static inline __m512i neighbours(__m512i even, __m512i odd) { return _mm512_or_s
 static inline void put_pairs(char *to, size_t apart, __m512 a, __m512 b, int terms)
 {
     for (int i = 0; i < terms; i++)
-        _mm512_store_si512((void *)(to + (size_t)i * apart), neighbours(term(&a, i), term(&b, i)));
+        _mm512_store_si512((void *)(to + (size_t)i * apart), neighbours(amx_term(&a, i), amx_term(&b, i)));
 }
 
 /* 16 dwords of 32 floats side by side: dword i = (x[2i], x[2i+1]) */
@@ -65,10 +65,10 @@ static inline void put_run(char *to, size_t apart, __m512 a, __m512 b, int terms
     const __m512i odd_words = _mm512_set_epi16(
         63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
     for (int i = 0; i < terms; i++)
-        _mm512_store_si512((void *)(to + (size_t)i * apart), _mm512_permutex2var_epi16(term(&a, i), odd_words, term(&b, i)));
+        _mm512_store_si512((void *)(to + (size_t)i * apart), _mm512_permutex2var_epi16(amx_term(&a, i), odd_words, amx_term(&b, i)));
 }
 
-static void transpose(char *tile)
+static void amx_transpose(char *tile)
 {
     __m512i r[T], s[T];
     for (int i = 0; i < T; i++) r[i] = _mm512_load_si512((const void *)(tile + i * 64));
@@ -103,7 +103,7 @@ typedef struct {
     int    rows_left, depth_left;
 } Packer;
 
-static void next_tile(Packer *p)
+static void amx_next_tile(Packer *p)
 {
     const int halves = up(p->rows, T), step = p->tile / halves, half = p->tile % halves;
     const int r = p->r + T * half, k = p->k + 2 * T * step;
@@ -114,15 +114,15 @@ static void next_tile(Packer *p)
     p->row = 0;
 }
 
-static Packer packer(const Matrix *m, char *strip, int r, int k, int rows, int depth, int terms, int as_b)
+static Packer amx_packer(const Matrix *m, char *strip, int r, int k, int rows, int depth, int terms, int as_b)
 {
     Packer p = { .m = m, .strip = strip, .r = r, .k = k, .rows = rows, .depth = depth, .terms = terms, .turn = as_b != m->across,
                  .tiles = up(rows, T) * up(depth, 2 * T) };
-    if (p.tiles) next_tile(&p);
+    if (p.tiles) amx_next_tile(&p);
     return p;
 }
 
-static ALWAYS void put_row(Packer *p, int across, int terms)
+static ALWAYS void amx_put_row(Packer *p, int across, int terms)
 {
     const size_t ld = (size_t)p->m->ld;
     const int i = p->row, rows = p->rows_left, depth = p->depth_left;
@@ -140,23 +140,23 @@ static ALWAYS void put_row(Packer *p, int across, int terms)
     p->x += across ? 2 * ld : ld;
 }
 
-static void pack_row(Packer *p)
+static void amx_pack_row(Packer *p)
 {
-    if (p->terms == TERMS && p->m->across) put_row(p, 1, TERMS);
-    else if (p->terms == TERMS)            put_row(p, 0, TERMS);
-    else                                   put_row(p, p->m->across, 1);
+    if (p->terms == TERMS && p->m->across) amx_put_row(p, 1, TERMS);
+    else if (p->terms == TERMS)            amx_put_row(p, 0, TERMS);
+    else                                   amx_put_row(p, p->m->across, 1);
     if (++p->row < T) return;
-    for (int t = 0; t < p->terms && p->turn; t++) transpose(p->to + (size_t)t * 2 * TILE);
-    if (++p->tile < p->tiles) next_tile(p);
+    for (int t = 0; t < p->terms && p->turn; t++) amx_transpose(p->to + (size_t)t * 2 * TILE);
+    if (++p->tile < p->tiles) amx_next_tile(p);
 }
 
-static void pack_rest(Packer *p)
+static void amx_pack_rest(Packer *p)
 {
-    while (p->tile < p->tiles) pack_row(p);
+    while (p->tile < p->tiles) amx_pack_row(p);
 }
 
 /* Are all floats bfloat16 numbers? */
-static int exact(const Matrix *m, int rows, int depth)
+static int amx_exact(const Matrix *m, int rows, int depth)
 {
     const int lines = m->across ? depth : rows, width = m->across ? rows : depth;
     const float *x = m->x;
@@ -173,51 +173,51 @@ static int exact(const Matrix *m, int rows, int depth)
 typedef struct { const char *a, *b; int steps, b_terms; Packer *next; } Block;
 
 /* Tiles 4 and 5 hold A, 6 and 7 hold B, 0 1 / 2 3 add up C. */
-static ALWAYS void load_a(const char *a, int term, int lower)
+static ALWAYS void amx_load_a(const char *a, int term, int lower)
 {
     _tile_loadd(4, a + term * 2 * TILE, 64);
     if (lower) _tile_loadd(5, a + term * 2 * TILE + TILE, 64);
 }
 
-static ALWAYS void load_b(const char *b, int term, int right)
+static ALWAYS void amx_load_b(const char *b, int term, int right)
 {
     _tile_loadd(6, b + term * 2 * TILE, 64);
     if (right) _tile_loadd(7, b + term * 2 * TILE + TILE, 64);
 }
 
-static ALWAYS void add(int lower, int right, Packer *next)
+static ALWAYS void amx_add(int lower, int right, Packer *next)
 {
     _tile_dpbf16ps(0, 4, 6);
     if (right) _tile_dpbf16ps(1, 4, 7);
     if (lower) _tile_dpbf16ps(2, 5, 6);
     if (lower && right) _tile_dpbf16ps(3, 5, 7);
-    if (next->tile < next->tiles) pack_row(next);
+    if (next->tile < next->tiles) amx_pack_row(next);
 }
 
 /* From one product to the next a term of A or of B changes. */
-static ALWAYS void products(const Block *o, int lower, int right)
+static ALWAYS void amx_products(const Block *o, int lower, int right)
 {
     const char *a = o->a, *b = o->b;
     Packer *next = o->next;
     if (o->b_terms == 1) {
         for (int s = 0; s < o->steps; s++, a += TERMS * 2 * TILE, b += 2 * TILE) {
-            load_a(a, 0, lower), load_b(b, 0, right), add(lower, right, next);
-            load_a(a, 1, lower), add(lower, right, next);
-            load_a(a, 2, lower), add(lower, right, next);
+            amx_load_a(a, 0, lower), amx_load_b(b, 0, right), amx_add(lower, right, next);
+            amx_load_a(a, 1, lower), amx_add(lower, right, next);
+            amx_load_a(a, 2, lower), amx_add(lower, right, next);
         }
         return;
     }
     for (int s = 0; s < o->steps; s++, a += TERMS * 2 * TILE, b += TERMS * 2 * TILE) {
-        load_a(a, 0, lower), load_b(b, 2, right), add(lower, right, next);
-        load_b(b, 1, right), add(lower, right, next);
-        load_a(a, 1, lower), add(lower, right, next);
-        load_b(b, 0, right), add(lower, right, next);
-        load_a(a, 0, lower), add(lower, right, next);
-        load_a(a, 2, lower), add(lower, right, next);
+        amx_load_a(a, 0, lower), amx_load_b(b, 2, right), amx_add(lower, right, next);
+        amx_load_b(b, 1, right), amx_add(lower, right, next);
+        amx_load_a(a, 1, lower), amx_add(lower, right, next);
+        amx_load_b(b, 0, right), amx_add(lower, right, next);
+        amx_load_a(a, 0, lower), amx_add(lower, right, next);
+        amx_load_a(a, 2, lower), amx_add(lower, right, next);
     }
 }
 
-static ALWAYS void tiles(const Block *o, float *c, size_t ld, int lower, int right, int plus)
+static ALWAYS void amx_tiles(const Block *o, float *c, size_t ld, int lower, int right, int plus)
 {
     const size_t line = sizeof(float) * ld;
     float *under = c + T * ld;
@@ -232,7 +232,7 @@ static ALWAYS void tiles(const Block *o, float *c, size_t ld, int lower, int rig
         _tile_zero(2);
         _tile_zero(3);
     }
-    products(o, lower, right);
+    amx_products(o, lower, right);
     _tile_stored(0, c, line);
     if (right) _tile_stored(1, c + T, line);
     if (lower) _tile_stored(2, under, line);
@@ -240,7 +240,7 @@ static ALWAYS void tiles(const Block *o, float *c, size_t ld, int lower, int rig
 }
 
 /* rows x cols of C, which need not fill its tiles */
-static void block(const Block *o, float *c, int ld, int rows, int cols, int plus)
+static void amx_block(const Block *o, float *c, int ld, int rows, int cols, int plus)
 {
     const int lower = rows > T, right = cols > T, whole = rows % T == 0 && cols % T == 0;
     _Alignas(64) float own[STRIP * STRIP];
@@ -248,11 +248,11 @@ static void block(const Block *o, float *c, int ld, int rows, int cols, int plus
     const size_t line = whole ? (size_t)ld : STRIP;
     if (!whole && plus)
         for (int r = 0; r < rows; r++) memcpy(own + r * STRIP, c + (size_t)r * (size_t)ld, sizeof(float) * (size_t)cols);
-    written(to);
-    if (lower && right) tiles(o, to, line, 1, 1, plus);
-    else if (lower)     tiles(o, to, line, 1, 0, plus);
-    else if (right)     tiles(o, to, line, 0, 1, plus);
-    else                tiles(o, to, line, 0, 0, plus);
+    amx_written(to);
+    if (lower && right) amx_tiles(o, to, line, 1, 1, plus);
+    else if (lower)     amx_tiles(o, to, line, 1, 0, plus);
+    else if (right)     amx_tiles(o, to, line, 0, 1, plus);
+    else                amx_tiles(o, to, line, 0, 0, plus);
     if (whole) return;
     for (int r = 0; r < rows; r++) memcpy(c + (size_t)r * (size_t)ld, own + r * STRIP, sizeof(float) * (size_t)cols);
 }
@@ -261,34 +261,34 @@ static void block(const Block *o, float *c, int ld, int rows, int cols, int plus
 typedef struct { Matrix m; int size, terms, as_b; size_t strip; } Side;     /* strip: bytes of one, of this block's depth */
 typedef struct { Side a, b; float *c; int ld; char *room; } Product;
 
-static Packer strip_of(const Side *s, char *to, int at, int k, int depth)
+static Packer amx_strip_of(const Side *s, char *to, int at, int k, int depth)
 {
     const int rows = at < s->size ? min(STRIP, s->size - at) : 0;
-    return packer(&s->m, to, at, k, rows, depth, s->terms, s->as_b);
+    return amx_packer(&s->m, to, at, k, rows, depth, s->terms, s->as_b);
 }
 
 /* C += or = what [k, k + depth) gives, of `some` rows (columns) of the kept side from `first` on, and all of the other */
-static void multiply(const Product *p, const Side *kept, const Side *stream, int first, int some, int k, int depth, int plus)
+static void amx_multiply(const Product *p, const Side *kept, const Side *stream, int first, int some, int k, int depth, int plus)
 {
     char *streams[2] = { p->room, p->room + ROOM_STREAM }, *keep = p->room + 2 * ROOM_STREAM;
     for (int at = 0; at < some; at += STRIP) {
-        Packer now = strip_of(kept, keep + kept->strip * (size_t)(at / STRIP), first + at, k, depth);
-        pack_rest(&now);
+        Packer now = amx_strip_of(kept, keep + kept->strip * (size_t)(at / STRIP), first + at, k, depth);
+        amx_pack_rest(&now);
     }
-    Packer next = strip_of(stream, streams[0], 0, k, depth);
+    Packer next = amx_strip_of(stream, streams[0], 0, k, depth);
     for (int at = 0, turn = 0; at < stream->size; at += STRIP, turn ^= 1) {
-        pack_rest(&next);
-        next = strip_of(stream, streams[turn ^ 1], at + STRIP, k, depth);
+        amx_pack_rest(&next);
+        next = amx_strip_of(stream, streams[turn ^ 1], at + STRIP, k, depth);
         for (int other = 0; other < some; other += STRIP) {
             const char *strip = keep + kept->strip * (size_t)(other / STRIP);
             const int r = stream->as_b ? first + other : at, c = stream->as_b ? at : first + other;
             const Block o = { stream->as_b ? strip : streams[turn], stream->as_b ? streams[turn] : strip, up(depth, 2 * T), p->b.terms, &next };
-            block(&o, p->c + (size_t)r * (size_t)p->ld + c, p->ld, min(STRIP, p->a.size - r), min(STRIP, p->b.size - c), plus);
+            amx_block(&o, p->c + (size_t)r * (size_t)p->ld + c, p->ld, min(STRIP, p->a.size - r), min(STRIP, p->b.size - c), plus);
         }
     }
 }
 
-static void scale(float *c, int ld, int m, int n, float by)
+static void amx_scale(float *c, int ld, int m, int n, float by)
 {
     for (int i = 0; i < m; i++, c += ld) {
 #pragma omp simd
@@ -296,26 +296,26 @@ static void scale(float *c, int ld, int m, int n, float by)
     }
 }
 
-static void configure(void)
+static void amx_configure(void)
 {
     struct { uint8_t palette, start, reserved[14]; uint16_t bytes[16]; uint8_t rows[16]; } config = { .palette = 1 };
     for (int i = 0; i < 8; i++) config.bytes[i] = 64, config.rows[i] = T;
-    written(&config);
+    amx_written(&config);
     _tile_loadconfig(&config);
 }
 
 /* Measured at k = 256: a float of A costs n / 36 cycles less by tiles than by FMAs, one of B m / 36. */
-static int worth_tiles(int m, int n, int k) { return k >= 2 * T && (double)m * n > 40.0 * (m + n); }
+static int amx_worth_tiles(int m, int n, int k) { return k >= 2 * T && (double)m * n > 40.0 * (m + n); }
 
-static void sgemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha, const float *A, int lda,
+static void amx_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha, const float *A, int lda,
                   const float *B, int ldb, float beta, float *C, int ldc)
 {
-    if (!worth_tiles(m, n, k)) {
+    if (!amx_worth_tiles(m, n, k)) {
         gemm1(g->small, ta, tb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc);
         return;
     }
     Product p = { { { A, lda, ta == 'T', alpha }, m, TERMS, 0, 0 }, { { B, ldb, tb != 'T', 1 }, n, TERMS, 1, 0 }, C, ldc, gemm_room(g) };
-    if (exact(&p.b.m, n, k)) p.b.terms = 1;
+    if (amx_exact(&p.b.m, n, k)) p.b.terms = 1;
     const int depth = up(up(k, up(k, DEPTH)), 2 * T) * 2 * T;
     for (int b = 0; b < 2; b++) {
         Side *s = b ? &p.b : &p.a;
@@ -323,18 +323,18 @@ static void sgemm(const Gemm *g, char ta, char tb, int m, int n, int k, float al
     }
     const Side *kept = m * p.a.terms < n * p.b.terms ? &p.a : &p.b, *stream = kept == &p.a ? &p.b : &p.a;
     const int most = (int)(ROOM_KEPT / kept->strip) * STRIP;
-    if (beta != 0 && beta != 1) scale(C, ldc, m, n, beta);
-    configure();
+    if (beta != 0 && beta != 1) amx_scale(C, ldc, m, n, beta);
+    amx_configure();
     for (int at = 0; at < k; at += depth)
         for (int i = 0; i < kept->size; i += most)
-            multiply(&p, kept, stream, i, min(most, kept->size - i), at, min(depth, k - at), at > 0 || beta != 0);
+            amx_multiply(&p, kept, stream, i, min(most, kept->size - i), at, min(depth, k - at), at > 0 || beta != 0);
     _tile_release();
 }
 
 const char *load_amx(Gemm *g);
 const char *load_amx(Gemm *g)
 {
-    g->sgemm = sgemm;
+    g->sgemm = amx_sgemm;
     g->room_size = ROOM;
     snprintf(g->core, sizeof g->core, "three bfloat16 terms");
     return NULL;

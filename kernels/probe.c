@@ -26,35 +26,35 @@ typedef struct {
 } Walk;
 #define P(name, unit, cpu, bytes, work)
 #define W(isa, cpu) { cpu, probe_read_##isa, probe_triad_##isa },
-static const Walk walks[] = {
+static const Walk probe_walks[] = {
 #include "kernels/probes.def"
 };
 
 int probe_runs_here(const Probe *p) { return (p->cpu & ~cpu_has()) == 0; }
 
-static const Walk *best(void)
+static const Walk *probe_best_walk(void)
 {
     const unsigned has = cpu_has();
-    const Walk *w = walks;
-    for (size_t i = 0; i < sizeof walks / sizeof *walks; i++)
-        if (!(walks[i].cpu & ~has)) w = &walks[i];
+    const Walk *w = probe_walks;
+    for (size_t i = 0; i < sizeof probe_walks / sizeof *probe_walks; i++)
+        if (!(probe_walks[i].cpu & ~has)) w = &probe_walks[i];
     return w;
 }
 
-static double read_all(int iters, const void *buffer, size_t bytes, int ahead)
+static double probe_read_all(int iters, const void *buffer, size_t bytes, int ahead)
 {
     bytes = bytes / PROBE_BLOCK * PROBE_BLOCK;
-    best()->read(iters, buffer, bytes, ahead);
+    probe_best_walk()->read(iters, buffer, bytes, ahead);
     return (double)iters * (double)bytes;
 }
 
-double probe_read(int iters, void *buffer, size_t bytes)       { return read_all(iters, buffer, bytes, 0); }
-double probe_read_ahead(int iters, void *buffer, size_t bytes) { return read_all(iters, buffer, bytes, 1); }
+double probe_read(int iters, void *buffer, size_t bytes)       { return probe_read_all(iters, buffer, bytes, 0); }
+double probe_read_ahead(int iters, void *buffer, size_t bytes) { return probe_read_all(iters, buffer, bytes, 1); }
 
 double probe_triad(int iters, void *buffer, size_t bytes)
 {
     bytes = bytes / 3 / PROBE_BLOCK * PROBE_BLOCK;
     char *a = buffer;
-    best()->triad(iters, (float *)a, (const float *)(a + bytes), (const float *)(a + 2 * bytes), bytes);
+    probe_best_walk()->triad(iters, (float *)a, (const float *)(a + bytes), (const float *)(a + 2 * bytes), bytes);
     return 3.0 * (double)iters * (double)bytes;
 }

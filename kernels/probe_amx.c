@@ -8,7 +8,7 @@
 enum { PRODUCTS = 12, SUMS = 16 * 16 };
 typedef struct { uint8_t palette, start, reserved[14]; uint16_t bytes[16]; uint8_t rows[16]; } Config;
 
-static void configure(void)
+static void probe_amx_configure(void)
 {
     Config c = { .palette = 1 };
     for (int i = 0; i < 8; i++) c.bytes[i] = 64, c.rows[i] = 16;
@@ -22,7 +22,7 @@ static void configure(void)
     {                                                                                               \
         (void)buffer, (void)bytes;                                                                  \
         const long passes = (long)iters * PROBE_PASSES;                                             \
-        configure();                                                                                \
+        probe_amx_configure();                                                                                \
         for (long i = 0; i < passes; i++) {                                                         \
             DO(0, 6, 7); DO(1, 6, 7); DO(2, 6, 7); DO(3, 6, 7); DO(4, 6, 7); DO(5, 6, 7);           \
             DO(0, 6, 7); DO(1, 6, 7); DO(2, 6, 7); DO(3, 6, 7); DO(4, 6, 7); DO(5, 6, 7);           \

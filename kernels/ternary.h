@@ -9,19 +9,36 @@
  *
  * The three phases are timed apart: pack once per weight, prepare once per activation (copies, bit
  * planes, look-up tables), gemm per range of rows. n = 1 is decoding, large n is training; how a
- * variant splits by n is its own data. A variant file includes only this header, cpu.h and libc. */
+ * variant splits by n is its own data. A variant file includes only this header, cpu.h and libc.
+ *
+ * Packed bytes depend on the matrix and on `layout` alone, never on the CPU that packed them: a
+ * variant that has several bodies chooses one at gemm (cpu_known). */
 #ifndef TERNARY_H
 #define TERNARY_H
 #include <stddef.h>
 #include <stdint.h>
 
+/* The vector instructions of a kernel, and the probe (probes.def) that says how many a second fit:
+ * a second has room for peak / unit * ports of them. No probe: no limit is known. */
+typedef struct TernaryCost {
+    const char *probe;
+    double      unit;           /* what the probe counts for each of its instructions */
+    double      ports;          /* ports that take the kernel's instructions, per port of the probe's */
+    double      each;           /* instructions per weight and batch row; of a bit-sliced kernel, per
+                                 * bit of the activations as well */
+} TernaryCost;
+
 typedef struct TernaryKernel {
-    const char *name, *brief;   /* "i2_avx512": what experiments and the database say */
+    const char *name, *brief;   /* "i2_avx512": what experiments and the database call it */
     unsigned    cpu;            /* CPU_* bits it executes; 0 runs anywhere */
     int         act_bits;       /* widest activation it accepts: 8 */
     int         min_bits;       /* narrowest whose cost it lowers: 8, or 1 for bit-sliced kernels */
     double      weight_bits;    /* of storage per weight, as packed */
     int         computes;       /* 0 only for `noop`, which prices everything but the kernel */
+    int         layout;         /* version of the packed bytes: raise it when pack writes others */
+    int         preference;     /* kernel=auto takes the highest that runs here, bits_auto the
+                                 * highest of the bit-sliced ones; 0: neither takes it */
+    TernaryCost large, single;  /* for large n and for n = 1 */
     /* bytes of a packed matrix; w is (rows, cols) row-major */
     size_t (*packed_size) (int rows, int cols);
     void   (*pack)        (void *packed, const int8_t *w, int rows, int cols);
@@ -38,9 +55,26 @@ enum { TERNARY_ROW_STEP = 32 };
 
 extern const TernaryKernel *const ternary_kernels[];  /* NULL-ended; [0] is the reference */
 const TernaryKernel *ternary_find(const char *name);  /* NULL: not in this binary */
-const TernaryKernel *ternary_best(void);              /* the first of its preference that runs here */
+const TernaryKernel *ternary_best(void);              /* of those that run here, by preference */
+const TernaryKernel *ternary_best_sliced(void);       /* the same of the bit-sliced kernels */
 int ternary_runs_here(const TernaryKernel *);
 
 /* The rows of thread t of `threads`: [*r0, *r1), a multiple of TERNARY_ROW_STEP or the end. */
 void ternary_rows(int rows, int t, int threads, int *r0, int *r1);
+
+/* A product split over threads. With 16 or more batch rows a thread, each thread prepares and
+ * multiplies its share of them with the whole weight; with fewer, all is prepared first and each
+ * thread takes a share of the weight's rows. */
+typedef struct TernaryProduct {
+    const TernaryKernel *kernel;
+    const void   *packed;         /* NULL: prepare only, to time it; y is not written */
+    const int8_t *x;              /* (n, cols) */
+    int32_t      *y;              /* (n, rows) */
+    int           n, rows, cols, act_bits, threads;
+    /* NULL, or called by the thread that has just written y[lo..hi)[r0..r1), for what follows */
+    void        (*done)(void *ctx, int lo, int hi, int r0, int r1);
+    void         *ctx;
+} TernaryProduct;
+size_t ternary_room_size(const TernaryProduct *);     /* bytes of room; reads no pointer but kernel */
+void ternary_product(const TernaryProduct *, void *room);    /* room: 64-byte aligned */
 #endif

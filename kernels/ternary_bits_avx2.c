@@ -21,16 +21,16 @@
 
 enum { ROWS = 32, LANES = 8, COLS = 32, STEP_WORDS = 2 * ROWS, TILE = 8, RUN = 31 };
 
-static size_t steps_of(int cols) { return ((size_t)cols + COLS - 1) / COLS; }
-static size_t block_words(int cols) { return ROWS + steps_of(cols) * STEP_WORDS; }
+static size_t bits_avx2_steps_of(int cols) { return ((size_t)cols + COLS - 1) / COLS; }
+static size_t bits_avx2_block_words(int cols) { return ROWS + bits_avx2_steps_of(cols) * STEP_WORDS; }
 
-static size_t packed_size(int rows, int cols) { return ((size_t)rows + ROWS - 1) / ROWS * block_words(cols) * 4; }
+static size_t bits_avx2_packed_size(int rows, int cols) { return ((size_t)rows + ROWS - 1) / ROWS * bits_avx2_block_words(cols) * 4; }
 
-static void pack(void *packed, const int8_t *w, int rows, int cols)
+static void bits_avx2_pack(void *packed, const int8_t *w, int rows, int cols)
 {
-    memset(packed, 0, packed_size(rows, cols));
+    memset(packed, 0, bits_avx2_packed_size(rows, cols));
     for (size_t r = 0; r < (size_t)rows; r++) {
-        uint32_t *block = (uint32_t *)packed + r / ROWS * block_words(cols);
+        uint32_t *block = (uint32_t *)packed + r / ROWS * bits_avx2_block_words(cols);
         for (size_t c = 0; c < (size_t)cols; c++) {
             const int8_t v = w[r * (size_t)cols + c];
             uint32_t *step = block + ROWS + c / COLS * STEP_WORDS;
@@ -41,13 +41,13 @@ static void pack(void *packed, const int8_t *w, int rows, int cols)
     }
 }
 
-static size_t tiles_of(int n, int act_bits) { return ((size_t)n * (size_t)act_bits + TILE - 1) / TILE; }
+static size_t bits_avx2_tiles_of(int n, int act_bits) { return ((size_t)n * (size_t)act_bits + TILE - 1) / TILE; }
 
-static size_t scratch_size(int n, int cols, int act_bits) { return tiles_of(n, act_bits) * steps_of(cols) * TILE * 4; }
+static size_t bits_avx2_scratch_size(int n, int cols, int act_bits) { return bits_avx2_tiles_of(n, act_bits) * bits_avx2_steps_of(cols) * TILE * 4; }
 
-static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
+static void bits_avx2_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
 {
-    const size_t steps = steps_of(cols);
+    const size_t steps = bits_avx2_steps_of(cols);
     for (size_t t = 0, plane = 0; t < (size_t)n; t++, plane += (size_t)act_bits, x += cols)
         for (size_t s = 0; s < steps; s++) {
             const size_t left = (size_t)cols - s * COLS;
@@ -90,7 +90,7 @@ static inline void empty(int32_t *ones, __m256i bytes)
                     a##p = _mm256_add_epi8(a##p, count_bytes(_mm256_xor_si256(minus, _mm256_and_si256(nonzero, x)))); }
 #define END(p)    empty(ones[p], a##p);
 #define TILE_OF(m, EACH)                                                                                               \
-    static void tile##m(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps)           \
+    static void bits_avx2_tile##m(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps)           \
     {                                                                                                                  \
         EACH(BEGIN)                                                                                                    \
         for (; steps; steps--, weights += STEP_WORDS, planes += TILE) {                                                \
@@ -115,10 +115,10 @@ TILE_OF(5, EACH5)
 TILE_OF(6, EACH6)
 TILE_OF(7, EACH7)
 TILE_OF(8, EACH8)
-static Tile *const tiles[TILE] = { tile1, tile2, tile3, tile4, tile5, tile6, tile7, tile8 };
+static Tile *const bits_avx2_tiles[TILE] = { bits_avx2_tile1, bits_avx2_tile2, bits_avx2_tile3, bits_avx2_tile4, bits_avx2_tile5, bits_avx2_tile6, bits_avx2_tile7, bits_avx2_tile8 };
 
 /* y[t] = |minus| + sum of s_b ones[b]; planes [first, first + m), a batch row may begin in the tile before */
-static void fold(int32_t *y, size_t rows, int height, const int32_t *minus, int32_t ones[][ROWS],
+static void bits_avx2_fold(int32_t *y, size_t rows, int height, const int32_t *minus, int32_t ones[][ROWS],
                  size_t first, size_t m, int act_bits)
 {
     for (size_t i = 0; i < m; i++) {
@@ -130,27 +130,32 @@ static void fold(int32_t *y, size_t rows, int height, const int32_t *minus, int3
     }
 }
 
-static void gemm(int32_t *y, const void *packed, const void *scratch,
+static void bits_avx2_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
 {
-    const size_t steps = steps_of(cols), planes = (size_t)n * (size_t)act_bits;
+    const size_t steps = bits_avx2_steps_of(cols), planes = (size_t)n * (size_t)act_bits;
     for (int r = r0; r < r1; r += ROWS) {
-        const uint32_t *block = (const uint32_t *)packed + (size_t)(r / ROWS) * block_words(cols);
+        const uint32_t *block = (const uint32_t *)packed + (size_t)(r / ROWS) * bits_avx2_block_words(cols);
         const int height = r1 - r < ROWS ? r1 - r : ROWS;
         for (size_t p = 0; p < planes; p += TILE) {
             _Alignas(32) int32_t ones[TILE][ROWS] = { { 0 } };
             const size_t m = planes - p < TILE ? planes - p : TILE;
             for (int l = 0; l < height; l += LANES)
                 for (size_t s = 0; s < steps; s += RUN)
-                    tiles[m - 1]((int32_t (*)[ROWS])(ones[0] + l), block + ROWS + s * STEP_WORDS + l,
+                    bits_avx2_tiles[m - 1]((int32_t (*)[ROWS])(ones[0] + l), block + ROWS + s * STEP_WORDS + l,
                                  (const uint32_t *)scratch + p * steps + s * TILE, steps - s < RUN ? steps - s : RUN);
-            fold(y + r, (size_t)rows, height, (const int32_t *)block, ones, p, m, act_bits);
+            bits_avx2_fold(y + r, (size_t)rows, height, (const int32_t *)block, ones, p, m, act_bits);
         }
     }
 }
 
 const TernaryKernel ternary_bits_avx2 = {
-    "bits_avx2", "bit planes; popcount by VPSHUFB", .cpu = CPU_AVX2, .act_bits = 8, .min_bits = 1, .weight_bits = 2,
-    .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
-    .gemm = gemm,
+    .name = "bits_avx2",
+    .brief = "bit planes; popcount by VPSHUFB",
+    .cpu = CPU_AVX2, .act_bits = 8, .min_bits = 1, .weight_bits = 2, .computes = 1,
+    .layout = 1, .preference = 2,
+    .large = { "int8_maddubs256", 64, 1.5, 9 / 256.0 },
+    .single = { "int8_maddubs256", 64, 1.5, 9 / 256.0 },
+    .packed_size = bits_avx2_packed_size, .pack = bits_avx2_pack,
+    .scratch_size = bits_avx2_scratch_size, .prepare = bits_avx2_prepare, .gemm = bits_avx2_gemm,
 };

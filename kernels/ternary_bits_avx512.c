@@ -7,7 +7,7 @@
  *     w =  1: f_b = x_b        w = 0: f_b = 0        w = -1: f_b = 1 - x_b,  so   popcount f_b = sum_c w x_b + |minus|
  *     y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|     because sum_b s_b = -1
  *
- *     packed   64 bytes: which popcount pack chose
+ *     packed   64 bytes of zeros
  *              [block of 32 rows]:  |minus| [row] int32, then [32 columns]: plus [row] uint32, minus [row] uint32
  *     scratch  planes p = t * act_bits + b:  [p/8][32 columns][p%8] uint32
  *
@@ -23,20 +23,19 @@
 
 enum { ROWS = 32, COLS = 32, STEP_WORDS = 2 * ROWS, HEADER = 64, TILE = 8, AHEAD = 2048, SELECT = 0xca };
 
-static size_t steps_of(int cols) { return ((size_t)cols + COLS - 1) / COLS; }
-static size_t block_words(int cols) { return ROWS + steps_of(cols) * STEP_WORDS; }
+static size_t bits_avx512_steps_of(int cols) { return ((size_t)cols + COLS - 1) / COLS; }
+static size_t bits_avx512_block_words(int cols) { return ROWS + bits_avx512_steps_of(cols) * STEP_WORDS; }
 
-static size_t packed_size(int rows, int cols)
+static size_t bits_avx512_packed_size(int rows, int cols)
 {
-    return HEADER + ((size_t)rows + ROWS - 1) / ROWS * block_words(cols) * 4;
+    return HEADER + ((size_t)rows + ROWS - 1) / ROWS * bits_avx512_block_words(cols) * 4;
 }
 
-static void pack(void *packed, const int8_t *w, int rows, int cols)
+static void bits_avx512_pack(void *packed, const int8_t *w, int rows, int cols)
 {
-    memset(packed, 0, packed_size(rows, cols));
-    *(uint8_t *)packed = (cpu_has() & CPU_POPCNT512) != 0;
+    memset(packed, 0, bits_avx512_packed_size(rows, cols));
     for (size_t r = 0; r < (size_t)rows; r++) {
-        uint32_t *block = (uint32_t *)packed + HEADER / 4 + r / ROWS * block_words(cols);
+        uint32_t *block = (uint32_t *)packed + HEADER / 4 + r / ROWS * bits_avx512_block_words(cols);
         for (size_t c = 0; c < (size_t)cols; c++) {
             const int8_t v = w[r * (size_t)cols + c];
             uint32_t *step = block + ROWS + c / COLS * STEP_WORDS;
@@ -47,13 +46,13 @@ static void pack(void *packed, const int8_t *w, int rows, int cols)
     }
 }
 
-static size_t tiles_of(int n, int act_bits) { return ((size_t)n * (size_t)act_bits + TILE - 1) / TILE; }
+static size_t bits_avx512_tiles_of(int n, int act_bits) { return ((size_t)n * (size_t)act_bits + TILE - 1) / TILE; }
 
-static size_t scratch_size(int n, int cols, int act_bits) { return tiles_of(n, act_bits) * steps_of(cols) * TILE * 4; }
+static size_t bits_avx512_scratch_size(int n, int cols, int act_bits) { return bits_avx512_tiles_of(n, act_bits) * bits_avx512_steps_of(cols) * TILE * 4; }
 
-static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
+static void bits_avx512_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
 {
-    const size_t steps = steps_of(cols);
+    const size_t steps = bits_avx512_steps_of(cols);
     for (size_t t = 0, plane = 0; t < (size_t)n; t++, plane += (size_t)act_bits, x += cols)
         for (size_t s = 0; s < steps; s += 2) {
             const size_t left = (size_t)cols - s * COLS;
@@ -95,7 +94,7 @@ typedef void Tile(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t 
                   _mm512_store_si512(ones[p] + 16, b##p);
 #define TILE_OF(m, EACH)                                                                                          \
     static inline __attribute__((always_inline))                                                                  \
-    void tile##m(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps, int fast)   \
+    void bits_avx512_tile##m(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps, int fast)   \
     {                                                                                                             \
         EACH(BEGIN)                                                                                               \
         for (; steps; steps--, weights += STEP_WORDS, planes += TILE) {                                           \
@@ -107,10 +106,10 @@ typedef void Tile(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t 
         }                                                                                                         \
         EACH(END)                                                                                                 \
     }                                                                                                             \
-    static void tile##m##_shuffle(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps) \
-    { tile##m(ones, weights, planes, steps, 0); }                                                                 \
-    static void tile##m##_popcnt(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps) \
-    { tile##m(ones, weights, planes, steps, 1); }
+    static void bits_avx512_tile##m##_shuffle(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps) \
+    { bits_avx512_tile##m(ones, weights, planes, steps, 0); }                                                                 \
+    static void bits_avx512_tile##m##_popcnt(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps) \
+    { bits_avx512_tile##m(ones, weights, planes, steps, 1); }
 #define EACH1(M) M(0)
 #define EACH2(M) EACH1(M) M(1)
 #define EACH3(M) EACH2(M) M(2)
@@ -127,12 +126,12 @@ TILE_OF(5, EACH5)
 TILE_OF(6, EACH6)
 TILE_OF(7, EACH7)
 TILE_OF(8, EACH8)
-#define TILES(count) { tile1_##count, tile2_##count, tile3_##count, tile4_##count, \
-                       tile5_##count, tile6_##count, tile7_##count, tile8_##count }
-static Tile *const tiles[2][TILE] = { TILES(shuffle), TILES(popcnt) };
+#define TILES(count) { bits_avx512_tile1_##count, bits_avx512_tile2_##count, bits_avx512_tile3_##count, bits_avx512_tile4_##count, \
+                       bits_avx512_tile5_##count, bits_avx512_tile6_##count, bits_avx512_tile7_##count, bits_avx512_tile8_##count }
+static Tile *const bits_avx512_tiles[2][TILE] = { TILES(shuffle), TILES(popcnt) };
 
 /* y[t] = |minus| + sum of s_b ones[b]; planes [first, first + m), a batch row may begin in the tile before */
-static void fold(int32_t *y, size_t rows, uint32_t lanes, const int32_t *minus, int32_t ones[][ROWS],
+static void bits_avx512_fold(int32_t *y, size_t rows, uint32_t lanes, const int32_t *minus, int32_t ones[][ROWS],
                  size_t first, size_t m, int act_bits)
 {
     const __mmask16 l0 = (__mmask16)lanes, l1 = (__mmask16)(lanes >> 16);
@@ -156,13 +155,13 @@ static void fold(int32_t *y, size_t rows, uint32_t lanes, const int32_t *minus, 
     }
 }
 
-static void gemm(int32_t *y, const void *packed, const void *scratch,
+static void bits_avx512_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
 {
-    const size_t steps = steps_of(cols), planes = (size_t)n * (size_t)act_bits;
-    Tile *const *const tile = tiles[*(const uint8_t *)packed];
+    const size_t steps = bits_avx512_steps_of(cols), planes = (size_t)n * (size_t)act_bits;
+    Tile *const *const tile = bits_avx512_tiles[(cpu_known() & CPU_POPCNT512) != 0];
     for (int r = r0; r < r1; r += ROWS) {
-        const uint32_t *block = (const uint32_t *)packed + HEADER / 4 + (size_t)(r / ROWS) * block_words(cols);
+        const uint32_t *block = (const uint32_t *)packed + HEADER / 4 + (size_t)(r / ROWS) * bits_avx512_block_words(cols);
         const uint32_t lanes = r1 - r < ROWS ? (1u << (r1 - r)) - 1 : ~0u;
         for (size_t p = 0; p < planes; p += TILE) {
             _Alignas(64) int32_t ones[TILE][ROWS];
@@ -171,13 +170,18 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
                 for (int l = 0; l < ROWS + 15; l += 15)
                     _mm_prefetch((const char *)(y + r + t * (size_t)rows + (l < ROWS ? l : ROWS - 1)), _MM_HINT_T0);
             tile[m - 1](ones, block + ROWS, (const uint32_t *)scratch + p * steps, steps);
-            fold(y + r, (size_t)rows, lanes, (const int32_t *)block, ones, p, m, act_bits);
+            bits_avx512_fold(y + r, (size_t)rows, lanes, (const int32_t *)block, ones, p, m, act_bits);
         }
     }
 }
 
 const TernaryKernel ternary_bits_avx512 = {
-    "bits_avx512", "bit planes; VPTERNLOG and VPOPCNT, or VPSHUFB without it", .cpu = CPU_AVX2 | CPU_AVX512,
-    .act_bits = 8, .min_bits = 1, .weight_bits = 2, .computes = 1, .packed_size = packed_size, .pack = pack,
-    .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
+    .name = "bits_avx512",
+    .brief = "bit planes; VPTERNLOG and VPOPCNT, or VPSHUFB without it",
+    .cpu = CPU_AVX2 | CPU_AVX512, .act_bits = 8, .min_bits = 1, .weight_bits = 2, .computes = 1,
+    .layout = 1, .preference = 3,
+    .large = { "popcnt512", 64 / 3.0, 1, 3 / 512.0 },
+    .single = { "popcnt512", 64 / 3.0, 1, 3 / 512.0 },
+    .packed_size = bits_avx512_packed_size, .pack = bits_avx512_pack,
+    .scratch_size = bits_avx512_scratch_size, .prepare = bits_avx512_prepare, .gemm = bits_avx512_gemm,
 };

@@ -21,16 +21,16 @@
 
 enum { ROWS = 32, LANES = 4, COLS = 32, STEP_WORDS = 2 * ROWS, TILE = 8, RUN = 31 };
 
-static size_t steps_of(int cols) { return ((size_t)cols + COLS - 1) / COLS; }
-static size_t block_words(int cols) { return ROWS + steps_of(cols) * STEP_WORDS; }
+static size_t bits_neon_steps_of(int cols) { return ((size_t)cols + COLS - 1) / COLS; }
+static size_t bits_neon_block_words(int cols) { return ROWS + bits_neon_steps_of(cols) * STEP_WORDS; }
 
-static size_t packed_size(int rows, int cols) { return ((size_t)rows + ROWS - 1) / ROWS * block_words(cols) * 4; }
+static size_t bits_neon_packed_size(int rows, int cols) { return ((size_t)rows + ROWS - 1) / ROWS * bits_neon_block_words(cols) * 4; }
 
-static void pack(void *packed, const int8_t *w, int rows, int cols)
+static void bits_neon_pack(void *packed, const int8_t *w, int rows, int cols)
 {
-    memset(packed, 0, packed_size(rows, cols));
+    memset(packed, 0, bits_neon_packed_size(rows, cols));
     for (size_t r = 0; r < (size_t)rows; r++) {
-        uint32_t *block = (uint32_t *)packed + r / ROWS * block_words(cols);
+        uint32_t *block = (uint32_t *)packed + r / ROWS * bits_neon_block_words(cols);
         for (size_t c = 0; c < (size_t)cols; c++) {
             const int8_t v = w[r * (size_t)cols + c];
             uint32_t *step = block + ROWS + c / COLS * STEP_WORDS;
@@ -41,9 +41,9 @@ static void pack(void *packed, const int8_t *w, int rows, int cols)
     }
 }
 
-static size_t tiles_of(int n, int act_bits) { return ((size_t)n * (size_t)act_bits + TILE - 1) / TILE; }
+static size_t bits_neon_tiles_of(int n, int act_bits) { return ((size_t)n * (size_t)act_bits + TILE - 1) / TILE; }
 
-static size_t scratch_size(int n, int cols, int act_bits) { return tiles_of(n, act_bits) * steps_of(cols) * TILE * 4; }
+static size_t bits_neon_scratch_size(int n, int cols, int act_bits) { return bits_neon_tiles_of(n, act_bits) * bits_neon_steps_of(cols) * TILE * 4; }
 
 /* bit b of sixteen bytes */
 static inline uint32_t gather(uint8x16_t v, int b)
@@ -53,9 +53,9 @@ static inline uint32_t gather(uint8x16_t v, int b)
     return (uint32_t)vaddv_u8(vget_low_u8(set)) | (uint32_t)vaddv_u8(vget_high_u8(set)) << 8;
 }
 
-static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
+static void bits_neon_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
 {
-    const size_t steps = steps_of(cols);
+    const size_t steps = bits_neon_steps_of(cols);
     for (size_t t = 0, plane = 0; t < (size_t)n; t++, plane += (size_t)act_bits, x += cols)
         for (size_t s = 0; s < steps; s++) {
             const size_t left = (size_t)cols - s * COLS;
@@ -83,7 +83,7 @@ static inline void empty(int32_t *ones, uint8x16_t bytes)
                     a##p = vaddq_u8(a##p, vcntq_u8(vbslq_u8(x, plus, minus))); }
 #define END(p)    empty(ones[p], a##p);
 #define TILE_OF(m, EACH)                                                                                               \
-    static void tile##m(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps)           \
+    static void bits_neon_tile##m(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps)           \
     {                                                                                                                  \
         EACH(BEGIN)                                                                                                    \
         for (; steps; steps--, weights += STEP_WORDS, planes += TILE) {                                                \
@@ -109,10 +109,10 @@ TILE_OF(5, EACH5)
 TILE_OF(6, EACH6)
 TILE_OF(7, EACH7)
 TILE_OF(8, EACH8)
-static Tile *const tiles[TILE] = { tile1, tile2, tile3, tile4, tile5, tile6, tile7, tile8 };
+static Tile *const bits_neon_tiles[TILE] = { bits_neon_tile1, bits_neon_tile2, bits_neon_tile3, bits_neon_tile4, bits_neon_tile5, bits_neon_tile6, bits_neon_tile7, bits_neon_tile8 };
 
 /* y[t] = |minus| + sum of s_b ones[b]; planes [first, first + m), a batch row may begin in the tile before */
-static void fold(int32_t *y, size_t rows, int height, const int32_t *minus, int32_t ones[][ROWS],
+static void bits_neon_fold(int32_t *y, size_t rows, int height, const int32_t *minus, int32_t ones[][ROWS],
                  size_t first, size_t m, int act_bits)
 {
     for (size_t i = 0; i < m; i++) {
@@ -122,27 +122,32 @@ static void fold(int32_t *y, size_t rows, int height, const int32_t *minus, int3
     }
 }
 
-static void gemm(int32_t *y, const void *packed, const void *scratch,
+static void bits_neon_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
 {
-    const size_t steps = steps_of(cols), planes = (size_t)n * (size_t)act_bits;
+    const size_t steps = bits_neon_steps_of(cols), planes = (size_t)n * (size_t)act_bits;
     for (int r = r0; r < r1; r += ROWS) {
-        const uint32_t *block = (const uint32_t *)packed + (size_t)(r / ROWS) * block_words(cols);
+        const uint32_t *block = (const uint32_t *)packed + (size_t)(r / ROWS) * bits_neon_block_words(cols);
         const int height = r1 - r < ROWS ? r1 - r : ROWS;
         for (size_t p = 0; p < planes; p += TILE) {
             int32_t ones[TILE][ROWS] = { { 0 } };
             const size_t m = planes - p < TILE ? planes - p : TILE;
             for (int l = 0; l < height; l += LANES)
                 for (size_t s = 0; s < steps; s += RUN)
-                    tiles[m - 1]((int32_t (*)[ROWS])(ones[0] + l), block + ROWS + s * STEP_WORDS + l,
+                    bits_neon_tiles[m - 1]((int32_t (*)[ROWS])(ones[0] + l), block + ROWS + s * STEP_WORDS + l,
                                  (const uint32_t *)scratch + p * steps + s * TILE, steps - s < RUN ? steps - s : RUN);
-            fold(y + r, (size_t)rows, height, (const int32_t *)block, ones, p, m, act_bits);
+            bits_neon_fold(y + r, (size_t)rows, height, (const int32_t *)block, ones, p, m, act_bits);
         }
     }
 }
 
 const TernaryKernel ternary_bits_neon = {
-    "bits_neon", "bit planes; BSL and CNT", .cpu = CPU_NEON, .act_bits = 8, .min_bits = 1, .weight_bits = 2,
-    .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
-    .gemm = gemm,
+    .name = "bits_neon",
+    .brief = "bit planes; BSL and CNT",
+    .cpu = CPU_NEON, .act_bits = 8, .min_bits = 1, .weight_bits = 2, .computes = 1,
+    .layout = 1, .preference = 2,
+    .large = { "f32_fma_neon", 8, 1, 3 / 128.0 },
+    .single = { "f32_fma_neon", 8, 1, 3 / 128.0 },
+    .packed_size = bits_neon_packed_size, .pack = bits_neon_pack,
+    .scratch_size = bits_neon_scratch_size, .prepare = bits_neon_prepare, .gemm = bits_neon_gemm,
 };

@@ -18,14 +18,14 @@
 
 enum { RUN = 31 };      /* words whose byte counts, at most 8 each, stay below 256 */
 
-static size_t words_of(int cols) { return ((size_t)cols + 63) / 64; }
+static size_t bits_scalar_words_of(int cols) { return ((size_t)cols + 63) / 64; }
 
-static size_t packed_size(int rows, int cols) { return (size_t)rows * (1 + 2 * words_of(cols)) * 8; }
+static size_t bits_scalar_packed_size(int rows, int cols) { return (size_t)rows * (1 + 2 * bits_scalar_words_of(cols)) * 8; }
 
-static void pack(void *packed, const int8_t *w, int rows, int cols)
+static void bits_scalar_pack(void *packed, const int8_t *w, int rows, int cols)
 {
-    const size_t words = words_of(cols);
-    memset(packed, 0, packed_size(rows, cols));
+    const size_t words = bits_scalar_words_of(cols);
+    memset(packed, 0, bits_scalar_packed_size(rows, cols));
     for (size_t r = 0; r < (size_t)rows; r++) {
         uint64_t *out = (uint64_t *)packed + r * (1 + 2 * words);
         for (size_t c = 0; c < (size_t)cols; c++) {
@@ -37,49 +37,49 @@ static void pack(void *packed, const int8_t *w, int rows, int cols)
     }
 }
 
-static size_t scratch_size(int n, int cols, int act_bits) { return (size_t)n * (size_t)act_bits * words_of(cols) * 8; }
+static size_t bits_scalar_scratch_size(int n, int cols, int act_bits) { return (size_t)n * (size_t)act_bits * bits_scalar_words_of(cols) * 8; }
 
-static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
+static void bits_scalar_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
 {
-    const size_t words = words_of(cols), bits = (size_t)act_bits;
+    const size_t words = bits_scalar_words_of(cols), bits = (size_t)act_bits;
     uint64_t *out = scratch;
-    memset(scratch, 0, scratch_size(n, cols, act_bits));
+    memset(scratch, 0, bits_scalar_scratch_size(n, cols, act_bits));
     for (size_t t = 0; t < (size_t)n; t++, out += bits * words)
         for (size_t c = 0; c < (size_t)cols; c++)
             for (size_t b = 0; b < bits; b++)
                 out[b * words + c / 64] |= (uint64_t)(x[t * (size_t)cols + c] >> b & 1) << c % 64;
 }
 
-static uint64_t count_bytes(uint64_t v)
+static uint64_t bits_scalar_count_bytes(uint64_t v)
 {
     v -= v >> 1 & 0x5555555555555555u;
     v = (v & 0x3333333333333333u) + (v >> 2 & 0x3333333333333333u);
     return (v + (v >> 4)) & 0x0f0f0f0f0f0f0f0fu;
 }
 
-static int32_t count(const uint64_t *planes, const uint64_t *x, size_t words)
+static int32_t bits_scalar_count(const uint64_t *planes, const uint64_t *x, size_t words)
 {
     int32_t total = 0;
     for (size_t from = 0; from < words; from += RUN) {
         const size_t to = words - from < RUN ? words : from + RUN;
         uint64_t bytes = 0;
-        for (size_t i = from; i < to; i++) bytes += count_bytes(planes[2 * i] ^ (planes[2 * i + 1] & x[i]));
+        for (size_t i = from; i < to; i++) bytes += bits_scalar_count_bytes(planes[2 * i] ^ (planes[2 * i + 1] & x[i]));
         const uint64_t pairs = (bytes & 0x00ff00ff00ff00ffu) + (bytes >> 8 & 0x00ff00ff00ff00ffu);
         total += (int32_t)(pairs * 0x0001000100010001u >> 48);
     }
     return total;
 }
 
-static void gemm(int32_t *y, const void *packed, const void *scratch,
+static void bits_scalar_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
 {
-    const size_t words = words_of(cols);
+    const size_t words = bits_scalar_words_of(cols);
     for (int r = r0; r < r1; r++) {
         const uint64_t *row = (const uint64_t *)packed + (size_t)r * (1 + 2 * words), *x = scratch;
         for (int t = 0; t < n; t++) {
             int32_t sum = (int32_t)row[0];
             for (int b = 0; b < act_bits; b++, x += words) {
-                const int32_t ones = count(row + 1, x, words) * (1 << b);
+                const int32_t ones = bits_scalar_count(row + 1, x, words) * (1 << b);
                 sum += b == act_bits - 1 ? -ones : ones;
             }
             y[(size_t)t * (size_t)rows + (size_t)r] = sum;
@@ -88,7 +88,10 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_bits_scalar = {
-    "bits_scalar", "bit planes, popcount by word, no vectors", .cpu = 0, .act_bits = 8, .min_bits = 1, .weight_bits = 2,
-    .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
-    .gemm = gemm,
+    .name = "bits_scalar",
+    .brief = "bit planes, popcount by word, no vectors",
+    .cpu = 0, .act_bits = 8, .min_bits = 1, .weight_bits = 2, .computes = 1,
+    .layout = 1, .preference = 1,
+    .packed_size = bits_scalar_packed_size, .pack = bits_scalar_pack,
+    .scratch_size = bits_scalar_scratch_size, .prepare = bits_scalar_prepare, .gemm = bits_scalar_gemm,
 };

@@ -33,38 +33,38 @@ enum { TILES_FROM = 5, PANEL_STEPS = 11, BLOCKS = 2, BATCH_BYTES = 1 << 20, MIN_
 
 extern const TernaryKernel ternary_i2_avx512;
 
-static size_t packed_size(int rows, int cols) { return ternary_i2_avx512.packed_size(rows, cols); }
+static size_t i2_amx_packed_size(int rows, int cols) { return ternary_i2_avx512.packed_size(rows, cols); }
 
-static void pack(void *packed, const int8_t *w, int rows, int cols) { ternary_i2_avx512.pack(packed, w, rows, cols); }
+static void i2_amx_pack(void *packed, const int8_t *w, int rows, int cols) { ternary_i2_avx512.pack(packed, w, rows, cols); }
 
-static size_t min(size_t a, size_t b) { return a < b ? a : b; }
+static size_t i2_amx_min(size_t a, size_t b) { return a < b ? a : b; }
 
 /* an odd number of lines: 16 rows are in 16 different sets of the cache */
-static size_t stride_of(int cols) { return (((size_t)cols + DEPTH - 1) / DEPTH | 1) * DEPTH; }
+static size_t i2_amx_stride_of(int cols) { return (((size_t)cols + DEPTH - 1) / DEPTH | 1) * DEPTH; }
 
-static size_t scratch_size(int n, int cols, int act_bits)
+static size_t i2_amx_scratch_size(int n, int cols, int act_bits)
 {
-    return n < TILES_FROM ? ternary_i2_avx512.scratch_size(n, cols, act_bits) : (size_t)n * stride_of(cols);
+    return n < TILES_FROM ? ternary_i2_avx512.scratch_size(n, cols, act_bits) : (size_t)n * i2_amx_stride_of(cols);
 }
 
-static void copy_rows(void *scratch, const int8_t *x, int n, int cols)
+static void i2_amx_copy_rows(void *scratch, const int8_t *x, int n, int cols)
 {
     int8_t *out = scratch;
-    for (int t = 0; t < n; t++, x += cols, out += stride_of(cols)) {
+    for (int t = 0; t < n; t++, x += cols, out += i2_amx_stride_of(cols)) {
         int c = 0;
         for (; c + 64 <= cols; c += 64) _mm512_store_si512(out + c, _mm512_loadu_si512(x + c));
         if (c < cols) _mm512_store_si512(out + c, _mm512_maskz_loadu_epi8(~0ull >> (64 - (cols - c)), x + c));
     }
 }
 
-static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
+static void i2_amx_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
 {
     if (n < TILES_FROM) ternary_i2_avx512.prepare(scratch, x, n, cols, act_bits);
-    else copy_rows(scratch, x, n, cols);
+    else i2_amx_copy_rows(scratch, x, n, cols);
 }
 
 /* chunks of a block to a panel whose halves are `half` bytes apart */
-static void unpack(int8_t *panel, size_t half, const uint8_t *block, size_t chunks)
+static void i2_amx_unpack(int8_t *panel, size_t half, const uint8_t *block, size_t chunks)
 {
     const __m512i low = _mm512_set1_epi8(15);
     const __m512i first = _mm512_broadcast_i32x4(_mm_setr_epi8(-1, 0, 1, 0, -1, 0, 1, 0, -1, 0, 1, 0, -1, 0, 1, 0));
@@ -84,12 +84,12 @@ static void unpack(int8_t *panel, size_t half, const uint8_t *block, size_t chun
 typedef struct { uint8_t palette, start, reserved[14]; uint16_t bytes[16]; uint8_t rows[16]; } Config;
 
 /* Tiles 0..3 are C, 4 and 5 A, 6 and 7 B, for m <= 32 batch rows and as many weight rows; a tile of none is not used. */
-static void configure(size_t m, size_t rows)
+static void i2_amx_configure(size_t m, size_t rows)
 {
     Config c = { .palette = 1 };
     for (size_t i = 0; i < 2; i++) {
-        const size_t mi = i ? (m > TILE ? m - TILE : 0) : min(m, TILE);
-        const size_t ri = i ? (rows > TILE ? rows - TILE : 0) : min(rows, TILE);
+        const size_t mi = i ? (m > TILE ? m - TILE : 0) : i2_amx_min(m, TILE);
+        const size_t ri = i ? (rows > TILE ? rows - TILE : 0) : i2_amx_min(rows, TILE);
         c.rows[4 + i] = c.rows[2 * i] = c.rows[2 * i + 1] = (uint8_t)mi;
         c.bytes[4 + i] = DEPTH;
         c.rows[6 + i] = DEPTH / 4;
@@ -107,7 +107,7 @@ typedef struct { size_t stride, y_stride, half, steps; int add; } Span;      /* 
  * in every caller. y is often in no cache: asked for here, its lines arrive while the tiles are computed; but not those
  * after the last, which another thread may be writing. */
 static inline __attribute__((always_inline))
-void tile(int32_t *to, size_t to_stride, const int32_t *y, const int8_t *panel, const int8_t *x, const Span *s,
+void i2_amx_tile(int32_t *to, size_t to_stride, const int32_t *y, const int8_t *panel, const int8_t *x, const Span *s,
           size_t m, int tall, int wide)
 {
     const size_t stride = s->stride, half = s->half, rows_a_step = (m + s->steps - 1) / s->steps;
@@ -144,17 +144,17 @@ void tile(int32_t *to, size_t to_stride, const int32_t *y, const int8_t *panel, 
     if (tall && wide) _tile_stored(3, to2 + LINE, to_stride);
 }
 
-static void strip(int32_t *to, size_t to_stride, const int32_t *y, const int8_t *panel, const int8_t *x, const Span *s,
+static void i2_amx_strip(int32_t *to, size_t to_stride, const int32_t *y, const int8_t *panel, const int8_t *x, const Span *s,
                   size_t m, size_t rows)
 {
-    if (m > TILE && rows > TILE) tile(to, to_stride, y, panel, x, s, m, 1, 1);
-    else if (m > TILE)           tile(to, to_stride, y, panel, x, s, m, 1, 0);
-    else if (rows > TILE)        tile(to, to_stride, y, panel, x, s, m, 0, 1);
-    else                         tile(to, to_stride, y, panel, x, s, m, 0, 0);
+    if (m > TILE && rows > TILE) i2_amx_tile(to, to_stride, y, panel, x, s, m, 1, 1);
+    else if (m > TILE)           i2_amx_tile(to, to_stride, y, panel, x, s, m, 1, 0);
+    else if (rows > TILE)        i2_amx_tile(to, to_stride, y, panel, x, s, m, 0, 1);
+    else                         i2_amx_tile(to, to_stride, y, panel, x, s, m, 0, 0);
 }
 
 /* m rows of sums to y, line by line of y */
-static void copy(int32_t *y, size_t y_stride, const int32_t *sums, size_t m, size_t rows)
+static void i2_amx_copy(int32_t *y, size_t y_stride, const int32_t *sums, size_t m, size_t rows)
 {
     for (size_t t = 0; t < m; t++, y += y_stride / sizeof *y, sums += BLOCKS * ROWS) {
         const size_t skew = (uintptr_t)y % LINE / sizeof *y, end = skew + rows;
@@ -167,76 +167,81 @@ static void copy(int32_t *y, size_t y_stride, const int32_t *sums, size_t m, siz
 }
 
 /* `rows` rows, of whole blocks or of one, by n batch rows, `steps` of 64 columns at a time; dense: packed is a panel */
-static void blocks_gemm(int32_t *y, const uint8_t *packed, const int8_t *x, size_t n, size_t rows, size_t chunks, Span s,
+static void i2_amx_blocks_gemm(int32_t *y, const uint8_t *packed, const int8_t *x, size_t n, size_t rows, size_t chunks, Span s,
                         int dense)
 {
     _Alignas(64) int8_t room[PANEL_STEPS * 2 * STEP_BYTES];
     _Alignas(64) int32_t sums[STRIP * BLOCKS * ROWS];
-    const size_t lanes = min(rows, ROWS), most = s.steps * (DEPTH / CHUNK);
+    const size_t lanes = i2_amx_min(rows, ROWS), most = s.steps * (DEPTH / CHUNK);
     const int direct = ((uintptr_t)y | s.y_stride) % LINE == 0;
     for (size_t c = 0; c < chunks; c += most) {
-        const size_t some = min(chunks - c, most);
+        const size_t some = i2_amx_min(chunks - c, most);
         s.add = c > 0;
         s.steps = (some * CHUNK + DEPTH - 1) / DEPTH;
         s.half = (dense ? (chunks * CHUNK + DEPTH - 1) / DEPTH : s.steps) * STEP_BYTES;
         for (size_t r = 0; r < rows && !dense; r += ROWS)
-            unpack(room + r / TILE * s.half, s.half, packed + (r / ROWS * chunks + c) * CHUNK_BYTES, some);
+            i2_amx_unpack(room + r / TILE * s.half, s.half, packed + (r / ROWS * chunks + c) * CHUNK_BYTES, some);
         const int8_t *panel = dense ? (const int8_t *)packed + c * CHUNK / DEPTH * STEP_BYTES : room;
         __asm__ volatile("" : : "r"(room) : "memory");        /* gcc 12's _tile_loadd names no memory */
         for (size_t t = 0; t < n; t += STRIP) {
-            const size_t m = min(n - t, STRIP);
+            const size_t m = i2_amx_min(n - t, STRIP);
             int32_t *const out = y + t * s.y_stride / sizeof *y, *const to = direct ? out : sums;
             const size_t to_stride = direct ? s.y_stride : BLOCKS * ROWS * sizeof *sums;
-            if (t == 0 || m < STRIP) configure(m, lanes);
+            if (t == 0 || m < STRIP) i2_amx_configure(m, lanes);
             for (size_t r = 0; r < rows; r += ROWS)
-                strip(to + r, to_stride, out + r, panel + r / TILE * s.half, x + t * s.stride + c * CHUNK, &s, m, lanes);
-            if (!direct) copy(out, s.y_stride, sums, m, rows);
+                i2_amx_strip(to + r, to_stride, out + r, panel + r / TILE * s.half, x + t * s.stride + c * CHUNK, &s, m, lanes);
+            if (!direct) i2_amx_copy(out, s.y_stride, sums, m, rows);
         }
     }
 }
 
-static void multiply(int32_t *y, const void *packed, const void *scratch, int n, int r0, int r1, int rows, int cols, int dense)
+static void i2_amx_multiply(int32_t *y, const void *packed, const void *scratch, int n, int r0, int r1, int rows, int cols, int dense)
 {
-    const size_t chunks = ((size_t)cols + CHUNK - 1) / CHUNK, stride = stride_of(cols);
+    const size_t chunks = ((size_t)cols + CHUNK - 1) / CHUNK, stride = i2_amx_stride_of(cols);
     const size_t all = ((size_t)cols + DEPTH - 1) / DEPTH, slices = (all + PANEL_STEPS - 1) / PANEL_STEPS;
     const Span s = { .stride = stride, .y_stride = (size_t)rows * sizeof *y, .steps = (all + slices - 1) / slices };
-    const size_t group = min(PANEL_STEPS / s.steps, BLOCKS) * ROWS;
+    const size_t group = i2_amx_min(PANEL_STEPS / s.steps, BLOCKS) * ROWS;
     const size_t fits = BATCH_BYTES / stride / STRIP * STRIP, batch = fits < MIN_BATCH ? MIN_BATCH : fits;
     for (size_t t = 0; t < (size_t)n; t += batch)
         for (size_t r = (size_t)r0, some; r < (size_t)r1; r += some) {
-            some = min((size_t)r1 - r, group);
+            some = i2_amx_min((size_t)r1 - r, group);
             if (some > ROWS) some = some / ROWS * ROWS;
             const size_t block = dense ? 2 * all * STEP_BYTES : chunks * CHUNK_BYTES;
-            blocks_gemm(y + t * (size_t)rows + r, (const uint8_t *)packed + HEADER + r / ROWS * block,
-                        (const int8_t *)scratch + t * stride, min((size_t)n - t, batch), some, chunks, s, dense);
+            i2_amx_blocks_gemm(y + t * (size_t)rows + r, (const uint8_t *)packed + HEADER + r / ROWS * block,
+                        (const int8_t *)scratch + t * stride, i2_amx_min((size_t)n - t, batch), some, chunks, s, dense);
         }
     _tile_release();
 }
 
-static void gemm(int32_t *y, const void *packed, const void *scratch,
+static void i2_amx_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
 {
     if (n < TILES_FROM) ternary_i2_avx512.gemm(y, packed, scratch, n, r0, r1, rows, cols, act_bits);
-    else multiply(y, packed, scratch, n, r0, r1, rows, cols, 0);
+    else i2_amx_multiply(y, packed, scratch, n, r0, r1, rows, cols, 0);
 }
 
 const TernaryKernel ternary_i2_amx = {
-    "i2_amx", "2 bits; TDPBSSD, i2_avx512 for few rows", .cpu = CPU_AVX2 | CPU_AVX512 | CPU_AMX, .act_bits = 8,
-    .min_bits = 8, .weight_bits = 2, .computes = 1, .packed_size = packed_size, .pack = pack,
-    .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
+    .name = "i2_amx",
+    .brief = "2 bits; TDPBSSD, i2_avx512 for few rows",
+    .cpu = CPU_AVX2 | CPU_AVX512 | CPU_AMX, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
+    .layout = 1, .preference = 4,
+    .large = { "int8_amx", 32768, 1, 1 / 16384.0 },
+    .single = { "int8_vnni512", 128, 1, 2 / 64.0 },
+    .packed_size = i2_amx_packed_size, .pack = i2_amx_pack,
+    .scratch_size = i2_amx_scratch_size, .prepare = i2_amx_prepare, .gemm = i2_amx_gemm,
 };
 
 /* ---- i8_amx ---- */
 
-static size_t packed8_size(int rows, int cols)
+static size_t i8_amx_packed_size(int rows, int cols)
 {
     return HEADER + ((size_t)rows + ROWS - 1) / ROWS * ROWS * (((size_t)cols + DEPTH - 1) / DEPTH) * DEPTH;
 }
 
-static void pack8(void *packed, const int8_t *w, int rows, int cols)
+static void i8_amx_pack(void *packed, const int8_t *w, int rows, int cols)
 {
     const size_t steps = ((size_t)cols + DEPTH - 1) / DEPTH;
-    int8_t *to = memset(packed, 0, packed8_size(rows, cols));
+    int8_t *to = memset(packed, 0, i8_amx_packed_size(rows, cols));
     to += HEADER;
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < cols; c++)
@@ -244,23 +249,28 @@ static void pack8(void *packed, const int8_t *w, int rows, int cols)
                 w[(size_t)r * cols + c];
 }
 
-static size_t scratch8_size(int n, int cols, int act_bits) { return (void)act_bits, (size_t)n * stride_of(cols); }
+static size_t i8_amx_scratch_size(int n, int cols, int act_bits) { return (void)act_bits, (size_t)n * i2_amx_stride_of(cols); }
 
-static void prepare8(void *scratch, const int8_t *x, int n, int cols, int act_bits)
+static void i8_amx_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
 {
     (void)act_bits;
-    copy_rows(scratch, x, n, cols);
+    i2_amx_copy_rows(scratch, x, n, cols);
 }
 
-static void gemm8(int32_t *y, const void *packed, const void *scratch,
+static void i8_amx_gemm(int32_t *y, const void *packed, const void *scratch,
                   int n, int r0, int r1, int rows, int cols, int act_bits)
 {
     (void)act_bits;
-    multiply(y, packed, scratch, n, r0, r1, rows, cols, 1);
+    i2_amx_multiply(y, packed, scratch, n, r0, r1, rows, cols, 1);
 }
 
 const TernaryKernel ternary_i8_amx = {
-    "i8_amx", "int8 weights, dense; TDPBSSD", .cpu = CPU_AVX2 | CPU_AVX512 | CPU_AMX, .act_bits = 8,
-    .min_bits = 8, .weight_bits = 8, .computes = 1, .packed_size = packed8_size, .pack = pack8,
-    .scratch_size = scratch8_size, .prepare = prepare8, .gemm = gemm8,
+    .name = "i8_amx",
+    .brief = "int8 weights, dense; TDPBSSD",
+    .cpu = CPU_AVX2 | CPU_AVX512 | CPU_AMX, .act_bits = 8, .min_bits = 8, .weight_bits = 8, .computes = 1,
+    .layout = 1,
+    .large = { "int8_amx", 32768, 1, 1 / 16384.0 },
+    .single = { "int8_amx", 32768, 1, 1 / 1024.0 },
+    .packed_size = i8_amx_packed_size, .pack = i8_amx_pack,
+    .scratch_size = i8_amx_scratch_size, .prepare = i8_amx_prepare, .gemm = i8_amx_gemm,
 };

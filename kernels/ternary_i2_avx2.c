@@ -24,19 +24,19 @@
 enum { ROWS = 32, CHUNK = 16, CHUNK_BYTES = 128, SLICE = 256, SLICE_CHUNKS = SLICE / CHUNK };
 enum { PANEL_FROM = 4, BATCH_BYTES = 1 << 18, TILE = 6, AHEAD = 2048 };
 
-static size_t chunks_of(int cols) { return ((size_t)cols + CHUNK - 1) / CHUNK; }
-static size_t stride_of(int cols) { return ((size_t)cols + 63) / 64 * 64 + 64; }
-static size_t sums_size(int n) { return ((size_t)n + 15) / 16 * 64; }
+static size_t i2_avx2_chunks_of(int cols) { return ((size_t)cols + CHUNK - 1) / CHUNK; }
+static size_t i2_avx2_stride_of(int cols) { return ((size_t)cols + 63) / 64 * 64 + 64; }
+static size_t i2_avx2_sums_size(int n) { return ((size_t)n + 15) / 16 * 64; }
 
-static size_t packed_size(int rows, int cols)
+static size_t i2_avx2_packed_size(int rows, int cols)
 {
-    return ((size_t)rows + ROWS - 1) / ROWS * chunks_of(cols) * CHUNK_BYTES;
+    return ((size_t)rows + ROWS - 1) / ROWS * i2_avx2_chunks_of(cols) * CHUNK_BYTES;
 }
 
-static void pack(void *packed, const int8_t *w, int rows, int cols)
+static void i2_avx2_pack(void *packed, const int8_t *w, int rows, int cols)
 {
-    const size_t chunks = chunks_of(cols);
-    memset(packed, 0, packed_size(rows, cols));
+    const size_t chunks = i2_avx2_chunks_of(cols);
+    memset(packed, 0, i2_avx2_packed_size(rows, cols));
     for (size_t r = 0; r < (size_t)rows; r++) {
         uint8_t *out = (uint8_t *)packed + r / ROWS * chunks * CHUNK_BYTES + r % ROWS * 4;
         for (size_t c = 0; c < (size_t)cols; c++)
@@ -44,20 +44,20 @@ static void pack(void *packed, const int8_t *w, int rows, int cols)
     }
 }
 
-static size_t scratch_size(int n, int cols, int act_bits)
+static size_t i2_avx2_scratch_size(int n, int cols, int act_bits)
 {
     (void)act_bits;
-    return sums_size(n) + (size_t)n * stride_of(cols);
+    return i2_avx2_sums_size(n) + (size_t)n * i2_avx2_stride_of(cols);
 }
 
-static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
+static void i2_avx2_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
 {
     (void)act_bits;
-    const size_t padded = chunks_of(cols) * CHUNK;
+    const size_t padded = i2_avx2_chunks_of(cols) * CHUNK;
     int32_t *sums = scratch;
-    int8_t *out = (int8_t *)scratch + sums_size(n);
+    int8_t *out = (int8_t *)scratch + i2_avx2_sums_size(n);
     const __m256i flip = _mm256_set1_epi8(-128), zero = _mm256_setzero_si256();
-    for (int t = 0; t < n; t++, x += cols, out += stride_of(cols)) {
+    for (int t = 0; t < n; t++, x += cols, out += i2_avx2_stride_of(cols)) {
         __m256i sum = zero;                        /* of x + 128: VPSADBW wants unsigned bytes */
         int c = 0;
         for (; c + 32 <= cols; c += 32) {
@@ -102,7 +102,7 @@ static inline __m256i sixteen(__m256i acc, __m256i v, __m256i x0, __m256i x1, __
 }
 
 /* one batch row, one block of 32 rows, into sums */
-static void stream(int32_t *sums, const uint8_t *block, const int8_t *x, int32_t bias, size_t chunks)
+static void i2_avx2_stream(int32_t *sums, const uint8_t *block, const int8_t *x, int32_t bias, size_t chunks)
 {
     __m256i s0 = _mm256_set1_epi32(bias), s1 = s0, s2 = s0, s3 = s0;
     while (chunks) {
@@ -126,7 +126,7 @@ static void stream(int32_t *sums, const uint8_t *block, const int8_t *x, int32_t
     _mm256_store_si256((__m256i *)(sums + 24), s3);
 }
 
-static void unpack(uint8_t *panel, const uint8_t *block, size_t chunks)
+static void i2_avx2_unpack(uint8_t *panel, const uint8_t *block, size_t chunks)
 {
     const __m256i low = _mm256_set1_epi8(3);
     for (size_t c = 0; c < chunks; c++, block += CHUNK_BYTES)
@@ -163,7 +163,7 @@ static inline void finish8(int32_t *y, __m256i acc, int lanes, int first, int32_
 #define END(t)    finish8(y + (t) * s->rows, a##t, s->lanes, s->first, s->bias[t]);           \
                   finish8(y + (t) * s->rows + 8, b##t, s->lanes - 8, s->first, s->bias[t]);
 #define TILE_OF(m, EACH)                                                                      \
-    static void tile##m(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s)     \
+    static void i2_avx2_tile##m(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s)     \
     {                                                                                         \
         EACH(BEGIN)                                                                           \
         for (size_t q = 0; q < s->quads; q++, x += 4, panel += 64) {                          \
@@ -184,17 +184,17 @@ TILE_OF(3, EACH3)
 TILE_OF(4, EACH4)
 TILE_OF(5, EACH5)
 TILE_OF(6, EACH6)
-static Tile *const tiles[TILE] = { tile1, tile2, tile3, tile4, tile5, tile6 };
+static Tile *const i2_avx2_tiles[TILE] = { i2_avx2_tile1, i2_avx2_tile2, i2_avx2_tile3, i2_avx2_tile4, i2_avx2_tile5, i2_avx2_tile6 };
 
 /* a block by n batch rows, dealt evenly to tiles of at most TILE; `height` rows of the block exist */
-static void block_gemm(int32_t *y, const uint8_t *block, const int8_t *x, int n, size_t chunks, int height, Span s)
+static void i2_avx2_block_gemm(int32_t *y, const uint8_t *block, const int8_t *x, int n, size_t chunks, int height, Span s)
 {
     _Alignas(64) uint8_t panel[ROWS * SLICE];
     const int32_t *const bias = s.bias;
     const int parts = (n + TILE - 1) / TILE;
     for (size_t c = 0; c < chunks; c += SLICE_CHUNKS) {
         const size_t some = chunks - c < SLICE_CHUNKS ? chunks - c : SLICE_CHUNKS;
-        unpack(panel, block + c * CHUNK_BYTES, some);
+        i2_avx2_unpack(panel, block + c * CHUNK_BYTES, some);
         s.quads = some * 4;
         s.first = c == 0;
         for (int half = 0; half < height; half += 16) {
@@ -202,20 +202,20 @@ static void block_gemm(int32_t *y, const uint8_t *block, const int8_t *x, int n,
             for (int p = 0; p < parts; p++) {
                 const int t = (int)((long)n * p / parts), m = (int)((long)n * (p + 1) / parts) - t;
                 s.bias = bias + t;
-                tiles[m - 1](y + (size_t)t * s.rows + half, panel + half * SLICE,
+                i2_avx2_tiles[m - 1](y + (size_t)t * s.rows + half, panel + half * SLICE,
                              x + (size_t)t * s.stride + c * CHUNK, &s);
             }
         }
     }
 }
 
-static void gemm(int32_t *y, const void *packed, const void *scratch,
+static void i2_avx2_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
 {
     (void)act_bits;
-    const size_t chunks = chunks_of(cols), stride = stride_of(cols);
+    const size_t chunks = i2_avx2_chunks_of(cols), stride = i2_avx2_stride_of(cols);
     const int32_t *bias = scratch;
-    const int8_t *x = (const int8_t *)scratch + sums_size(n);
+    const int8_t *x = (const int8_t *)scratch + i2_avx2_sums_size(n);
     const int fits = (int)(BATCH_BYTES / stride), batch = fits < 48 ? 48 : fits;
     for (int t0 = 0; t0 < n; t0 += batch) {
         const int m = n - t0 < batch ? n - t0 : batch;
@@ -225,10 +225,10 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
             int32_t *out = y + (size_t)t0 * (size_t)rows + r;
             if (m >= PANEL_FROM) {
                 const Span s = { .rows = (size_t)rows, .stride = stride, .bias = bias + t0 };
-                block_gemm(out, block, x + t0 * stride, m, chunks, height, s);
+                i2_avx2_block_gemm(out, block, x + t0 * stride, m, chunks, height, s);
             } else for (int t = t0; t < t0 + m; t++, out += rows) {
                 _Alignas(32) int32_t sums[ROWS];
-                stream(sums, block, x + t * stride, bias[t], chunks);
+                i2_avx2_stream(sums, block, x + t * stride, bias[t], chunks);
                 memcpy(out, sums, (size_t)height * sizeof *sums);
             }
         }
@@ -236,7 +236,12 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_i2_avx2 = {
-    "i2_avx2", "2 bits; VPMADDUBSW with 16-bit sums", .cpu = CPU_AVX2, .act_bits = 8, .min_bits = 8, .weight_bits = 2,
-    .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
-    .gemm = gemm,
+    .name = "i2_avx2",
+    .brief = "2 bits; VPMADDUBSW with 16-bit sums",
+    .cpu = CPU_AVX2, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
+    .layout = 1, .preference = 2,
+    .large = { "int8_maddubs256", 64, 1.5, 2 / 32.0 },
+    .single = { "int8_maddubs256", 64, 1.5, 15 / 128.0 },
+    .packed_size = i2_avx2_packed_size, .pack = i2_avx2_pack,
+    .scratch_size = i2_avx2_scratch_size, .prepare = i2_avx2_prepare, .gemm = i2_avx2_gemm,
 };

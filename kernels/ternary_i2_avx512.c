@@ -3,7 +3,7 @@
  *
  *     y[t][r] = sum_c code[r][c] * x[t][c]  -  sum_c x[t][c]
  *
- *     packed   64 bytes: which body pack chose
+ *     packed   64 bytes of zeros
  *              [block of 32 rows][chunk of 16 cols][row][i < 4]    bits 7..6  5..4   3..2   1..0
  *                                                             col  16c+  12+i   8+i    4+i    i
  *     scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 64, plus 64 against cache conflicts] int8
@@ -30,17 +30,17 @@ enum { ROWS = 32, CHUNK = 16, CHUNK_BYTES = 128, HEADER = 64 };
 enum { STREAM = 5, PANEL = 1024, BATCH_BYTES = 1 << 18, TILE = 8, AHEAD = 2048 };
 enum { EXACT_CHUNKS = 1 << 14 };      /* 64 * 2 * 128 * 4 per chunk stays within int32 */
 
-static size_t chunks_of(int cols) { return ((size_t)cols + CHUNK - 1) / CHUNK; }
-static size_t stride_of(int cols) { return ((size_t)cols + 63) / 64 * 64 + 64; }
-static size_t sums_size(int n) { return ((size_t)n + 15) / 16 * 64; }
+static size_t i2_avx512_chunks_of(int cols) { return ((size_t)cols + CHUNK - 1) / CHUNK; }
+static size_t i2_avx512_stride_of(int cols) { return ((size_t)cols + 63) / 64 * 64 + 64; }
+static size_t i2_avx512_sums_size(int n) { return ((size_t)n + 15) / 16 * 64; }
 
-static size_t packed_size(int rows, int cols)
+static size_t i2_avx512_packed_size(int rows, int cols)
 {
-    return HEADER + ((size_t)rows + ROWS - 1) / ROWS * chunks_of(cols) * CHUNK_BYTES;
+    return HEADER + ((size_t)rows + ROWS - 1) / ROWS * i2_avx512_chunks_of(cols) * CHUNK_BYTES;
 }
 
 /* the four codes of a dword at once: -1, 0, 1 end in the bits 11, 00, 01 */
-static uint32_t codes_of(const int8_t *w)
+static uint32_t i2_avx512_codes_of(const int8_t *w)
 {
     const uint32_t two = 0x03030303;
     uint32_t v;
@@ -48,18 +48,17 @@ static uint32_t codes_of(const int8_t *w)
     return ((v & two) + 0x01010101) & two;
 }
 
-static void pack(void *packed, const int8_t *w, int rows, int cols)
+static void i2_avx512_pack(void *packed, const int8_t *w, int rows, int cols)
 {
-    const size_t chunks = chunks_of(cols);
+    const size_t chunks = i2_avx512_chunks_of(cols);
     uint8_t *block = (uint8_t *)packed + HEADER;
-    memset(packed, 0, packed_size(rows, cols));
-    *(uint8_t *)packed = (cpu_has() & CPU_VNNI) != 0;
+    memset(packed, 0, i2_avx512_packed_size(rows, cols));
     for (size_t r = 0; r < (size_t)rows; r++) {
         uint8_t *out = block + r / ROWS * chunks * CHUNK_BYTES + r % ROWS * 4;
         const int8_t *from = w + r * (size_t)cols;
         size_t c = 0;
         for (; c + CHUNK <= (size_t)cols; c += CHUNK, from += CHUNK) {
-            const uint32_t v = codes_of(from) | codes_of(from + 4) << 2 | codes_of(from + 8) << 4 | codes_of(from + 12) << 6;
+            const uint32_t v = i2_avx512_codes_of(from) | i2_avx512_codes_of(from + 4) << 2 | i2_avx512_codes_of(from + 8) << 4 | i2_avx512_codes_of(from + 12) << 6;
             memcpy(out + c / CHUNK * CHUNK_BYTES, &v, 4);
         }
         for (; c < (size_t)cols; c++)
@@ -67,19 +66,19 @@ static void pack(void *packed, const int8_t *w, int rows, int cols)
     }
 }
 
-static size_t scratch_size(int n, int cols, int act_bits)
+static size_t i2_avx512_scratch_size(int n, int cols, int act_bits)
 {
     (void)act_bits;
-    return sums_size(n) + (size_t)n * stride_of(cols);
+    return i2_avx512_sums_size(n) + (size_t)n * i2_avx512_stride_of(cols);
 }
 
-static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
+static void i2_avx512_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
 {
     (void)act_bits;
     int32_t *sums = scratch;
-    int8_t *out = (int8_t *)scratch + sums_size(n);
+    int8_t *out = (int8_t *)scratch + i2_avx512_sums_size(n);
     const __m512i flip = _mm512_set1_epi8(-128);
-    for (int t = 0; t < n; t++, x += cols, out += stride_of(cols)) {
+    for (int t = 0; t < n; t++, x += cols, out += i2_avx512_stride_of(cols)) {
         __m512i sum = _mm512_setzero_si512();      /* of x + 128: VPSADBW wants unsigned bytes */
         int c = 0;
         for (; c + 64 <= cols; c += 64) {
@@ -130,7 +129,7 @@ static inline __m512i unscale(__m512i a0, __m512i a1, __m512i a2, __m512i a3)
 
 /* one batch row, one block; y points to its first row, `lanes` rows are stored */
 static inline __attribute__((always_inline))
-void stream(int32_t *y, uint32_t lanes, const uint8_t *block, const int8_t *x, int32_t bias, size_t chunks, int vnni)
+void i2_avx512_stream(int32_t *y, uint32_t lanes, const uint8_t *block, const int8_t *x, int32_t bias, size_t chunks, int vnni)
 {
     __m512i low = _mm512_set1_epi32(bias), high = low;
     while (chunks) {
@@ -157,7 +156,7 @@ void stream(int32_t *y, uint32_t lanes, const uint8_t *block, const int8_t *x, i
     _mm512_mask_storeu_epi32(y + 16, (__mmask16)(lanes >> 16), high);
 }
 
-static void unpack(uint8_t *panel, const uint8_t *block, size_t chunks)
+static void i2_avx512_unpack(uint8_t *panel, const uint8_t *block, size_t chunks)
 {
     const __m512i low = _mm512_set1_epi8(3);
     for (; chunks; chunks--, block += CHUNK_BYTES, panel += 4 * CHUNK_BYTES)
@@ -190,7 +189,7 @@ typedef void Tile(int32_t *y, const uint8_t *panel, const int8_t *x, const Span 
                   _mm512_mask_storeu_epi32(y##t + 16, (__mmask16)(s->lanes >> 16), b##t);
 #define TILE_OF(m, EACH)                                                                                          \
     static inline __attribute__((always_inline))                                                                  \
-    void tile##m(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s, int vnni)                      \
+    void i2_avx512_tile##m(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s, int vnni)                      \
     {                                                                                                             \
         EACH(BEGIN)                                                                                               \
         for (size_t q = 0; q < s->quads; q++, x += 4, panel += 128) {                                             \
@@ -199,10 +198,10 @@ typedef void Tile(int32_t *y, const uint8_t *panel, const int8_t *x, const Span 
         }                                                                                                         \
         EACH(END)                                                                                                 \
     }                                                                                                             \
-    static void tile##m##_madd(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s)                  \
-    { tile##m(y, panel, x, s, 0); }                                                                               \
-    static void tile##m##_vnni(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s)                  \
-    { tile##m(y, panel, x, s, 1); }
+    static void i2_avx512_tile##m##_madd(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s)                  \
+    { i2_avx512_tile##m(y, panel, x, s, 0); }                                                                               \
+    static void i2_avx512_tile##m##_vnni(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s)                  \
+    { i2_avx512_tile##m(y, panel, x, s, 1); }
 #define EACH1(M) M(0)
 #define EACH2(M) EACH1(M) M(1)
 #define EACH3(M) EACH2(M) M(2)
@@ -219,12 +218,12 @@ TILE_OF(5, EACH5)
 TILE_OF(6, EACH6)
 TILE_OF(7, EACH7)
 TILE_OF(8, EACH8)
-#define TILES(body) { tile1_##body, tile2_##body, tile3_##body, tile4_##body, \
-                      tile5_##body, tile6_##body, tile7_##body, tile8_##body }
-static Tile *const tiles[2][TILE] = { TILES(madd), TILES(vnni) };
+#define TILES(body) { i2_avx512_tile1_##body, i2_avx512_tile2_##body, i2_avx512_tile3_##body, i2_avx512_tile4_##body, \
+                      i2_avx512_tile5_##body, i2_avx512_tile6_##body, i2_avx512_tile7_##body, i2_avx512_tile8_##body }
+static Tile *const i2_avx512_tiles[2][TILE] = { TILES(madd), TILES(vnni) };
 
 /* a block by n batch rows; they are dealt evenly to tiles of at most TILE */
-static void block_gemm(int32_t *y, const uint8_t *block, const int8_t *x, int n, size_t chunks, Span s,
+static void i2_avx512_block_gemm(int32_t *y, const uint8_t *block, const int8_t *x, int n, size_t chunks, Span s,
                        Tile *const *tile)
 {
     _Alignas(64) uint8_t panel[PANEL * ROWS];
@@ -232,7 +231,7 @@ static void block_gemm(int32_t *y, const uint8_t *block, const int8_t *x, int n,
     const int parts = (n + TILE - 1) / TILE;
     for (size_t c = 0; c < chunks; c += PANEL / CHUNK) {
         const size_t some = chunks - c < PANEL / CHUNK ? chunks - c : PANEL / CHUNK;
-        unpack(panel, block + c * CHUNK_BYTES, some);
+        i2_avx512_unpack(panel, block + c * CHUNK_BYTES, some);
         s.quads = some * 4;
         s.first = c == 0;
         for (int p = 0; p < parts; p++) {
@@ -243,14 +242,15 @@ static void block_gemm(int32_t *y, const uint8_t *block, const int8_t *x, int n,
     }
 }
 
-static void gemm(int32_t *y, const void *packed, const void *scratch,
+static void i2_avx512_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
 {
     (void)act_bits;
-    const size_t chunks = chunks_of(cols), stride = stride_of(cols);
+    const size_t chunks = i2_avx512_chunks_of(cols), stride = i2_avx512_stride_of(cols);
     const int32_t *bias = scratch;
-    const int8_t *x = (const int8_t *)scratch + sums_size(n);
-    const int vnni = *(const uint8_t *)packed, fits = (int)(BATCH_BYTES / stride), batch = fits < 64 ? 64 : fits;
+    const int8_t *x = (const int8_t *)scratch + i2_avx512_sums_size(n);
+    const int vnni = (cpu_known() & CPU_VNNI) != 0;
+    const int fits = (int)(BATCH_BYTES / stride), batch = fits < 64 ? 64 : fits;
     for (int t0 = 0; t0 < n; t0 += batch) {
         const int m = n - t0 < batch ? n - t0 : batch;
         for (int r = r0; r < r1; r += ROWS) {
@@ -258,17 +258,22 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
             const Span s = { .lanes = r1 - r < ROWS ? (1u << (r1 - r)) - 1 : ~0u, .rows = (size_t)rows,
                              .stride = stride, .bias = bias + t0 };
             int32_t *out = y + (size_t)t0 * (size_t)rows + r;
-            if (m > STREAM) block_gemm(out, block, x + t0 * stride, m, chunks, s, tiles[vnni]);
+            if (m > STREAM) i2_avx512_block_gemm(out, block, x + t0 * stride, m, chunks, s, i2_avx512_tiles[vnni]);
             else for (int t = t0; t < t0 + m; t++, out += rows) {
-                if (vnni) stream(out, s.lanes, block, x + t * stride, bias[t], chunks, 1);
-                else      stream(out, s.lanes, block, x + t * stride, bias[t], chunks, 0);
+                if (vnni) i2_avx512_stream(out, s.lanes, block, x + t * stride, bias[t], chunks, 1);
+                else      i2_avx512_stream(out, s.lanes, block, x + t * stride, bias[t], chunks, 0);
             }
         }
     }
 }
 
 const TernaryKernel ternary_i2_avx512 = {
-    "i2_avx512", "2 bits; VPDPBUSD, or VPMADDUBSW without VNNI", .cpu = CPU_AVX2 | CPU_AVX512, .act_bits = 8,
-    .min_bits = 8, .weight_bits = 2, .computes = 1, .packed_size = packed_size, .pack = pack,
-    .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
+    .name = "i2_avx512",
+    .brief = "2 bits; VPDPBUSD, or VPMADDUBSW without VNNI",
+    .cpu = CPU_AVX2 | CPU_AVX512, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
+    .layout = 1, .preference = 3,
+    .large = { "int8_vnni512", 128, 1, 1 / 64.0 },
+    .single = { "int8_vnni512", 128, 1, 2 / 64.0 },
+    .packed_size = i2_avx512_packed_size, .pack = i2_avx512_pack,
+    .scratch_size = i2_avx512_scratch_size, .prepare = i2_avx512_prepare, .gemm = i2_avx512_gemm,
 };

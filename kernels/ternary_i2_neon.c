@@ -17,15 +17,15 @@
 
 enum { ROWS = 16, GROUP = 4, SLICE = 128 / GROUP, TILE = 4 };
 
-static size_t groups_of(int cols) { return ((size_t)cols + GROUP - 1) / GROUP; }
-static size_t sums_size(int n) { return ((size_t)n + 15) / 16 * 64; }
+static size_t i2_neon_groups_of(int cols) { return ((size_t)cols + GROUP - 1) / GROUP; }
+static size_t i2_neon_sums_size(int n) { return ((size_t)n + 15) / 16 * 64; }
 
-static size_t packed_size(int rows, int cols) { return ((size_t)rows + ROWS - 1) / ROWS * groups_of(cols) * ROWS; }
+static size_t i2_neon_packed_size(int rows, int cols) { return ((size_t)rows + ROWS - 1) / ROWS * i2_neon_groups_of(cols) * ROWS; }
 
-static void pack(void *packed, const int8_t *w, int rows, int cols)
+static void i2_neon_pack(void *packed, const int8_t *w, int rows, int cols)
 {
-    const size_t groups = groups_of(cols);
-    memset(packed, 0, packed_size(rows, cols));
+    const size_t groups = i2_neon_groups_of(cols);
+    memset(packed, 0, i2_neon_packed_size(rows, cols));
     for (size_t r = 0; r < (size_t)rows; r++) {
         uint8_t *out = (uint8_t *)packed + r / ROWS * groups * ROWS + r % ROWS;
         for (size_t c = 0; c < (size_t)cols; c++)
@@ -33,18 +33,18 @@ static void pack(void *packed, const int8_t *w, int rows, int cols)
     }
 }
 
-static size_t scratch_size(int n, int cols, int act_bits)
+static size_t i2_neon_scratch_size(int n, int cols, int act_bits)
 {
     (void)act_bits;
-    return sums_size(n) + (size_t)n * groups_of(cols) * GROUP;
+    return i2_neon_sums_size(n) + (size_t)n * i2_neon_groups_of(cols) * GROUP;
 }
 
-static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
+static void i2_neon_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
 {
     (void)act_bits;
-    const size_t padded = groups_of(cols) * GROUP;
+    const size_t padded = i2_neon_groups_of(cols) * GROUP;
     int32_t *sums = scratch;
-    int8_t *out = (int8_t *)scratch + sums_size(n);
+    int8_t *out = (int8_t *)scratch + i2_neon_sums_size(n);
     for (int t = 0; t < n; t++, x += cols, out += padded) {
         memcpy(out, x, (size_t)cols);
         memset(out + cols, 0, padded - (size_t)cols);
@@ -69,7 +69,7 @@ static inline void widen(int32_t *sums, int16x8_t acc)
 #define STEPS(t)   STEP(t, 0) STEP(t, 1) STEP(t, 2) STEP(t, 3)
 #define END(t)     widen(sums[t], a##t), widen(sums[t] + 8, b##t);
 #define TILE_OF(m, EACH)                                                                                               \
-    static void tile##m(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, size_t stride, size_t groups)     \
+    static void i2_neon_tile##m(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, size_t stride, size_t groups)     \
     {                                                                                                                  \
         const uint8x16_t low = vdupq_n_u8(3);                                                                          \
         EACH(BEGIN)                                                                                                    \
@@ -91,15 +91,15 @@ TILE_OF(1, EACH1)
 TILE_OF(2, EACH2)
 TILE_OF(3, EACH3)
 TILE_OF(4, EACH4)
-static Tile *const tiles[TILE] = { tile1, tile2, tile3, tile4 };
+static Tile *const i2_neon_tiles[TILE] = { i2_neon_tile1, i2_neon_tile2, i2_neon_tile3, i2_neon_tile4 };
 
-static void gemm(int32_t *y, const void *packed, const void *scratch,
+static void i2_neon_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
 {
     (void)act_bits;
-    const size_t groups = groups_of(cols), stride = groups * GROUP;
+    const size_t groups = i2_neon_groups_of(cols), stride = groups * GROUP;
     const int32_t *bias = scratch;
-    const int8_t *x = (const int8_t *)scratch + sums_size(n);
+    const int8_t *x = (const int8_t *)scratch + i2_neon_sums_size(n);
     for (int r = r0; r < r1; r += ROWS) {
         const uint8_t *block = (const uint8_t *)packed + (size_t)(r / ROWS) * groups * ROWS;
         const int height = r1 - r < ROWS ? r1 - r : ROWS;
@@ -109,7 +109,7 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
             for (int i = 0; i < m; i++)
                 for (int l = 0; l < ROWS; l++) sums[i][l] = bias[t + i];
             for (size_t g = 0; g < groups; g += SLICE)
-                tiles[m - 1](sums, block + g * ROWS, x + (size_t)t * stride + g * GROUP, stride,
+                i2_neon_tiles[m - 1](sums, block + g * ROWS, x + (size_t)t * stride + g * GROUP, stride,
                              groups - g < SLICE ? groups - g : SLICE);
             for (int i = 0; i < m; i++)
                 memcpy(y + (size_t)(t + i) * (size_t)rows + r, sums[i], (size_t)height * sizeof **sums);
@@ -118,7 +118,12 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_i2_neon = {
-    "i2_neon", "2 bits; SMLAL with 16-bit sums", .cpu = CPU_NEON, .act_bits = 8, .min_bits = 8, .weight_bits = 2,
-    .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
-    .gemm = gemm,
+    .name = "i2_neon",
+    .brief = "2 bits; SMLAL with 16-bit sums",
+    .cpu = CPU_NEON, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
+    .layout = 1, .preference = 2,
+    .large = { "f32_fma_neon", 8, 1, 10 / 64.0 },
+    .single = { "f32_fma_neon", 8, 1, 15 / 64.0 },
+    .packed_size = i2_neon_packed_size, .pack = i2_neon_pack,
+    .scratch_size = i2_neon_scratch_size, .prepare = i2_neon_prepare, .gemm = i2_neon_gemm,
 };

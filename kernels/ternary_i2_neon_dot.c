@@ -17,18 +17,18 @@
 
 enum { ROWS = 16, CHUNK = 16, CHUNK_BYTES = 64, TILE = 4 };
 
-static size_t chunks_of(int cols) { return ((size_t)cols + CHUNK - 1) / CHUNK; }
-static size_t sums_size(int n) { return ((size_t)n + 15) / 16 * 64; }
+static size_t i2_neon_dot_chunks_of(int cols) { return ((size_t)cols + CHUNK - 1) / CHUNK; }
+static size_t i2_neon_dot_sums_size(int n) { return ((size_t)n + 15) / 16 * 64; }
 
-static size_t packed_size(int rows, int cols)
+static size_t i2_neon_dot_packed_size(int rows, int cols)
 {
-    return ((size_t)rows + ROWS - 1) / ROWS * chunks_of(cols) * CHUNK_BYTES;
+    return ((size_t)rows + ROWS - 1) / ROWS * i2_neon_dot_chunks_of(cols) * CHUNK_BYTES;
 }
 
-static void pack(void *packed, const int8_t *w, int rows, int cols)
+static void i2_neon_dot_pack(void *packed, const int8_t *w, int rows, int cols)
 {
-    const size_t chunks = chunks_of(cols);
-    memset(packed, 0, packed_size(rows, cols));
+    const size_t chunks = i2_neon_dot_chunks_of(cols);
+    memset(packed, 0, i2_neon_dot_packed_size(rows, cols));
     for (size_t r = 0; r < (size_t)rows; r++) {
         uint8_t *out = (uint8_t *)packed + r / ROWS * chunks * CHUNK_BYTES + r % ROWS * 4;
         for (size_t c = 0; c < (size_t)cols; c++)
@@ -36,18 +36,18 @@ static void pack(void *packed, const int8_t *w, int rows, int cols)
     }
 }
 
-static size_t scratch_size(int n, int cols, int act_bits)
+static size_t i2_neon_dot_scratch_size(int n, int cols, int act_bits)
 {
     (void)act_bits;
-    return sums_size(n) + (size_t)n * chunks_of(cols) * CHUNK;
+    return i2_neon_dot_sums_size(n) + (size_t)n * i2_neon_dot_chunks_of(cols) * CHUNK;
 }
 
-static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
+static void i2_neon_dot_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
 {
     (void)act_bits;
-    const size_t padded = chunks_of(cols) * CHUNK;
+    const size_t padded = i2_neon_dot_chunks_of(cols) * CHUNK;
     int32_t *sums = scratch;
-    int8_t *out = (int8_t *)scratch + sums_size(n);
+    int8_t *out = (int8_t *)scratch + i2_neon_dot_sums_size(n);
     for (int t = 0; t < n; t++, x += cols, out += padded) {
         memcpy(out, x, (size_t)cols);
         memset(out + cols, 0, padded - (size_t)cols);
@@ -80,7 +80,7 @@ typedef void Tile(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, c
 #define END(t)    vst1q_s32(sums[t], a##t), vst1q_s32(sums[t] + 4, b##t);                                              \
                   vst1q_s32(sums[t] + 8, c##t), vst1q_s32(sums[t] + 12, d##t);
 #define TILE_OF(m, EACH)                                                                                               \
-    static void tile##m(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, const int32_t *bias,              \
+    static void i2_neon_dot_tile##m(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, const int32_t *bias,              \
                         size_t chunks)                                                                                 \
     {                                                                                                                  \
         const size_t stride = chunks * CHUNK;                                                                          \
@@ -104,22 +104,22 @@ TILE_OF(1, EACH1)
 TILE_OF(2, EACH2)
 TILE_OF(3, EACH3)
 TILE_OF(4, EACH4)
-static Tile *const tiles[TILE] = { tile1, tile2, tile3, tile4 };
+static Tile *const i2_neon_dot_tiles[TILE] = { i2_neon_dot_tile1, i2_neon_dot_tile2, i2_neon_dot_tile3, i2_neon_dot_tile4 };
 
-static void gemm(int32_t *y, const void *packed, const void *scratch,
+static void i2_neon_dot_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
 {
     (void)act_bits;
-    const size_t chunks = chunks_of(cols);
+    const size_t chunks = i2_neon_dot_chunks_of(cols);
     const int32_t *bias = scratch;
-    const int8_t *x = (const int8_t *)scratch + sums_size(n);
+    const int8_t *x = (const int8_t *)scratch + i2_neon_dot_sums_size(n);
     for (int r = r0; r < r1; r += ROWS) {
         const uint8_t *block = (const uint8_t *)packed + (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
         const int height = r1 - r < ROWS ? r1 - r : ROWS;
         for (int t = 0; t < n; t += TILE) {
             int32_t sums[TILE][ROWS];
             const int m = n - t < TILE ? n - t : TILE;
-            tiles[m - 1](sums, block, x + (size_t)t * chunks * CHUNK, bias + t, chunks);
+            i2_neon_dot_tiles[m - 1](sums, block, x + (size_t)t * chunks * CHUNK, bias + t, chunks);
             for (int i = 0; i < m; i++)
                 memcpy(y + (size_t)(t + i) * (size_t)rows + r, sums[i], (size_t)height * sizeof **sums);
         }
@@ -127,7 +127,12 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_i2_neon_dot = {
-    "i2_neon_dot", "2 bits; SDOT", .cpu = CPU_NEON | CPU_DOTPROD, .act_bits = 8, .min_bits = 8, .weight_bits = 2,
-    .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
-    .gemm = gemm,
+    .name = "i2_neon_dot",
+    .brief = "2 bits; SDOT",
+    .cpu = CPU_NEON | CPU_DOTPROD, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
+    .layout = 1, .preference = 3,
+    .large = { "f32_fma_neon", 8, 1, 6 / 64.0 },
+    .single = { "f32_fma_neon", 8, 1, 11 / 64.0 },
+    .packed_size = i2_neon_dot_packed_size, .pack = i2_neon_dot_pack,
+    .scratch_size = i2_neon_dot_scratch_size, .prepare = i2_neon_dot_prepare, .gemm = i2_neon_dot_gemm,
 };

@@ -18,13 +18,13 @@
 
 enum { FIELDS = 4, GROUPS = 16, CODES = 256 };      /* GROUPS bytes of a row are one block: 64 columns */
 
-static size_t groups_of(int cols) { return ((size_t)cols + 3) / 4; }
+static size_t i2_scalar_groups_of(int cols) { return ((size_t)cols + 3) / 4; }
 
-static size_t packed_size(int rows, int cols) { return (size_t)rows * groups_of(cols); }
+static size_t i2_scalar_packed_size(int rows, int cols) { return (size_t)rows * i2_scalar_groups_of(cols); }
 
-static void pack(void *packed, const int8_t *w, int rows, int cols)
+static void i2_scalar_pack(void *packed, const int8_t *w, int rows, int cols)
 {
-    const size_t groups = groups_of(cols);
+    const size_t groups = i2_scalar_groups_of(cols);
     for (size_t r = 0; r < (size_t)rows; r++)
         for (size_t g = 0; g < groups; g++) {
             unsigned byte = 0;
@@ -37,16 +37,16 @@ static void pack(void *packed, const int8_t *w, int rows, int cols)
         }
 }
 
-static size_t scratch_size(int n, int cols, int act_bits)
+static size_t i2_scalar_scratch_size(int n, int cols, int act_bits)
 {
     (void)act_bits;
-    return ((size_t)n + FIELDS - 1) / FIELDS * groups_of(cols) * 4 * sizeof(uint64_t);
+    return ((size_t)n + FIELDS - 1) / FIELDS * i2_scalar_groups_of(cols) * 4 * sizeof(uint64_t);
 }
 
-static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
+static void i2_scalar_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
 {
     (void)act_bits;
-    const int padded = (int)groups_of(cols) * 4;
+    const int padded = (int)i2_scalar_groups_of(cols) * 4;
     uint64_t *out = scratch;
     for (int t = 0; t < n; t += FIELDS)
         for (int c = 0; c < padded; c++) {
@@ -58,7 +58,7 @@ static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bit
 }
 
 /* the 81 sums of four words; codes with a digit of 3 do not occur and stay unset */
-static void tabulate(uint64_t *table, const uint64_t *x)
+static void i2_scalar_tabulate(uint64_t *table, const uint64_t *x)
 {
     uint64_t s3 = 0 - x[0] - x[1] - x[2] - x[3];
     for (unsigned c3 = 0; c3 < 3; c3++, s3 += x[3]) {
@@ -75,7 +75,7 @@ static void tabulate(uint64_t *table, const uint64_t *x)
     }
 }
 
-static uint64_t look_up(uint64_t table[][CODES], const uint8_t *codes, size_t groups)
+static uint64_t i2_scalar_look_up(uint64_t table[][CODES], const uint8_t *codes, size_t groups)
 {
     uint64_t a = 0, b = 0;
     size_t g = 0;
@@ -87,36 +87,39 @@ static uint64_t look_up(uint64_t table[][CODES], const uint8_t *codes, size_t gr
     return a + b;
 }
 
-static int field(uint64_t *word)
+static int i2_scalar_field(uint64_t *word)
 {
     const int low = (int16_t)*word;
     *word = (*word - (uint64_t)(int64_t)low) >> 16;
     return low;
 }
 
-static void gemm(int32_t *y, const void *packed, const void *scratch,
+static void i2_scalar_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
 {
     (void)act_bits;
-    const size_t groups = groups_of(cols);
+    const size_t groups = i2_scalar_groups_of(cols);
     uint64_t table[GROUPS][CODES];
     for (int t = 0; t < n; t += FIELDS) {
         const uint64_t *x = (const uint64_t *)scratch + (size_t)(t / FIELDS) * groups * 4;
         const int fields = n - t < FIELDS ? n - t : FIELDS;
         for (size_t g0 = 0; g0 < groups; g0 += GROUPS) {
             const size_t some = groups - g0 < GROUPS ? groups - g0 : GROUPS;
-            for (size_t g = 0; g < some; g++) tabulate(table[g], x + 4 * (g0 + g));
+            for (size_t g = 0; g < some; g++) i2_scalar_tabulate(table[g], x + 4 * (g0 + g));
             for (int r = r0; r < r1; r++) {
-                uint64_t sums = look_up(table, (const uint8_t *)packed + (size_t)r * groups + g0, some);
+                uint64_t sums = i2_scalar_look_up(table, (const uint8_t *)packed + (size_t)r * groups + g0, some);
                 int32_t *out = y + (size_t)t * (size_t)rows + r;
-                for (int f = 0; f < fields; f++, out += rows) *out = (g0 ? *out : 0) + field(&sums);
+                for (int f = 0; f < fields; f++, out += rows) *out = (g0 ? *out : 0) + i2_scalar_field(&sums);
             }
         }
     }
 }
 
 const TernaryKernel ternary_i2_scalar = {
-    "i2_scalar", "2 bits, tables of a byte's sums, no vectors", .cpu = 0, .act_bits = 8, .min_bits = 8,
-    .weight_bits = 2, .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size,
-    .prepare = prepare, .gemm = gemm,
+    .name = "i2_scalar",
+    .brief = "2 bits, tables of a byte's sums, no vectors",
+    .cpu = 0, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
+    .layout = 1, .preference = 1,
+    .packed_size = i2_scalar_packed_size, .pack = i2_scalar_pack,
+    .scratch_size = i2_scalar_scratch_size, .prepare = i2_scalar_prepare, .gemm = i2_scalar_gemm,
 };

@@ -24,18 +24,18 @@
 enum { ROWS = 32, CHUNK = 8, CHUNK_BYTES = 64, TABLES = 128, RUN = 3, RUNS = 20, AHEAD = 2048 };
 enum { BATCH_BYTES = 1 << 19 };      /* of tables that stay in L2 while the blocks pass */
 
-static size_t chunks_of(int cols) { return ((size_t)cols + CHUNK - 1) / CHUNK; }
+static size_t lut_avx2_chunks_of(int cols) { return ((size_t)cols + CHUNK - 1) / CHUNK; }
 
-static size_t packed_size(int rows, int cols)
+static size_t lut_avx2_packed_size(int rows, int cols)
 {
-    return ((size_t)rows + ROWS - 1) / ROWS * chunks_of(cols) * CHUNK_BYTES;
+    return ((size_t)rows + ROWS - 1) / ROWS * lut_avx2_chunks_of(cols) * CHUNK_BYTES;
 }
 
-static void pack(void *packed, const int8_t *w, int rows, int cols)
+static void lut_avx2_pack(void *packed, const int8_t *w, int rows, int cols)
 {
     static const uint8_t place[4] = { 1, 3, 16, 48 };
-    const size_t chunks = chunks_of(cols);
-    memset(packed, 4 * 17, packed_size(rows, cols));      /* 4 = 1 + 3: both weights 0 */
+    const size_t chunks = lut_avx2_chunks_of(cols);
+    memset(packed, 4 * 17, lut_avx2_packed_size(rows, cols));      /* 4 = 1 + 3: both weights 0 */
     for (size_t r = 0; r < (size_t)rows; r++) {
         uint8_t *out = (uint8_t *)packed + r / ROWS * chunks * CHUNK_BYTES + r % ROWS / 16 * 32 + r % 16;
         for (size_t c = 0; c < (size_t)cols; c++) {
@@ -45,13 +45,13 @@ static void pack(void *packed, const int8_t *w, int rows, int cols)
     }
 }
 
-static size_t scratch_size(int n, int cols, int act_bits)
+static size_t lut_avx2_scratch_size(int n, int cols, int act_bits)
 {
     (void)act_bits;
-    return (size_t)n * chunks_of(cols) * TABLES;
+    return (size_t)n * lut_avx2_chunks_of(cols) * TABLES;
 }
 
-static void tabulate(int8_t *low, int8_t *high, int x0, int x1)
+static void lut_avx2_tabulate(int8_t *low, int8_t *high, int x0, int x1)
 {
     const __m128i w0 = _mm_setr_epi8(-1, 0, 1, -1, 0, 1, -1, 0, 1, 0, 0, 0, 0, 0, 0, 0);
     const __m128i w1 = _mm_setr_epi8(-1, -1, -1, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0);
@@ -62,7 +62,7 @@ static void tabulate(int8_t *low, int8_t *high, int x0, int x1)
     _mm_store_si128((__m128i *)high, _mm_add_epi8(_mm_sign_epi8(h0, w0), _mm_sign_epi8(h1, w1)));
 }
 
-static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
+static void lut_avx2_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
 {
     (void)act_bits;
     int8_t *out = scratch;
@@ -72,7 +72,7 @@ static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bit
             memcpy(some, x + c, (size_t)(cols - c < CHUNK ? cols - c : CHUNK));
             for (int pair = 0; pair < CHUNK / 2; pair++) {
                 int8_t *low = out + pair % 2 * 64 + pair / 2 * 16;
-                tabulate(low, low + 32, some[2 * pair], some[2 * pair + 1]);
+                lut_avx2_tabulate(low, low + 32, some[2 * pair], some[2 * pair + 1]);
             }
         }
 }
@@ -120,7 +120,7 @@ static inline void deal(int32_t *sums, Words s)
 }
 
 /* one batch row, one block of 32 rows, into sums */
-static void stream(int32_t *sums, const uint8_t *block, const int8_t *tables, size_t chunks)
+static void lut_avx2_stream(int32_t *sums, const uint8_t *block, const int8_t *tables, size_t chunks)
 {
     const __m256i zero = _mm256_setzero_si256();
     memset(sums, 0, ROWS * sizeof *sums);
@@ -142,11 +142,11 @@ static void stream(int32_t *sums, const uint8_t *block, const int8_t *tables, si
     }
 }
 
-static void gemm(int32_t *y, const void *packed, const void *scratch,
+static void lut_avx2_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
 {
     (void)act_bits;
-    const size_t chunks = chunks_of(cols), bytes = chunks * TABLES;
+    const size_t chunks = lut_avx2_chunks_of(cols), bytes = chunks * TABLES;
     const int batch = bytes < BATCH_BYTES ? (int)(BATCH_BYTES / bytes) : 1;
     for (int t0 = 0; t0 < n; t0 += batch)
         for (int r = r0; r < r1; r += ROWS) {
@@ -154,14 +154,19 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
             const size_t height = (size_t)(r1 - r < ROWS ? r1 - r : ROWS);
             for (int t = t0; t < n && t < t0 + batch; t++) {
                 _Alignas(64) int32_t sums[ROWS];
-                stream(sums, block, (const int8_t *)scratch + (size_t)t * bytes, chunks);
+                lut_avx2_stream(sums, block, (const int8_t *)scratch + (size_t)t * bytes, chunks);
                 memcpy(y + (size_t)t * (size_t)rows + r, sums, height * sizeof *sums);
             }
         }
 }
 
 const TernaryKernel ternary_lut_avx2 = {
-    "lut_avx2", "tables of two activations; VPSHUFB", .cpu = CPU_AVX2, .act_bits = 8, .min_bits = 8, .weight_bits = 2,
-    .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
-    .gemm = gemm,
+    .name = "lut_avx2",
+    .brief = "tables of two activations; VPSHUFB",
+    .cpu = CPU_AVX2, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
+    .layout = 1,
+    .large = { "int8_maddubs256", 64, 1.5, 14 / 128.0 },
+    .single = { "int8_maddubs256", 64, 1.5, 14 / 128.0 },
+    .packed_size = lut_avx2_packed_size, .pack = lut_avx2_pack,
+    .scratch_size = lut_avx2_scratch_size, .prepare = lut_avx2_prepare, .gemm = lut_avx2_gemm,
 };

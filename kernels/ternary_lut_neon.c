@@ -21,18 +21,18 @@
 enum { ROWS = 32, CHUNK = 4, CHUNK_BYTES = 32, TABLES = 64, RUN = 3, RUNS = 300 };
 enum { BATCH_BYTES = 1 << 19 };      /* of tables that stay in L2 while the blocks pass */
 
-static size_t chunks_of(int cols) { return ((size_t)cols + CHUNK - 1) / CHUNK; }
+static size_t lut_neon_chunks_of(int cols) { return ((size_t)cols + CHUNK - 1) / CHUNK; }
 
-static size_t packed_size(int rows, int cols)
+static size_t lut_neon_packed_size(int rows, int cols)
 {
-    return ((size_t)rows + ROWS - 1) / ROWS * chunks_of(cols) * CHUNK_BYTES;
+    return ((size_t)rows + ROWS - 1) / ROWS * lut_neon_chunks_of(cols) * CHUNK_BYTES;
 }
 
-static void pack(void *packed, const int8_t *w, int rows, int cols)
+static void lut_neon_pack(void *packed, const int8_t *w, int rows, int cols)
 {
     static const uint8_t place[4] = { 1, 3, 16, 48 };
-    const size_t chunks = chunks_of(cols);
-    memset(packed, 4 * 17, packed_size(rows, cols));      /* 4 = 1 + 3: both weights 0 */
+    const size_t chunks = lut_neon_chunks_of(cols);
+    memset(packed, 4 * 17, lut_neon_packed_size(rows, cols));      /* 4 = 1 + 3: both weights 0 */
     for (size_t r = 0; r < (size_t)rows; r++) {
         uint8_t *out = (uint8_t *)packed + r / ROWS * chunks * CHUNK_BYTES + r % ROWS;
         for (size_t c = 0; c < (size_t)cols; c++) {
@@ -42,13 +42,13 @@ static void pack(void *packed, const int8_t *w, int rows, int cols)
     }
 }
 
-static size_t scratch_size(int n, int cols, int act_bits)
+static size_t lut_neon_scratch_size(int n, int cols, int act_bits)
 {
     (void)act_bits;
-    return (size_t)n * chunks_of(cols) * TABLES;
+    return (size_t)n * lut_neon_chunks_of(cols) * TABLES;
 }
 
-static void tabulate(int8_t *low, int8_t *high, int x0, int x1)
+static void lut_neon_tabulate(int8_t *low, int8_t *high, int x0, int x1)
 {
     static const int8_t first[16] = { -1, 0, 1, -1, 0, 1, -1, 0, 1 }, second[16] = { -1, -1, -1, 0, 0, 0, 1, 1, 1 };
     const int8x16_t w0 = vld1q_s8(first), w1 = vld1q_s8(second);
@@ -59,7 +59,7 @@ static void tabulate(int8_t *low, int8_t *high, int x0, int x1)
     vst1q_s8(high, vmlaq_s8(vmulq_s8(h0, w0), h1, w1));
 }
 
-static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
+static void lut_neon_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
 {
     (void)act_bits;
     int8_t *out = scratch;
@@ -67,8 +67,8 @@ static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bit
         for (int c = 0; c < cols; c += CHUNK, out += TABLES) {
             int8_t some[CHUNK] = { 0 };
             memcpy(some, x + c, (size_t)(cols - c < CHUNK ? cols - c : CHUNK));
-            tabulate(out, out + 16, some[0], some[1]);
-            tabulate(out + 32, out + 48, some[2], some[3]);
+            lut_neon_tabulate(out, out + 16, some[0], some[1]);
+            lut_neon_tabulate(out + 32, out + 48, some[2], some[3]);
         }
 }
 
@@ -106,7 +106,7 @@ static inline void deal(int32_t *sums, int16x8_t low, int16x8_t high)
 }
 
 /* one batch row, one block of 32 rows, into sums */
-static void stream(int32_t *sums, const uint8_t *block, const int8_t *tables, size_t chunks)
+static void lut_neon_stream(int32_t *sums, const uint8_t *block, const int8_t *tables, size_t chunks)
 {
     const int8x16_t zero = vdupq_n_s8(0);
     const int16x8_t zero16 = vdupq_n_s16(0);
@@ -130,11 +130,11 @@ static void stream(int32_t *sums, const uint8_t *block, const int8_t *tables, si
     }
 }
 
-static void gemm(int32_t *y, const void *packed, const void *scratch,
+static void lut_neon_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
 {
     (void)act_bits;
-    const size_t chunks = chunks_of(cols), bytes = chunks * TABLES;
+    const size_t chunks = lut_neon_chunks_of(cols), bytes = chunks * TABLES;
     const int batch = bytes < BATCH_BYTES ? (int)(BATCH_BYTES / bytes) : 1;
     for (int t0 = 0; t0 < n; t0 += batch)
         for (int r = r0; r < r1; r += ROWS) {
@@ -142,14 +142,19 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
             const size_t height = (size_t)(r1 - r < ROWS ? r1 - r : ROWS);
             for (int t = t0; t < n && t < t0 + batch; t++) {
                 int32_t sums[ROWS];
-                stream(sums, block, (const int8_t *)scratch + (size_t)t * bytes, chunks);
+                lut_neon_stream(sums, block, (const int8_t *)scratch + (size_t)t * bytes, chunks);
                 memcpy(y + (size_t)t * (size_t)rows + r, sums, height * sizeof *sums);
             }
         }
 }
 
 const TernaryKernel ternary_lut_neon = {
-    "lut_neon", "tables of two activations; TBL", .cpu = CPU_NEON, .act_bits = 8, .min_bits = 8, .weight_bits = 2,
-    .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
-    .gemm = gemm,
+    .name = "lut_neon",
+    .brief = "tables of two activations; TBL",
+    .cpu = CPU_NEON, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
+    .layout = 1,
+    .large = { "f32_fma_neon", 8, 1, 12 / 64.0 },
+    .single = { "f32_fma_neon", 8, 1, 12 / 64.0 },
+    .packed_size = lut_neon_packed_size, .pack = lut_neon_pack,
+    .scratch_size = lut_neon_scratch_size, .prepare = lut_neon_prepare, .gemm = lut_neon_gemm,
 };

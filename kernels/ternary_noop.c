@@ -6,26 +6,26 @@
 #include "kernels/ternary.h"
 #include <string.h>
 
-static size_t packed_size(int rows, int cols)
+static size_t noop_packed_size(int rows, int cols)
 {
     (void)rows, (void)cols;
     return 0;
 }
 
-static void pack(void *packed, const int8_t *w, int rows, int cols) { (void)packed, (void)w, (void)rows, (void)cols; }
+static void noop_pack(void *packed, const int8_t *w, int rows, int cols) { (void)packed, (void)w, (void)rows, (void)cols; }
 
-static size_t scratch_size(int n, int cols, int act_bits)
+static size_t noop_scratch_size(int n, int cols, int act_bits)
 {
     (void)n, (void)cols, (void)act_bits;
     return 0;
 }
 
-static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
+static void noop_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
 {
     (void)scratch, (void)x, (void)n, (void)cols, (void)act_bits;
 }
 
-static void gemm(int32_t *y, const void *packed, const void *scratch,
+static void noop_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
 {
     (void)packed, (void)scratch, (void)cols, (void)act_bits;
@@ -33,7 +33,10 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_noop = {
-    "noop", "writes zeros: the step if the product were free", .cpu = 0, .act_bits = 8, .min_bits = 8, .weight_bits = 0,
-    .computes = 0, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
-    .gemm = gemm,
+    .name = "noop",
+    .brief = "writes zeros: the step if the product were free",
+    .cpu = 0, .act_bits = 8, .min_bits = 8, .weight_bits = 0, .computes = 0,
+    .layout = 1,
+    .packed_size = noop_packed_size, .pack = noop_pack,
+    .scratch_size = noop_scratch_size, .prepare = noop_prepare, .gemm = noop_gemm,
 };

@@ -3,22 +3,22 @@
 #include "kernels/ternary.h"
 #include <string.h>
 
-static size_t packed_size(int rows, int cols) { return (size_t)rows * (size_t)cols; }
+static size_t ref_packed_size(int rows, int cols) { return (size_t)rows * (size_t)cols; }
 
-static void pack(void *packed, const int8_t *w, int rows, int cols) { memcpy(packed, w, packed_size(rows, cols)); }
+static void ref_pack(void *packed, const int8_t *w, int rows, int cols) { memcpy(packed, w, ref_packed_size(rows, cols)); }
 
-static size_t scratch_size(int n, int cols, int act_bits)
+static size_t ref_scratch_size(int n, int cols, int act_bits)
 {
     (void)act_bits;
     return (size_t)n * (size_t)cols;
 }
 
-static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
+static void ref_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
 {
-    memcpy(scratch, x, scratch_size(n, cols, act_bits));
+    memcpy(scratch, x, ref_scratch_size(n, cols, act_bits));
 }
 
-static void gemm(int32_t *y, const void *packed, const void *scratch,
+static void ref_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
 {
     (void)act_bits;
@@ -33,6 +33,10 @@ static void gemm(int32_t *y, const void *packed, const void *scratch,
 }
 
 const TernaryKernel ternary_ref = {
-    "ref", "int8 weights, the definition", .cpu = 0, .act_bits = 8, .min_bits = 8, .weight_bits = 8, .computes = 1,
-    .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare, .gemm = gemm,
+    .name = "ref",
+    .brief = "int8 weights, the definition",
+    .cpu = 0, .act_bits = 8, .min_bits = 8, .weight_bits = 8, .computes = 1,
+    .layout = 1,
+    .packed_size = ref_packed_size, .pack = ref_pack,
+    .scratch_size = ref_scratch_size, .prepare = ref_prepare, .gemm = ref_gemm,
 };

@@ -26,52 +26,52 @@
 enum { ROWS = 32, DIGITS = 5, CHUNK = 4 * DIGITS, CHUNK_BYTES = 128, SUMS = 128, SLICE = 12, };
 enum { HALF = SLICE * CHUNK * 16, PANEL_FROM = 3, TILE = 4, AHEAD = 2048 };
 
-static size_t chunks_of(int cols) { return ((size_t)cols + CHUNK - 1) / CHUNK; }
-static size_t stride_of(int cols) { return (chunks_of(cols) * CHUNK + 63) / 64 * 64 + 64; }
-static size_t block_size(int cols) { return SUMS + chunks_of(cols) * CHUNK_BYTES; }
+static size_t t5_avx2_chunks_of(int cols) { return ((size_t)cols + CHUNK - 1) / CHUNK; }
+static size_t t5_avx2_stride_of(int cols) { return (t5_avx2_chunks_of(cols) * CHUNK + 63) / 64 * 64 + 64; }
+static size_t t5_avx2_block_size(int cols) { return SUMS + t5_avx2_chunks_of(cols) * CHUNK_BYTES; }
 
-static size_t packed_size(int rows, int cols) { return ((size_t)rows + ROWS - 1) / ROWS * block_size(cols); }
+static size_t t5_avx2_packed_size(int rows, int cols) { return ((size_t)rows + ROWS - 1) / ROWS * t5_avx2_block_size(cols); }
 
-static uint8_t encode(const int8_t *w, long left)      /* digits 4 columns apart; a column beyond has w = 0 */
+static uint8_t t5_avx2_encode(const int8_t *w, long left)      /* digits 4 columns apart; a column beyond has w = 0 */
 {
     int v = 0;
     for (int j = 0; j < DIGITS; j++) v = 3 * v + (4 * j < left ? w[4 * j] + 1 : 1);
     return (uint8_t)((256 * v + 242) / 243 - 128);
 }
 
-static void pack(void *packed, const int8_t *w, int rows, int cols)
+static void t5_avx2_pack(void *packed, const int8_t *w, int rows, int cols)
 {
-    const size_t chunks = chunks_of(cols);
-    memset(packed, 0, packed_size(rows, cols));
+    const size_t chunks = t5_avx2_chunks_of(cols);
+    memset(packed, 0, t5_avx2_packed_size(rows, cols));
     for (size_t r = 0; r < (size_t)rows; r++, w += cols) {
-        uint8_t *block = (uint8_t *)packed + r / ROWS * block_size(cols), *out = block + SUMS + r % ROWS * 4;
+        uint8_t *block = (uint8_t *)packed + r / ROWS * t5_avx2_block_size(cols), *out = block + SUMS + r % ROWS * 4;
         for (int c = 0; c < cols; c++) ((int32_t *)block)[r % ROWS] -= 128 * w[c];
         for (size_t c = 0; c < chunks; c++)
             for (size_t i = 0; i < 4; i++) {
                 const long left = cols - (long)(c * CHUNK + i);
-                out[c * CHUNK_BYTES + i] = encode(left > 0 ? w + c * CHUNK + i : w, left);
+                out[c * CHUNK_BYTES + i] = t5_avx2_encode(left > 0 ? w + c * CHUNK + i : w, left);
             }
     }
 }
 
-static size_t scratch_size(int n, int cols, int act_bits)
+static size_t t5_avx2_scratch_size(int n, int cols, int act_bits)
 {
     (void)act_bits;
-    return (size_t)n * stride_of(cols);
+    return (size_t)n * t5_avx2_stride_of(cols);
 }
 
-static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
+static void t5_avx2_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
 {
     (void)act_bits;
     uint8_t *out = scratch;
-    for (int t = 0; t < n; t++, x += cols, out += stride_of(cols)) {
+    for (int t = 0; t < n; t++, x += cols, out += t5_avx2_stride_of(cols)) {
         int c = 0;
         for (; c + 32 <= cols; c += 32) {
             const __m256i v = _mm256_loadu_si256((const __m256i *)(x + c));
             _mm256_store_si256((__m256i *)(out + c), _mm256_xor_si256(v, _mm256_set1_epi8(-128)));
         }
         for (; c < cols; c++) out[c] = (uint8_t)(x[c] + 128);
-        memset(out + cols, 0, stride_of(cols) - (size_t)cols);
+        memset(out + cols, 0, t5_avx2_stride_of(cols) - (size_t)cols);
     }
 }
 
@@ -112,7 +112,7 @@ static inline __m256i chunk8(__m256i acc, const uint8_t *p, const uint8_t *x)
 }
 
 /* one batch row, one block of 32 rows, into sums */
-static void stream(int32_t *sums, const uint8_t *block, const uint8_t *x, size_t chunks)
+static void t5_avx2_stream(int32_t *sums, const uint8_t *block, const uint8_t *x, size_t chunks)
 {
     __m256i s0 = load(block), s1 = load(block + 32), s2 = load(block + 64), s3 = load(block + 96);
     block += SUMS;
@@ -136,7 +136,7 @@ static void stream(int32_t *sums, const uint8_t *block, const uint8_t *x, size_t
     _mm256_store_si256((__m256i *)(sums + 24), s3);
 }
 
-static void unpack(int8_t *panel, const uint8_t *chunk, size_t chunks)
+static void t5_avx2_unpack(int8_t *panel, const uint8_t *chunk, size_t chunks)
 {
     for (size_t c = 0; c < chunks; c++, chunk += CHUNK_BYTES)
         for (size_t part = 0; part < 4; part++) {
@@ -168,7 +168,7 @@ static inline void finish8(int32_t *y, __m256i acc, int lanes, int first, const 
 #define END(t)    finish8(y + (t) * s->rows, a##t, s->lanes, s->first, s->start);             \
                   finish8(y + (t) * s->rows + 8, b##t, s->lanes - 8, s->first, s->start + 8);
 #define TILE_OF(m, EACH)                                                                      \
-    static void tile##m(int32_t *y, const int8_t *panel, const uint8_t *x, const Span *s)     \
+    static void t5_avx2_tile##m(int32_t *y, const int8_t *panel, const uint8_t *x, const Span *s)     \
     {                                                                                         \
         EACH(BEGIN)                                                                           \
         for (size_t q = 0; q < s->quads; q++, x += 4, panel += 64) {                          \
@@ -185,16 +185,16 @@ TILE_OF(1, EACH1)
 TILE_OF(2, EACH2)
 TILE_OF(3, EACH3)
 TILE_OF(4, EACH4)
-static Tile *const tiles[TILE] = { tile1, tile2, tile3, tile4 };
+static Tile *const t5_avx2_tiles[TILE] = { t5_avx2_tile1, t5_avx2_tile2, t5_avx2_tile3, t5_avx2_tile4 };
 
 /* a block by n batch rows, dealt evenly to tiles of at most TILE; `height` rows of the block exist */
-static void block_gemm(int32_t *y, const uint8_t *block, const uint8_t *x, int n, size_t chunks, int height, Span s)
+static void t5_avx2_block_gemm(int32_t *y, const uint8_t *block, const uint8_t *x, int n, size_t chunks, int height, Span s)
 {
     _Alignas(64) int8_t panel[2 * HALF];
     const int parts = (n + TILE - 1) / TILE;
     for (size_t c = 0; c < chunks; c += SLICE) {
         const size_t some = chunks - c < SLICE ? chunks - c : SLICE;
-        unpack(panel, block + SUMS + c * CHUNK_BYTES, some);
+        t5_avx2_unpack(panel, block + SUMS + c * CHUNK_BYTES, some);
         s.quads = some * DIGITS;
         s.first = c == 0;
         for (int half = 0; half < height; half += 16) {
@@ -202,32 +202,37 @@ static void block_gemm(int32_t *y, const uint8_t *block, const uint8_t *x, int n
             s.start = (const int32_t *)block + half;
             for (int p = 0; p < parts; p++) {
                 const int t = (int)((long)n * p / parts), m = (int)((long)n * (p + 1) / parts) - t;
-                tiles[m - 1](y + (size_t)t * s.rows + half, panel + half / 16 * HALF,
+                t5_avx2_tiles[m - 1](y + (size_t)t * s.rows + half, panel + half / 16 * HALF,
                              x + (size_t)t * s.stride + c * CHUNK, &s);
             }
         }
     }
 }
 
-static void gemm(int32_t *y, const void *packed, const void *scratch,
+static void t5_avx2_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
 {
     (void)act_bits;
-    const Span s = { .rows = (size_t)rows, .stride = stride_of(cols) };
+    const Span s = { .rows = (size_t)rows, .stride = t5_avx2_stride_of(cols) };
     for (int r = r0; r < r1; r += ROWS) {
-        const uint8_t *block = (const uint8_t *)packed + (size_t)(r / ROWS) * block_size(cols), *x = scratch;
+        const uint8_t *block = (const uint8_t *)packed + (size_t)(r / ROWS) * t5_avx2_block_size(cols), *x = scratch;
         const int height = r1 - r < ROWS ? r1 - r : ROWS;
-        if (n >= PANEL_FROM) block_gemm(y + r, block, x, n, chunks_of(cols), height, s);
+        if (n >= PANEL_FROM) t5_avx2_block_gemm(y + r, block, x, n, t5_avx2_chunks_of(cols), height, s);
         else for (int t = 0; t < n; t++, x += s.stride) {
             _Alignas(32) int32_t sums[ROWS];
-            stream(sums, block, x, chunks_of(cols));
+            t5_avx2_stream(sums, block, x, t5_avx2_chunks_of(cols));
             memcpy(y + (size_t)t * s.rows + r, sums, (size_t)height * sizeof *sums);
         }
     }
 }
 
 const TernaryKernel ternary_t5_avx2 = {
-    "t5_avx2", "base 3, five weights a byte; VPCMPGTB and VPMADDUBSW", .cpu = CPU_AVX2, .act_bits = 8, .min_bits = 8,
-    .weight_bits = 1.6, .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size,
-    .prepare = prepare, .gemm = gemm,
+    .name = "t5_avx2",
+    .brief = "base 3, five weights a byte; VPCMPGTB and VPMADDUBSW",
+    .cpu = CPU_AVX2, .act_bits = 8, .min_bits = 8, .weight_bits = 1.6, .computes = 1,
+    .layout = 1,
+    .large = { "int8_maddubs256", 64, 1.5, 2 / 32.0 },
+    .single = { "int8_maddubs256", 64, 1.5, 33 / 160.0 },
+    .packed_size = t5_avx2_packed_size, .pack = t5_avx2_pack,
+    .scratch_size = t5_avx2_scratch_size, .prepare = t5_avx2_prepare, .gemm = t5_avx2_gemm,
 };

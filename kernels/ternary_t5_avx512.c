@@ -28,21 +28,21 @@ enum { PANEL_FROM = 5, TILE = 4, AHEAD = 2048 };
 enum { EXACT_CHUNKS = 1 << 14 };                  /* 64 * 2 * 128 * 4 per chunk stays within int32 */
 static const unsigned INVERSE_OF_81 = 2014922929u;    /* modulo 2^32 */
 
-static size_t chunks_of(int cols) { return ((size_t)cols + CHUNK - 1) / CHUNK; }
-static size_t stride_of(int cols) { return (chunks_of(cols) * CHUNK + 63) / 64 * 64 + 64; }
-static size_t sums_size(int n) { return ((size_t)n + 15) / 16 * 64; }
+static size_t t5_avx512_chunks_of(int cols) { return ((size_t)cols + CHUNK - 1) / CHUNK; }
+static size_t t5_avx512_stride_of(int cols) { return (t5_avx512_chunks_of(cols) * CHUNK + 63) / 64 * 64 + 64; }
+static size_t t5_avx512_sums_size(int n) { return ((size_t)n + 15) / 16 * 64; }
 
-static size_t packed_size(int rows, int cols)
+static size_t t5_avx512_packed_size(int rows, int cols)
 {
-    return HEADER + ((size_t)rows + ROWS - 1) / ROWS * chunks_of(cols) * CHUNK_BYTES;
+    return HEADER + ((size_t)rows + ROWS - 1) / ROWS * t5_avx512_chunks_of(cols) * CHUNK_BYTES;
 }
 
-static void pack(void *packed, const int8_t *w, int rows, int cols)
+static void t5_avx512_pack(void *packed, const int8_t *w, int rows, int cols)
 {
     static const uint8_t power[] = { 1, 3, 9, 27, 81 };
-    const size_t chunks = chunks_of(cols);
+    const size_t chunks = t5_avx512_chunks_of(cols);
     uint8_t *table = packed;
-    memset(packed, 0, packed_size(rows, cols));
+    memset(packed, 0, t5_avx512_packed_size(rows, cols));
     for (int v = 0; v < 81; v++) table[v] = (uint8_t)(v % 3 | v / 3 % 3 << 2 | v / 9 % 3 << 4 | v / 27 << 6);
     for (size_t r = 0; r < (size_t)rows; r++) {
         uint8_t *out = (uint8_t *)packed + HEADER + r / ROWS * chunks * CHUNK_BYTES + r % ROWS * 4;
@@ -53,19 +53,19 @@ static void pack(void *packed, const int8_t *w, int rows, int cols)
     }
 }
 
-static size_t scratch_size(int n, int cols, int act_bits)
+static size_t t5_avx512_scratch_size(int n, int cols, int act_bits)
 {
     (void)act_bits;
-    return sums_size(n) + (size_t)n * stride_of(cols);
+    return t5_avx512_sums_size(n) + (size_t)n * t5_avx512_stride_of(cols);
 }
 
-static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
+static void t5_avx512_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
 {
     (void)act_bits;
     int32_t *sums = scratch;
-    int8_t *out = (int8_t *)scratch + sums_size(n);
+    int8_t *out = (int8_t *)scratch + t5_avx512_sums_size(n);
     const __m512i flip = _mm512_set1_epi8(-128);
-    for (int t = 0; t < n; t++, x += cols, out += stride_of(cols)) {
+    for (int t = 0; t < n; t++, x += cols, out += t5_avx512_stride_of(cols)) {
         __m512i sum = _mm512_setzero_si512();      /* of x + 128: VPSADBW wants unsigned bytes */
         int c = 0;
         for (; c + 64 <= cols; c += 64) {
@@ -74,7 +74,7 @@ static void prepare(void *scratch, const int8_t *x, int n, int cols, int act_bit
             sum = _mm512_add_epi64(sum, _mm512_sad_epu8(_mm512_xor_si512(v, flip), _mm512_setzero_si512()));
         }
         int64_t rest = 128ll * c - _mm512_reduce_add_epi64(sum);
-        memset(out + c, 0, stride_of(cols) - (size_t)c);
+        memset(out + c, 0, t5_avx512_stride_of(cols) - (size_t)c);
         for (; c < cols; c++) {
             out[c] = x[c];
             rest -= x[c];
@@ -112,7 +112,7 @@ static inline __m512i mod81(__m512i v)
 typedef struct { __m512i a0, a1, a2, a3, a4; } Sums;      /* of sixteen rows, scaled by 1 4 16 64 81 */
 
 static inline __attribute__((always_inline))
-void chunk16(Sums *s, const uint8_t *p, const uint8_t *table, const int8_t *x)
+void t5_avx512_chunk16(Sums *s, const uint8_t *p, const uint8_t *table, const int8_t *x)
 {
     const __m512i v = _mm512_loadu_si512(p), rest = mod81(v);
     const __m512i d = look_up(rest, _mm512_loadu_si512(table), _mm512_loadu_si512(table + 64));
@@ -132,7 +132,7 @@ static inline __m512i unscale(Sums s)
 }
 
 /* one batch row, one block; y points to its first row, `lanes` rows are stored */
-static void stream(int32_t *y, uint32_t lanes, const uint8_t *block, const uint8_t *table, const int8_t *x,
+static void t5_avx512_stream(int32_t *y, uint32_t lanes, const uint8_t *block, const uint8_t *table, const int8_t *x,
                    int32_t bias, size_t chunks)
 {
     const __m512i zero = _mm512_setzero_si512();
@@ -143,8 +143,8 @@ static void stream(int32_t *y, uint32_t lanes, const uint8_t *block, const uint8
         for (size_t c = 0; c < some; c++, block += CHUNK_BYTES, x += CHUNK) {
             _mm_prefetch((const char *)(block + AHEAD), _MM_HINT_T0);
             _mm_prefetch((const char *)(block + AHEAD + 64), _MM_HINT_T0);
-            chunk16(&a, block, table, x);
-            chunk16(&b, block + 64, table, x);
+            t5_avx512_chunk16(&a, block, table, x);
+            t5_avx512_chunk16(&b, block + 64, table, x);
         }
         low = _mm512_add_epi32(low, unscale(a));
         high = _mm512_add_epi32(high, unscale(b));
@@ -154,7 +154,7 @@ static void stream(int32_t *y, uint32_t lanes, const uint8_t *block, const uint8
     _mm512_mask_storeu_epi32(y + 16, (__mmask16)(lanes >> 16), high);
 }
 
-static void unpack(uint8_t *panel, const uint8_t *block, const uint8_t *table, size_t chunks)
+static void t5_avx512_unpack(uint8_t *panel, const uint8_t *block, const uint8_t *table, size_t chunks)
 {
     const __m512i t0 = _mm512_loadu_si512(table), t1 = _mm512_loadu_si512(table + 64), two_bits = _mm512_set1_epi8(3);
     for (; chunks; chunks--, block += CHUNK_BYTES, panel += 5 * CHUNK_BYTES)
@@ -182,7 +182,7 @@ typedef void Tile(int32_t *y, const uint8_t *panel, const int8_t *x, const Span 
 #define END(t)    _mm512_mask_storeu_epi32(y##t, (__mmask16)s->lanes, a##t);                                      \
                   _mm512_mask_storeu_epi32(y##t + 16, (__mmask16)(s->lanes >> 16), b##t);
 #define TILE_OF(m, EACH)                                                                                          \
-    static void tile##m(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s)                         \
+    static void t5_avx512_tile##m(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s)                         \
     {                                                                                                             \
         EACH(BEGIN)                                                                                               \
         for (size_t q = 0; q < s->quads; q++, x += 4, panel += 128) {                                             \
@@ -199,10 +199,10 @@ TILE_OF(1, EACH1)
 TILE_OF(2, EACH2)
 TILE_OF(3, EACH3)
 TILE_OF(4, EACH4)
-static Tile *const tiles[TILE] = { tile1, tile2, tile3, tile4 };
+static Tile *const t5_avx512_tiles[TILE] = { t5_avx512_tile1, t5_avx512_tile2, t5_avx512_tile3, t5_avx512_tile4 };
 
 /* a block by n batch rows; they are dealt evenly to tiles of at most TILE */
-static void block_gemm(int32_t *y, const uint8_t *block, const uint8_t *table, const int8_t *x, int n, size_t chunks,
+static void t5_avx512_block_gemm(int32_t *y, const uint8_t *block, const uint8_t *table, const int8_t *x, int n, size_t chunks,
                        Span s)
 {
     _Alignas(64) uint8_t panel[PANEL_CHUNKS * CHUNK * ROWS];
@@ -210,37 +210,41 @@ static void block_gemm(int32_t *y, const uint8_t *block, const uint8_t *table, c
     const int parts = (n + TILE - 1) / TILE;
     for (size_t c = 0; c < chunks; c += PANEL_CHUNKS) {
         const size_t some = chunks - c < PANEL_CHUNKS ? chunks - c : PANEL_CHUNKS;
-        unpack(panel, block + c * CHUNK_BYTES, table, some);
+        t5_avx512_unpack(panel, block + c * CHUNK_BYTES, table, some);
         s.quads = some * 5;
         s.first = c == 0;
         for (int p = 0; p < parts; p++) {
             const int t = (int)((long)n * p / parts), m = (int)((long)n * (p + 1) / parts) - t;
             s.bias = bias + t;
-            tiles[m - 1](y + (size_t)t * s.rows, panel, x + (size_t)t * s.stride + c * CHUNK, &s);
+            t5_avx512_tiles[m - 1](y + (size_t)t * s.rows, panel, x + (size_t)t * s.stride + c * CHUNK, &s);
         }
     }
 }
 
-static void gemm(int32_t *y, const void *packed, const void *scratch,
+static void t5_avx512_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
 {
     (void)act_bits;
-    const size_t chunks = chunks_of(cols), stride = stride_of(cols);
+    const size_t chunks = t5_avx512_chunks_of(cols), stride = t5_avx512_stride_of(cols);
     const int32_t *bias = scratch;
-    const int8_t *x = (const int8_t *)scratch + sums_size(n);
+    const int8_t *x = (const int8_t *)scratch + t5_avx512_sums_size(n);
     for (int r = r0; r < r1; r += ROWS) {
         const uint8_t *block = (const uint8_t *)packed + HEADER + (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
         const Span s = { .lanes = r1 - r < ROWS ? (1u << (r1 - r)) - 1 : ~0u, .rows = (size_t)rows, .stride = stride,
                          .bias = bias };
-        if (n >= PANEL_FROM) block_gemm(y + r, block, packed, x, n, chunks, s);
+        if (n >= PANEL_FROM) t5_avx512_block_gemm(y + r, block, packed, x, n, chunks, s);
         else for (int t = 0; t < n; t++)
-            stream(y + (size_t)t * s.rows + r, s.lanes, block, packed, x + (size_t)t * stride, bias[t], chunks);
+            t5_avx512_stream(y + (size_t)t * s.rows + r, s.lanes, block, packed, x + (size_t)t * stride, bias[t], chunks);
     }
 }
 
 const TernaryKernel ternary_t5_avx512 = {
-    "t5_avx512", "base 3, five weights a byte; VPERMI2B and VPDPBUSD",
-    .cpu = CPU_AVX2 | CPU_AVX512 | CPU_VNNI | CPU_VBMI, .act_bits = 8, .min_bits = 8, .weight_bits = 1.6,
-    .computes = 1, .packed_size = packed_size, .pack = pack, .scratch_size = scratch_size, .prepare = prepare,
-    .gemm = gemm,
+    .name = "t5_avx512",
+    .brief = "base 3, five weights a byte; VPERMI2B and VPDPBUSD",
+    .cpu = CPU_AVX2 | CPU_AVX512 | CPU_VNNI | CPU_VBMI, .act_bits = 8, .min_bits = 8, .weight_bits = 1.6, .computes = 1,
+    .layout = 1,
+    .large = { "int8_vnni512", 128, 1, 1 / 64.0 },
+    .single = { "int8_vnni512", 128, 1, 15 / 320.0 },
+    .packed_size = t5_avx512_packed_size, .pack = t5_avx512_pack,
+    .scratch_size = t5_avx512_scratch_size, .prepare = t5_avx512_prepare, .gemm = t5_avx512_gemm,
 };

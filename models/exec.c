@@ -5,16 +5,11 @@
 #include <string.h>
 
 /* "auto": the best of this CPU; "bits_auto": the best bit-sliced one; else the name */
-static const TernaryKernel *kernel_named(const char *name)
+static const TernaryKernel *exec_kernel(const char *name)
 {
-    static const char *const bits[] = { "bits_avx512", "bits_avx2", "bits_neon", "bits_scalar" };
     if (!strcmp(name, "auto")) return ternary_best();
-    if (strcmp(name, "bits_auto")) return ternary_find(name);
-    for (size_t i = 0; i < sizeof bits / sizeof *bits; i++) {
-        const TernaryKernel *k = ternary_find(bits[i]);
-        if (k && ternary_runs_here(k)) return k;
-    }
-    return NULL;
+    if (!strcmp(name, "bits_auto")) return ternary_best_sliced();
+    return ternary_find(name);
 }
 
 const Exec *exec_make(const Spec *spec, Arena *a, const char **why)
@@ -31,7 +26,7 @@ const Exec *exec_make(const Spec *spec, Arena *a, const char **why)
 #pragma omp parallel num_threads(e->threads)
     cpu_flush_denormals();        /* and there, for those whose team is kept and asks nobody */
     e->f = f32_best();
-    e->kernel = kernel_named(name);
+    e->kernel = exec_kernel(name);
     if (!e->kernel) {
         *why = arena_text(a, "kernel=%s is not in this binary; `eightysix list kernels` shows those that are", name);
         return NULL;

@@ -59,39 +59,37 @@ static const Ternary *linear_ternary_of(Tape *t, Param *w)
     return c;
 }
 
-/* y (n, rows) = inv[i] scale (x8 codes'), packed codes of (rows, cols). Many rows of x8: every
- * thread takes its share of them with the whole weight; few: every thread takes its share of the
- * weight's rows. */
 typedef struct { const void *packed; float scale; int rows, cols, bits; } Codes;
+typedef struct { const F32 *f; const float *inv; float *y, scale; int rows; } Scaling;
+
+/* The sums of y[lo..hi)[r0..r1) become floats in place. */
+static void linear_scale(void *ctx, int lo, int hi, int r0, int r1)
+{
+    const Scaling *s = ctx;
+    for (int i = lo; i < hi; i++) {
+        float *y = s->y + (size_t)i * (size_t)s->rows + (size_t)r0;
+        s->f->from_int(y, (const int32_t *)y, s->inv[i] * s->scale, r1 - r0);
+    }
+}
+
+/* y (n, rows) = inv[i] scale (x8 codes'), packed codes of (rows, cols) */
 static void linear_int8_product(Tape *t, const Codes *w, const int8_t *x8, const float *inv,
                                 float *y, int n)
 {
-    const TernaryKernel *k = t->exec->kernel;
-    const int threads = t->exec->threads, rows = w->rows, cols = w->cols, bits = w->bits,
-              by_n = n >= 16 * threads;
-    const size_t at = t->pass.used,
-                 share = by_n ? (size_t)(n + threads - 1) / (size_t)threads + 16 : (size_t)n;
-    const size_t each = (k->scratch_size((int)share, cols, bits) + 63) / 64 * 64;
-    char *room = arena_raw(&t->pass, each * (size_t)(by_n ? threads : 1));
-    int32_t *sum = (int32_t *)y;              /* the sums become floats in place */
-    if (!by_n) k->prepare(room, x8, n, cols, bits);
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-    for (int p = 0; p < threads; p++) {
-        long lo = 0, hi = n;
-        int r0 = 0, r1 = rows;
-        char *mine = room;
-        if (by_n) {
-            part(n, p, threads, 16, &lo, &hi);
-            mine += each * (size_t)p;
-            if (lo < hi) k->prepare(mine, x8 + (size_t)lo * cols, (int)(hi - lo), cols, bits);
-        } else ternary_rows(rows, p, threads, &r0, &r1);
-        if (lo >= hi || r0 >= r1) continue;
-        k->gemm(sum + (size_t)lo * rows, w->packed, mine, (int)(hi - lo), r0, r1, rows, cols, bits);
-        for (long i = lo; i < hi; i++) {
-            const size_t first = (size_t)i * (size_t)rows + (size_t)r0;
-            t->exec->f->from_int(y + first, sum + first, inv[i] * w->scale, r1 - r0);
-        }
-    }
+    const size_t at = t->pass.used;
+    Scaling s = { t->exec->f, inv, y, w->scale, w->rows };
+    const TernaryProduct p = { .kernel = t->exec->kernel,
+                               .packed = w->packed,
+                               .x = x8,
+                               .y = (int32_t *)y,
+                               .n = n,
+                               .rows = w->rows,
+                               .cols = w->cols,
+                               .act_bits = w->bits,
+                               .threads = t->exec->threads,
+                               .done = linear_scale,
+                               .ctx = &s };
+    ternary_product(&p, arena_raw(&t->pass, ternary_room_size(&p)));
     arena_reset(&t->pass, at);
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The ternary product, every kernel beside the dense float products of the same shape: Y (n, rows) = X (n, cols) W'.
- * An iteration is what a layer does: prepare, then gemm; with 16 or more batch rows a thread each thread takes a share of
- * them, otherwise a share of the weight's rows (as models/op_linear.c). The packed weight was packed before. */
+ * An iteration is what a layer does: ternary_product, of a weight that was packed before. */
 #include "harness/bench/bench.h"
 #include "harness/laws/laws.h"
 #include "kernels/cpu.h"
@@ -18,26 +17,6 @@ enum { SHAPES = sizeof shapes / sizeof *shapes, BATCHES = sizeof batches / sizeo
 #define CHECKED 1.3e8        /* multiply-adds of a check: all of a small shape, a sample of a large one */
 #define SLOW_MOST 1.1e9      /* multiply-adds of a cell of ref and portable */
 
-/* Vector instructions per weight and batch row (kernels/README.md), and what says how many of them a second fit: the rate
- * of a probe, which counts `unit` for each of its instructions; 0: another line says. AVX2 has a third port beside the two
- * that multiply. */
-static const struct { const char *kernel, *probe; double unit, ports, large, single; int per_bit; } costs[] = {
-    { "i2_avx512",   "int8_vnni512",    128, 1,   1 / 64.0,  2 / 64.0,   0 },
-    { "i2_amx",      "int8_vnni512",    128, 1,   0,         2 / 64.0,   0 },
-    { "i2_amx",      "int8_amx",      32768, 1,   1 / 16384.0, 0,        0 },
-    { "i8_amx",      "int8_amx",      32768, 1,   1 / 16384.0, 1 / 1024.0, 0 },
-    { "t5_avx512",   "int8_vnni512",    128, 1,   1 / 64.0,  15 / 320.0, 0 },
-    { "bits_avx512", "popcnt512",  64 / 3.0, 1,   3 / 512.0, 3 / 512.0,  1 },
-    { "lut_avx512",  "f32_add512",       16, 1,   14 / 256.0, 14 / 256.0, 0 },
-    { "i2_avx2",     "int8_maddubs256",  64, 1.5, 2 / 32.0,  15 / 128.0, 0 },
-    { "t5_avx2",     "int8_maddubs256",  64, 1.5, 2 / 32.0,  33 / 160.0, 0 },
-    { "bits_avx2",   "int8_maddubs256",  64, 1.5, 9 / 256.0, 9 / 256.0,  1 },
-    { "lut_avx2",    "int8_maddubs256",  64, 1.5, 14 / 128.0, 14 / 128.0, 0 },
-    { "i2_neon",     "f32_fma_neon",      8, 1,   10 / 64.0, 15 / 64.0,  0 },
-    { "i2_neon_dot", "f32_fma_neon",      8, 1,   6 / 64.0,  11 / 64.0,  0 },
-    { "bits_neon",   "f32_fma_neon",      8, 1,   3 / 128.0, 3 / 128.0,  1 },
-    { "lut_neon",    "f32_fma_neon",      8, 1,   12 / 64.0, 12 / 64.0,  0 } };
-
 typedef struct {                      /* of a group: codes and activations that its cells share */
     int           rows, cols, n, threads;
     const int8_t *w, *x[9];           /* (rows, cols); (n, cols) of so many bits */
@@ -50,7 +29,7 @@ typedef struct {
     const Gemm          *gemm;        /* one of the two */
     int      bits, by_n, dense8;      /* dense8: gemm's u8s8 */
     char    *weight, *room;           /* copies of the weight, one after the other; prepared activations */
-    size_t   size, each;              /* of a copy; of a thread's room */
+    size_t   size, each;              /* of a copy; of what a thread reads */
     long     copies, at;
     const Probe *reader;              /* of run_read */
     int32_t *co;                      /* (rows) -128 sum of the weight's row, of dense8 */
@@ -59,38 +38,30 @@ typedef struct {
 
 static size_t whole_lines(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-/* gemm 0: prepare alone */
-static void product(const Job *j, const char *packed, int gemm_too)
+/* packed NULL: prepare alone */
+static TernaryProduct product_of(const Job *j, const char *packed)
 {
     const Shape *s = j->s;
-    const int threads = s->threads;
-    if (!j->by_n) j->k->prepare(j->room, s->x[j->bits], s->n, s->cols, j->bits);
-    if (!j->by_n && !gemm_too) return;
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-    for (int t = 0; t < threads; t++) {
-        long lo = 0, hi = s->n;
-        int r0 = 0, r1 = s->rows;
-        char *room = j->room;
-        if (j->by_n) {
-            part(s->n, t, threads, 16, &lo, &hi);
-            room += j->each * (size_t)t;
-            if (lo < hi) j->k->prepare(room, s->x[j->bits] + (size_t)lo * s->cols, (int)(hi - lo), s->cols, j->bits);
-        } else ternary_rows(s->rows, t, threads, &r0, &r1);
-        if (gemm_too && lo < hi && r0 < r1)
-            j->k->gemm(j->y + (size_t)lo * s->rows, packed, room, (int)(hi - lo), r0, r1, s->rows, s->cols, j->bits);
-    }
+    return (TernaryProduct){ .kernel = j->k, .packed = packed, .x = s->x[j->bits], .y = j->y, .n = s->n, .rows = s->rows,
+                             .cols = s->cols, .act_bits = j->bits, .threads = s->threads };
+}
+
+static void product(const Job *j, const char *packed)
+{
+    const TernaryProduct p = product_of(j, packed);
+    ternary_product(&p, j->room);
 }
 
 static const char *next_copy(Job *j) { return j->weight + j->size * (size_t)(j->at++ % j->copies); }
 
 static void run_ternary(void *ctx, long iters)
 {
-    for (Job *j = ctx; iters > 0; iters--) product(j, next_copy(j), 1);
+    for (Job *j = ctx; iters > 0; iters--) product(j, next_copy(j));
 }
 
 static void run_prepare(void *ctx, long iters)
 {
-    for (; iters > 0; iters--) product(ctx, NULL, 0);
+    for (; iters > 0; iters--) product(ctx, NULL);
 }
 
 static void run_dense(void *ctx, long iters)
@@ -183,11 +154,11 @@ static void limit(Bench *b, BenchCell *c, const Job *j, int cold)
                 : has & CPU_AVX2 ? "f32_fma256" : "f32_fma128";
         const double peak = bench_peak(b, compute, s->threads);
         if (peak > 0) ns = 2 * weights * s->n / peak * 1e9;
-    } else for (size_t i = 0; i < sizeof costs / sizeof *costs; i++) {
-        const double each = (s->n == 1 ? costs[i].single : costs[i].large) * (costs[i].per_bit ? j->bits : 1);
-        if (strcmp(costs[i].kernel, j->k->name) || each == 0) continue;
-        compute = costs[i].probe;
-        const double rate = bench_peak(b, compute, s->threads) / costs[i].unit * costs[i].ports;
+    } else {
+        const TernaryCost *o = s->n == 1 ? &j->k->single : &j->k->large;
+        const double each = o->each * (j->k->min_bits < j->k->act_bits ? j->bits : 1);
+        compute = o->probe;
+        const double rate = compute ? bench_peak(b, compute, s->threads) / o->unit * o->ports : 0;
         if (rate > 0) ns = weights * s->n * each / rate * 1e9;
     }
     c->compute = compute, c->compute_ns = ns, c->read = read;
@@ -210,13 +181,13 @@ static void add_ternary(Bench *b, const Shape *s, const TernaryKernel *k, int bi
 {
     Arena *a = bench_arena(b);
     Job *j = arena_get(a, sizeof *j);
-    const int by_n = s->n >= 16 * s->threads, most = by_n ? s->n / s->threads + 32 : s->n;
-    *j = (Job){ .s = s, .k = k, .bits = bits, .by_n = by_n, .size = whole_lines(k->packed_size(s->rows, s->cols)),
-                .each = whole_lines(k->scratch_size(most, s->cols, bits)) };
+    *j = (Job){ .s = s, .k = k, .bits = bits, .by_n = s->n >= 16 * s->threads,
+                .size = whole_lines(k->packed_size(s->rows, s->cols)) };
     fill_copies(j, cold, a);
     k->pack(j->weight, s->w, s->rows, s->cols);
     spread_copies(j);
-    j->room = arena_raw(a, j->each * (size_t)(by_n ? s->threads : 1));
+    const TernaryProduct p = product_of(j, NULL);
+    j->room = arena_raw(a, ternary_room_size(&p));
     j->y = arena_raw(a, sizeof *j->y * (size_t)s->n * (size_t)s->rows);
     BenchCell *c = bench_cell(b, name, run_ternary, j);
     c->idle = !k->computes;
