@@ -9,6 +9,9 @@
 # make deps       installs what is missing    make clean
 # A fresh Debian machine needs make, a C compiler, and nothing else.
 
+# The version, here and nowhere else: `eightysix --version` prints it
+VERSION = 0.2.0-dev
+
 # Every Debian package, once.
 PACKAGES = gcc g++ libc6-dev libgomp1 libgsl-dev libsqlite3-dev libyaml-dev libjansson-dev libpcre2-dev nettle-dev \
            liblzma-dev libcmocka-dev libbenchmark-dev libopenblas0-pthread libdnnl2 gnuplot-nox curl ca-certificates \
@@ -74,7 +77,8 @@ $(OUT)/harness/store/schema.o: harness/store/schema.sql harness/store/views.sql
 # Provenance: what was built, from which commit. `id` names the arithmetic: equal ids compute equal things (views only read).
 $(OUT)/harness/util/build.o: $(OUT)/build_id.h
 $(OUT)/build_id.h: FORCE | $(OUT)/deps.ok
-	@{ echo "#define BUILD_SOURCES \"$$(cat $(SOURCES) | sha256sum | cut -c1-64)\""; \
+	@{ echo "#define BUILD_VERSION \"$(VERSION)\""; \
+	   echo "#define BUILD_SOURCES \"$$(cat $(SOURCES) | sha256sum | cut -c1-64)\""; \
 	   echo "#define BUILD_COMPILER \"$$($(CC) --version | head -n1 | tr -d '\"')\""; \
 	   echo "#define BUILD_FLAGS \"$(CFLAGS)\""; \
 	   echo "#define BUILD_EXECUTED \"$(EXECUTED)\""; \

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The command line: one binary, one word that says what to do. */
+/* The command line: one binary, whose first argument is a command. */
 #include "harness/cli/cmd.h"
-#include <stdio.h>
+#include "harness/cli/help.h"
 #include <string.h>
 
-static const struct { const char *name; int (*run)(int, char **); const char *brief; } commands[] = {
+static const Command commands[] = {
     { "list",     list_main,     "settings, kernels, heads, models, gemm providers, corpora of this binary" },
     { "check",    check_main,    "the laws every registered part must obey, on this machine" },
     { "bench",    bench_main,    "kernels, heads, operations and the machine, by Google Benchmark" },
@@ -22,29 +22,36 @@ static const struct { const char *name; int (*run)(int, char **); const char *br
     { "merge",    merge_main,    "records of several machines into one database" },
     { "replay",   replay_main,   "every recorded verdict again, from the raw records" },
     { "regress",  regress_main,  "is one commit slower or worse than another? for CI" },
+    { "help",     NULL,          "this overview; of a COMMAND, what `COMMAND --help` prints" },
     { "cell",     cell_main,     NULL },
     { "regress-sample", regress_sample_main, NULL },
+    { NULL, NULL, NULL },
 };
-enum { N = sizeof commands / sizeof *commands };
 
-static int help(FILE *out, int code)
+static int main_unknown(const char *name)
 {
-    fputs("eightysix: where does the time of a ternary language model go, and what gets rid of it?\n\n"
-          "usage: eightysix COMMAND [key=value ...] [--option ...]      eightysix COMMAND --help\n\n", out);
-    for (int i = 0; i < N; i++)
-        if (commands[i].brief) fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].brief);
-    fputs("\nFirst steps:  eightysix check\n"
-          "              eightysix train head=tree budget=30s\n"
-          "              eightysix sweep experiments/quick.yaml && eightysix plot time_split\n", out);
-    return code;
+    const char *near = command_nearest(commands, name);
+    fprintf(stderr, "eightysix: no command '%s'", name);
+    if (near) fprintf(stderr, "; the nearest is '%s'", near);
+    fputs("\n\n", stderr);
+    help_overview(commands, stderr);
+    return 2;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc < 2) return help(stderr, 2);
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) return help(stdout, 0);
-    for (int i = 0; i < N; i++)
-        if (!strcmp(argv[1], commands[i].name)) return commands[i].run(argc - 1, argv + 1);
-    fprintf(stderr, "eightysix: no command '%s'\n\n", argv[1]);
-    return help(stderr, 2);
+    static char help_name[] = "help";
+    if (argc < 2) {
+        help_overview(commands, stderr);
+        return 2;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        help_version(stdout);
+        return 0;
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) argv[1] = help_name;
+    const Command *c = command_find(commands, argv[1]);
+    if (!c) return main_unknown(argv[1]);
+    if (!c->run) return help_main(commands, argc - 1, argv + 1);
+    return c->run(argc - 1, argv + 1);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Claims from YAML; the definition of one as one line of JSON, which is YAML too. */
 #include "harness/judge/claims.h"
+#include "harness/util/share.h"
 #include "harness/util/yaml.h"
 #include <jansson.h>
 #include <math.h>
@@ -116,7 +117,7 @@ const char *claims_load(const char *path, Claims *out, Arena *a)
 {
     const char *why;
     size_t len;
-    const char *text = yaml_load(path, &len, a, &why);
+    const char *text = yaml_load(share_path(path, a), &len, a, &why);
     Load l = { .doc = { .file = path, .a = a }, .claims = out };
     return text ? yaml_parse(&l.doc, text, len, "claims", read_claims, &l) : why;
 }

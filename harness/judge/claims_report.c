@@ -2,6 +2,7 @@
 /* The command `claims`. */
 #include "harness/judge/claims.h"
 #include "harness/util/options.h"
+#include "harness/util/share.h"
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -61,7 +62,7 @@ static const char *recorded_text(const char *path, Arena *a)
 {
     enum { MOST = 1 << 20 };
     char *text = arena_raw(a, MOST + 1);
-    FILE *f = fopen(path, "r");
+    FILE *f = fopen(share_path(path, a), "r");
     if (!f) return "";
     const size_t n = fread(text, 1, MOST, f);
     fclose(f);

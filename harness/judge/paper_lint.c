@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* No number of a paper is typed. */
+#include "harness/util/share.h"
 #include "harness/util/yaml.h"
 #include "harness/judge/paper.h"
 #include <regex.h>
@@ -32,7 +33,7 @@ const char *paper_lint(const char *path, Arena *a)
     int inside = 0, number = 0;
     regex_t re;
     const char *why;
-    char *text = yaml_load(path, &len, a, &why);
+    char *text = yaml_load(share_path(path, a), &len, a, &why);
     if (!text) return why;
     CHECK(!regcomp(&re, typed, REG_EXTENDED));
     for (char *line; !why && (line = strsep(&text, "\n")); ) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The file of numbers, tables and figures. */
+#include "harness/util/share.h"
 #include "harness/util/yaml.h"
 #include "harness/judge/paper.h"
 #include <stdlib.h>
@@ -132,7 +133,7 @@ static const char *command(Load *l, const char *experiment)
     for (int i = 0; l->commands && i < yaml_pairs(l->commands); i++)
         if (!strcmp(yaml_text(yaml_key(d, l->commands, i)), experiment))
             return arena_text(d->a, "%s", yaml_text(yaml_value(d, l->commands, i)));
-    if (!access(arena_text(d->a, "experiments/%s.yaml", experiment), R_OK))
+    if (!access(share_path(arena_text(d->a, "experiments/%s.yaml", experiment), d->a), R_OK))
         return arena_text(d->a, "eightysix sweep experiments/%s.yaml", experiment);
     return arena_text(d->a, "eightysix %s", experiment);
 }
@@ -161,7 +162,7 @@ const char *paper_load(const char *path, const Claims *claims, Paper *out, Arena
 {
     const char *why;
     size_t len;
-    const char *text = yaml_load(path, &len, a, &why);
+    const char *text = yaml_load(share_path(path, a), &len, a, &why);
     Load l = { .doc = { .file = path, .a = a }, .paper = out, .claims = claims };
     return text ? yaml_parse(&l.doc, text, len, "numbers, tables and figures", read_paper, &l) : why;
 }

@@ -5,6 +5,7 @@
  *   \eightysixclaim  {name}{words}{claimed}{within}{unit}{verdict}    after its number
  *   \eightysixshown  {name}{n}{interval}{host}{commits}               of a table or a figure
  *   \eightysixmissing{name}{command} */
+#include "harness/util/share.h"
 #include "harness/util/yaml.h"
 #include "harness/judge/paper.h"
 #include <math.h>
@@ -227,7 +228,7 @@ static const char *script_text(const char *path, const char **out, Arena *a)
 {
     static const char load[] = "\nload '";
     size_t len;
-    const char *why, *text = yaml_load(path, &len, a, &why);
+    const char *why, *text = yaml_load(share_path(path, a), &len, a, &why);
     if (!text) return why;
     const char *all = text;
     for (const char *at = text; (at = strstr(at, load)); ) {

@@ -3,6 +3,7 @@
  *   gnuplot -c experiments/FIGURE.gp DATA.csv OUTPUT FORMAT      (ARG1 ARG2 ARG3 in the script) */
 #include "harness/judge/plot.h"
 #include "harness/store/csv.h"
+#include "harness/util/share.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@ static const char *gnuplot(const char *script, const char *data, const char *out
     const pid_t pid = fork();
     if (pid == 0) {
         setenv("LC_ALL", "C.UTF-8", 1);      /* the fonts' encoding, and a point in every number */
+        setenv("GNUPLOT_LIB", share_dir("experiments/style.gp", a), 1);      /* where `load` looks beside this directory */
         execlp("gnuplot", "gnuplot", "-c", script, data, output, format, (char *)NULL);
         _exit(errno == ENOENT ? 127 : 126);
     }
@@ -35,7 +37,7 @@ static void count_row(void *ctx, int columns, const char *const *value)
 
 const char *plot_draw(Db *db, const char *figure, const char *experiment, const char *stem, const char *const *formats, Arena *a)
 {
-    const char *why = NULL, *script = arena_text(a, "experiments/%s.gp", figure);
+    const char *why = NULL, *script = share_path(arena_text(a, "experiments/%s.gp", figure), a);
     int rows = 0;
     if (access(script, R_OK)) return arena_text(a, "%s: cannot be read: %s", script, strerror(errno));
     if (!experiment) experiment = db_last_experiment(db, figure, a);

@@ -12,6 +12,7 @@
 #include "harness/corpus/data.h"
 #include "harness/sweep/experiment.h"
 #include "harness/util/options.h"
+#include "harness/util/share.h"
 #include "harness/sweep/table.h"
 #include <math.h>
 #include <stdlib.h>
@@ -129,7 +130,7 @@ static int compare_corpus(Why *w, const DbTable *t, int i)
 static Experiment *experiment(Why *w, const char *name, const char *overrides)
 {
     enum { MOST_WORDS = 64 };
-    const char *path = arena_text(w->a, "experiments/%s.yaml", name), *why, *words[MOST_WORDS];
+    const char *path = share_path(arena_text(w->a, "experiments/%s.yaml", name), w->a), *why, *words[MOST_WORDS];
     int n = 0;
     if (access(path, R_OK)) return NULL;
     char *rest = arena_text(w->a, "%s", overrides);
@@ -302,7 +303,7 @@ int why_main(int argc, char **argv)
     Why *w = arena_get(&a, sizeof *w);
     *w = (Why){ .a = &a, .build = build_read(&a), .host = host_read(&a), .experiment = experiment_name };
     w->rig = arena_text(&a, "%s | %s | %d cores", w->host->cpu, w->host->isa, w->host->cores);
-    if (!access(path, F_OK) && (why = claims_load(path, &claims, &a))) die("%s", why);
+    if (!access(share_path(path, &a), F_OK) && (why = claims_load(path, &claims, &a))) die("%s", why);
     w->db = db_open_read(db_path, &a, &why);
     if (!w->db) die("%s", why);
     if ((why = find(w, argv[1], &claims))) die("%s", why);

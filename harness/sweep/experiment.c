@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Functions that read a part of the file return NULL, or the sentence that refuses it. */
+#include "harness/util/share.h"
 #include "harness/util/yaml.h"
 #include "harness/sweep/experiment.h"
 #include "harness/util/host.h"
@@ -323,6 +324,7 @@ Experiment *experiment_parse(const char *file, const char *yaml, size_t len, con
 Experiment *experiment_load(const char *path, const char *const *words, int n, Arena *a, const char **why)
 {
     size_t len;
+    path = share_experiment(path, a);
     const char *yaml = yaml_load(path, &len, a, why);
     return yaml ? experiment_parse(path, yaml, len, words, n, a, why) : NULL;
 }

@@ -9,6 +9,7 @@ const Build *build_read(Arena *a)
     static const char all[] = BUILD_SOURCES "\n" BUILD_COMPILER "\n" BUILD_FLAGS;
     Build *b = arena_get(a, sizeof *b);
     b->id = sha256_hex(all, sizeof all - 1, arena_raw(a, 65));
+    b->version = BUILD_VERSION;
     b->git = BUILD_GIT;
     b->compiler = BUILD_COMPILER;
     b->flags = BUILD_FLAGS;

@@ -11,6 +11,7 @@ typedef struct Host {                 /* the table `machine` */
 } Host;
 typedef struct Build {                /* the table `build` */
     const char *id;                   /* SHA-256 of sources, compiler and flags: equal ids compute equal things */
+    const char *version;              /* of the Makefile: "0.2.0" */
     const char *git, *compiler, *flags;
     int         dirty;
     const char *executed;             /* objects a benchmark, law or cell executes, one space between two */
