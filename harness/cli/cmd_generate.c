@@ -26,7 +26,7 @@ static void put_token(const Session *s, int id)
 /* The prompt at once (prefill), then one token at a time */
 static void generate(Session *s, const Wish *w)
 {
-    Arena *a = &s->arena;
+    Arena *a = s->arena;
     const size_t len = strlen(w->prompt);
     uint16_t *ids = arena_get(a, sizeof *ids * (len + 1));
     long n = s->corpus->text ? vocab_encode(s->corpus->text, w->prompt, len, ids, (long)len) : 0;

@@ -71,7 +71,7 @@ static const char *checkpoint_may_continue(const Session *s, const TensorFile *f
 
 const char *checkpoint_save(Session *s, const char *path)
 {
-    Arena *a = &s->arena;
+    Arena *a = s->arena;
     const size_t at = a->used;
     const Params *ps = s->params;
     Tensor *t = arena_get(a, sizeof *t * (size_t)(4 * ps->n + 1 + CLASSES_TENSORS));
@@ -120,17 +120,17 @@ static const char *checkpoint_load_state(Session *s, TensorFile *f)
         float *to[] = { p->m, p->s, p->ema };
         for (int k = 0; k < 3 && !why; k++) {
             if (!to[k]) continue;
-            const char *name = arena_text(&s->arena, "%s%s", prefix[k], p->name);
+            const char *name = arena_text(s->arena, "%s%s", prefix[k], p->name);
             const Tensor *t = tensors_find(f, name);
             const long n = k == 1 && p->group == GROUP_NORMUON ? p->rows : p->n;
             if (!t || t->n != n || strcmp(t->dtype, "F32"))
-                why = arena_text(&s->arena, "%s: expected '%s' with %ld values of F32", f->path,
+                why = arena_text(s->arena, "%s: expected '%s' with %ld values of F32", f->path,
                                  name, n);
             else memcpy(to[k], t->data, sizeof(float) * (size_t)n);
         }
     }
     if (!why && s->optim && (!steps || steps->n != s->params->n || strcmp(steps->dtype, "I32")))
-        why = arena_text(&s->arena, "%s: expected 'opt.steps' with %d values of I32", f->path,
+        why = arena_text(s->arena, "%s: expected 'opt.steps' with %d values of I32", f->path,
                          s->params->n);
     for (int i = 0; i < s->params->n && !why && s->optim; i++)
         s->params->p[i]->steps = ((const int32_t *)steps->data)[i];
@@ -142,9 +142,9 @@ static void checkpoint_load_ema(Session *s, const TensorFile *f)
 {
     for (int i = 0; i < s->params->n && !s->optim && spec_is(s->spec, "eval", "ema"); i++) {
         Param *p = s->params->p[i];
-        const Tensor *t = tensors_find(f, arena_text(&s->arena, "ema/%s", p->name));
+        const Tensor *t = tensors_find(f, arena_text(s->arena, "ema/%s", p->name));
         if (!t || t->n != p->n) continue;
-        p->ema = arena_raw(&s->arena, sizeof(float) * (size_t)p->n);
+        p->ema = arena_raw(s->arena, sizeof(float) * (size_t)p->n);
         memcpy(p->ema, t->data, sizeof(float) * (size_t)p->n);
     }
 }
@@ -152,14 +152,14 @@ static void checkpoint_load_ema(Session *s, const TensorFile *f)
 const char *checkpoint_load(Session *s, const char *path)
 {
     const char *why;
-    TensorFile *f = tensors_open(path, &s->arena, &why);
+    TensorFile *f = tensors_open(path, s->arena, &why);
     if (!f) return why;
     const char *was = tensors_meta(f, "spec");
     if (!was)
-        why = arena_text(&s->arena,
+        why = arena_text(s->arena,
                          "%s: not a checkpoint of this program: expected \"spec\" in its metadata",
                          path);
-    else if (s->optim) why = checkpoint_may_continue(s, f, was, &s->arena);
+    else if (s->optim) why = checkpoint_may_continue(s, f, was, s->arena);
     if (!why) why = checkpoint_load_state(s, f);
     if (!why) checkpoint_load_ema(s, f);
     s->step = strtol(checkpoint_value(f, "step"), NULL, 10);

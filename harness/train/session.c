@@ -16,8 +16,8 @@ static const size_t HOME_BYTES = (size_t)64 << 30, PASS_BYTES = (size_t)64 << 30
 
 static Session *session_new(void)
 {
-    Arena a = arena_new(HOME_BYTES);
-    Session *s = arena_get(&a, sizeof *s);
+    Arena *a = arena_boot(HOME_BYTES);
+    Session *s = arena_get(a, sizeof *s);
     s->arena = a;
     return s;
 }
@@ -41,7 +41,7 @@ const char *session_resumes(const Spec *spec)
 static const char *session_chosen(Session *s, const char *key)
 {
     const char *value = NULL,
-               *why = s->from ? checkpoint_meta(s->from, key, &value, &s->arena) : NULL;
+               *why = s->from ? checkpoint_meta(s->from, key, &value, s->arena) : NULL;
     if (why) die("%s", why);
     return value;
 }
@@ -52,10 +52,10 @@ static const Spec *session_head_spec(Session *s, const HeadData *data, int train
     if (!spec_is(s->spec, "head", "adaptive") || !spec_is(s->spec, "cutoffs", "auto"))
         return s->spec;
     const double began = clock_now();
-    Spec *made = spec_copy(s->spec, &s->arena);
+    Spec *made = spec_copy(s->spec, s->arena);
     s->cutoffs = training ? session_chosen(s, "cutoffs") : NULL;
-    if (!s->cutoffs) s->cutoffs = autotune_cutoffs(s->spec, s->exec, data, s->d, &s->arena);
-    CHECK(!spec_set(made, arena_text(&s->arena, "cutoffs=%s", s->cutoffs)));
+    if (!s->cutoffs) s->cutoffs = autotune_cutoffs(s->spec, s->exec, data, s->d, s->arena);
+    CHECK(!spec_set(made, arena_text(s->arena, "cutoffs=%s", s->cutoffs)));
     s->cutoffs_s = clock_now() - began;
     return made;
 }
@@ -70,10 +70,10 @@ static const Spec *session_exec_spec(Session *s, int training)
     if (!gemm) {
         const long threads = spec_int(s->spec, "threads");
         gemm = autotune_gemm(threads > 0 ? (int)threads : omp_get_num_procs(), &s->gemm_reason,
-                             &s->arena);
+                             s->arena);
     }
-    Spec *made = spec_copy(s->spec, &s->arena);
-    CHECK(!spec_set(made, arena_text(&s->arena, "gemm=%s", gemm)));
+    Spec *made = spec_copy(s->spec, s->arena);
+    CHECK(!spec_set(made, arena_text(s->arena, "gemm=%s", gemm)));
     return made;
 }
 
@@ -83,12 +83,12 @@ static void session_make_last(Session *s, const HeadData *data)
     const double finish = spec_num(s->spec, "finish");
     if (finish < 0 || finish > 1) die("finish=%g: expected a part of the budget, 0 to 1", finish);
     if (finish == 0) return;
-    Spec *tied = spec_copy(s->spec, &s->arena);
+    Spec *tied = spec_copy(s->spec, s->arena);
     CHECK(!spec_set(tied, "tied=1"));
     Param *embedding = s->model->embedding(s->m);
     const Owner owner = embedding->owner;
     s->last = head_find("softmax");
-    s->last_h = s->last->make(tied, s->exec, s->params, data, s->d, &s->arena);
+    s->last_h = s->last->make(tied, s->exec, s->params, data, s->d, s->arena);
     if (!s->last_h) die("%s", s->params->why);
     embedding->owner = owner;
 }
@@ -111,10 +111,10 @@ static void session_make_head(Session *s, const HeadData *data, int training)
 {
     const Classes *given = NULL;
     const char *why =
-        s->from && s->head->classes ? checkpoint_classes(s->from, &given, &s->arena) : NULL;
+        s->from && s->head->classes ? checkpoint_classes(s->from, &given, s->arena) : NULL;
     if (why) die("%s", why);
     s->h = classes_head(s->head, session_head_spec(s, data, training), s->exec, s->params,
-                        s->corpus, given, s->d, &s->classes, &s->classes_s, &s->arena);
+                        s->corpus, given, s->d, &s->classes, &s->classes_s, s->arena);
 }
 
 Session *session_make(const Spec *spec, const char *from, int training)
@@ -131,23 +131,24 @@ Session *session_make(const Spec *spec, const char *from, int training)
     if (!s->head)
         die("head=%s: no such head; `eightysix list heads` shows those there are",
             spec_str(spec, "head"));
-    s->exec = exec_make(session_exec_spec(s, training), &s->arena, &why);
+    s->exec = exec_make(session_exec_spec(s, training), s->arena, &why);
     if (!s->exec) session_skip(why);
-    s->corpus = corpus_open(spec, &s->arena, &why);
+    s->corpus = corpus_open(spec, s->arena, &why);
     if (!s->corpus) die("%s", why);
-    s->params = params_new(&s->arena);
-    s->m = s->model->make(spec, s->exec, s->params, s->corpus->V, &s->arena);
+    s->params = params_new(s->arena);
+    s->m = s->model->make(spec, s->exec, s->params, s->corpus->V, s->arena);
     s->d = s->model->width(s->m);
     const HeadData data = { s->corpus->V, s->corpus->freq, s->corpus->train, s->corpus->n_train,
                             NULL };
     s->embed_variance = NAN;
     Param *embedding = s->model->embedding(s->m);
-    why = training ? embed_init(spec, s->exec, embedding, &data, &s->embed_variance, &s->arena) : NULL;
+    why =
+        training ? embed_init(spec, s->exec, embedding, &data, &s->embed_variance, s->arena) : NULL;
     if (why) die("%s", why);
     session_make_head(s, &data, training);
     session_make_last(s, &data);
-    if (training) s->optim = optim_new(spec, s->exec, s->params, &s->arena);
-    s->tape = tape_new(s->exec, spec, &s->arena, PASS_BYTES);
+    if (training) s->optim = optim_new(spec, s->exec, s->params, s->arena);
+    s->tape = tape_new(s->exec, spec, s->arena, PASS_BYTES);
     return s;
 }
 
@@ -164,9 +165,8 @@ Step session_step(const Session *s)
 
 void session_drop(Session *s)
 {
-    Arena a = s->arena;
     tape_drop(s->tape);
-    arena_drop(&a);
+    arena_drop(s->arena);
 }
 
 double session_nll(Session *s, long *n)
@@ -175,8 +175,8 @@ double session_nll(Session *s, long *n)
     const int T = (int)spec_int(s->spec, "seq");
     const long windows = (s->corpus->n_valid - 1) / T;
     const int B = AT_ONCE / T > 0 ? AT_ONCE / T : 1;
-    int *x = arena_get(&s->arena, sizeof(int) * (size_t)(B * T)),
-        *y = arena_get(&s->arena, sizeof(int) * (size_t)(B * T));
+    int *x = arena_get(s->arena, sizeof(int) * (size_t)(B * T)),
+        *y = arena_get(s->arena, sizeof(int) * (size_t)(B * T));
     const int ema = spec_is(s->spec, "eval", "ema");
     double sum = 0;
     *n = windows * T;

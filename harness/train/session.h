@@ -7,7 +7,7 @@
 #include "models/step.h"
 
 typedef struct Session {
-    Arena           arena;
+    Arena          *arena;
     const Spec     *spec;
     const char     *from;         /* the checkpoint to be loaded; NULL: none */
     const Exec     *exec;

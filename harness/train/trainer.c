@@ -87,7 +87,7 @@ static Batch *trainer_batch(Trainer *t, const Plan *p, int supervised)
 {
     const Batch *b = t->batch;
     if (!b || b->B != p->B || b->T != p->T || b->supervised != supervised)
-        t->batch = batch_new(p->B, p->T, supervised, t->s->d, &t->s->arena);
+        t->batch = batch_new(p->B, p->T, supervised, t->s->d, t->s->arena);
     return t->batch;
 }
 
@@ -161,9 +161,9 @@ static void trainer_evaluate(Trainer *t)
     Session *s = t->s;
     long n;
     if (!trainer_computes(s)) return;
-    const size_t at = s->arena.used;
+    const size_t at = s->arena->used;
     const double began = clock_now(), nll = session_nll(s, &n);
-    arena_reset(&s->arena, at);
+    arena_reset(s->arena, at);
     record_num(t->rec, "nll", s->step, nll);
     if (s->corpus->bytes_per_token > 0)
         record_num(t->rec, "bits_per_byte", s->step, nll / log(2) / s->corpus->bytes_per_token);
