@@ -28,7 +28,10 @@ typedef struct { Var y; Param *table; const int *tok; } Embed;
 static void embed_back(Tape *t, void *ctx)
 {
     const Embed *e = ctx;
-    if (e->table->frozen) { grad_done(t, e->y); return; }
+    if (e->table->frozen) {
+        grad_done(t, e->y);
+        return;
+    }
     const int d = e->y.cols;
     const F32 *f = t->exec->f;
     const float *dy = tape_grad(t, e->y);

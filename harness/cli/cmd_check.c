@@ -67,8 +67,8 @@ static void check_models(Check *c)
     }
 }
 
-static const struct { const char *name; void (*run)(Check *);
-} laws[] = { { "kernels", check_kernels },
+typedef struct { const char *name; void (*run)(Check *); } Law;
+static const Law laws[] = { { "kernels", check_kernels },
              { "heads", check_heads },
              { "ops", check_ops },
              { "models", check_models } };
@@ -81,9 +81,14 @@ int check_main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         int k = 0;
         while (k < N && strcmp(argv[i], laws[k].name)) k++;
-        if (!strcmp(argv[i], "--help")) { fputs(help, stdout); return 0; }
-        if (k < N) chosen[k] = 1, named++;
-        else if (!strncmp(argv[i], "seed=", 5)) c.seed = strtoull(argv[i] + 5, NULL, 10);
+        if (!strcmp(argv[i], "--help")) {
+            fputs(help, stdout);
+            return 0;
+        }
+        if (k < N) {
+            chosen[k] = 1;
+            named++;
+        } else if (!strncmp(argv[i], "seed=", 5)) c.seed = strtoull(argv[i] + 5, NULL, 10);
         else if (!strncmp(argv[i], "shapes=", 7)) c.shapes = atoi(argv[i] + 7);
         else if (!strncmp(argv[i], "parity=", 7)) {
             Arena a = arena_new((size_t)1 << 34);

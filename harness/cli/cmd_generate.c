@@ -18,7 +18,10 @@ typedef struct { const char *prompt; long tokens; double temperature; uint64_t s
 static void put_token(const Session *s, int id)
 {
     size_t len;
-    if (!s->corpus->text) { printf("%d ", id); return; }
+    if (!s->corpus->text) {
+        printf("%d ", id);
+        return;
+    }
     const char *bytes = vocab_bytes_of(s->corpus->text, id, &len);
     fwrite(bytes, 1, len, stdout);
 }

@@ -194,11 +194,18 @@ static double chi_z(const double *p, const long *count, int V, long draws)
     int bins = 0;
     for (int v = 0; v < V; v++) {
         const double e = p[v] * (double)draws;
-        if (e < 5) { rest += e; seen += (double)count[v]; continue; }
+        if (e < 5) {
+            rest += e;
+            seen += (double)count[v];
+            continue;
+        }
         chi += ((double)count[v] - e) * ((double)count[v] - e) / e;
         bins++;
     }
-    if (rest >= 5) chi += (seen - rest) * (seen - rest) / rest, bins++;
+    if (rest >= 5) {
+        chi += (seen - rest) * (seen - rest) / rest;
+        bins++;
+    }
     if (bins < 2) return 0;
     const double k = bins - 1;
     return (cbrt(chi / k) - (1 - 2 / (9 * k))) / sqrt(2 / (9 * k));

@@ -25,8 +25,8 @@ typedef struct {
     int         groups;
 } Parity;
 
-static const struct { const char *name; double tolerance;
-} tolerances[] = { { "loss", 1e-5 },  { "act", 1e-5 },  { "logits", 1e-5 }, { "grad", 1e-4 },
+typedef struct { const char *name; double tolerance; } Tolerance;
+static const Tolerance tolerances[] = { { "loss", 1e-5 },  { "act", 1e-5 },  { "logits", 1e-5 }, { "grad", 1e-4 },
                    { "dact", 1e-4 },  { "norm", 1e-5 }, { "after", 1e-5 },  { "ema", 1e-5 },
                    { "state", 1e-4 }, { "ns5", 1e-4 } };
 
@@ -96,8 +96,10 @@ static void parity_compare(Parity *p, const char *kind, const char *name, const 
         p->group[p->groups++] =
             (ErrorGroup) { tolerances[k].name, tolerances[k].tolerance, -1, "", 0 };
     p->group[g].n++;
-    if (rel > p->group[g].worst || isnan(rel))
-        p->group[g].worst = rel, p->group[g].which = arena_text(p->arena, "%s", name);
+    if (rel > p->group[g].worst || isnan(rel)) {
+        p->group[g].worst = rel;
+        p->group[g].which = arena_text(p->arena, "%s", name);
+    }
     if (!(rel <= p->group[g].tolerance) && !p->why)
         p->why =
             arena_text(p->arena, "%s: '%s' is off by %.3g relative, the tolerance of '%s' is %.0e",

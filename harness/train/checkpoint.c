@@ -77,7 +77,10 @@ const char *checkpoint_save(Session *s, const char *path)
     Tensor *t = arena_get(a, sizeof *t * (size_t)(4 * ps->n + 1 + CLASSES_TENSORS));
     int32_t *steps = arena_get(a, sizeof *steps * (size_t)ps->n);
     int n = 0;
-    if (s->classes) classes_tensors(t, s->classes, a), n = CLASSES_TENSORS;
+    if (s->classes) {
+        classes_tensors(t, s->classes, a);
+        n = CLASSES_TENSORS;
+    }
     for (int i = 0; i < ps->n; i++) {
         Param *p = ps->p[i];
         steps[i] = (int32_t)p->steps;

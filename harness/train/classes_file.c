@@ -15,7 +15,10 @@
 void classes_tensors(Tensor t[CLASSES_TENSORS], const Classes *k, Arena *a)
 {
     int32_t *seat = arena_raw(a, 2 * sizeof *seat * (size_t)k->V);
-    for (int v = 0; v < k->V; v++) seat[2 * v] = k->place[v], seat[2 * v + 1] = k->class_of[v];
+    for (int v = 0; v < k->V; v++) {
+        seat[2 * v] = k->place[v];
+        seat[2 * v + 1] = k->class_of[v];
+    }
     t[0] = (Tensor) { .name = "head.classes.mass",
                       .dtype = "F64",
                       .n = k->C,
