@@ -6,7 +6,8 @@
  *   sqrt      count             sqrt(count + 1)
  *   random    a random number   1: equal sizes
  *
- * Equal mass alone would put thousands of rare words into the last classes: hence the cap on words. */
+ * Equal mass alone would put thousands of rare words into the last classes: hence the cap on
+ * words. */
 #include "models/classes_parts.h"
 #include <math.h>
 #include <string.h>
@@ -28,7 +29,7 @@ Room room_new(const Lexicon *l, Arena *a)
 int room_fits(const Room *r, int c, double share)
 {
     if (!r->words[c]) return 1;
-    if (r->left && r->left == r->empty) return 0;            /* every word left has an empty class to fill */
+    if (r->left && r->left == r->empty) return 0;   /* every word left must fill an empty class */
     return r->words[c] < r->cap && (r->mass[c] + share) * r->C <= 2;
 }
 
@@ -69,9 +70,9 @@ static double classes_mass_of(const Lexicon *l, const Spec *s, int v)
     return spec_is(s, "assign", "freq") ? n : spec_is(s, "assign", "sqrt") ? sqrt(n) : 1;
 }
 
-/* Cuts word (V) into C classes: each takes words while that brings it nearer to an equal share of the mass
- * left. Masses fall, so a share of the mass is at most a share of the words: the cap only binds what is left
- * for later classes. */
+/* Cuts word (V) into C classes: each takes words while that brings it nearer to an equal share
+ * of the mass left. Masses fall, so a share of the mass is at most a share of the words: the cap
+ * only binds what is left for later classes. */
 static void classes_cut(const Lexicon *l, const Spec *s, const int *word, int *class_of)
 {
     const int V = l->V, C = l->C, cap = classes_cap(V, C);
@@ -128,7 +129,8 @@ static Lexicon classes_lexicon(const Spec *s, const HeadData *d, int C, Arena *a
     return (Lexicon){ d, d->V, C, (uint64_t)spec_int(s, "seed"), by_count, share };
 }
 
-/* Closes the classes that have lost all their words to the short list, which is counted as one more, the last */
+/* Closes the classes that have lost all their words to the short list, which is counted as one
+ * more, the last */
 static void classes_close_empty(Classes *k, const Lexicon *l, Arena *a)
 {
     const size_t mark = a->used;

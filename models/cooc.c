@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Counting goes through the positions of each word in turn, so that one row of counters per thread is all it
- * needs, and rows belong to threads: once for the lengths of the rows, once for what is in them. */
+/* Counting goes through the positions of each word in turn, so that one row of counters per
+ * thread is all it needs, and rows belong to threads: once for the lengths of the rows, once for
+ * what is in them. */
 #include "models/cooc.h"
 #include <math.h>
 #include <string.h>

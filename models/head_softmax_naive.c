@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The full softmax as it is first written, and as a framework with automatic differentiation executes it: operation by
- * operation, each over all positions of a micro-batch, each with its result in a new matrix of memory.
+/* The full softmax as it is first written, and as a framework with automatic differentiation
+ * executes it: operation by operation, each over all positions of a micro-batch, each with its
+ * result in a new matrix of memory.
  *
  *   Z  = X E'                                  (n, V) logits
  *   P  = log softmax Z                         (n, V)
@@ -11,9 +12,9 @@
  *   D += 2 zloss lse exp(Z - lse)              through logsumexp
  *   dX += D E,  dE += D' X
  *
- * What softmax is compared with: the same loss, the same three products, the same vector code and threads in every
- * operation. 4 n V floats, 412 MB at n = 512 and V = 50,257, given back when the step is done and taken anew in the next,
- * as malloc and free of so large a block do. */
+ * What softmax is compared with: the same loss, the same three products, the same vector code
+ * and threads in every operation. 4 n V floats, 412 MB at n = 512 and V = 50,257, given back
+ * when the step is done and taken anew in the next, as malloc and free of so large a block do. */
 #include "models/head_full.h"
 #include <math.h>
 #include <string.h>

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A tree of softmaxes over classes of words (Goodman 2001; Morin, Bengio 2005), `depth` of them from the root to a word:
+/* A tree of softmaxes over classes of words (Goodman 2001; Morin, Bengio 2005), `depth` of them
+ * from the root to a word:
  *
- *                        root                        one softmax over its K children, and over the short list:
- *          /      /        |       \       \         the N most frequent words, each a leaf of its own
- *      node     node      ...     "the"    "of"
- *      / | \                                         depth - 3 more levels of nodes: runs of classes, of about equal mass
- *   class class ...                                  C classes: classes.h
- *   / | \
- *  words                                             the rows of a leaf are the embedding's (tied), or free
+ *                  root                  one softmax over its K children and the short list: the N
+ *      /      /      |       \      \     most frequent words, each a leaf of its own
+ *    node   node    ...    "the"   "of"
+ *    / | \                               depth - 3 more levels of nodes: runs of classes, each of
+ * class class ...                        about equal mass
+ * / | \                                  C classes: classes.h
+ * words                                  the rows of a leaf are the embedding's (tied), or free
  *
  *   log p(v) = sum over the levels of log softmax(W_node x)[way to v]
  *
- * At depth 2 the root's children are the classes, and a position costs C + |c| rows instead of V. Label smoothing applies
- * at each softmax with the same eps; a z-loss has no meaning here and is not added.
+ * At depth 2 the root's children are the classes, and a position costs C + |c| rows instead of V.
+ * Label smoothing applies at each softmax with the same eps; a z-loss has no meaning here and is
+ * not added.
  *
- * The root meets every position and is a dense product; the levels below are of softmax_level.h, which puts the gradients of their
- * rows off. A position that ends at the root takes no part in them. */
+ * The root meets every position and is a dense product; the levels below are of softmax_level.h,
+ * which puts the gradients of their rows off. A position that ends at the root takes no part in
+ * them. */
 #include "models/classes.h"
 #include "models/softmax_level.h"
 #include <math.h>
@@ -36,20 +39,22 @@ typedef struct {                 /* what one block of positions needs */
 typedef struct {
     const Exec    *exec;
     const Classes *words;
-    Param  *root, *leaf;         /* (K, d); (V, d): the embedding, or free rows in the order of the classes */
+    Param  *root, *leaf;         /* (K, d); (V, d): embedding, or rows in the order of classes */
     SoftmaxLevel   below[MOST_DEPTH];   /* (levels) from the root's children to the words */
     int     levels, V, d, K, N, chunk, tied;
     double  eps;                 /* label smoothing */
-    Block  *train, *eval;        /* nll has its own, so that it may come between forward and backward */
-    float  *kept;                /* (2 chunk, d) x of the positions whose gradients are put off */
+    Block  *train, *eval;        /* nll has its own: it may come between forward and backward */
+    float  *kept;                /* (2 chunk, d) x of the positions whose gradients are deferred */
     float  *listed;              /* (N, d) tied rows of the short list, or their gradients */
-    float  *lp[MOST_DEPTH + 1];  /* of the root's rows, then of each level's: log probabilities of one position */
+    float  *lp[MOST_DEPTH + 1];  /* log probabilities of one position: of the root's rows, then of
+                                  * each level's */
     float  *words_lp;            /* (V) */
 } Tree;
 
 /* ---- making ---- */
 
-/* Cuts `rows` rows into l->groups runs: each takes rows while that brings it nearer to an equal share of the mass left */
+/* Cuts `rows` rows into l->groups runs: each takes rows while that brings it nearer to an equal
+ * share of the mass left */
 static void tree_cut(SoftmaxLevel *l, const double *mass, int rows, Arena *a)
 {
     int *start = arena_raw(a, sizeof *start * (size_t)(l->groups + 1)),
@@ -110,7 +115,8 @@ static Block *tree_block_new(const Tree *h, int room, Arena *a)
     return b;
 }
 
-/* Everything kept of a position counts towards its width: two chunks of logits put off, one of evaluation. */
+/* Everything kept of a position counts towards its width: two chunks of deferred logits, one of
+ * evaluation. */
 static void tree_make_room(Tree *h, Arena *a)
 {
     const size_t d = (size_t)h->d, floats = sizeof(float);
@@ -336,7 +342,8 @@ static void tree_logprob(const void *head, const float *x, float *lp)
     for (int i = 0; i < h->N; i++) lp[h->words->word[h->V - h->N + i]] = h->lp[0][h->K + i];
 }
 
-/* Down the tree, from softmax to softmax; other temperatures than 1 do not factor and take the full way. */
+/* Down the tree, from softmax to softmax; other temperatures than 1 do not factor and take the
+ * full way. */
 static int tree_sample(const void *head, const float *x, double temperature, Rng *rng)
 {
     const Tree *h = head;
