@@ -55,7 +55,8 @@ int room_least(const Room *r, double share)
     for (int c = 0; c < r->C; c++) {
         const double more = (r->mass[c] + share) * (r->words[c] + 1) - r->mass[c] * r->words[c];
         if (r->words[c] >= r->cap || (forced && r->words[c]) || more >= least) continue;
-        least = more, best = c;
+        least = more;
+        best = c;
     }
     CHECK(best >= 0);
     return best;
@@ -90,7 +91,8 @@ static void classes_cut(const Lexicon *l, const Spec *s, const int *word, int *c
             if (size >= least && mass + m / 2 > share) break;
             mass += m;
             class_of[word[i]] = c;
-            size++, i++;
+            size++;
+            i++;
         }
         left -= mass;
     }
@@ -122,7 +124,10 @@ static Lexicon classes_lexicon(const Spec *s, const HeadData *d, int C, Arena *a
     const size_t mark = a->used;
     HeadRank *rank = arena_raw(a, sizeof *rank * words);
     head_rank(rank, d->freq, d->V);
-    for (int v = 0; v < d->V; v++) by_count[v] = rank[v].word, total += (double)d->freq[v] + 1;
+    for (int v = 0; v < d->V; v++) {
+        by_count[v] = rank[v].word;
+        total += (double)d->freq[v] + 1;
+    }
     for (int v = 0; v < d->V; v++) share[v] = ((double)d->freq[v] + 1) / total;
     for (long i = 0; i < shortlist; i++) share[by_count[i]] = 0;
     arena_reset(a, mark);
@@ -183,7 +188,8 @@ const Classes *classes_from(const int *seat, const double *mass, int V, int C, A
         const int place = seat[2 * v];
         if (place < 0 || place >= V || k->word[place] >= 0) return NULL;
         k->word[place] = v;
-        k->place[v] = place, k->class_of[v] = seat[2 * v + 1];
+        k->place[v] = place;
+        k->class_of[v] = seat[2 * v + 1];
     }
     int classes = 0;
     for (int i = 0; i < V; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Classes that the predecessor foretells best: the exchange algorithm (Kneser, Ney 1993; Martin,
+/* Classes that the previous word predicts best: the exchange algorithm (Kneser, Ney 1993; Martin,
  * Liermann, Ney 1998) on the one-sided class bigram p(w | v) = p(c(w) | v) p(w | c(w)) (Uszkoreit,
  * Brants 2008), which is what the two softmaxes of a tree compute from what precedes. Of its
  * log-likelihood, the classes decide
@@ -89,10 +89,12 @@ static int brown_choose(const Brown *b, int w, double *gain)
     int best = own;
     brown_gains(b, w, gain);
     if (own >= 0) most = brown_loss_of(b, w, own);
-    for (int c = 0; c < b->l->C; c++)
-        if (c != own && gain[c] > most + 1e-9 * fabs(most) &&
-            room_fits(&b->room, c, b->l->share[w]))
-            most = gain[c], best = c;
+    for (int c = 0; c < b->l->C; c++) {
+        const int better = c != own && gain[c] > most + 1e-9 * fabs(most);
+        if (!better || !room_fits(&b->room, c, b->l->share[w])) continue;
+        most = gain[c];
+        best = c;
+    }
     return best;
 }
 

@@ -58,8 +58,11 @@ static int cooc_count_row(const Index *x, int v, int *count)
 static void cooc_fill_row(const Sparse *m, int v, const int *count)
 {
     long k = m->at[v];
-    for (int c = 0; c < m->cols; c++)
-        if (count[c]) m->col[k] = c, m->v[k++] = (float)count[c];
+    for (int c = 0; c < m->cols; c++) {
+        if (!count[c]) continue;
+        m->col[k] = c;
+        m->v[k++] = (float)count[c];
+    }
 }
 
 static void cooc_count_rows(const Exec *e, const Index *x, const Sparse *m, int filling, int *room)

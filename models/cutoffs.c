@@ -146,10 +146,13 @@ static double cutoffs_best_tails(Search *s, int K, int from, long longest)
     for (int i = K; i >= 1; i--)
         for (int g = from; g < (i == 1 ? from + 1 : n); g++) {
             const double *cost = s->tail + ((size_t)(i - 1) * (size_t)n + (size_t)g) * (size_t)n;
-            best[i][g] = INFINITY, s->next[i][g] = n - 1;
+            best[i][g] = INFINITY;
+            s->next[i][g] = n - 1;
             for (int e = g + 1; e < n && s->rank[e] - s->rank[g] <= longest; e++) {
                 const double c = best[i + 1][e] + cost[e];
-                if (c < best[i][g]) best[i][g] = c, s->next[i][g] = e;
+                if (c >= best[i][g]) continue;
+                best[i][g] = c;
+                s->next[i][g] = e;
             }
         }
     return best[1][from];
@@ -173,7 +176,9 @@ int cutoffs_search(int *cut, double *least, const CutoffModel *m, const double *
     Search *s = arena_raw(a, sizeof *s);
     int found = 0;
     CHECK(m->points <= CUTOFF_POINTS);
-    s->m = m, s->mass = mass, s->n = cutoffs_grid(s->rank, m->points, V);
+    s->m = m;
+    s->mass = mass;
+    s->n = cutoffs_grid(s->rank, m->points, V);
     s->tail = arena_raw(a, sizeof(double) * MOST * (size_t)s->n * (size_t)s->n);
     cutoffs_tail_costs(s);
     *least = INFINITY;

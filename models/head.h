@@ -2,9 +2,10 @@
 /* head.h -- output layers: from hidden states (n, d) to the probability of the next token.
  *
  * Forward and backward may be fused inside a head, which sees up to chunk() positions at once.
- * All the time of a head is charged to it: building its tree, sorting by class, its optimiser
- * step. Laws, tested over the registry: sum over V of exp(lp) = 1; nll = -lp[y]; backward =
- * finite differences of forward; samples follow logprob (chi square). */
+ * All the time of a head is charged to it: building its tree, sorting by class, its optimiser step.
+ *
+ * Laws, tested over the registry: sum over V of exp(lp) = 1; nll = -lp[y]; backward = finite
+ * differences of forward; samples follow logprob (chi square). */
 #ifndef HEAD_H
 #define HEAD_H
 #include "models/exec.h"

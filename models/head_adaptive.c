@@ -22,7 +22,7 @@
 typedef struct { Param *proj, *out; int first, k, d; } Tail;
 
 /* S. Tied, its first J rows are rows of `words` and only K its own: v is then a copy of both,
- * made once a version, and g holds their gradients until settle */
+ * made once a version, and g holds their gradients until flush_grads */
 typedef struct {
     Param *own, *words;          /* (J + K, d), NULL; or (K, d), the embedding (V, d) */
     float *v, *g;                /* (J + K, d); NULL: not tied */
@@ -159,7 +159,8 @@ static const float *adaptive_short_rows(const Adaptive *h)
     for (int r = 0; r < h->J; r++)
         memcpy(s->v + (size_t)r * d, s->words->v + (size_t)h->word[r] * d, sizeof(float) * d);
     memcpy(s->v + (size_t)h->J * d, s->own->v, sizeof(float) * (size_t)h->K * d);
-    s->own_version = s->own->version, s->words_version = s->words->version;
+    s->own_version = s->own->version;
+    s->words_version = s->words->version;
     return s->v;
 }
 
@@ -187,7 +188,8 @@ static void adaptive_flush_grads(void *head)
 
 static void adaptive_plan(const Adaptive *h, Block *b, const float *x, const int *y, int n)
 {
-    b->x = x, b->n = n;
+    b->x = x;
+    b->n = n;
     for (int i = 0; i < n; i++) {
         CHECK(y[i] >= 0 && y[i] < h->V);
         const int r = h->rank[y[i]];

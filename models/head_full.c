@@ -40,7 +40,8 @@ void full_by_count(Full *f, const long *freq, int tied, Arena *a)
     head_rank(rank, freq, f->V);
     for (int r = 0; r < f->V; r++) row[word[r] = rank[r].word] = r;
     arena_reset(a, mark);
-    f->word = word, f->row = row;
+    f->word = word;
+    f->row = row;
     if (!tied) return;
     f->from = word;
     full_need_copy(f, a);

@@ -78,7 +78,8 @@ static void huffman_grow(Huffman *h, const HeadRank *rank, double total)
             h->mass[j] += take_word ? of_word : h->mass[node];
             h->child[j][side] = take_word ? ~rank[word].word : node;
             h->above[id] = 2 * j + side;
-            if (take_word) word--; else node--;
+            if (take_word) word--;
+            else node--;
         }
     }
 }
@@ -157,7 +158,8 @@ static void huffman_plan(const Huffman *h, Block *b, const float *x, const int *
 {
     const int groups = h->V - h->T, threads = h->exec->threads;
     int steps = 0, g = 1;
-    b->x = x, b->n = n;
+    b->x = x;
+    b->n = n;
     for (int i = 0; i < n; i++) {
         CHECK(y[i] >= 0 && y[i] < h->V);
         b->first[i] = steps;
@@ -315,7 +317,7 @@ static int huffman_sample(const void *head, const float *x, double temperature, 
  * is a dot and two sums of rows. A node is met by n positions with probability 1 - (1 - mass)^n;
  * its row is then read twice, its gradient read and written. A dense logit is written, read,
  * rewritten as a gradient, read by two products; a step is written, read grouped by node, turned
- * into a gradient, and read on both ways back. */
+ * into a gradient, and read by both products of backward. */
 static Cost huffman_cost(const void *head, int n)
 {
     const Huffman *h = head;

@@ -82,7 +82,9 @@ static void sampled_fill_alias(Sampled *h, Arena *a)
         h->stay[poor] = (float)left[poor];
         h->alias[poor] = rich;
         left[rich] -= 1 - left[poor];
-        if (left[rich] < 1) stack[small++] = rich, large++;
+        if (left[rich] >= 1) continue;
+        stack[small++] = rich;
+        large++;
     }
     arena_reset(a, mark);
 }
@@ -184,7 +186,9 @@ static double sampled_forward(void *head, const float *x, const int *y, int n)
     double loss = 0;
     CHECK(n >= 1 && n <= h->chunk);
     for (int i = 0; i < n; i++) CHECK(y[i] >= 0 && y[i] < h->V);
-    h->x = x, h->y = y, h->n = n;
+    h->x = x;
+    h->y = y;
+    h->n = n;
     sampled_draw(h, y, n);
     gemm(h->exec->gemm, 'N', 'T', n, h->U, h->d, 1, x, h->d, h->rows, h->d, 0, h->z, h->U);
 #pragma omp parallel for num_threads(h->exec->threads) schedule(static)

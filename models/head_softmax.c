@@ -85,7 +85,9 @@ static double softmax_forward(void *head, const float *x, const int *y, int n)
     Softmax *h = head;
     double loss = 0;
     CHECK(n >= 1 && n <= h->chunk);
-    h->x = x, h->y = y, h->n = n;
+    h->x = x;
+    h->y = y;
+    h->n = n;
     full_pass(h->full, x, y, n, &h->keep);
     for (int i = 0; i < n; i++) {
         const FullStat s = h->full->stat[i];

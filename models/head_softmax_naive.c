@@ -117,7 +117,9 @@ static double naive_forward(void *head, const float *x, const int *y, int n)
     double loss = 0;
     CHECK(n >= 1 && n <= CHUNK);
     for (int i = 0; i < n; i++) CHECK(y[i] >= 0 && y[i] < h->V);
-    h->x = x, h->y = y, h->n = n;
+    h->x = x;
+    h->y = y;
+    h->n = n;
     gemm(h->exec->gemm, 'N', 'T', n, h->V, h->d, 1, x, h->d, h->w->v, h->d, 0, h->m[LOGITS], h->V);
     naive_each(h, naive_log_softmax);
     naive_each(h, naive_cross_entropy);

@@ -72,7 +72,9 @@ static void tree_cut(SoftmaxLevel *l, const double *mass, int rows, Arena *a)
         left -= sum[g];
     }
     start[l->groups] = rows;
-    l->start = start, l->owner = owner, l->mass = sum;
+    l->start = start;
+    l->owner = owner;
+    l->mass = sum;
 }
 
 /* SoftmaxLevel `at` of h->below: nodes over the rows of the groups of the level after it */
@@ -254,7 +256,8 @@ static double tree_see_block(const Tree *h, Block *b, const float *x, const int 
                              double eps)
 {
     double sum = 0;
-    b->x = x, b->n = n;
+    b->x = x;
+    b->n = n;
     if (eps >= 0) memset(b->dx, 0, sizeof(float) * (size_t)n * (size_t)h->d);
     tree_start_at_words(h, b, y, n);
     for (int l = h->levels - 1; l >= 0; l--) {
@@ -371,7 +374,8 @@ static Cost tree_cost(const void *head, int n)
     Cost sum = { 6.0 * n * d * rows, sizeof(float) * d * chunks * 4 * rows };
     for (int l = 0; l < h->levels; l++) {
         const Cost c = softmax_level_cost(&h->below[l], n, h->chunk);
-        sum.flops += c.flops, sum.bytes += c.bytes;
+        sum.flops += c.flops;
+        sum.bytes += c.bytes;
     }
     return sum;
 }

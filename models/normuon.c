@@ -82,7 +82,8 @@ static void normuon_steps(const Exec *e, float *Y, const float *X, float scale, 
         if (!i) continue;
         normuon_symmetric(e, 'N', r, r, 1, Q, P, r, 0, NULL, next);
         float *swap = Q;
-        Q = next, next = swap;
+        Q = next;
+        next = swap;
     }
     if (tall) gemm(e->gemm, 'N', 'N', rows, r, r, scale, X, cols, Q, r, 0, Y, cols);
     else      gemm(e->gemm, 'N', 'N', r, cols, r, scale, Q, r, X, cols, 0, Y, cols);

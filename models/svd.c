@@ -113,7 +113,8 @@ void eigen_psd(double *a, double *w, double *v, int n)
         for (int j = i + 1; j < n; j++)
             if (w[j] > w[top]) top = j;
         const double x = w[i];
-        w[i] = w[top], w[top] = x;
+        w[i] = w[top];
+        w[top] = x;
         svd_swap_rows(v, i, top, n);
         svd_point_up(v + (size_t)i * n, n);
     }
