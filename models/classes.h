@@ -9,7 +9,7 @@
  *                      (classes_vectors.c)
  * A position costs C + |c| rows. Every class has a word, and at most ceil(4 V / C) of them (4: a
  * rare class costs no more than a few common ones). The `shortlist` most frequent words are in
- * no class: for the others' sake they are assigned as words without mass, and then taken out. */
+ * no class: they are assigned with the others, as words without mass, and then taken out. */
 #ifndef CLASSES_H
 #define CLASSES_H
 #include "models/head.h"
@@ -22,11 +22,11 @@ struct Classes {
     double *mass;                /* (C) share of the training tokens, one added to every count */
 };
 
-/* What classes follow from beside the settings and the text: one more when an assignment changes */
+/* The version of the assignments, part of the key of saved classes: increment it with any change */
 enum { CLASSES_VERSION = 1 };
-/* 1 <= C <= V - shortlist; fewer are made where all words of one are short-listed. Those of
- * HeadData, if it has some; otherwise they follow from the settings, the text and, where assign
- * looks at vectors, the arithmetic of Exec, whatever the number of threads. NULL and an error
+/* 1 <= C <= V - shortlist; fewer are made where all words of one are short-listed. The
+ * classes given in HeadData, if any; otherwise they follow from the settings, the text and, where
+ * assign looks at vectors, the arithmetic of Exec, whatever the number of threads. NULL and an error
  * message in *why when assign looks at contexts and there is no text, or when those given are
  * not of these settings. */
 const Classes *classes_make(const Spec *, const Exec *, const HeadData *, int C, Arena *,

@@ -11,11 +11,13 @@
  * and become the gradient in place in backward, each tile by the thread of its rows: dE needs
  * no locks.
  *
- * head_quant: E is quantised, its gradient goes straight through to the parameter. rows=freq: the
- * rows of E in the order of counts. A head's own matrix is kept so; of a tied one E is a copy, made
- * once per update, and the gradient of a tile is scattered to the rows it came from. filter=delta:
- * of every position the products of (1 + 2 zloss lse) p with blocks of small p are left out, at
- * most delta of the mass (head_filter.h). The other two terms are added exactly, at O((V + n) d):
+ * head_quant: E is quantised, its gradient goes straight through to the parameter.
+ * rows=freq: the rows of E in the order of counts. A head's own matrix is kept in that order; of
+ * a tied one E is a copy, made once per update, and the gradient of a tile is scattered to the
+ * rows it came from.
+ * filter=delta: of every position the products of (1 + 2 zloss lse) p with blocks of small p are
+ * left out, at most delta of the mass (head_filter.h). The other two terms are added exactly, at
+ * O((V + n) d):
  *   dx_i -= eps/V sum_v E_v + (1 - eps) E_y
  *   dE_v -= eps/V sum_i x_i;  dE_y -= (1 - eps) x_i */
 #include "models/head_filter.h"

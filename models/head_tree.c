@@ -10,15 +10,15 @@
  * / | \                                  C classes: classes.h
  * words                                  the rows of a leaf are the embedding's (tied), or free
  *
- *   log p(v) = sum over the levels of log softmax(W_node x)[way to v]
+ *   log p(v) = sum over the levels of log softmax(W_node x)[child towards v]
  *
  * At depth 2 the root's children are the classes, and a position costs C + |c| rows instead of V.
  * Label smoothing applies at each softmax with the same eps; a z-loss has no meaning here and is
  * not added.
  *
- * The root meets every position and is a dense product; the levels below are of softmax_level.h,
- * which puts the gradients of their rows off. A position that ends at the root takes no part in
- * them. */
+ * The root sees every position and is a dense product; the levels below are those of
+ * softmax_level.h, which defers the gradients of their rows. A position that ends at the root takes
+ * no part in them. */
 #include "models/classes.h"
 #include "models/softmax_level.h"
 #include <math.h>
@@ -29,9 +29,9 @@ enum { MOST_DEPTH = 8 };
 typedef struct {                 /* what one block of positions needs */
     const float *x;
     int        n;
-    int       *row;              /* (n) where a position is in the level at hand, -1: not in it */
+    int       *row;              /* (n) target row in the current level, -1: not in that level */
     float     *z;                /* (n, K + N) logits of the root, then gradients */
-    float     *dx;               /* (n, d) dLoss/dx by way of the levels below the root */
+    float     *dx;               /* (n, d) the part of dLoss/dx of the levels below the root */
     double    *loss;             /* (n) */
     SoftmaxLevelPass *pass[MOST_DEPTH];
 } Block;
