@@ -26,7 +26,7 @@ struct Classes {
 enum { CLASSES_VERSION = 1 };
 /* 1 <= C <= V - shortlist; fewer are made where all words of one are short-listed. The
  * classes given in HeadData, if any; otherwise they follow from the settings, the text and, where
- * assign looks at vectors, the arithmetic of Exec, whatever the number of threads. NULL and an error
+ * assign looks at vectors, the arithmetic of Exec, on any number of threads. NULL and an error
  * message in *why when assign looks at contexts and there is no text, or when those given are
  * not of these settings. */
 const Classes *classes_make(const Spec *, const Exec *, const HeadData *, int C, Arena *,
