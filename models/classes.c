@@ -6,7 +6,8 @@
  *   sqrt      count             sqrt(count + 1)
  *   random    a random number   1: equal sizes
  *
- * Equal mass alone would put thousands of rare words into the last classes: hence the cap on words. */
+ * Equal mass alone would put thousands of rare words into the last classes: hence the cap on
+ * words. */
 #include "models/classes_parts.h"
 #include <math.h>
 #include <string.h>
@@ -28,7 +29,7 @@ Room room_new(const Lexicon *l, Arena *a)
 int room_fits(const Room *r, int c, double share)
 {
     if (!r->words[c]) return 1;
-    if (r->left && r->left == r->empty) return 0;            /* every word left has an empty class to fill */
+    if (r->left && r->left == r->empty) return 0;   /* every word left must fill an empty class */
     return r->words[c] < r->cap && (r->mass[c] + share) * r->C <= 2;
 }
 
@@ -54,7 +55,8 @@ int room_least(const Room *r, double share)
     for (int c = 0; c < r->C; c++) {
         const double more = (r->mass[c] + share) * (r->words[c] + 1) - r->mass[c] * r->words[c];
         if (r->words[c] >= r->cap || (forced && r->words[c]) || more >= least) continue;
-        least = more, best = c;
+        least = more;
+        best = c;
     }
     CHECK(best >= 0);
     return best;
@@ -69,9 +71,9 @@ static double classes_mass_of(const Lexicon *l, const Spec *s, int v)
     return spec_is(s, "assign", "freq") ? n : spec_is(s, "assign", "sqrt") ? sqrt(n) : 1;
 }
 
-/* Cuts word (V) into C classes: each takes words while that brings it nearer to an equal share of the mass
- * left. Masses fall, so a share of the mass is at most a share of the words: the cap only binds what is left
- * for later classes. */
+/* Cuts word (V) into C classes: each takes words while that brings it nearer to an equal share
+ * of the mass left. Masses fall, so a share of the mass is at most a share of the words: the cap
+ * only binds what is left for later classes. */
 static void classes_cut(const Lexicon *l, const Spec *s, const int *word, int *class_of)
 {
     const int V = l->V, C = l->C, cap = classes_cap(V, C);
@@ -89,7 +91,8 @@ static void classes_cut(const Lexicon *l, const Spec *s, const int *word, int *c
             if (size >= least && mass + m / 2 > share) break;
             mass += m;
             class_of[word[i]] = c;
-            size++, i++;
+            size++;
+            i++;
         }
         left -= mass;
     }
@@ -121,14 +124,18 @@ static Lexicon classes_lexicon(const Spec *s, const HeadData *d, int C, Arena *a
     const size_t mark = a->used;
     HeadRank *rank = arena_raw(a, sizeof *rank * words);
     head_rank(rank, d->freq, d->V);
-    for (int v = 0; v < d->V; v++) by_count[v] = rank[v].word, total += (double)d->freq[v] + 1;
+    for (int v = 0; v < d->V; v++) {
+        by_count[v] = rank[v].word;
+        total += (double)d->freq[v] + 1;
+    }
     for (int v = 0; v < d->V; v++) share[v] = ((double)d->freq[v] + 1) / total;
     for (long i = 0; i < shortlist; i++) share[by_count[i]] = 0;
     arena_reset(a, mark);
     return (Lexicon){ d, d->V, C, (uint64_t)spec_int(s, "seed"), by_count, share };
 }
 
-/* Closes the classes that have lost all their words to the short list, which is counted as one more, the last */
+/* Closes the classes that have lost all their words to the short list, which is counted as one
+ * more, the last */
 static void classes_close_empty(Classes *k, const Lexicon *l, Arena *a)
 {
     const size_t mark = a->used;
@@ -181,7 +188,8 @@ const Classes *classes_from(const int *seat, const double *mass, int V, int C, A
         const int place = seat[2 * v];
         if (place < 0 || place >= V || k->word[place] >= 0) return NULL;
         k->word[place] = v;
-        k->place[v] = place, k->class_of[v] = seat[2 * v + 1];
+        k->place[v] = place;
+        k->class_of[v] = seat[2 * v + 1];
     }
     int classes = 0;
     for (int i = 0; i < V; i++) {

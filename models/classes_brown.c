@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Classes that the predecessor foretells best: the exchange algorithm (Kneser, Ney 1993; Martin, Liermann,
- * Ney 1998) on the one-sided class bigram p(w | v) = p(c(w) | v) p(w | c(w)) (Uszkoreit, Brants 2008), which
- * is what the two softmaxes of a tree compute from what precedes. Of its log-likelihood, the classes decide
+/* Classes that the previous word predicts best: the exchange algorithm (Kneser, Ney 1993; Martin,
+ * Liermann, Ney 1998) on the one-sided class bigram p(w | v) = p(c(w) | v) p(w | c(w)) (Uszkoreit,
+ * Brants 2008), which is what the two softmaxes of a tree compute from what precedes. Of its
+ * log-likelihood, the classes decide
  *
  *   L = sum over v, c of N(v, c) ln N(v, c)  -  sum over c of N(c) ln N(c)
  *
- * N(v, c): how often v precedes a word of class c; v is one of the CONTEXTS most frequent words, or any
- * other. The C most frequent words begin one class each; every further word, by falling count, joins the
- * class where L ends highest; then words move, one at a time, wherever that raises L. Words seen fewer than
- * RARE times stay where they were put: a move needs more evidence. Words never seen go where they cost least.
+ * N(v, c): how often v precedes a word of class c; v is one of the CONTEXTS most frequent words, or
+ * any other. The C most frequent words begin one class each; every further word, by falling count,
+ * joins the class where L ends highest; then words move, one at a time, wherever that raises L.
+ * Words seen fewer than RARE times stay where they were put: a move needs more evidence. Words
+ * never seen go where they cost least.
  *
- * A word is tried in every class by BATCH words at once, over threads, against the same counts; the moves are
- * then made one after the other, each only if it still raises L. So the result does not depend on the number
- * of threads. */
+ * A word is tried in every class by BATCH words at once, over threads, against the same counts;
+ * the moves are then made one after the other, each only if it still raises L. So the result
+ * does not depend on the number of threads. */
 #include "models/classes_parts.h"
 #include "models/cooc.h"
 #include <math.h>
@@ -87,10 +89,12 @@ static int brown_choose(const Brown *b, int w, double *gain)
     int best = own;
     brown_gains(b, w, gain);
     if (own >= 0) most = brown_loss_of(b, w, own);
-    for (int c = 0; c < b->l->C; c++)
-        if (c != own && gain[c] > most + 1e-9 * fabs(most) &&
-            room_fits(&b->room, c, b->l->share[w]))
-            most = gain[c], best = c;
+    for (int c = 0; c < b->l->C; c++) {
+        const int better = c != own && gain[c] > most + 1e-9 * fabs(most);
+        if (!better || !room_fits(&b->room, c, b->l->share[w])) continue;
+        most = gain[c];
+        best = c;
+    }
     return best;
 }
 

@@ -16,9 +16,10 @@ typedef struct Lexicon {
 
 int classes_cap(int V, int C);      /* most words of a class */
 
-/* Which classes can take a word: those below the cap, where it leaves the class at most twice an equal share
- * of the mass. A word alone always fits. So the expected |c|, the sum of mass times words, is at most 2 V / C
- * + 1, where V / C is what equal masses cost, and very frequent words keep to small classes. */
+/* Which classes can take a word: those below the cap, where it leaves the class at most twice an
+ * equal share of the mass. A word alone always fits. So the expected |c|, the sum of mass times
+ * words, is at most 2 V / C + 1, where V / C is what equal masses cost, and very frequent words
+ * keep to small classes. */
 typedef struct Room {
     int     C, cap, left, empty;        /* words not placed yet; classes without a word */
     int    *words;                      /* (C) */
@@ -28,7 +29,7 @@ Room room_new   (const Lexicon *, Arena *);
 int  room_fits  (const Room *, int c, double share);
 void room_add   (Room *, int c, double share);
 void room_remove(Room *, int c, double share);
-int  room_least (const Room *, double share);     /* always a class: where a word adds the least to it */
+int  room_least (const Room *, double share);     /* the class to whose cost a word adds least */
 
 /* Each writes class_of (V) */
 void classes_brown (const Lexicon *, const Exec *, int *class_of, Arena *);

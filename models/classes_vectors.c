@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Classes of words with like predecessors. A class is foretold from what precedes, so a word is described by
- * what stands before it, and by nothing after it: its row of the PPMI matrix whose columns are the CONTEXTS
- * most frequent words one token before, and again two tokens before (rare contexts say little of any class).
- * U sqrt(S) of DIMS components, to unit length, is its vector (Levy, Goldberg, Dagan 2015, section 3.3: the
- * root is better than U S).
+/* Classes of words with like predecessors. A class is foretold from what precedes, so a word is
+ * described by what stands before it, and by nothing after it: its row of the PPMI matrix whose
+ * columns are the CONTEXTS most frequent words one token before, and again two tokens before (rare
+ * contexts say little of any class). U sqrt(S) of DIMS components, to unit length, is its vector
+ * (Levy, Goldberg, Dagan 2015, section 3.3: the root is better than U S).
  *
- *   kmeans   spherical k-means (Dhillon, Modha 2001) from k-means++ seeds; a centroid is the sum of the
- *            vectors of its tokens: words count as often as they occur, as they do in the loss (their roots
- *            made poorer classes). By falling count, a word takes the nearest centroid whose class has room.
- *   svd      words sorted along the first principal direction of their set, cut at an equal share of the
- *            mass, and so on within the halves until there are C.
- * Words never seen have no vector and go where they cost least (kmeans), or lie in the middle (svd). */
+ *   kmeans   spherical k-means (Dhillon, Modha 2001) from k-means++ seeds; a centroid is the sum of
+ *            the vectors of its tokens: words count as often as they occur, as they do in the loss
+ *            (the square roots of counts made poorer classes). By falling count, a word takes the
+ *            nearest centroid whose class has room.
+ *   svd      words sorted along the first principal direction of their set, cut at an equal share
+ *            of the mass, and so on within the halves until there are C.
+ * Words never seen have no vector and go where they cost least (kmeans), or lie in the middle
+ * (svd). */
 #include "models/classes_parts.h"
 #include "models/cooc.h"
 #include <math.h>
@@ -61,8 +63,8 @@ static double vectors_dot(const float *a, const float *b, int n)
     return s;
 }
 
-/* k-means++ (Arthur, Vassilvitskii 2007): a word is drawn by its weight times 1 - cosine of the nearest
- * centre so far */
+/* k-means++ (Arthur, Vassilvitskii 2007): a word is drawn by its weight times 1 - cosine of the
+ * nearest centre so far */
 static void vectors_seed_centres(const Vectors *k, Arena *a)
 {
     const int V = k->l->V, d = k->dims;
@@ -190,8 +192,8 @@ static void vectors_sort_along(const Vectors *k, Sorted *set, int n, Arena *a)
     arena_reset(a, mark);
 }
 
-/* How many of the sorted words go to the first `one` of C classes: that share of the mass, within what the
- * classes hold */
+/* How many of the sorted words go to the first `one` of C classes: that share of the mass,
+ * within what the classes hold */
 static int vectors_cut_at(const Vectors *k, const Sorted *set, int n, int one, int C)
 {
     const int cap = classes_cap(k->l->V, k->l->C), two = C - one;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Counting goes through the positions of each word in turn, so that one row of counters per thread is all it
- * needs, and rows belong to threads: once for the lengths of the rows, once for what is in them. */
+/* Counting goes through the positions of each word in turn, so that one row of counters per
+ * thread is all it needs, and rows belong to threads: once for the lengths of the rows, once for
+ * what is in them. */
 #include "models/cooc.h"
 #include <math.h>
 #include <string.h>
@@ -57,8 +58,11 @@ static int cooc_count_row(const Index *x, int v, int *count)
 static void cooc_fill_row(const Sparse *m, int v, const int *count)
 {
     long k = m->at[v];
-    for (int c = 0; c < m->cols; c++)
-        if (count[c]) m->col[k] = c, m->v[k++] = (float)count[c];
+    for (int c = 0; c < m->cols; c++) {
+        if (!count[c]) continue;
+        m->col[k] = c;
+        m->v[k++] = (float)count[c];
+    }
 }
 
 static void cooc_count_rows(const Exec *e, const Index *x, const Sparse *m, int filling, int *room)

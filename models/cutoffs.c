@@ -5,20 +5,21 @@
  *   a softmax over k words in m dimensions, seen by q positions:
  *     g(q, k, m) = 6 q k m          its three products
  *                + 20 q k           maximum, exponential, sum, gradient of a logit
- *                + 250 k m          weight, gradient and optimiser state moved: 25 bytes per weight and
- *                                   chunk, 10 operations a byte
- *   total = g(n, J + K, d) + sum over tails of [ 6e6 + 6 q_i d d_i + 250 d d_i + g(q_i, k_i, d_i) ],
+ *                + 250 k m          weight, gradient and optimiser state moved: 25 bytes per
+ *                                   weight and chunk, 10 operations a byte
+ *   total = g(n, J + K, d)
+ *         + sum over tails of [ 6e6 + 6 q_i d d_i + 250 d d_i + g(q_i, k_i, d_i) ]
  *   q_i = n mass_i
  * 6e6 is the price of a tail's six small products (20 us of 300 GFLOP/s).
  *
- * Measured: seconds of a step from a table t_i(k, n) of passes and u_i(k) of updates, linear in logarithms
- * between points, constant below the first and proportional above the last,
+ * Measured: seconds of a step from a table t_i(k, n) of passes and u_i(k) of updates, linear in
+ * logarithms between points, constant below the first and proportional above the last,
  *   total = sum over clusters of [ passes m_i t_i(k_i, q_i / m_i) + u_i(k_i) ],
  *   q_i = n mass_i,   m_i = 1 - e^-q_i, the share of the passes that meet tail i at all
  *
- * The minimum is exact over a geometric grid of ranks: for every short list and number of tails by dynamic
- * programming from the last tail to the first. The short list holds a least share of the tokens: without
- * that bound the cheapest head gives every word but a few a narrow row. */
+ * The minimum is exact over a geometric grid of ranks: for every short list and number of tails
+ * by dynamic programming from the last tail to the first. The short list holds a least share of
+ * the tokens: without that bound the cheapest head gives every word but a few a narrow row. */
 #include "models/cutoffs.h"
 #include <limits.h>
 #include <math.h>
@@ -74,7 +75,8 @@ void cutoffs_table_mend(CutoffTable *t)
         }
 }
 
-/* Where v lies among rising points: in logarithms w of the way from lo to hi, `beyond` times the last */
+/* Where v lies among rising points: in logarithms w of the way from lo to hi, `beyond` times the
+ * last */
 typedef struct { int lo, hi; double w, beyond; } Place;
 
 static Place cutoffs_place(const double *x, int n, double v)
@@ -130,12 +132,12 @@ typedef struct {
     const CutoffModel *m;
     const double *mass;
     int     n, rank[CUTOFF_POINTS + 1];
-    double *tail;                /* (MOST, n, n) the cost of tail i + 1 over ranks [rank[from], rank[end]) */
+    double *tail;                /* (MOST, n, n) of tail i + 1, ranks [rank[from], rank[end]) */
     int     next[MOST + 2][CUTOFF_POINTS + 1];
 } Search;
 
-/* The least cost of K tails over ranks [rank[from], V), none longer than `longest`. best[i][g]: of tails
- * i..K over [rank[g], V); next[i][g]: where tail i then ends */
+/* The least cost of K tails over ranks [rank[from], V), none longer than `longest`. best[i][g]:
+ * of tails i..K over [rank[g], V); next[i][g]: where tail i then ends */
 static double cutoffs_best_tails(Search *s, int K, int from, long longest)
 {
     const int n = s->n;
@@ -144,10 +146,13 @@ static double cutoffs_best_tails(Search *s, int K, int from, long longest)
     for (int i = K; i >= 1; i--)
         for (int g = from; g < (i == 1 ? from + 1 : n); g++) {
             const double *cost = s->tail + ((size_t)(i - 1) * (size_t)n + (size_t)g) * (size_t)n;
-            best[i][g] = INFINITY, s->next[i][g] = n - 1;
+            best[i][g] = INFINITY;
+            s->next[i][g] = n - 1;
             for (int e = g + 1; e < n && s->rank[e] - s->rank[g] <= longest; e++) {
                 const double c = best[i + 1][e] + cost[e];
-                if (c < best[i][g]) best[i][g] = c, s->next[i][g] = e;
+                if (c >= best[i][g]) continue;
+                best[i][g] = c;
+                s->next[i][g] = e;
             }
         }
     return best[1][from];
@@ -171,7 +176,9 @@ int cutoffs_search(int *cut, double *least, const CutoffModel *m, const double *
     Search *s = arena_raw(a, sizeof *s);
     int found = 0;
     CHECK(m->points <= CUTOFF_POINTS);
-    s->m = m, s->mass = mass, s->n = cutoffs_grid(s->rank, m->points, V);
+    s->m = m;
+    s->mass = mass;
+    s->n = cutoffs_grid(s->rank, m->points, V);
     s->tail = arena_raw(a, sizeof(double) * MOST * (size_t)s->n * (size_t)s->n);
     cutoffs_tail_costs(s);
     *least = INFINITY;

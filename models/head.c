@@ -116,7 +116,7 @@ void head_group(const int *group, int n, int groups, int *at, int *pos)
     for (int i = 0; i < n; i++) at[group[i] + 1]++;
     for (int g = 0; g < groups; g++) at[g + 1] += at[g];
     for (int i = 0; i < n; i++) pos[at[group[i]]++] = i;
-    for (int g = groups; g > 0; g--) at[g] = at[g - 1];      /* every at[g] has moved to the end of its group */
+    for (int g = groups; g > 0; g--) at[g] = at[g - 1];   /* at[g] moved to its group's end */
     at[0] = 0;
 }
 

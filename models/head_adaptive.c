@@ -1,25 +1,28 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Adaptive softmax (Grave, Joulin, Cisse, Grangier, Jegou 2017, arXiv 1609.04309). Words are ranked by count:
+/* Adaptive softmax (Grave, Joulin, Cisse, Grangier, Jegou 2017, arXiv 1609.04309). Words are ranked
+ * by count:
  *
  *   rank   0 ........ J ............ cut_2 ................... V
  *          short list | tail 1       | tail 2 ...               K tails
  *
- *   log p(v) = log softmax(S x)[v]                                             v in the short list; S (J + K, d)
- *            = log softmax(S x)[J + i - 1] + log softmax(O_i P_i x)[v]         v in tail i; P_i (d_i, d), O_i (k_i, d_i)
+ *   log p(v) = log softmax(S x)[v]                                         v in the short list
+ *            = log softmax(S x)[J + i - 1] + log softmax(O_i P_i x)[v]     v in tail i
+ *   S (J + K, d), P_i (d_i, d), O_i (k_i, d_i)
  *
- * with d_i = max(8, d / 4^i). cutoffs=2000,10000 gives J = 2000 and two tails; counted and auto are the
- * cheapest by the models of cutoffs.c. Label smoothing applies at each softmax with the same eps; a z-loss
- * is not added. The rows of the short list are free, or with short_tied=1 those of the embedding; the rows of
- * tails are narrower than the embedding's and always free. */
+ * with d_i = max(8, d / 4^i). cutoffs=2000,10000 gives J = 2000 and two tails; counted and auto
+ * are the cheapest by the models of cutoffs.c. Label smoothing applies at each softmax with the
+ * same eps; a z-loss is not added. The rows of the short list are free, or with short_tied=1
+ * those of the embedding; the rows of tails are narrower than the embedding's and always free. */
 #include "models/cutoffs.h"
 #include "models/head.h"
 #include <math.h>
 #include <string.h>
 
-typedef struct { Param *proj, *out; int first, k, d; } Tail;      /* (d_i, d), (k_i, d_i); ranks [first, first + k) */
+/* proj (d_i, d), out (k_i, d_i); ranks [first, first + k) */
+typedef struct { Param *proj, *out; int first, k, d; } Tail;
 
-/* S. Tied, its first J rows are rows of `words` and only K its own: v is then a copy of both, made once a version, and g
- * holds their gradients until settle */
+/* S. Tied, its first J rows are rows of `words` and only K its own: v is then a copy of both,
+ * made once a version, and g holds their gradients until flush_grads */
 typedef struct {
     Param *own, *words;          /* (J + K, d), NULL; or (K, d), the embedding (V, d) */
     float *v, *g;                /* (J + K, d); NULL: not tied */
@@ -33,7 +36,8 @@ typedef struct {                 /* what one block of positions needs */
     int    *group, *short_y;     /* (n) 0 or the tail of y; its row in S */
     int    *at, *pos;            /* positions grouped by tail, see head_group */
     int    *tail_y;              /* (n), grouped: rank of y in its tail */
-    float  *xs, *p, *z;          /* grouped: x (n, d), P_i x (n, d_1), tail logits (n_i, k_i) tail after tail */
+    float  *xs, *p, *z;          /* grouped: x (n, d), P_i x (n, d_1), tail logits (n_i, k_i) tail
+                                  * after tail */
     float  *dxs, *dp;            /* (n, d), (n, d_1) */
     double *loss, *tail_loss;    /* (n); (n), grouped */
 } Block;
@@ -46,7 +50,7 @@ typedef struct {
     double  eps;
     double *mass;                /* (V+1) share of the training tokens of ranks below */
     int    *word, *rank;         /* (V) of a rank; of a word */
-    Block  *train, *eval;        /* nll has its own, so that it may come between forward and backward */
+    Block  *train, *eval;        /* nll has its own: it may come between forward and backward */
     float  *lp, *z1, *p1;        /* one position: (V), (J + K), (d_1) */
 } Adaptive;
 
@@ -155,7 +159,8 @@ static const float *adaptive_short_rows(const Adaptive *h)
     for (int r = 0; r < h->J; r++)
         memcpy(s->v + (size_t)r * d, s->words->v + (size_t)h->word[r] * d, sizeof(float) * d);
     memcpy(s->v + (size_t)h->J * d, s->own->v, sizeof(float) * (size_t)h->K * d);
-    s->own_version = s->own->version, s->words_version = s->words->version;
+    s->own_version = s->own->version;
+    s->words_version = s->words->version;
     return s->v;
 }
 
@@ -183,7 +188,8 @@ static void adaptive_flush_grads(void *head)
 
 static void adaptive_plan(const Adaptive *h, Block *b, const float *x, const int *y, int n)
 {
-    b->x = x, b->n = n;
+    b->x = x;
+    b->n = n;
     for (int i = 0; i < n; i++) {
         CHECK(y[i] >= 0 && y[i] < h->V);
         const int r = h->rank[y[i]];
@@ -343,8 +349,8 @@ static int adaptive_sample(const void *head, const float *x, double temperature,
     return h->word[t->first + head_pick(h->z1, t->k, 1, rng)];
 }
 
-/* Expected over the training counts. Per chunk every weight is read twice, its gradient read and written;
- * every logit is written, read and rewritten as a gradient, and read by two products. */
+/* Expected over the training counts. Per chunk every weight is read twice, its gradient read and
+ * written; every logit is written, read and rewritten as a gradient, and read by two products. */
 static Cost adaptive_cost(const void *head, int n)
 {
     const Adaptive *h = head;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Each thread owns a contiguous range of the V rows and walks it in tiles, so that a tile of E and of logits
- * stays in its cache. Every thread carries its own running maximum and sum of exponentials (Milakov,
- * Gimelshein 2018, arXiv 1805.02867); they are merged in the order of the threads.
+/* Each thread owns a contiguous range of the V rows and walks it in tiles, so that a tile of E and
+ * of logits stays in its cache. Every thread carries its own running maximum and sum of
+ * exponentials (Milakov, Gimelshein 2018, arXiv 1805.02867); they are merged in the order of the
+ * threads.
  *
  * Quantisers of E, weights alone (arXiv 2406.02528, BitLinear):
  *   int8     per row:    s = 127 / max(absmax, 1e-5); round(w s) / s
@@ -39,7 +40,8 @@ void full_by_count(Full *f, const long *freq, int tied, Arena *a)
     head_rank(rank, freq, f->V);
     for (int r = 0; r < f->V; r++) row[word[r] = rank[r].word] = r;
     arena_reset(a, mark);
-    f->word = word, f->row = row;
+    f->word = word;
+    f->row = row;
     if (!tied) return;
     f->from = word;
     full_need_copy(f, a);
@@ -119,7 +121,8 @@ const float *full_matrix(Full *f)
 
 /* ---- the pass ---- */
 
-/* One row of logits z (rows) becomes exp(z - max), whose sum is returned; of block b log sum exp z to blocks[b n]. */
+/* One row of logits z (rows) becomes exp(z - max), whose sum is returned; of block b log sum exp
+ * z to blocks[b n]. */
 static double full_exp_row(const F32 *f, float *z, int rows, float max, float *blocks, int n)
 {
     double sum = 0;
@@ -142,7 +145,8 @@ static void full_add_exps(FullStat *s, double max, double sum)
 
 typedef struct { const float *e, *x; const int *y; int n; const FullKeep *keep; } Pass;
 
-/* Thread t: the logits against rows [r0, r0 + rows) into z (n, rows), and what they add to each position. */
+/* Thread t: the logits against rows [r0, r0 + rows) into z (n, rows), and what they add to each
+ * position. */
 static void full_see_tile(const Full *f, const Pass *p, float *z, int t, int r0, int rows)
 {
     const F32 *f32 = f->exec->f;

@@ -1,33 +1,36 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Hierarchical softmax over a binary Huffman tree (Morin, Bengio 2005; Mikolov, Sutskever, Chen, Corrado,
- * Dean 2013, arXiv 1310.4546, section 2.1). Words are the leaves, counts + 1 their weights; each of the V -
- * 1 inner nodes decides between its two sides by one logistic:
+/* Hierarchical softmax over a binary Huffman tree (Morin, Bengio 2005; Mikolov, Sutskever, Chen,
+ * Corrado, Dean 2013, arXiv 1310.4546, section 2.1). Words are the leaves, counts + 1 their
+ * weights; each of the V - 1 inner nodes decides between its two sides by one logistic:
  *
- *   log p(v) = sum over the path to v of log sigmoid(u),   u = +w_node x on side 0, -w_node x on side 1
+ *   log p(v) = sum over the path to v of log sigmoid(u)
+ *   u = +w_node x on side 0, -w_node x on side 1
  *
- * A position costs as many rows as its word is deep, on average within one of the entropy of the counts in
- * bits. Nothing is tied: nodes are not words. Label smoothing gives eps/2 to the other side of every
- * decision, the smoothed cross entropy of head.h for two classes; a z-loss has no meaning here and is not
- * added:
+ * A position costs as many rows as its word is deep, on average within one of the entropy of the
+ * counts in bits. Nothing is tied: nodes are not words. Label smoothing gives eps/2 to the other
+ * side of every decision, the smoothed cross entropy of head.h for two classes; a z-loss has no
+ * meaning here and is not added:
  *
  *   loss = -(1 - eps/2) log sigmoid(u) - eps/2 log sigmoid(-u) = log(1 + e^-u) + eps/2 u
  *   dLoss/du = sigmoid(u) - 1 + eps/2
  *
- * Node 0 is the root and counts never rise from a node to the next, so that a parent stands before its
- * children and the nodes that many positions meet come first:
+ * Node 0 is the root and counts never rise from a node to the next, so that a parent stands before
+ * its children and the nodes that many positions meet come first:
  *
  *   node  0 ....... T ................................ V - 1
  *         dense     sparse: a list of steps (position, node)
  *
- * The first T, met by at least HUFFMAN_DENSE of all positions, are one product over all positions with what a
- * position does not meet left out; the steps of the rest are grouped by node. Each thread owns whole nodes
- * (logits, dW) or whole positions (loss, dx): no locks, no order of arrival. */
+ * The first T, met by at least HUFFMAN_DENSE of all positions, are one product over all
+ * positions with what a position does not meet left out; the steps of the rest are grouped by
+ * node. Each thread owns whole nodes (logits, dW) or whole positions (loss, dx): no locks, no
+ * order of arrival. */
 #include "models/head.h"
 #include <math.h>
 #include <string.h>
 
-/* The share of the positions from which on a dense product, of which the rest is lost, is preferred to single
- * dots and sums of rows, which stream their operands from the second-level cache. */
+/* The share of the positions from which on a dense product, of which the rest is lost, is
+ * preferred to single dots and sums of rows, which stream their operands from the second-level
+ * cache. */
 static const double HUFFMAN_DENSE = 1.0 / 16;
 
 typedef struct { int node, side, pos; float z; } Step;     /* z: the logit w x, then dLoss/dz */
@@ -35,8 +38,8 @@ typedef struct { int node, side, pos; float z; } Step;     /* z: the logit w x, 
 typedef struct {                 /* what one block of positions needs */
     const float *x;
     int     n;
-    float  *z;                   /* (n, T) dense logits, then gradients, zero where the path does not pass */
-    Step   *step;                /* paths, position after position, each from its word up to the root */
+    float  *z;                   /* (n, T) dense logits, then gradients: zero off the path */
+    Step   *step;                /* paths, position after position, each from word to root */
     int    *first;               /* (n+1) where the path of a position begins in step */
     int    *group;               /* of a step: 0 when dense, otherwise node - T + 1 */
     int    *at, *order;          /* steps grouped, see head_group */
@@ -48,20 +51,20 @@ typedef struct {
     const Exec *exec;
     Param  *w;                   /* (V-1, d) */
     int     V, d, T, deepest, chunk;
-    double  eps, depth;          /* label smoothing; expected length of a path, over the training tokens */
+    double  eps, depth;          /* label smoothing; expected length of a training token's path */
     double *mass;                /* (V-1) share of the training tokens below a node */
     int   (*child)[2];           /* (V-1) an inner node, or ~word */
-    int    *above;               /* (2V-1) 2 parent + side: of node j > 0 at j, of word v at V-1 + v */
-    Block  *train, *eval;        /* nll has its own, so that it may come between forward and backward */
+    int    *above;               /* (2V-1) 2 parent + side; node j > 0 is at j, word v at V-1 + v */
+    Block  *train, *eval;        /* nll has its own: it may come between forward and backward */
     float  *z1, *lp;             /* (V-1), (V) */
     double *below;               /* (V-1) log probability of reaching a node */
 } Huffman;
 
 /* ---- the tree ---- */
 
-/* Two queues, both rising: words from the rarest, nodes in the order they are made. The lighter first is
- * taken, of equal ones the word, which keeps the tree shallow. Nodes are made from number V - 2 down to the
- * root. */
+/* Two queues, both rising: words from the rarest, nodes in the order they are made. The lighter
+ * first is taken, of equal ones the word, which keeps the tree shallow. Nodes are made from
+ * number V - 2 down to the root. */
 static void huffman_grow(Huffman *h, const HeadRank *rank, double total)
 {
     const int V = h->V;
@@ -75,7 +78,8 @@ static void huffman_grow(Huffman *h, const HeadRank *rank, double total)
             h->mass[j] += take_word ? of_word : h->mass[node];
             h->child[j][side] = take_word ? ~rank[word].word : node;
             h->above[id] = 2 * j + side;
-            if (take_word) word--; else node--;
+            if (take_word) word--;
+            else node--;
         }
     }
 }
@@ -148,12 +152,14 @@ static const float *huffman_row(const Huffman *h, int node)
     return h->w->v + (size_t)node * (size_t)h->d;
 }
 
-/* The paths, their steps grouped by node, and whole groups for every thread, of about equally many steps. */
+/* The paths, their steps grouped by node, and whole groups for every thread, of about equally
+ * many steps. */
 static void huffman_plan(const Huffman *h, Block *b, const float *x, const int *y, int n)
 {
     const int groups = h->V - h->T, threads = h->exec->threads;
     int steps = 0, g = 1;
-    b->x = x, b->n = n;
+    b->x = x;
+    b->n = n;
     for (int i = 0; i < n; i++) {
         CHECK(y[i] >= 0 && y[i] < h->V);
         b->first[i] = steps;
@@ -237,7 +243,8 @@ static void huffman_weight_back(const Huffman *h, const Block *b, int t, float s
 
 static void huffman_state_back(const Huffman *h, const Block *b, int i, float *dx, float scale)
 {
-    for (int k = b->first[i]; k < b->first[i + 1] && b->step[k].node >= h->T; k++)   /* upwards: dense last */
+    /* a path goes upwards, so its dense nodes come last */
+    for (int k = b->first[i]; k < b->first[i + 1] && b->step[k].node >= h->T; k++)
         h->exec->f->axpy(dx, scale * b->step[k].z, huffman_row(h, b->step[k].node), h->d);
 }
 
@@ -271,7 +278,8 @@ static double huffman_nll(const void *head, const float *x, const int *y, int n,
 
 /* ---- one position ---- */
 
-/* All logits at once, then every node passes on what reaches it: log sigmoid(-z) = log sigmoid(z) - z. */
+/* All logits at once, then every node passes on what reaches it: log sigmoid(-z) = log
+ * sigmoid(z) - z. */
 static void huffman_logprob(const void *head, const float *x, float *lp)
 {
     const Huffman *h = head;
@@ -288,8 +296,8 @@ static void huffman_logprob(const void *head, const float *x, float *lp)
     }
 }
 
-/* By the tree itself, decision after decision; other temperatures than 1 do not factor and take the full
- * way. */
+/* By the tree itself, decision after decision; other temperatures than 1 do not factor and take
+ * the full way. */
 static int huffman_sample(const void *head, const float *x, double temperature, Rng *rng)
 {
     const Huffman *h = head;
@@ -305,11 +313,11 @@ static int huffman_sample(const void *head, const float *x, double temperature, 
     return ~at;
 }
 
-/* Expected over the training counts. Three products of the dense nodes; a step of a sparse one is a dot and
- * two sums of rows. A node is met by n positions with probability 1 - (1 - mass)^n; its row is then read
- * twice, its gradient read and written. A dense logit is written, read, rewritten as a gradient, read by
- * two products; a step is written, read grouped by node, turned into a gradient, and read on both ways
- * back. */
+/* Expected over the training counts. Three products of the dense nodes; a step of a sparse one
+ * is a dot and two sums of rows. A node is met by n positions with probability 1 - (1 - mass)^n;
+ * its row is then read twice, its gradient read and written. A dense logit is written, read,
+ * rewritten as a gradient, read by two products; a step is written, read grouped by node, turned
+ * into a gradient, and read by both products of backward. */
 static Cost huffman_cost(const void *head, int n)
 {
     const Huffman *h = head;

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Sampled softmax (Bengio, Senecal 2008; Jean, Cho, Memisevic, Bengio 2015, arXiv 1412.2007): the sum over V
- * is estimated from S words drawn with replacement from a proposal q, the same for all positions of a chunk.
+/* Sampled softmax (Bengio, Senecal 2008; Jean, Cho, Memisevic, Bengio 2015, arXiv 1412.2007): the
+ * sum over V is estimated from S words drawn with replacement from a proposal q, the same for all
+ * positions of a chunk.
  *
- *   loss = log(e^{z_y} + sum over s != y of e^{z_s - log(S q_s)}) - z_y                       z = E x
+ *   loss = log(e^{z_y} + sum over s != y of e^{z_s - log(S q_s)}) - z_y,   z = E x
  *
- * S q_s is the expected count of s, a draw that hits y is removed, and y itself, which is not drawn, is not
- * corrected (Blanc, Rendle 2018, arXiv 1712.00527): the expectation of what is in the logarithm is the full
- * sum. A word drawn c times is seen once, with log(c / (S q)). No label smoothing and no z-loss: these are of
- * all V words.
+ * S q_s is the expected count of s, a draw that hits y is removed, and y itself, which is not
+ * drawn, is not corrected (Blanc, Rendle 2018, arXiv 1712.00527): the expectation of what is in the
+ * logarithm is the full sum. A word drawn c times is seen once, with log(c / (S q)). No label
+ * smoothing and no z-loss: these are of all V words.
  *
  *   proposal   q(v), r the rank of v by count
  *   loguniform log((r + 2) / (r + 1)) / log(V + 1)
  *   unigram    (count + 1) / sum of them
  *
- * Draws are by alias table (Walker 1977; Vose 1991) and named by the seed, the number of updates the rows
- * have had and the targets: computed again, or resumed, a chunk is trained against the same words.
- * Evaluation is the full softmax. */
+ * Draws are by alias table (Walker 1977; Vose 1991) and named by the seed, the number of updates
+ * the rows have had and the targets: computed again, or resumed, a chunk is trained against the
+ * same words. Evaluation is the full softmax. */
 #include "models/head_full.h"
 #include <math.h>
 #include <string.h>
@@ -61,12 +62,14 @@ static void sampled_propose(Sampled *h, const Spec *s, const long *freq, Arena *
     arena_reset(a, mark);
 }
 
-/* Slots of mass 1/V: one that its own word does not fill is topped up by a word with more than its share. */
+/* Slots of mass 1/V: one that its own word does not fill is topped up by a word with more than
+ * its share. */
 static void sampled_fill_alias(Sampled *h, Arena *a)
 {
     const size_t mark = a->used;
     double *left = arena_raw(a, sizeof *left * (size_t)h->V);
-    int *stack = arena_raw(a, sizeof *stack * (size_t)h->V), small = 0, large = h->V;  /* below; above */
+    /* stack: slots below their share, [0, small), and words above it, [large, V) */
+    int *stack = arena_raw(a, sizeof *stack * (size_t)h->V), small = 0, large = h->V;
     for (int v = 0; v < h->V; v++) {
         left[v] = h->q[v] * h->V;
         h->stay[v] = 1;
@@ -79,7 +82,9 @@ static void sampled_fill_alias(Sampled *h, Arena *a)
         h->stay[poor] = (float)left[poor];
         h->alias[poor] = rich;
         left[rich] -= 1 - left[poor];
-        if (left[rich] < 1) stack[small++] = rich, large++;
+        if (left[rich] >= 1) continue;
+        stack[small++] = rich;
+        large++;
     }
     arena_reset(a, mark);
 }
@@ -181,7 +186,9 @@ static double sampled_forward(void *head, const float *x, const int *y, int n)
     double loss = 0;
     CHECK(n >= 1 && n <= h->chunk);
     for (int i = 0; i < n; i++) CHECK(y[i] >= 0 && y[i] < h->V);
-    h->x = x, h->y = y, h->n = n;
+    h->x = x;
+    h->y = y;
+    h->n = n;
     sampled_draw(h, y, n);
     gemm(h->exec->gemm, 'N', 'T', n, h->U, h->d, 1, x, h->d, h->rows, h->d, 0, h->z, h->U);
 #pragma omp parallel for num_threads(h->exec->threads) schedule(static)
@@ -190,7 +197,8 @@ static double sampled_forward(void *head, const float *x, const int *y, int n)
     return loss;
 }
 
-/* Gradients of the drawn rows, then of the targets': each thread takes the targets of its own words. */
+/* Gradients of the drawn rows, then of the targets': each thread takes the targets of its own
+ * words. */
 static void sampled_rows_back(Sampled *h, float scale)
 {
     const F32 *f = h->exec->f;
@@ -236,9 +244,10 @@ static int sampled_sample(const void *h, const float *x, double temperature, Rng
     return full_sample(((const Sampled *)h)->full, x, temperature, rng);
 }
 
-/* Three products with the different words and the target. Per chunk their rows are read, copied, read twice;
- * their gradients written, read, added. Every position reads its target's row twice and adds to its gradient;
- * every logit is written, read and rewritten as a gradient, and read by two products. */
+/* Three products with the different words and the target. Per chunk their rows are read, copied,
+ * read twice; their gradients written, read, added. Every position reads its target's row twice
+ * and adds to its gradient; every logit is written, read and rewritten as a gradient, and read
+ * by two products. */
 static Cost sampled_cost(const void *head, int n)
 {
     const Sampled *h = head;

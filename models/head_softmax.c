@@ -2,19 +2,24 @@
 /* The full softmax, linear and cross entropy in one:
  *
  *   z = E x,  lse = log sum exp z
- *   loss = (1 - eps) (lse - z_y) + eps (lse - mean z) + zloss lse^2                  eps: label smoothing
+ *   loss = (1 - eps) (lse - z_y) + eps (lse - mean z) + zloss lse^2,   eps: label smoothing
  *   dLoss/dz_v = (1 + 2 zloss lse) p_v - eps/V - (1 - eps) [v = y]
  *
- * The exponentials of one chunk are kept, each less the largest logit of its tile, tile after tile of head_full's pass,
+ * The exponentials of one chunk are kept, each less the largest logit of its tile, tile after tile
+ * of head_full's pass,
  *   z:  tile 0 (n, TILE) | tile 1 (n, TILE) | ...      n V floats within HEAD_BYTES
- * and become the gradient in place on the way back, each tile by the thread of its rows: dE needs no locks.
+ * and become the gradient in place in backward, each tile by the thread of its rows: dE needs
+ * no locks.
  *
  * head_quant: E is quantised, its gradient goes straight through to the parameter.
- * rows=freq: the rows of E in the order of counts. A head's own matrix is kept so; of a tied one E is a copy,
- * made once per update, and the gradient of a tile is scattered to the rows it came from.
- * filter=delta: of every position the products of (1 + 2 zloss lse) p with blocks of small p are left out, at
- * most delta of the mass (head_filter.h). The other two terms are added exactly, at O((V + n) d):
- *   dx_i -= eps/V sum_v E_v + (1 - eps) E_y       dE_v -= eps/V sum_i x_i;  dE_y -= (1 - eps) x_i */
+ * rows=freq: the rows of E in the order of counts. A head's own matrix is kept in that order; of
+ * a tied one E is a copy, made once per update, and the gradient of a tile is scattered to the
+ * rows it came from.
+ * filter=delta: of every position the products of (1 + 2 zloss lse) p with blocks of small p are
+ * left out, at most delta of the mass (head_filter.h). The other two terms are added exactly, at
+ * O((V + n) d):
+ *   dx_i -= eps/V sum_v E_v + (1 - eps) E_y
+ *   dE_v -= eps/V sum_i x_i;  dE_y -= (1 - eps) x_i */
 #include "models/head_filter.h"
 #include <math.h>
 #include <string.h>
@@ -31,9 +36,9 @@ typedef struct {
     FullKeep     keep;
     float       *lse;               /* (chunk) */
     float       *dx;                /* (threads, chunk, d): each thread's share */
-    float       *de;                /* (threads, TILE, d) a tile's dE before it is scattered; or NULL */
+    float       *de;                /* (threads, TILE, d) dE of a tile, to be scattered; or NULL */
     Filter      *filter;            /* NULL: every product is made */
-    float       *sum_e, *sum_x;     /* of the filter: (threads, d) shares of sum_v E_v; (d) sum_i x_i */
+    float       *sum_e, *sum_x;     /* of the filter: (threads, d), parts of sum_v E_v; (d) */
     long         summed;            /* version of w that sum_e is of */
 } Softmax;
 
@@ -82,7 +87,9 @@ static double softmax_forward(void *head, const float *x, const int *y, int n)
     Softmax *h = head;
     double loss = 0;
     CHECK(n >= 1 && n <= h->chunk);
-    h->x = x, h->y = y, h->n = n;
+    h->x = x;
+    h->y = y;
+    h->n = n;
     full_pass(h->full, x, y, n, &h->keep);
     for (int i = 0; i < n; i++) {
         const FullStat s = h->full->stat[i];
@@ -95,7 +102,8 @@ static double softmax_forward(void *head, const float *x, const int *y, int n)
 
 /* ---- backward, every product ---- */
 
-/* One tile of thread t, e (rows, d) its rows of E: dx (n, d) = or += scale dZ E; de (rows, d) += scale dZ' x, or NULL */
+/* One tile of thread t, e (rows, d) its rows of E: dx (n, d) = or += scale dZ E; de (rows, d) +=
+ * scale dZ' x, or NULL */
 typedef struct { const float *e; float *dx, *de; int t, r0, rows, first; float scale; } Tile;
 
 /* What the kept exponentials of position i are multiplied by, to be (1 + 2 zloss lse) p */
@@ -263,8 +271,9 @@ static int softmax_sample(const void *h, const float *x, double temperature, Rng
     return full_sample(((const Softmax *)h)->full, x, temperature, rng);
 }
 
-/* Three products, less those that the filter left out of the last chunk. Per chunk E is read twice, its
- * gradient read and written; every logit is written, rewritten as a gradient, and read by two products. */
+/* Three products, less those that the filter left out of the last chunk. Per chunk E is read
+ * twice, its gradient read and written; every logit is written, rewritten as a gradient, and
+ * read by two products. */
 static Cost softmax_cost(const void *head, int n)
 {
     const Softmax *h = head;

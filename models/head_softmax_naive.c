@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The full softmax as it is first written, and as a framework with automatic differentiation executes it: operation by
- * operation, each over all positions of a micro-batch, each with its result in a new matrix of memory.
+/* The full softmax as it is first written, and as a framework with automatic differentiation
+ * executes it: operation by operation, each over all positions of a micro-batch, each with its
+ * result in a new matrix of memory.
  *
  *   Z  = X E'                                  (n, V) logits
  *   P  = log softmax Z                         (n, V)
@@ -11,9 +12,9 @@
  *   D += 2 zloss lse exp(Z - lse)              through logsumexp
  *   dX += D E,  dE += D' X
  *
- * What softmax is compared with: the same loss, the same three products, the same vector code and threads in every
- * operation. 4 n V floats, 412 MB at n = 512 and V = 50,257, given back when the step is done and taken anew in the next,
- * as malloc and free of so large a block do. */
+ * What softmax is compared with: the same loss, the same three products, the same vector code
+ * and threads in every operation. 4 n V floats, 412 MB at n = 512 and V = 50,257, given back
+ * when the step is done and taken anew in the next, as malloc and free of so large a block do. */
 #include "models/head_full.h"
 #include <math.h>
 #include <string.h>
@@ -116,7 +117,9 @@ static double naive_forward(void *head, const float *x, const int *y, int n)
     double loss = 0;
     CHECK(n >= 1 && n <= CHUNK);
     for (int i = 0; i < n; i++) CHECK(y[i] >= 0 && y[i] < h->V);
-    h->x = x, h->y = y, h->n = n;
+    h->x = x;
+    h->y = y;
+    h->n = n;
     gemm(h->exec->gemm, 'N', 'T', n, h->V, h->d, 1, x, h->d, h->w->v, h->d, 0, h->m[LOGITS], h->V);
     naive_each(h, naive_log_softmax);
     naive_each(h, naive_cross_entropy);

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A tree of softmaxes over classes of words (Goodman 2001; Morin, Bengio 2005), `depth` of them from the root to a word:
+/* A tree of softmaxes over classes of words (Goodman 2001; Morin, Bengio 2005), `depth` of them
+ * from the root to a word:
  *
- *                        root                        one softmax over its K children, and over the short list:
- *          /      /        |       \       \         the N most frequent words, each a leaf of its own
- *      node     node      ...     "the"    "of"
- *      / | \                                         depth - 3 more levels of nodes: runs of classes, of about equal mass
- *   class class ...                                  C classes: classes.h
- *   / | \
- *  words                                             the rows of a leaf are the embedding's (tied), or free
+ *                  root                  one softmax over its K children and the short list: the N
+ *      /      /      |       \      \     most frequent words, each a leaf of its own
+ *    node   node    ...    "the"   "of"
+ *    / | \                               depth - 3 more levels of nodes: runs of classes, each of
+ * class class ...                        about equal mass
+ * / | \                                  C classes: classes.h
+ * words                                  the rows of a leaf are the embedding's (tied), or free
  *
- *   log p(v) = sum over the levels of log softmax(W_node x)[way to v]
+ *   log p(v) = sum over the levels of log softmax(W_node x)[child towards v]
  *
- * At depth 2 the root's children are the classes, and a position costs C + |c| rows instead of V. Label smoothing applies
- * at each softmax with the same eps; a z-loss has no meaning here and is not added.
+ * At depth 2 the root's children are the classes, and a position costs C + |c| rows instead of V.
+ * Label smoothing applies at each softmax with the same eps; a z-loss has no meaning here and is
+ * not added.
  *
- * The root meets every position and is a dense product; the levels below are of softmax_level.h, which puts the gradients of their
- * rows off. A position that ends at the root takes no part in them. */
+ * The root sees every position and is a dense product; the levels below are those of
+ * softmax_level.h, which defers the gradients of their rows. A position that ends at the root takes
+ * no part in them. */
 #include "models/classes.h"
 #include "models/softmax_level.h"
 #include <math.h>
@@ -26,9 +29,9 @@ enum { MOST_DEPTH = 8 };
 typedef struct {                 /* what one block of positions needs */
     const float *x;
     int        n;
-    int       *row;              /* (n) where a position is in the level at hand, -1: not in it */
+    int       *row;              /* (n) target row in the current level, -1: not in that level */
     float     *z;                /* (n, K + N) logits of the root, then gradients */
-    float     *dx;               /* (n, d) dLoss/dx by way of the levels below the root */
+    float     *dx;               /* (n, d) the part of dLoss/dx of the levels below the root */
     double    *loss;             /* (n) */
     SoftmaxLevelPass *pass[MOST_DEPTH];
 } Block;
@@ -36,20 +39,22 @@ typedef struct {                 /* what one block of positions needs */
 typedef struct {
     const Exec    *exec;
     const Classes *words;
-    Param  *root, *leaf;         /* (K, d); (V, d): the embedding, or free rows in the order of the classes */
+    Param  *root, *leaf;         /* (K, d); (V, d): embedding, or rows in the order of classes */
     SoftmaxLevel   below[MOST_DEPTH];   /* (levels) from the root's children to the words */
     int     levels, V, d, K, N, chunk, tied;
     double  eps;                 /* label smoothing */
-    Block  *train, *eval;        /* nll has its own, so that it may come between forward and backward */
-    float  *kept;                /* (2 chunk, d) x of the positions whose gradients are put off */
+    Block  *train, *eval;        /* nll has its own: it may come between forward and backward */
+    float  *kept;                /* (2 chunk, d) x of the positions whose gradients are deferred */
     float  *listed;              /* (N, d) tied rows of the short list, or their gradients */
-    float  *lp[MOST_DEPTH + 1];  /* of the root's rows, then of each level's: log probabilities of one position */
+    float  *lp[MOST_DEPTH + 1];  /* log probabilities of one position: of the root's rows, then of
+                                  * each level's */
     float  *words_lp;            /* (V) */
 } Tree;
 
 /* ---- making ---- */
 
-/* Cuts `rows` rows into l->groups runs: each takes rows while that brings it nearer to an equal share of the mass left */
+/* Cuts `rows` rows into l->groups runs: each takes rows while that brings it nearer to an equal
+ * share of the mass left */
 static void tree_cut(SoftmaxLevel *l, const double *mass, int rows, Arena *a)
 {
     int *start = arena_raw(a, sizeof *start * (size_t)(l->groups + 1)),
@@ -67,7 +72,9 @@ static void tree_cut(SoftmaxLevel *l, const double *mass, int rows, Arena *a)
         left -= sum[g];
     }
     start[l->groups] = rows;
-    l->start = start, l->owner = owner, l->mass = sum;
+    l->start = start;
+    l->owner = owner;
+    l->mass = sum;
 }
 
 /* SoftmaxLevel `at` of h->below: nodes over the rows of the groups of the level after it */
@@ -110,7 +117,8 @@ static Block *tree_block_new(const Tree *h, int room, Arena *a)
     return b;
 }
 
-/* Everything kept of a position counts towards its width: two chunks of logits put off, one of evaluation. */
+/* Everything kept of a position counts towards its width: two chunks of deferred logits, one of
+ * evaluation. */
 static void tree_make_room(Tree *h, Arena *a)
 {
     const size_t d = (size_t)h->d, floats = sizeof(float);
@@ -248,7 +256,8 @@ static double tree_see_block(const Tree *h, Block *b, const float *x, const int 
                              double eps)
 {
     double sum = 0;
-    b->x = x, b->n = n;
+    b->x = x;
+    b->n = n;
     if (eps >= 0) memset(b->dx, 0, sizeof(float) * (size_t)n * (size_t)h->d);
     tree_start_at_words(h, b, y, n);
     for (int l = h->levels - 1; l >= 0; l--) {
@@ -336,7 +345,8 @@ static void tree_logprob(const void *head, const float *x, float *lp)
     for (int i = 0; i < h->N; i++) lp[h->words->word[h->V - h->N + i]] = h->lp[0][h->K + i];
 }
 
-/* Down the tree, from softmax to softmax; other temperatures than 1 do not factor and take the full way. */
+/* Down the tree, from softmax to softmax; other temperatures than 1 do not factor and take the
+ * full way. */
 static int tree_sample(const void *head, const float *x, double temperature, Rng *rng)
 {
     const Tree *h = head;
@@ -364,7 +374,8 @@ static Cost tree_cost(const void *head, int n)
     Cost sum = { 6.0 * n * d * rows, sizeof(float) * d * chunks * 4 * rows };
     for (int l = 0; l < h->levels; l++) {
         const Cost c = softmax_level_cost(&h->below[l], n, h->chunk);
-        sum.flops += c.flops, sum.bytes += c.bytes;
+        sum.flops += c.flops;
+        sum.bytes += c.bytes;
     }
     return sum;
 }

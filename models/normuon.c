@@ -3,25 +3,25 @@
  *
  *   A = X X',  P = 3.4445 I - 4.7750 A + 2.0315 A A,  X = P X         (a tall X: A = X' X, X = X P)
  *
- * P is a polynomial of A and commutes with it, so that steps are made on the shorter side alone and X is met
- * at the end of some:
+ * P is a polynomial of A and commutes with it, so that steps are made on the shorter side alone and
+ * X is met at the end of some:
  *
  *   A = (A P) P,  Q = Q P          and at last X = Q X
  *
- * A square product costs r^3 against r r c, and as every one is symmetric only what is right of the diagonal,
- * in panels, is computed:
+ * A square product costs r^3 against r r c, and as every one is symmetric only what is right of the
+ * diagonal, in panels, is computed:
  *
- *   +---------+   panel i: rows [i PANEL, (i+1) PANEL) from its diagonal block to the right edge, then copied
- *   |0 . . .  |   below the diagonal; panels go to threads there and back (0 1 1 0), the long ones with the short
- *   |  1 . .  |
+ *   +---------+   panel i: rows [i PANEL, (i+1) PANEL) from its diagonal block to the right edge,
+ *   |0 . . .  |   then copied below the diagonal; threads take panels in the order 0 1 1 0, so that
+ *   |  1 . .  |   each gets long ones and short ones
  *   |    2 .  |
  *   |      3  |
  *   +---------+
  *
- * A's rounding errors are those of its largest eigenvalue, and a step makes a small one 11.9 times larger. After
- * three steps A is therefore made anew from X: the result is as close to exact arithmetic as by the first form
- * (worst entry of rotated, ill-conditioned 256 x 256: 1.4e-5 against 3.1e-5; without it 1.4e-3), in 58 % of its
- * time at 683 x 256. */
+ * A's rounding errors are those of its largest eigenvalue, and a step makes a small one 11.9
+ * times larger. After three steps A is therefore made anew from X: the result is as close to
+ * exact arithmetic as by the first form (worst entry of rotated, ill-conditioned 256 x 256:
+ * 1.4e-5 against 3.1e-5; without it 1.4e-3), in 58 % of its time at 683 x 256. */
 #include "models/normuon.h"
 #include <math.h>
 #include <string.h>
@@ -40,12 +40,13 @@ static void normuon_mirror(float *C, int r, int lo, int hi)
                     C[(size_t)j * r + i] = C[(size_t)i * r + j];
 }
 
-/* C (r, r) = alpha A B' (ta 'N': A, B (r, k)) or alpha A' B (ta 'T': A, B (k, r)), + beta D; C is symmetric */
+/* C (r, r) = alpha A B' (ta 'N': A, B (r, k)) or alpha A' B (ta 'T': A, B (k, r)), + beta D; C
+ * is symmetric */
 static void normuon_symmetric(const Exec *e, char ta, int r, int k, float alpha, const float *A,
                               const float *B, int ld, float beta, const float *D, float *C)
 {
     const int threads = e->threads;
-    const size_t row = ta == 'T' ? 1 : (size_t)ld;      /* from a row of C to the next, in A and B */
+    const size_t row = ta == 'T' ? 1 : (size_t)ld;   /* in A and B, from one row of C to the next */
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int t = 0; t < threads; t++)
         for (int lo = 0, turn = 0; lo < r; lo += PANEL, turn = (turn + 1) % (2 * threads)) {
@@ -81,7 +82,8 @@ static void normuon_steps(const Exec *e, float *Y, const float *X, float scale, 
         if (!i) continue;
         normuon_symmetric(e, 'N', r, r, 1, Q, P, r, 0, NULL, next);
         float *swap = Q;
-        Q = next, next = swap;
+        Q = next;
+        next = swap;
     }
     if (tall) gemm(e->gemm, 'N', 'N', rows, r, r, scale, X, cols, Q, r, 0, Y, cols);
     else      gemm(e->gemm, 'N', 'N', r, cols, r, scale, Q, r, X, cols, 0, Y, cols);

@@ -8,8 +8,8 @@
 #include "models/exec.h"
 #include "models/params.h"
 
-/* One step of p with the gradient clip g, which becomes zero. m (rows, cols), s (rows); ema may be NULL. Scratch,
- * at most 9 values per value of p, from the arena and back to it. */
+/* One step of p with the gradient clip g, which becomes zero. m (rows, cols), s (rows); ema may
+ * be NULL. Scratch, at most 9 values per value of p, from the arena and back to it. */
 void normuon_update(const Exec *, Param *p, float clip, float lr, float keep, Arena *);
 /* Newton-Schulz: O (rows, cols) of M by five steps of (3.4445, -4.7750, 2.0315) */
 void normuon_ns5(const Exec *, float *O, const float *M, int rows, int cols, Arena *);

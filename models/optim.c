@@ -75,7 +75,8 @@ static void optim_share(const Param *p, int t, int parts, long *lo, long *hi)
     *hi = optim_first_row(p, t + 1, parts) * p->cols;
 }
 
-/* The first run of touched rows in [*lo, end): [*lo, the value returned); without a map that is all of it */
+/* The first run of touched rows in [*lo, end): [*lo, the value returned); without a map that is
+ * all of it */
 static long optim_run(const Param *p, long *lo, long end)
 {
     if (!p->touched) return end;

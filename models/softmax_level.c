@@ -4,11 +4,11 @@
 #include <string.h>
 
 struct SoftmaxLevelPass {
-    int     kept, n;             /* positions put off; seen last, behind them */
-    int    *group;               /* (room) the level's number of groups: no position of this level */
+    int     kept, n;             /* positions deferred; those of the last forward, behind them */
+    int    *group;               /* (room) of a position; `groups`: not in this level */
     size_t *zat;                 /* (room+1) where the logits of a position begin */
     float  *z;                   /* logits, then dLoss/dz */
-    int    *at, *pos;            /* (groups+2), (room): positions group after group, see head_group */
+    int    *at, *pos;            /* (groups+2), (room): positions by group, see head_group */
     RowJob *job;                 /* (room) in the order of pos */
 };
 
@@ -74,8 +74,8 @@ static void level_see_group(const SoftmaxLevel *l, const SoftmaxLevelPass *p, in
     if (eps >= 0) f->rows_mix(j, n, rows);
 }
 
-/* A group of one row has nothing to say. The last groups come first: there assignments put the large ones, which are
- * best begun early. */
+/* A group of one row has probability 1. The last groups come first: there assignments put the
+ * large ones, which are best begun early. */
 void softmax_level_forward(const SoftmaxLevel *l, SoftmaxLevelPass *p, const float *x,
                            const int *row, int n, double eps, double *loss, float *dx)
 {
@@ -136,17 +136,17 @@ void softmax_level_logprob(const SoftmaxLevel *l, const float *above, const floa
     }
 }
 
-/* A group is used by n positions with probability 1 - (1 - mass)^n; its rows are then read, and once for all n their
- * gradients read and written. */
+/* A group is used by n positions with probability 1 - (1 - mass)^n; its rows are then read, and
+ * once for all n their gradients read and written. */
 Cost softmax_level_cost(const SoftmaxLevel *l, int n, int chunk)
 {
     const double d = l->d, chunks = ceil((double)n / chunk);
-    double rows = 0, used = 0, settled = 0;
+    double rows = 0, used = 0, flushed = 0;
     for (int g = 0; g < l->groups; g++) {
         const double size = level_size_of(l, g), m = l->mass[g];
         rows += m * size;
         used += size * (1 - pow(1 - m, n < chunk ? n : chunk));
-        settled += size * (1 - pow(1 - m, n));
+        flushed += size * (1 - pow(1 - m, n));
     }
-    return (Cost){ 6.0 * n * d * rows, sizeof(float) * d * (chunks * used + 2 * settled) };
+    return (Cost){ 6.0 * n * d * rows, sizeof(float) * d * (chunks * used + 2 * flushed) };
 }

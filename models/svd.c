@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Orthonormal bases by Cholesky's factor of the Gram matrix (Y'Y = R'R, Q = Y R^-1), with the sums in double:
- * good for condition numbers up to 1e6, beyond which float columns are noise and dropped. The rounding of Q
- * itself is removed by a second pass where orthonormality counts (CholeskyQR2; Fukaya et al. 2014). */
+/* Orthonormal bases by Cholesky's factor of the Gram matrix (Y'Y = R'R, Q = Y R^-1), with the
+ * sums in double: good for condition numbers up to 1e6, beyond which float columns are noise and
+ * dropped. The rounding of Q itself is removed by a second pass where orthonormality counts
+ * (CholeskyQR2; Fukaya et al. 2014). */
 #include "models/svd.h"
 #include <math.h>
 #include <string.h>
@@ -59,7 +60,8 @@ static void svd_rotate(double *a, double *b, double c, double s, int n)
     }
 }
 
-/* Makes every pair of rows of a orthogonal, the same rotations for v; 1 when there was nothing to do */
+/* Makes every pair of rows of a orthogonal, the same rotations for v; 1 when there was nothing
+ * to do */
 static int svd_sweep(double *a, double *v, int n, double tiny)
 {
     int done = 1;
@@ -111,7 +113,8 @@ void eigen_psd(double *a, double *w, double *v, int n)
         for (int j = i + 1; j < n; j++)
             if (w[j] > w[top]) top = j;
         const double x = w[i];
-        w[i] = w[top], w[top] = x;
+        w[i] = w[top];
+        w[top] = x;
         svd_swap_rows(v, i, top, n);
         svd_point_up(v + (size_t)i * n, n);
     }
@@ -179,7 +182,8 @@ static void svd_cholesky(const double *g, double *r, int l)
     }
 }
 
-/* t = r^-1 of an upper r, with zero columns and rows where its diagonal is zero; column (l) is scratch */
+/* t = r^-1 of an upper r, with zero columns and rows where its diagonal is zero; column (l) is
+ * scratch */
 static void svd_invert(const double *r, double *column, float *t, int l)
 {
     memset(t, 0, sizeof *t * (size_t)l * (size_t)l);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* svd.h -- the leading singular vectors of a large matrix that is known by its products alone.
  *
- * Randomised range finding with power iterations (Halko, Martinsson, Tropp 2011, algorithms 4.4 and 5.1):
+ * Randomised range finding with power iterations (Halko, Martinsson, Tropp 2011, algorithms 4.4 and
+ * 5.1):
  *   Y = A W, W Gaussian (cols, k + 10);  repeat: Q = orth(Y), Z = orth(A'Q), Y = A Z
  *   B = Q'A;  B B' = R S^2 R';  U = Q R
- * Every sum has an order of its own, whatever the number of threads: the same bits on one or many. */
+ * Every sum has an order of its own, whatever the number of threads: the same bits on one or
+ * many. */
 #ifndef SVD_H
 #define SVD_H
 #include "models/exec.h"
@@ -25,8 +27,9 @@ Svd svd_truncated(const Exec *, const LinearMap *, int k, int powers, uint64_t s
 typedef struct Dense { int rows, cols; const float *v; } Dense;  /* row-major */
 LinearMap svd_dense(const Dense *);
 
-/* a (n, n) symmetric, no eigenvalue below zero: w (n) its eigenvalues, falling, row i of v (n, n) the vector
- * of w[i], whose largest entry is positive. a is destroyed. One-sided Jacobi (Hestenes 1958). */
+/* a (n, n) symmetric, no eigenvalue below zero: w (n) its eigenvalues, falling, row i of v (n,
+ * n) the vector of w[i], whose largest entry is positive. a is destroyed. One-sided Jacobi
+ * (Hestenes 1958). */
 void eigen_psd(double *a, double *w, double *v, int n);
 
 /* gemm in blocks of rows of C that do not depend on the number of threads */

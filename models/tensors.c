@@ -13,11 +13,9 @@
 #include <unistd.h>
 
 enum { MAX_HEADER = 16 << 20 };
-static const struct {
-    const char *name;
-    int bytes;
-} tensors_dtypes[] = { { "F32", 4 }, { "F16", 2 }, { "BF16", 2 },
-                       { "I32", 4 }, { "U16", 2 }, { "F64", 8 } };
+static const struct { const char *name; int bytes; } tensors_dtypes[] = {
+    { "F32", 4 }, { "F16", 2 }, { "BF16", 2 }, { "I32", 4 }, { "U16", 2 }, { "F64", 8 },
+};
 
 static size_t tensors_dtype_bytes(const char *name)
 {
@@ -50,7 +48,7 @@ static int tensors_write_all(FILE *f, const Tensor *t, int n, const char *const 
 {
     json_t *root = tensors_header_of(t, n, meta);
     char *text = json_dumps(root, JSON_COMPACT);
-    uint64_t len = (strlen(text) + 7) / 8 * 8;                    /* data begin at a multiple of 8 */
+    uint64_t len = (strlen(text) + 7) / 8 * 8;     /* data begin at a multiple of 8 */
     int good = fwrite(&len, 8, 1, f) == 1 && fprintf(f, "%-*s", (int)len, text) == (int)len;
     for (int i = 0; good && i < n; i++)
         good = fwrite(t[i].data, tensors_dtype_bytes(t[i].dtype), (size_t)t[i].n, f) ==
@@ -69,10 +67,10 @@ const char *tensors_save(const char *path, const Tensor *t, int n, const char *c
     const int error = errno;
     if (f) good = !fclose(f) && good;
     if (good && !rename(part, path)) return NULL;
-    const char *sentence = arena_text(a, "%s: cannot be written: %s", path,
+    const char *message = arena_text(a, "%s: cannot be written: %s", path,
                                       strerror(good ? errno : error));
     unlink(part);
-    return sentence;
+    return message;
 }
 
 /* One entry of the header against the file's bounds: a word on what is wrong, or NULL */
