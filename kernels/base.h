@@ -9,9 +9,9 @@
 #include <stdio.h>
 
 /* An arena reserves address space and takes pages on first touch, so `size` is an upper bound that
- * costs nothing. It is cut down to the machine's memory and swap, and under a limit of address space
- * (ulimit -v) to a quarter of what the limit still leaves, so that several arenas, libraries and
- * threads fit beside each other. Everything given out lives until arena_reset below it, or
+ * costs nothing. It is cut down to the machine's memory and swap, and under a limit of address
+ * space (ulimit -v) to a quarter of what the limit still leaves, so that several arenas, libraries
+ * and threads fit beside each other. Everything given out lives until arena_reset below it, or
  * arena_drop. Where there is no room the program ends with "out of memory", exit 2. */
 typedef struct { char *mem; size_t used, size; } Arena;
 Arena  arena_new  (size_t size);
@@ -28,7 +28,8 @@ void   pages_return(void *mem, size_t bytes); /* gives its whole pages, which ar
 size_t array_bytes(size_t n, size_t size);    /* n size; "out of memory" where the product wraps */
 
 /* splitmix64 (Steele, Lea, Flood 2014). A stream is named, never shared: rng_at(seed, stream, i) is
- * the generator of the i-th thing of a stream, so that a resumed run draws what an unbroken one does. */
+ * the generator of the i-th thing of a stream, so that a resumed run draws what an unbroken one
+ * does. */
 typedef struct { uint64_t s; } Rng;
 Rng      rng_at     (uint64_t seed, uint64_t stream, uint64_t i);
 uint64_t rng_u64    (Rng *);

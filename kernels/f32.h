@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* f32.h -- the float operations that are not matrix products, forward and backward side by side.
  *
- * One plain C body (f32_body.h) is compiled once per instruction set and chosen at run time: f32_best().
- * Every function works on the calling thread, on rows [0, n) of what it is given; callers split rows.
- * Sums run in a fixed order for a given table, so results repeat bit for bit on one machine.
- * Shapes: (n, d) row-major. `+=` marks what accumulates. No pointer may alias unless said. */
+ * One plain C body (f32_body.h) is compiled once per instruction set and chosen at run time:
+ * f32_best(). Every function works on the calling thread, on rows [0, n) of what it is given;
+ * callers split rows. Sums run in a fixed order for a given table, so results repeat bit for bit on
+ * one machine. Shapes: (n, d) row-major. `+=` marks what accumulates. No pointer may alias unless
+ * said. */
 #ifndef F32_H
 #define F32_H
 #include <stddef.h>
 #include <stdint.h>
 
-/* Chosen rows of a matrix (.., d): row k is w + list[k] d, or w + k d where list is NULL; and one vector that meets them */
+/* Chosen rows of a matrix (.., d): row k is w + list[k] d, or w + k d where list is NULL; and one
+ * vector that meets them */
 typedef struct RowSet {
     float     *w;
     const int *list;
@@ -60,24 +62,28 @@ typedef struct F32 {
                            const float *rstd, int n, int d);            /* both += */
 
     /* quantise rows to int8: s = 127 / max(absmax, 1e-5), q = round half even (x s) in [-128, 127];
-     * inv[t] = 1/s (arXiv 2406.02528, eq. of BitLinear) for act_bits 8; 2^(b-1)-1 in place of 127 for b bits */
+     * inv[t] = 1/s (arXiv 2406.02528, eq. of BitLinear) for act_bits 8; 2^(b-1)-1 in place of 127
+     * for b bits */
     void   (*quant_rows)(int8_t *q, float *inv, const float *x, int n, int d, int act_bits);
-    /* rmsnorm and quant_rows of its y in one pass over memory; the same values as one after the other */
+    /* rmsnorm and quant_rows of its y in one pass over memory; the same values as one after the
+     * other */
     void   (*rmsnorm_quant)(float *y, float *rstd, int8_t *q, float *inv, const float *x, const float *gain, int n, int d,
                             float eps, int act_bits);
     /* sums of an integer product to floats, in place when y is x: y = s x */
     void   (*from_int)(float *y, const int32_t *x, float s, long n);
-    /* ternary codes and their floats, q = scale codes: sign(w) (|w| > cut), and, when nearest, clamp(round(w / cut), -1, 1) */
+    /* ternary codes and their floats, q = scale codes: sign(w) (|w| > cut), and, when nearest,
+     * clamp(round(w / cut), -1, 1) */
     void   (*ternary)(int8_t *codes, float *q, const float *w, long n, float cut, float scale, int nearest);
-    /* one row rounded at random: q = floor(x / inv + u), u uniform in [0, 1) drawn from seed, inv = max|x| / 127, 0 for a
-     * row of zeros: E q inv = x */
+    /* one row rounded at random: q = floor(x / inv + u), u uniform in [0, 1) drawn from seed, inv =
+     * max|x| / 127, 0 for a row of zeros: E q inv = x */
     void   (*round_row)(int8_t *q, float *inv, const float *x, int d, uint64_t seed);
 
-    /* causal dilated convolution with two filters, gated, on normalised inputs: one group of one sequence of T rows,
+    /* causal dilated convolution with two filters, gated, on normalised inputs: one group of one
+     * sequence of T rows,
      *   n[t][i] = x[t][i] rstd[t] gain[i]      value[t][o] = sum_i sum_j wb[j][i][o] n[t - (k-1-j) dil][i]
      *   y[t][o] = x[t][o] + gate[t][o] value[t][o]             gate: the sigmoid of the same with wa
-     * rows before the first are zero. x, y: c channels of rows of d; gate, value: (T, c), kept for the way back;
-     * gain (c); wa, wb: (k, c, w), zeros beyond c; room: conv_room floats */
+     * rows before the first are zero. x, y: c channels of rows of d; gate, value: (T, c), kept for
+     * the way back; gain (c); wa, wb: (k, c, w), zeros beyond c; room: conv_room floats */
     void   (*conv)(float *y, float *gate, float *value, const float *x, const float *rstd, const float *gain,
                    const float *wa, const float *wb, float *room, const ConvShape *);
     /* dn: dLoss/dn, c channels of rows of d, =; dwa, dwb: (k, c, w) +=; here wa, wb: wa[j][o][i] */
@@ -85,12 +91,13 @@ typedef struct F32 {
                         const float *x, const float *rstd, const float *gain, const float *wa, const float *wb,
                         float *room, const ConvShape *);
 
-    /* one pass of the optimiser over n values (see optim.h for the formula); g becomes zero; ema may be NULL;
-     * c1 = 1 - b1^t, c2 = 1 - b2^t */
+    /* one pass of the optimiser over n values (see optim.h for the formula); g becomes zero; ema
+     * may be NULL; c1 = 1 - b1^t, c2 = 1 - b2^t */
     void   (*adamw)(float *v, float *g, float *m, float *s, float *ema, long n, float clip, float lr,
                     float b1, float b2, float eps, float decay, float c1, float c2, float ema_keep);
 
-    /* few vectors against many rows, which are neither copied nor packed: each is read once (rows_mix: for a few vectors)
+    /* few vectors against many rows, which are neither copied nor packed: each is read once
+     * (rows_mix: for a few vectors)
      *   rows_dot:  z_i[k] = w_k x_i      rows_mix:  y_i += sum_k z_i[k] w_k      rows_add:  w_k += sum_i z_i[k] x_i
      * The rows of a rows_add all differ. */
     void   (*rows_dot)(const RowJob *, int n, RowSet);

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The gated convolution of f32.h, a part of f32_body.h.
  *
- * One group of one sequence at a time: its c channels are copied out of the rows of d, so that what is read again and
- * again lies side by side in L1 (rows of d floats, a power of two apart, would fight for a few cache sets):
+ * One group of one sequence at a time: its c channels are copied out of the rows of d, so that what
+ * is read again and again lies side by side in L1 (rows of d floats, a power of two apart, would
+ * fight for a few cache sets):
  *
  *   xs    CONV_ROWS rows of zeros, the T rows of c normalised inputs, zeros     tap j of row t: xs[t - (k-1-j) dil]
  *   das   the T rows of c gradients of the gate's filter, zeros; dbs: of the value's
  *
- * A row's inputs are broadcast; CONV_T rows share each load of a weight. A tap that reaches before the first of CONV_T rows
- * reads at most CONV_ROWS - 1 rows of zeros; taps that see nothing else are left out. */
-/* The loops take the sizes of a group as arguments, to be compiled apart for c = w = CONV_PAD (FlashLM v3's) */
+ * A row's inputs are broadcast; CONV_T rows share each load of a weight. A tap that reaches before
+ * the first of CONV_T rows reads at most CONV_ROWS - 1 rows of zeros; taps that see nothing else
+ * are left out. */
+/* The loops take the sizes of a group as arguments, to be compiled apart for c = w = CONV_PAD
+ * (FlashLM v3's) */
 #define INLINE static inline __attribute__((always_inline))
 
 static inline void put(float *y, Vec v, int lanes)
@@ -20,7 +23,8 @@ static inline void put(float *y, Vec v, int lanes)
 
 static inline int f32_lanes_at(int o, int c) { return c - o < LANES ? c - o : LANES; }
 
-/* The T rows of a group, side by side, after CONV_ROWS rows of zeros and before as many; CONV_PAD floats to read beyond */
+/* The T rows of a group, side by side, after CONV_ROWS rows of zeros and before as many; CONV_PAD
+ * floats to read beyond */
 static float *f32_gather_norm(float *to, const float *x, const float *rstd, const float *gain, const ConvShape *s)
 {
     const int c = s->c;
@@ -46,7 +50,8 @@ static void f32_gather(float *to, const float *from, const ConvShape *s)
     }
 }
 
-/* CONV_T rows from x, one vector of outputs of both filters; taps before `from` see nothing but zeros */
+/* CONV_T rows from x, one vector of outputs of both filters; taps before `from` see nothing but
+ * zeros */
 INLINE void f32_conv_rows(float *a, float *b, const float *x, const float *wa, const float *wb, int from, int rows,
                       const ConvShape *s, int c, int w, int lanes)
 {
@@ -73,7 +78,8 @@ INLINE void f32_conv_rows(float *a, float *b, const float *x, const float *wa, c
     }
 }
 
-/* y = x + f32_sigmoid(gate) value of some rows at a time: stores a page's quarter apart are slow, and hide behind the sums */
+/* y = x + f32_sigmoid(gate) value of some rows at a time: stores a page's quarter apart are slow,
+ * and hide behind the sums */
 static inline void f32_finish_rows(float *y, float *gate, const float *value, const float *x, int rows, const ConvShape *s)
 {
     f32_sigmoid(gate, gate, (long)rows * s->c);
@@ -130,7 +136,8 @@ INLINE void f32_conv_back_rows(float *dn, const float *das, const float *dbs, co
         if (r < rows) put(dn + (size_t)r * s->d, sa[r] + sb[r], lanes);
 }
 
-/* dw[j][i][o] += sum_t da[t][o] x[t - lag][i] of both filters, one vector of o, CONV_T inputs at a time, lag = (k-1-j) dil */
+/* dw[j][i][o] += sum_t da[t][o] x[t - lag][i] of both filters, one vector of o, CONV_T inputs at a
+ * time, lag = (k-1-j) dil */
 INLINE void f32_conv_back_weights(float *dwa, float *dwb, const float *das, const float *dbs, const float *xs, int lag,
                               int inputs, const ConvShape *s, int c, int w)
 {

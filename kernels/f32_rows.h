@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Chosen rows of a matrix against few vectors, of f32.h; a part of f32_body.h.
  *
- * ROW_R rows by ROW_P vectors (rows_dot), or by ROW_P pieces of a row (rows_add), or ROW_P vectors by as many pieces
- * (rows_mix), are what the registers hold. Rows lie anywhere in memory: those of the next tile are asked for while this
- * one works. */
+ * ROW_R rows by ROW_P vectors (rows_dot), or by ROW_P pieces of a row (rows_add), or ROW_P vectors
+ * by as many pieces (rows_mix), are what the registers hold. Rows lie anywhere in memory: those of
+ * the next tile are asked for while this one works. */
 enum { ROW_R = 4, ROW_P = CONV_T / 2, LINE = 16 };       /* LINE: floats of a line of the cache */
 
 static inline float *f32_row_at(RowSet s, int k)
@@ -139,7 +139,8 @@ static void f32_rows_mix(const RowJob *j, int n, RowSet s)
     }
 }
 
-/* pieces c.. (whole vectors) of rows k.., of all vectors; rows beyond the last repeat it, to the same end */
+/* pieces c.. (whole vectors) of rows k.., of all vectors; rows beyond the last repeat it, to the
+ * same end */
 static inline __attribute__((always_inline)) void f32_add_tile(const RowJob *j, int n, int pieces, RowSet s, int k, int c)
 {
     float *row[ROW_R];

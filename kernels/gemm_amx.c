@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Float products on bfloat16 tiles, with float's accuracy (Henry, Tang, Heinecke 2019, arXiv 1904.06376).
+/* Float products on bfloat16 tiles, with float's accuracy (Henry, Tang, Heinecke 2019, arXiv
+ * 1904.06376).
  *
- * x = x1 + x2 + x3, each the bfloat16 nearest to what is left: 8 + 8 + 8 bits, so the sum is exact. Then
+ * x = x1 + x2 + x3, each the bfloat16 nearest to what is left: 8 + 8 + 8 bits, so the sum is exact.
+ * Then
  *   a b = a1 b1 + (a1 b2 + a2 b1) + (a1 b3 + a2 b2 + a3 b1) + less than 2^-24 |a b|
- * six tile products, summed in float. Where B holds only bfloat16 numbers (the codes of a ternary weight), b2 = b3 = 0 and
- * three are enough. Values below 2^-102 lose bits, infinities become NaN.
+ * six tile products, summed in float. Where B holds only bfloat16 numbers (the codes of a ternary
+ * weight), b2 = b3 = 0 and three are enough. Values below 2^-102 lose bits, infinities become NaN.
  *
  * A tile is 1 KB: 16 rows of 16 dwords, a dword two neighbours along k.
  *   A: row m, dword p = A[m][2p, 2p+1]      B: row p, dword n = B[2p, 2p+1][n]      one is the other's transpose
  *
- * Both are packed in strips of 32 rows of op(A), of 32 columns of op(B); 32x32 of C are in four tiles while k runs. The operand
- * with fewer strips is kept, in L2. Those of the other stream by: while one is multiplied with all that are kept the next
- * is packed, a row between tile products, which leave the vector ports free. A float is packed in about a cycle, for
- * which the FMAs it saves must pay: smaller products are left to the next provider. */
+ * Both are packed in strips of 32 rows of op(A), of 32 columns of op(B); 32x32 of C are in four
+ * tiles while k runs. The operand with fewer strips is kept, in L2. Those of the other stream by:
+ * while one is multiplied with all that are kept the next is packed, a row between tile products,
+ * which leave the vector ports free. A float is packed in about a cycle, for which the FMAs it
+ * saves must pay: smaller products are left to the next provider. */
 #include "kernels/gemm.h"
 #include <immintrin.h>
 #include <string.h>
@@ -33,14 +36,16 @@ enum {
 /* gcc 12's tile intrinsics name no memory, or little: what they are to read must be there. */
 static ALWAYS void amx_written(const void *p) { __asm__ volatile("" : : "r"(p) : "memory"); }
 
-/* op(X) as it lies in memory: element (r, k) at x[r ld + k], or at x[k ld + r] when its rows run along memory's columns */
+/* op(X) as it lies in memory: element (r, k) at x[r ld + k], or at x[k ld + r] when its rows run
+ * along memory's columns */
 typedef struct { const float *x; int ld, across; float scale; } Matrix;
 
 static inline int min(int a, int b) { return a < b ? a : b; }
 static inline int up(int n, int step) { return (n + step - 1) / step; }
 static inline __mmask16 lanes(int n) { return (__mmask16)(n >= 16 ? 0xffff : n <= 0 ? 0 : (1 << n) - 1); }
 
-/* The nearest bfloat16 of what is left, in the upper half of each float; less is left afterwards, and the last is exact */
+/* The nearest bfloat16 of what is left, in the upper half of each float; less is left afterwards,
+ * and the last is exact */
 static ALWAYS __m512i amx_term(__m512 *left, int i)
 {
     if (i == TERMS - 1) return _mm512_castps_si512(*left);
@@ -267,7 +272,8 @@ static Packer amx_strip_of(const Side *s, char *to, int at, int k, int depth)
     return amx_packer(&s->m, to, at, k, rows, depth, s->terms, s->as_b);
 }
 
-/* C += or = what [k, k + depth) gives, of `some` rows (columns) of the kept side from `first` on, and all of the other */
+/* C += or = what [k, k + depth) gives, of `some` rows (columns) of the kept side from `first` on,
+ * and all of the other */
 static void amx_multiply(const Product *p, const Side *kept, const Side *stream, int first, int some, int k, int depth, int plus)
 {
     char *streams[2] = { p->room, p->room + ROOM_STREAM }, *keep = p->room + 2 * ROOM_STREAM;
@@ -304,7 +310,8 @@ static void amx_configure(void)
     _tile_loadconfig(&config);
 }
 
-/* Measured at k = 256: a float of A costs n / 36 cycles less by tiles than by FMAs, one of B m / 36. */
+/* Measured at k = 256: a float of A costs n / 36 cycles less by tiles than by FMAs, one of B m /
+ * 36. */
 static int amx_worth_tiles(int m, int n, int k) { return k >= 2 * T && (double)m * n > 40.0 * (m + n); }
 
 static void amx_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha, const float *A, int lda,

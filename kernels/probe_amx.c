@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Two tiles of 16 rows of 64 bytes into six of 16 x 16 sums, twice over a pass. The unit takes one product every 16
- * cycles and hands the sums back after 52, so four would do. Tiles are zero when configured: nothing is denormal. */
+/* Two tiles of 16 rows of 64 bytes into six of 16 x 16 sums, twice over a pass. The unit takes one
+ * product every 16 cycles and hands the sums back after 52, so four would do. Tiles are zero when
+ * configured: nothing is denormal. */
 #include "kernels/probe.h"
 #include <immintrin.h>
 #include <stdint.h>
@@ -17,18 +18,18 @@ static void probe_amx_configure(void)
 }
 
 /* probe_<name>: `each` multiply-adds for each of the sums */
-#define COMPUTE(name, DO, each)                                                                     \
-    double probe_##name(int iters, void *buffer, size_t bytes)                                      \
-    {                                                                                               \
-        (void)buffer, (void)bytes;                                                                  \
-        const long passes = (long)iters * PROBE_PASSES;                                             \
-        probe_amx_configure();                                                                                \
-        for (long i = 0; i < passes; i++) {                                                         \
-            DO(0, 6, 7); DO(1, 6, 7); DO(2, 6, 7); DO(3, 6, 7); DO(4, 6, 7); DO(5, 6, 7);           \
-            DO(0, 6, 7); DO(1, 6, 7); DO(2, 6, 7); DO(3, 6, 7); DO(4, 6, 7); DO(5, 6, 7);           \
-        }                                                                                           \
-        _tile_release();                                                                            \
-        return (double)passes * (2.0 * PRODUCTS * SUMS * (each));                                   \
+#define COMPUTE(name, DO, each)                                                           \
+    double probe_##name(int iters, void *buffer, size_t bytes)                            \
+    {                                                                                     \
+        (void)buffer, (void)bytes;                                                        \
+        const long passes = (long)iters * PROBE_PASSES;                                   \
+        probe_amx_configure();                                                            \
+        for (long i = 0; i < passes; i++) {                                               \
+            DO(0, 6, 7); DO(1, 6, 7); DO(2, 6, 7); DO(3, 6, 7); DO(4, 6, 7); DO(5, 6, 7); \
+            DO(0, 6, 7); DO(1, 6, 7); DO(2, 6, 7); DO(3, 6, 7); DO(4, 6, 7); DO(5, 6, 7); \
+        }                                                                                 \
+        _tile_release();                                                                  \
+        return (double)passes * (2.0 * PRODUCTS * SUMS * (each));                         \
     }
 COMPUTE(int8_amx, _tile_dpbssd,   64)
 COMPUTE(bf16_amx, _tile_dpbf16ps, 32)

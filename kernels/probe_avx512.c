@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* One instruction on twelve independent registers: its latency is 4 or 5 cycles and there are at most two ports for 512
- * bits, so ten are in flight. The instruction is written in assembly, one statement per register: the compiler can
- * neither merge nor drop it, keeps all in registers (gcc 12 spills VNNI loops of intrinsics), and needs no target flag
- * for it. Values stay finite and normal: a denormal would cost a hundred cycles.
+/* One instruction on twelve independent registers: its latency is 4 or 5 cycles and there are at
+ * most two ports for 512 bits, so ten are in flight. The instruction is written in assembly, one
+ * statement per register: the compiler can neither merge nor drop it, keeps all in registers (gcc
+ * 12 spills VNNI loops of intrinsics), and needs no target flag for it. Values stay finite and
+ * normal: a denormal would cost a hundred cycles.
  *
- * A read is a load that nothing waits for. A triad stores past the caches, so that what moves is what is counted. */
+ * A read is a load that nothing waits for. A triad stores past the caches, so that what moves is
+ * what is counted. */
 #include "kernels/probe.h"
 #include <immintrin.h>
 
@@ -12,17 +14,18 @@ enum { REGISTERS = 12 };
 #define EACH(DO) DO(a0) DO(a1) DO(a2) DO(a3) DO(a4) DO(a5) DO(a6) DO(a7) DO(a8) DO(a9) DO(a10) DO(a11)
 #define KEEP(a) __asm__ volatile("" : : "v"(a));
 
-/* probe_<name>: DO to every register a0.. of type T, with x and y at hand; `each` is what one DO counts */
-#define COMPUTE(name, T, start, DO, each)                                                                             \
-    double probe_##name(int iters, void *buffer, size_t bytes)                                                        \
-    {                                                                                                                 \
-        (void)buffer, (void)bytes;                                                                                    \
-        const long passes = (long)iters * PROBE_PASSES;                                                               \
-        const T x = start, y = start;                                                                                 \
-        T a0 = x, a1 = x, a2 = x, a3 = x, a4 = x, a5 = x, a6 = x, a7 = x, a8 = x, a9 = x, a10 = x, a11 = x;           \
-        for (long i = 0; i < passes; i++) { EACH(DO) }                                                                \
-        EACH(KEEP)                                                                                                    \
-        return (double)passes * (REGISTERS * (each));                                                                 \
+/* probe_<name>: DO to every register a0.. of type T, with x and y at hand; `each` is what one DO
+ * counts */
+#define COMPUTE(name, T, start, DO, each)                                                          \
+    double probe_##name(int iters, void *buffer, size_t bytes)                                     \
+    {                                                                                              \
+        (void)buffer, (void)bytes;                                                                 \
+        const long passes = (long)iters * PROBE_PASSES;                                            \
+        const T x = start, y = start;                                                              \
+        T a0 = x, a1 = x, a2 = x, a3 = x, a4 = x, a5 = x, a6 = x, a7 = x, a8 = x, a9 = x, a10 = x, a11 = x; \
+        for (long i = 0; i < passes; i++) { EACH(DO) }                                             \
+        EACH(KEEP)                                                                                 \
+        return (double)passes * (REGISTERS * (each));                                              \
     }
 
 #define FMA(a)     __asm__("vfmadd231ps %1, %2, %0" : "+v"(a) : "v"(x), "v"(y));

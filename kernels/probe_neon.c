@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* One instruction on sixteen independent registers: four pipes of latency 4. In assembly, one statement per register, so
- * that the compiler can neither merge nor drop it. */
+/* One instruction on sixteen independent registers: four pipes of latency 4. In assembly, one
+ * statement per register, so that the compiler can neither merge nor drop it. */
 #include "kernels/probe.h"
 #include <arm_neon.h>
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* SSE2 has no multiply-add: a product and a sum, on twelve independent registers, in assembly: see probe_avx512.c. */
+/* SSE2 has no multiply-add: a product and a sum, on twelve independent registers, in assembly: see
+ * probe_avx512.c. */
 #include "kernels/probe.h"
 #include <emmintrin.h>
 

@@ -46,8 +46,8 @@ typedef struct TernaryKernel {
      * -2^(act_bits-1) <= x < 2^(act_bits-1), so {-1, 0} for act_bits = 1 */
     size_t (*scratch_size)(int n, int cols, int act_bits);
     void   (*prepare)     (void *scratch, const int8_t *x, int n, int cols, int act_bits);
-    /* y is (n, rows) row-major; rows [r0, r1) of every batch row are written: threads are the caller's,
-     * and so is the choice of r0, r1: multiples of 32, or the end */
+    /* y is (n, rows) row-major; rows [r0, r1) of every batch row are written: threads are the
+     * caller's, and so is the choice of r0, r1: multiples of 32, or the end */
     void   (*gemm)        (int32_t *y, const void *packed, const void *scratch,
                            int n, int r0, int r1, int rows, int cols, int act_bits);
 } TernaryKernel;

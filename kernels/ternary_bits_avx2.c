@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Bit-sliced: weights and activations as planes of bits, cost proportional to act_bits.
  *
- * Planes of weights: `minus` (w = -1) and `nonzero`. Plane b of the activations holds bit b of x in two's complement,
- * so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. Let f_b = minus XOR (nonzero AND x_b), bit by bit:
+ * Planes of weights: `minus` (w = -1) and `nonzero`. Plane b of the activations holds bit b of x in
+ * two's complement, so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. Let f_b = minus
+ * XOR (nonzero AND x_b), bit by bit:
  *
  *     w =  1: f_b = x_b        w = 0: f_b = 0        w = -1: f_b = 1 - x_b,  so   popcount f_b = sum_c w x_b + |minus|
  *     y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|     because sum_b s_b = -1
@@ -10,10 +11,11 @@
  *     packed   [block of 32 rows]:  |minus| [row] int32, then [32 columns]: minus [row] uint32, nonzero [row] uint32
  *     scratch  planes p = t * act_bits + b:  [p/8][32 columns][p%8] uint32
  *
- * A 32-bit lane is a row. A register tile is 8 rows by up to 8 planes; each byte of its 8 accumulators counts the ones
- * of a quarter of a row's word, at most 8 a step, and is emptied every 31 steps.
- * Operations: 9 instructions per 256 weights and bit (AND, XOR, 5 to look two nibbles up, 2 additions). Popcount by
- * VPSHUFB: Mula, Kurz, Lemire 2018 (arXiv 1611.07612); of bit planes: Umuroglu et al. 2018 (arXiv 1806.08862). */
+ * A 32-bit lane is a row. A register tile is 8 rows by up to 8 planes; each byte of its 8
+ * accumulators counts the ones of a quarter of a row's word, at most 8 a step, and is emptied every
+ * 31 steps. Operations: 9 instructions per 256 weights and bit (AND, XOR, 5 to look two nibbles up,
+ * 2 additions). Popcount by VPSHUFB: Mula, Kurz, Lemire 2018 (arXiv 1611.07612); of bit planes:
+ * Umuroglu et al. 2018 (arXiv 1806.08862). */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <immintrin.h>
@@ -74,8 +76,8 @@ static inline __m256i count_bytes(__m256i v)
     return _mm256_add_epi8(low, high);
 }
 
-/* A tile adds the ones of 8 rows by m planes over at most RUN steps to ones[plane][row]. Named accumulators: gcc 12
- * keeps an array of them in memory. */
+/* A tile adds the ones of 8 rows by m planes over at most RUN steps to ones[plane][row]. Named
+ * accumulators: gcc 12 keeps an array of them in memory. */
 typedef void Tile(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps);
 
 static inline void empty(int32_t *ones, __m256i bytes)
@@ -86,18 +88,18 @@ static inline void empty(int32_t *ones, __m256i bytes)
 }
 
 #define BEGIN(p)  __m256i a##p = _mm256_setzero_si256();
-#define STEP(p)   { const __m256i x = _mm256_set1_epi32((int)planes[p]);                                               \
+#define STEP(p)   { const __m256i x = _mm256_set1_epi32((int)planes[p]); \
                     a##p = _mm256_add_epi8(a##p, count_bytes(_mm256_xor_si256(minus, _mm256_and_si256(nonzero, x)))); }
 #define END(p)    empty(ones[p], a##p);
-#define TILE_OF(m, EACH)                                                                                               \
-    static void bits_avx2_tile##m(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps)           \
-    {                                                                                                                  \
-        EACH(BEGIN)                                                                                                    \
-        for (; steps; steps--, weights += STEP_WORDS, planes += TILE) {                                                \
-            const __m256i minus = load(weights), nonzero = load(weights + ROWS);                                       \
-            EACH(STEP)                                                                                                 \
-        }                                                                                                              \
-        EACH(END)                                                                                                      \
+#define TILE_OF(m, EACH)                                                                           \
+    static void bits_avx2_tile##m(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps) \
+    {                                                                                              \
+        EACH(BEGIN)                                                                                \
+        for (; steps; steps--, weights += STEP_WORDS, planes += TILE) {                            \
+            const __m256i minus = load(weights), nonzero = load(weights + ROWS);                   \
+            EACH(STEP)                                                                             \
+        }                                                                                          \
+        EACH(END)                                                                                  \
     }
 #define EACH1(M) M(0)
 #define EACH2(M) EACH1(M) M(1)
@@ -117,7 +119,8 @@ TILE_OF(7, EACH7)
 TILE_OF(8, EACH8)
 static Tile *const bits_avx2_tiles[TILE] = { bits_avx2_tile1, bits_avx2_tile2, bits_avx2_tile3, bits_avx2_tile4, bits_avx2_tile5, bits_avx2_tile6, bits_avx2_tile7, bits_avx2_tile8 };
 
-/* y[t] = |minus| + sum of s_b ones[b]; planes [first, first + m), a batch row may begin in the tile before */
+/* y[t] = |minus| + sum of s_b ones[b]; planes [first, first + m), a batch row may begin in the tile
+ * before */
 static void bits_avx2_fold(int32_t *y, size_t rows, int height, const int32_t *minus, int32_t ones[][ROWS],
                  size_t first, size_t m, int act_bits)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Bit-sliced: weights and activations as planes of bits, cost proportional to act_bits.
  *
- * Planes of weights: `plus` (w = 1) and `minus` (w = -1). Plane b of the activations holds bit b of x in two's
- * complement, so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. VPTERNLOG picks f_b = x_b ? plus : minus:
+ * Planes of weights: `plus` (w = 1) and `minus` (w = -1). Plane b of the activations holds bit b of
+ * x in two's complement, so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. VPTERNLOG
+ * picks f_b = x_b ? plus : minus:
  *
  *     w =  1: f_b = x_b        w = 0: f_b = 0        w = -1: f_b = 1 - x_b,  so   popcount f_b = sum_c w x_b + |minus|
  *     y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|     because sum_b s_b = -1
@@ -12,10 +13,10 @@
  *     scratch  planes p = t * act_bits + b:  [p/8][32 columns][p%8] uint32
  *
  * A 32-bit lane is a row. A register tile is 32 rows by up to 8 planes: 16 accumulators, 12 loads.
- * Operations: 3 instructions per 512 weights and bit (VPTERNLOG, VPOPCNT, VPADD), half of what counting plus and minus
- * apart would take: two vector ports allow 1024 operations in 1.5 cycles, over act_bits. Without VPOPCNTDQ nibbles are
- * counted by VPSHUFB, 10 instructions in place of one. Popcounts of bit planes as in Umuroglu et al. 2018 (BISMO,
- * arXiv 1806.08862). */
+ * Operations: 3 instructions per 512 weights and bit (VPTERNLOG, VPOPCNT, VPADD), half of what
+ * counting plus and minus apart would take: two vector ports allow 1024 operations in 1.5 cycles,
+ * over act_bits. Without VPOPCNTDQ nibbles are counted by VPSHUFB, 10 instructions in place of one.
+ * Popcounts of bit planes as in Umuroglu et al. 2018 (BISMO, arXiv 1806.08862). */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <immintrin.h>
@@ -83,31 +84,32 @@ static inline __attribute__((always_inline)) __m512i popcount(__m512i v, int fas
     return _mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
 }
 
-/* A tile: ones[plane][row] of 32 rows by m planes. Named accumulators: gcc 12 keeps an array of them in memory. */
+/* A tile: ones[plane][row] of 32 rows by m planes. Named accumulators: gcc 12 keeps an array of
+ * them in memory. */
 typedef void Tile(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps);
 
 #define BEGIN(p)  __m512i a##p = _mm512_setzero_si512(), b##p = a##p;
-#define STEP(p)   { const __m512i x = _mm512_set1_epi32((int)planes[p]);                                          \
-                    a##p = _mm512_add_epi32(a##p, popcount(_mm512_ternarylogic_epi32(x, p0, m0, SELECT), fast));  \
+#define STEP(p)   { const __m512i x = _mm512_set1_epi32((int)planes[p]);                           \
+                    a##p = _mm512_add_epi32(a##p, popcount(_mm512_ternarylogic_epi32(x, p0, m0, SELECT), fast)); \
                     b##p = _mm512_add_epi32(b##p, popcount(_mm512_ternarylogic_epi32(x, p1, m1, SELECT), fast)); }
-#define END(p)    _mm512_store_si512(ones[p], a##p);                                                              \
+#define END(p)    _mm512_store_si512(ones[p], a##p); \
                   _mm512_store_si512(ones[p] + 16, b##p);
-#define TILE_OF(m, EACH)                                                                                          \
-    static inline __attribute__((always_inline))                                                                  \
-    void bits_avx512_tile##m(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps, int fast)   \
-    {                                                                                                             \
-        EACH(BEGIN)                                                                                               \
-        for (; steps; steps--, weights += STEP_WORDS, planes += TILE) {                                           \
-            const __m512i p0 = _mm512_loadu_si512(weights), p1 = _mm512_loadu_si512(weights + 16);                \
-            const __m512i m0 = _mm512_loadu_si512(weights + 32), m1 = _mm512_loadu_si512(weights + 48);           \
-            for (int l = 0; l < STEP_WORDS; l += 16)                                                              \
-                _mm_prefetch((const char *)(weights + AHEAD / 4 + l), _MM_HINT_T0);                               \
-            EACH(STEP)                                                                                            \
-        }                                                                                                         \
-        EACH(END)                                                                                                 \
-    }                                                                                                             \
+#define TILE_OF(m, EACH)                                                                           \
+    static inline __attribute__((always_inline))                                                   \
+    void bits_avx512_tile##m(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps, int fast) \
+    {                                                                                              \
+        EACH(BEGIN)                                                                                \
+        for (; steps; steps--, weights += STEP_WORDS, planes += TILE) {                            \
+            const __m512i p0 = _mm512_loadu_si512(weights), p1 = _mm512_loadu_si512(weights + 16); \
+            const __m512i m0 = _mm512_loadu_si512(weights + 32), m1 = _mm512_loadu_si512(weights + 48); \
+            for (int l = 0; l < STEP_WORDS; l += 16)                                               \
+                _mm_prefetch((const char *)(weights + AHEAD / 4 + l), _MM_HINT_T0);                \
+            EACH(STEP)                                                                             \
+        }                                                                                          \
+        EACH(END)                                                                                  \
+    }                                                                                              \
     static void bits_avx512_tile##m##_shuffle(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps) \
-    { bits_avx512_tile##m(ones, weights, planes, steps, 0); }                                                                 \
+    { bits_avx512_tile##m(ones, weights, planes, steps, 0); }                                      \
     static void bits_avx512_tile##m##_popcnt(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps) \
     { bits_avx512_tile##m(ones, weights, planes, steps, 1); }
 #define EACH1(M) M(0)
@@ -130,7 +132,8 @@ TILE_OF(8, EACH8)
                        bits_avx512_tile5_##count, bits_avx512_tile6_##count, bits_avx512_tile7_##count, bits_avx512_tile8_##count }
 static Tile *const bits_avx512_tiles[2][TILE] = { TILES(shuffle), TILES(popcnt) };
 
-/* y[t] = |minus| + sum of s_b ones[b]; planes [first, first + m), a batch row may begin in the tile before */
+/* y[t] = |minus| + sum of s_b ones[b]; planes [first, first + m), a batch row may begin in the tile
+ * before */
 static void bits_avx512_fold(int32_t *y, size_t rows, uint32_t lanes, const int32_t *minus, int32_t ones[][ROWS],
                  size_t first, size_t m, int act_bits)
 {

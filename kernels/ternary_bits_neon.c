@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Bit-sliced: weights and activations as planes of bits, cost proportional to act_bits.
  *
- * Planes of weights: `plus` (w = 1) and `minus` (w = -1). Plane b of the activations holds bit b of x in two's
- * complement, so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. BSL selects f_b = x_b ? plus : minus:
+ * Planes of weights: `plus` (w = 1) and `minus` (w = -1). Plane b of the activations holds bit b of
+ * x in two's complement, so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. BSL selects
+ * f_b = x_b ? plus : minus:
  *
  *     w =  1: f_b = x_b        w = 0: f_b = 0        w = -1: f_b = 1 - x_b,  so   popcount f_b = sum_c w x_b + |minus|
  *     y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|     because sum_b s_b = -1
@@ -10,10 +11,10 @@
  *     packed   [block of 32 rows]:  |minus| [row] int32, then [32 columns]: plus [row] uint32, minus [row] uint32
  *     scratch  planes p = t * act_bits + b:  [p/8][32 columns][p%8] uint32
  *
- * A 32-bit lane is a row. A register tile is 4 rows by up to 8 planes; each byte of its 8 accumulators counts the ones
- * of a quarter of a row's word, at most 8 a step, and is emptied every 31 steps.
- * Operations: 3 instructions per 128 weights and bit (BSL, CNT, ADD). Popcounts of bit planes as in Umuroglu et al.
- * 2018 (BISMO, arXiv 1806.08862). */
+ * A 32-bit lane is a row. A register tile is 4 rows by up to 8 planes; each byte of its 8
+ * accumulators counts the ones of a quarter of a row's word, at most 8 a step, and is emptied every
+ * 31 steps. Operations: 3 instructions per 128 weights and bit (BSL, CNT, ADD). Popcounts of bit
+ * planes as in Umuroglu et al. 2018 (BISMO, arXiv 1806.08862). */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <arm_neon.h>
@@ -79,19 +80,19 @@ static inline void empty(int32_t *ones, uint8x16_t bytes)
 }
 
 #define BEGIN(p)  uint8x16_t a##p = vdupq_n_u8(0);
-#define STEP(p)   { const uint8x16_t x = vreinterpretq_u8_u32(vdupq_n_u32(planes[p]));                                 \
+#define STEP(p)   { const uint8x16_t x = vreinterpretq_u8_u32(vdupq_n_u32(planes[p])); \
                     a##p = vaddq_u8(a##p, vcntq_u8(vbslq_u8(x, plus, minus))); }
 #define END(p)    empty(ones[p], a##p);
-#define TILE_OF(m, EACH)                                                                                               \
-    static void bits_neon_tile##m(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps)           \
-    {                                                                                                                  \
-        EACH(BEGIN)                                                                                                    \
-        for (; steps; steps--, weights += STEP_WORDS, planes += TILE) {                                                \
-            const uint8x16_t plus = vreinterpretq_u8_u32(vld1q_u32(weights));                                          \
-            const uint8x16_t minus = vreinterpretq_u8_u32(vld1q_u32(weights + ROWS));                                  \
-            EACH(STEP)                                                                                                 \
-        }                                                                                                              \
-        EACH(END)                                                                                                      \
+#define TILE_OF(m, EACH)                                                                           \
+    static void bits_neon_tile##m(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps) \
+    {                                                                                              \
+        EACH(BEGIN)                                                                                \
+        for (; steps; steps--, weights += STEP_WORDS, planes += TILE) {                            \
+            const uint8x16_t plus = vreinterpretq_u8_u32(vld1q_u32(weights));                      \
+            const uint8x16_t minus = vreinterpretq_u8_u32(vld1q_u32(weights + ROWS));              \
+            EACH(STEP)                                                                             \
+        }                                                                                          \
+        EACH(END)                                                                                  \
     }
 #define EACH1(M) M(0)
 #define EACH2(M) EACH1(M) M(1)
@@ -111,7 +112,8 @@ TILE_OF(7, EACH7)
 TILE_OF(8, EACH8)
 static Tile *const bits_neon_tiles[TILE] = { bits_neon_tile1, bits_neon_tile2, bits_neon_tile3, bits_neon_tile4, bits_neon_tile5, bits_neon_tile6, bits_neon_tile7, bits_neon_tile8 };
 
-/* y[t] = |minus| + sum of s_b ones[b]; planes [first, first + m), a batch row may begin in the tile before */
+/* y[t] = |minus| + sum of s_b ones[b]; planes [first, first + m), a batch row may begin in the tile
+ * before */
 static void bits_neon_fold(int32_t *y, size_t rows, int height, const int32_t *minus, int32_t ones[][ROWS],
                  size_t first, size_t m, int act_bits)
 {

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Bit-sliced, no vector instruction: weights and activations as planes of bits, cost proportional to act_bits.
+/* Bit-sliced, no vector instruction: weights and activations as planes of bits, cost proportional
+ * to act_bits.
  *
- * Planes of weights: `minus` (w = -1) and `nonzero`. Plane b of the activations holds bit b of x in two's complement,
- * so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. Let f_b = minus XOR (nonzero AND x_b), bit by bit:
+ * Planes of weights: `minus` (w = -1) and `nonzero`. Plane b of the activations holds bit b of x in
+ * two's complement, so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. Let f_b = minus
+ * XOR (nonzero AND x_b), bit by bit:
  *
  *     w =  1: f_b = x_b        w = 0: f_b = 0        w = -1: f_b = 1 - x_b,  so   popcount f_b = sum_c w x_b + |minus|
  *     y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|     because sum_b s_b = -1
@@ -10,9 +12,10 @@
  *     packed   [row][1 + 2 words] uint64:  |minus|, then per 64 columns: minus, nonzero
  *     scratch  [t][b][64 columns] uint64
  *
- * Operations per 64 weights and bit: AND, XOR and about 12 to count (bits in pairs, nibbles, bytes, summed over up to
- * 31 words before the bytes are added up). The complement trick halves what two counts (plus and minus) would take;
- * popcounts of bit planes as in Umuroglu et al. 2018 (BISMO, arXiv 1806.08862). */
+ * Operations per 64 weights and bit: AND, XOR and about 12 to count (bits in pairs, nibbles, bytes,
+ * summed over up to 31 words before the bytes are added up). The complement trick halves what two
+ * counts (plus and minus) would take; popcounts of bit planes as in Umuroglu et al. 2018 (BISMO,
+ * arXiv 1806.08862). */
 #include "kernels/ternary.h"
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Two bits per weight as i2_avx512 packs them, multiplied by tiles: 16 batch rows times 16 weight rows, 64 columns deep,
- * in one TDPBSSD of 16 cycles.
+/* Two bits per weight as i2_avx512 packs them, multiplied by tiles: 16 batch rows times 16 weight
+ * rows, 64 columns deep, in one TDPBSSD of 16 cycles.
  *
  *     packed   i2_avx512's: after 64 bytes, [block of 32 rows][chunk of 16 cols][row][i < 4]
  *     scratch  [t][cols padded to an odd number of 64 bytes] int8, zeros at the end; i2_avx512's where n < TILES_FROM
@@ -10,18 +10,20 @@
  *     A0 16 t          C0           C1              B: 16 quads of columns by 16 rows, straight from the panel
  *     A1 16 t          C2           C3              C: straight into y
  *
- * One step of 64 columns is four loads (8 cycles each, from L1) for four products. Panel and strip of A share L1, so a
- * panel has at most PANEL_STEPS of them; a wider matrix is cut evenly, and its C comes back from y. The columns beyond
- * cols meet the zeros of the scratch, whatever the panel holds there. Tiles are configured to the sizes of the last rows.
+ * One step of 64 columns is four loads (8 cycles each, from L1) for four products. Panel and strip
+ * of A share L1, so a panel has at most PANEL_STEPS of them; a wider matrix is cut evenly, and its
+ * C comes back from y. The columns beyond cols meet the zeros of the scratch, whatever the panel
+ * holds there. Tiles are configured to the sizes of the last rows.
  *
- * A tile stores rows of 64 bytes, and each that lies across two lines of y takes five cycles: where rows is no multiple
- * of 16 a group of blocks goes through `sums`, from there to y by whole lines (683x256, n = 256: 50 us for 70).
- * i8_amx is what 2 bits are to be compared with, the dense int8 product: the same tiles, loaded from where the weights lie,
+ * A tile stores rows of 64 bytes, and each that lies across two lines of y takes five cycles: where
+ * rows is no multiple of 16 a group of blocks goes through `sums`, from there to y by whole lines
+ * (683x256, n = 256: 50 us for 70). i8_amx is what 2 bits are to be compared with, the dense int8
+ * product: the same tiles, loaded from where the weights lie,
  *
  *     packed   after 64 bytes, [16 rows][4 cols][row < 16][i < 4]: a panel as wide as the matrix
  *
- * Two fields of a byte are the index of one shuffle: VPSHUFB unpacks and takes the 1 off the code at once. Up to four
- * batch rows i2_avx512 is faster, as the unpacking is shared by few. */
+ * Two fields of a byte are the index of one shuffle: VPSHUFB unpacks and takes the 1 off the code
+ * at once. Up to four batch rows i2_avx512 is faster, as the unpacking is shared by few. */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <immintrin.h>
@@ -83,7 +85,8 @@ static void i2_amx_unpack(int8_t *panel, size_t half, const uint8_t *block, size
 
 typedef struct { uint8_t palette, start, reserved[14]; uint16_t bytes[16]; uint8_t rows[16]; } Config;
 
-/* Tiles 0..3 are C, 4 and 5 A, 6 and 7 B, for m <= 32 batch rows and as many weight rows; a tile of none is not used. */
+/* Tiles 0..3 are C, 4 and 5 A, 6 and 7 B, for m <= 32 batch rows and as many weight rows; a tile of
+ * none is not used. */
 static void i2_amx_configure(size_t m, size_t rows)
 {
     Config c = { .palette = 1 };
@@ -103,9 +106,10 @@ static void i2_amx_configure(size_t m, size_t rows)
 
 typedef struct { size_t stride, y_stride, half, steps; int add; } Span;      /* strides and half in bytes */
 
-/* to = a strip of m <= 32 batch rows by a block, plus y where s->add; `tall` and `wide`: more than 16 of them, constants
- * in every caller. y is often in no cache: asked for here, its lines arrive while the tiles are computed; but not those
- * after the last, which another thread may be writing. */
+/* to = a strip of m <= 32 batch rows by a block, plus y where s->add; `tall` and `wide`: more than
+ * 16 of them, constants in every caller. y is often in no cache: asked for here, its lines arrive
+ * while the tiles are computed; but not those after the last, which another thread may be
+ * writing. */
 static inline __attribute__((always_inline))
 void i2_amx_tile(int32_t *to, size_t to_stride, const int32_t *y, const int8_t *panel, const int8_t *x, const Span *s,
           size_t m, int tall, int wide)
@@ -166,7 +170,8 @@ static void i2_amx_copy(int32_t *y, size_t y_stride, const int32_t *sums, size_t
     }
 }
 
-/* `rows` rows, of whole blocks or of one, by n batch rows, `steps` of 64 columns at a time; dense: packed is a panel */
+/* `rows` rows, of whole blocks or of one, by n batch rows, `steps` of 64 columns at a time; dense:
+ * packed is a panel */
 static void i2_amx_blocks_gemm(int32_t *y, const uint8_t *packed, const int8_t *x, size_t n, size_t rows, size_t chunks, Span s,
                         int dense)
 {

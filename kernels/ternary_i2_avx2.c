@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Two bits per weight, code = w + 1, for VPMADDUBSW (unsigned code times signed activation, two products per lane):
+/* Two bits per weight, code = w + 1, for VPMADDUBSW (unsigned code times signed activation, two
+ * products per lane):
  *
  *     y[t][r] = sum_c code[r][c] * x[t][c]  -  sum_c x[t][c]
  *
@@ -8,12 +9,14 @@
  *     scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 64, plus 64 against cache conflicts] int8
  *     panel    [half of 16 rows][4 cols][row < 16][i < 4]: the codes of SLICE columns of a block, one a byte; stack, L1
  *
- * Sums stay in 16 bits over a slice of 256 columns: 128 pairs per row fall on 2 lanes, 64 * 2 * 2 * -128 = -2^15 is the
- * largest. Then VPMADDWD with ones makes the two lanes of a row one int32.
+ * Sums stay in 16 bits over a slice of 256 columns: 128 pairs per row fall on 2 lanes, 64 * 2 * 2 *
+ * -128 = -2^15 is the largest. Then VPMADDWD with ones makes the two lanes of a row one int32.
  *
- * n < PANEL_FROM: each batch row streams the packed block: 15 instructions per 128 weights (AND, shift, multiply, add);
+ * n < PANEL_FROM: each batch row streams the packed block: 15 instructions per 128 weights (AND,
+ * shift, multiply, add);
  *   memory is asked for AHEAD bytes before the use.
- * larger n: a slice is unpacked once per BATCH batch rows; a register tile is 16 rows by up to 6 batch rows:
+ * larger n: a slice is unpacked once per BATCH batch rows; a register tile is 16 rows by up to 6
+ * batch rows:
  *   12 accumulators, 24 vector instructions per 12 VPMADDUBSW. Three ports issue them, two of which multiply: the tile
  *   can reach 3/4 of the VPMADDUBSW peak. */
 #include "kernels/ternary.h"
@@ -140,8 +143,9 @@ static void i2_avx2_unpack(uint8_t *panel, const uint8_t *block, size_t chunks)
         }
 }
 
-/* A tile adds the sums of 16 rows by m batch rows over `quads` groups of four columns to y, whose first value in the
- * first slice is the bias. `lanes` of the 16 rows exist. Named accumulators: gcc 12 keeps an array in memory. */
+/* A tile adds the sums of 16 rows by m batch rows over `quads` groups of four columns to y, whose
+ * first value in the first slice is the bias. `lanes` of the 16 rows exist. Named accumulators: gcc
+ * 12 keeps an array in memory. */
 typedef struct { int lanes, first; size_t rows, stride, quads; const int32_t *bias; } Span;
 typedef void Tile(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s);
 
@@ -153,8 +157,8 @@ static inline void finish8(int32_t *y, __m256i acc, int lanes, int first, int32_
     _mm256_maskstore_epi32(y, some, widen(start, acc));
 }
 
-/* The empty assembly keeps the steps in order: gcc 12 otherwise hoists every broadcast and spills the accumulators
- * (170 instead of 270 GOP/s). */
+/* The empty assembly keeps the steps in order: gcc 12 otherwise hoists every broadcast and spills
+ * the accumulators (170 instead of 270 GOP/s). */
 #define BEGIN(t)  __m256i a##t = _mm256_setzero_si256(), b##t = a##t;
 #define STEP(t)   { const __m256i v = four(x + (t) * s->stride);                              \
                     a##t = _mm256_add_epi16(a##t, _mm256_maddubs_epi16(low, v));              \
@@ -162,15 +166,15 @@ static inline void finish8(int32_t *y, __m256i acc, int lanes, int first, int32_
                     __asm__ volatile("" : "+x"(a##t), "+x"(b##t)); }
 #define END(t)    finish8(y + (t) * s->rows, a##t, s->lanes, s->first, s->bias[t]);           \
                   finish8(y + (t) * s->rows + 8, b##t, s->lanes - 8, s->first, s->bias[t]);
-#define TILE_OF(m, EACH)                                                                      \
-    static void i2_avx2_tile##m(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s)     \
-    {                                                                                         \
-        EACH(BEGIN)                                                                           \
-        for (size_t q = 0; q < s->quads; q++, x += 4, panel += 64) {                          \
-            const __m256i low = load(panel), high = load(panel + 32);                         \
-            EACH(STEP)                                                                        \
-        }                                                                                     \
-        EACH(END)                                                                             \
+#define TILE_OF(m, EACH)                                                                          \
+    static void i2_avx2_tile##m(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s) \
+    {                                                                                             \
+        EACH(BEGIN)                                                                               \
+        for (size_t q = 0; q < s->quads; q++, x += 4, panel += 64) {                              \
+            const __m256i low = load(panel), high = load(panel + 32);                             \
+            EACH(STEP)                                                                            \
+        }                                                                                         \
+        EACH(END)                                                                                 \
     }
 #define EACH1(M) M(0)
 #define EACH2(M) EACH1(M) M(1)
@@ -186,7 +190,8 @@ TILE_OF(5, EACH5)
 TILE_OF(6, EACH6)
 static Tile *const i2_avx2_tiles[TILE] = { i2_avx2_tile1, i2_avx2_tile2, i2_avx2_tile3, i2_avx2_tile4, i2_avx2_tile5, i2_avx2_tile6 };
 
-/* a block by n batch rows, dealt evenly to tiles of at most TILE; `height` rows of the block exist */
+/* a block by n batch rows, dealt evenly to tiles of at most TILE; `height` rows of the block
+ * exist */
 static void i2_avx2_block_gemm(int32_t *y, const uint8_t *block, const int8_t *x, int n, size_t chunks, int height, Span s)
 {
     _Alignas(64) uint8_t panel[ROWS * SLICE];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Two bits per weight, code = w + 1, for VPDPBUSD (unsigned code times signed activation, four products per lane):
+/* Two bits per weight, code = w + 1, for VPDPBUSD (unsigned code times signed activation, four
+ * products per lane):
  *
  *     y[t][r] = sum_c code[r][c] * x[t][c]  -  sum_c x[t][c]
  *
@@ -9,18 +10,21 @@
  *     scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 64, plus 64 against cache conflicts] int8
  *     panel    [4 cols][row < 32][i < 4]: the codes of PANEL columns of a block, one a byte; on the stack, L1
  *
- * A 32-bit lane is a row, so a vector of packed bytes ANDed with 3 << 2j is the operand of columns 4j..4j+3 and the
- * four activations are broadcast.
+ * A 32-bit lane is a row, so a vector of packed bytes ANDed with 3 << 2j is the operand of columns
+ * 4j..4j+3 and the four activations are broadcast.
  *
- * n <= STREAM: each batch row streams the packed block. The fields are not even shifted down: each has its own
+ * n <= STREAM: each batch row streams the packed block. The fields are not even shifted down: each
+ * has its own
  *   accumulator, scaled by 4^j, shifted once at the end. 2 instructions per 64 weights (AND, VPDPBUSD): the two vector
  *   ports allow 128 operations a cycle and ask for 16 bytes a cycle. From memory, asking AHEAD bytes before the use
  *   turns 88 % of the read bandwidth into all of it.
- * larger n: a block is unpacked into the panel once per BATCH batch rows; a register tile is 32 rows by up to 8 batch
+ * larger n: a block is unpacked into the panel once per BATCH batch rows; a register tile is 32
+ * rows by up to 8 batch
  *   rows: 16 accumulators, 2 loads of codes and 8 broadcasts per 16 VPDPBUSD.
  *
- * Without VNNI, VPMADDUBSW + VPMADDWD + VPADDD stand in for it: the largest pair sum, 64 * 2 * -128 * 2, is exactly
- * -2^15, so nothing saturates. VPDPBUSD is written as assembly because only the CPU, not the file, may have it. */
+ * Without VNNI, VPMADDUBSW + VPMADDWD + VPADDD stand in for it: the largest pair sum, 64 * 2 * -128
+ * * 2, is exactly -2^15, so nothing saturates. VPDPBUSD is written as assembly because only the
+ * CPU, not the file, may have it. */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <immintrin.h>
@@ -169,38 +173,39 @@ static void i2_avx512_unpack(uint8_t *panel, const uint8_t *block, size_t chunks
         }
 }
 
-/* A tile is 32 rows by m batch rows over `quads` groups of four columns; the first slice of columns starts from the
- * bias, the others from y. Named accumulators: gcc 12 keeps an array of them in memory. */
+/* A tile is 32 rows by m batch rows over `quads` groups of four columns; the first slice of columns
+ * starts from the bias, the others from y. Named accumulators: gcc 12 keeps an array of them in
+ * memory. */
 typedef struct { uint32_t lanes; int first; size_t rows, stride, quads; const int32_t *bias; } Span;
 typedef void Tile(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s);
 
 /* y is often in no cache: asked for here, its lines arrive while the tile is computed */
-#define BEGIN(t)  int32_t *const y##t = y + (t) * s->rows;                                                        \
-                  _mm_prefetch((const char *)y##t, _MM_HINT_T0);                                                  \
-                  _mm_prefetch((const char *)(y##t + 16), _MM_HINT_T0);                                           \
-                  _mm_prefetch((const char *)(y##t + 31), _MM_HINT_T0);                                           \
-                  const __m512i bias##t = _mm512_set1_epi32(s->bias[t]);                                          \
-                  __m512i a##t = s->first ? bias##t : _mm512_maskz_loadu_epi32((__mmask16)s->lanes, y##t);        \
+#define BEGIN(t)  int32_t *const y##t = y + (t) * s->rows;                                         \
+                  _mm_prefetch((const char *)y##t, _MM_HINT_T0);                                   \
+                  _mm_prefetch((const char *)(y##t + 16), _MM_HINT_T0);                            \
+                  _mm_prefetch((const char *)(y##t + 31), _MM_HINT_T0);                            \
+                  const __m512i bias##t = _mm512_set1_epi32(s->bias[t]);                           \
+                  __m512i a##t = s->first ? bias##t : _mm512_maskz_loadu_epi32((__mmask16)s->lanes, y##t); \
                   __m512i b##t = s->first ? bias##t : _mm512_maskz_loadu_epi32((__mmask16)(s->lanes >> 16), y##t + 16);
-#define STEP(t)   { const __m512i v = four(x + (t) * s->stride);                                                  \
-                    a##t = dot(a##t, low, v, vnni);                                                               \
+#define STEP(t)   { const __m512i v = four(x + (t) * s->stride); \
+                    a##t = dot(a##t, low, v, vnni);              \
                     b##t = dot(b##t, high, v, vnni); }
-#define END(t)    _mm512_mask_storeu_epi32(y##t, (__mmask16)s->lanes, a##t);                                      \
+#define END(t)    _mm512_mask_storeu_epi32(y##t, (__mmask16)s->lanes, a##t); \
                   _mm512_mask_storeu_epi32(y##t + 16, (__mmask16)(s->lanes >> 16), b##t);
-#define TILE_OF(m, EACH)                                                                                          \
-    static inline __attribute__((always_inline))                                                                  \
-    void i2_avx512_tile##m(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s, int vnni)                      \
-    {                                                                                                             \
-        EACH(BEGIN)                                                                                               \
-        for (size_t q = 0; q < s->quads; q++, x += 4, panel += 128) {                                             \
-            const __m512i low = _mm512_load_si512(panel), high = _mm512_load_si512(panel + 64);                   \
-            EACH(STEP)                                                                                            \
-        }                                                                                                         \
-        EACH(END)                                                                                                 \
-    }                                                                                                             \
-    static void i2_avx512_tile##m##_madd(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s)                  \
-    { i2_avx512_tile##m(y, panel, x, s, 0); }                                                                               \
-    static void i2_avx512_tile##m##_vnni(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s)                  \
+#define TILE_OF(m, EACH)                                                                           \
+    static inline __attribute__((always_inline))                                                   \
+    void i2_avx512_tile##m(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s, int vnni) \
+    {                                                                                              \
+        EACH(BEGIN)                                                                                \
+        for (size_t q = 0; q < s->quads; q++, x += 4, panel += 128) {                              \
+            const __m512i low = _mm512_load_si512(panel), high = _mm512_load_si512(panel + 64);    \
+            EACH(STEP)                                                                             \
+        }                                                                                          \
+        EACH(END)                                                                                  \
+    }                                                                                              \
+    static void i2_avx512_tile##m##_madd(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s) \
+    { i2_avx512_tile##m(y, panel, x, s, 0); }                                                      \
+    static void i2_avx512_tile##m##_vnni(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s) \
     { i2_avx512_tile##m(y, panel, x, s, 1); }
 #define EACH1(M) M(0)
 #define EACH2(M) EACH1(M) M(1)

@@ -7,9 +7,10 @@
  *                                                 col  4g+3   4g+2   4g+1   4g
  *     scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 4] int8
  *
- * A byte lane is a row, an activation is broadcast. Sums stay in 16 bits over a slice of 128 columns:
- * 128 * 2 * -128 = -2^15 is the largest. A register tile is 16 rows by up to 4 batch rows: 8 accumulators.
- * Operations: 7 to unpack 64 weights (4 AND, 3 shifts) and 8 SMLAL per batch row. */
+ * A byte lane is a row, an activation is broadcast. Sums stay in 16 bits over a slice of 128
+ * columns: 128 * 2 * -128 = -2^15 is the largest. A register tile is 16 rows by up to 4 batch rows:
+ * 8 accumulators. Operations: 7 to unpack 64 weights (4 AND, 3 shifts) and 8 SMLAL per batch
+ * row. */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <arm_neon.h>
@@ -53,7 +54,8 @@ static void i2_neon_prepare(void *scratch, const int8_t *x, int n, int cols, int
     }
 }
 
-/* A tile adds the sums of 16 rows by m batch rows over at most SLICE groups of columns to sums[t][row]. */
+/* A tile adds the sums of 16 rows by m batch rows over at most SLICE groups of columns to
+ * sums[t][row]. */
 typedef void Tile(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, size_t stride, size_t groups);
 
 static inline void widen(int32_t *sums, int16x8_t acc)
@@ -63,25 +65,25 @@ static inline void widen(int32_t *sums, int16x8_t acc)
 }
 
 #define BEGIN(t)   int16x8_t a##t = vdupq_n_s16(0), b##t = a##t;
-#define STEP(t, j) { const int8x16_t v = vdupq_n_s8(x[(t) * stride + (j)]);                                            \
-                     a##t = vmlal_s8(a##t, vget_low_s8(w##j), vget_low_s8(v));                                         \
+#define STEP(t, j) { const int8x16_t v = vdupq_n_s8(x[(t) * stride + (j)]);    \
+                     a##t = vmlal_s8(a##t, vget_low_s8(w##j), vget_low_s8(v)); \
                      b##t = vmlal_high_s8(b##t, w##j, v); }
 #define STEPS(t)   STEP(t, 0) STEP(t, 1) STEP(t, 2) STEP(t, 3)
 #define END(t)     widen(sums[t], a##t), widen(sums[t] + 8, b##t);
-#define TILE_OF(m, EACH)                                                                                               \
-    static void i2_neon_tile##m(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, size_t stride, size_t groups)     \
-    {                                                                                                                  \
-        const uint8x16_t low = vdupq_n_u8(3);                                                                          \
-        EACH(BEGIN)                                                                                                    \
-        for (; groups; groups--, block += ROWS, x += GROUP) {                                                          \
-            const uint8x16_t u = vld1q_u8(block);                                                                      \
-            const int8x16_t w0 = vreinterpretq_s8_u8(vandq_u8(u, low));                                                \
-            const int8x16_t w1 = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(u, 2), low));                                 \
-            const int8x16_t w2 = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(u, 4), low));                                 \
-            const int8x16_t w3 = vreinterpretq_s8_u8(vshrq_n_u8(u, 6));                                                \
-            EACH(STEPS)                                                                                                \
-        }                                                                                                              \
-        EACH(END)                                                                                                      \
+#define TILE_OF(m, EACH)                                                                           \
+    static void i2_neon_tile##m(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, size_t stride, size_t groups) \
+    {                                                                                              \
+        const uint8x16_t low = vdupq_n_u8(3);                                                      \
+        EACH(BEGIN)                                                                                \
+        for (; groups; groups--, block += ROWS, x += GROUP) {                                      \
+            const uint8x16_t u = vld1q_u8(block);                                                  \
+            const int8x16_t w0 = vreinterpretq_s8_u8(vandq_u8(u, low));                            \
+            const int8x16_t w1 = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(u, 2), low));             \
+            const int8x16_t w2 = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(u, 4), low));             \
+            const int8x16_t w3 = vreinterpretq_s8_u8(vshrq_n_u8(u, 6));                            \
+            EACH(STEPS)                                                                            \
+        }                                                                                          \
+        EACH(END)                                                                                  \
     }
 #define EACH1(M) M(0)
 #define EACH2(M) EACH1(M) M(1)

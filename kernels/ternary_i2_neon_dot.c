@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Two bits per weight, code = w + 1, for SDOT (four products per lane, activations taken from one lane of a vector):
+/* Two bits per weight, code = w + 1, for SDOT (four products per lane, activations taken from one
+ * lane of a vector):
  *
  *     y[t][r] = sum_c code[r][c] * x[t][c]  -  sum_c x[t][c]
  *
@@ -7,9 +8,10 @@
  *                                                             col  16c+  12+i   8+i    4+i    i
  *     scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 16] int8
  *
- * A 32-bit lane is a row; 16 activations are one vector, lane j of which meets field j of the packed bytes. A register
- * tile is 16 rows by up to 4 batch rows: 16 accumulators, 4 vectors of activations, 4 of codes.
- * Operations: 7 to unpack 64 weights (4 AND, 3 shifts) and 4 SDOT per batch row. */
+ * A 32-bit lane is a row; 16 activations are one vector, lane j of which meets field j of the
+ * packed bytes. A register tile is 16 rows by up to 4 batch rows: 16 accumulators, 4 vectors of
+ * activations, 4 of codes. Operations: 7 to unpack 64 weights (4 AND, 3 shifts) and 4 SDOT per
+ * batch row. */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <arm_neon.h>
@@ -67,8 +69,8 @@ static inline int32x4_t dot16(int32x4_t acc, uint8x16_t v, int8x16_t x)
     return vdotq_laneq_s32(acc, vreinterpretq_s8_u8(vshrq_n_u8(v, 6)), x, 3);
 }
 
-/* A tile: sums[t][row] of 16 rows by m batch rows; named accumulators stay in registers. The unpacking inside dot16 is
- * common to the batch rows and done once. */
+/* A tile: sums[t][row] of 16 rows by m batch rows; named accumulators stay in registers. The
+ * unpacking inside dot16 is common to the batch rows and done once. */
 typedef void Tile(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, const int32_t *bias, size_t chunks);
 
 #define BEGIN(t)  int32x4_t a##t = vdupq_n_s32(bias[t]), b##t = a##t, c##t = a##t, d##t = a##t;
@@ -77,24 +79,24 @@ typedef void Tile(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, c
 #define DOT_B(t)  b##t = dot16(b##t, v1, x##t);
 #define DOT_C(t)  c##t = dot16(c##t, v2, x##t);
 #define DOT_D(t)  d##t = dot16(d##t, v3, x##t);
-#define END(t)    vst1q_s32(sums[t], a##t), vst1q_s32(sums[t] + 4, b##t);                                              \
+#define END(t)    vst1q_s32(sums[t], a##t), vst1q_s32(sums[t] + 4, b##t); \
                   vst1q_s32(sums[t] + 8, c##t), vst1q_s32(sums[t] + 12, d##t);
-#define TILE_OF(m, EACH)                                                                                               \
-    static void i2_neon_dot_tile##m(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, const int32_t *bias,              \
-                        size_t chunks)                                                                                 \
-    {                                                                                                                  \
-        const size_t stride = chunks * CHUNK;                                                                          \
-        EACH(BEGIN)                                                                                                    \
-        for (const uint8_t *end = block + chunks * CHUNK_BYTES; block < end; block += CHUNK_BYTES, x += CHUNK) {       \
-            const uint8x16_t v0 = vld1q_u8(block), v1 = vld1q_u8(block + 16);                                          \
-            const uint8x16_t v2 = vld1q_u8(block + 32), v3 = vld1q_u8(block + 48);                                     \
-            EACH(LOAD)                                                                                                 \
-            EACH(DOT_A)                                                                                                \
-            EACH(DOT_B)                                                                                                \
-            EACH(DOT_C)                                                                                                \
-            EACH(DOT_D)                                                                                                \
-        }                                                                                                              \
-        EACH(END)                                                                                                      \
+#define TILE_OF(m, EACH)                                                                           \
+    static void i2_neon_dot_tile##m(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, const int32_t *bias, \
+                        size_t chunks)                                                             \
+    {                                                                                              \
+        const size_t stride = chunks * CHUNK;                                                      \
+        EACH(BEGIN)                                                                                \
+        for (const uint8_t *end = block + chunks * CHUNK_BYTES; block < end; block += CHUNK_BYTES, x += CHUNK) { \
+            const uint8x16_t v0 = vld1q_u8(block), v1 = vld1q_u8(block + 16);                      \
+            const uint8x16_t v2 = vld1q_u8(block + 32), v3 = vld1q_u8(block + 48);                 \
+            EACH(LOAD)                                                                             \
+            EACH(DOT_A)                                                                            \
+            EACH(DOT_B)                                                                            \
+            EACH(DOT_C)                                                                            \
+            EACH(DOT_D)                                                                            \
+        }                                                                                          \
+        EACH(END)                                                                                  \
     }
 #define EACH1(M) M(0)
 #define EACH2(M) EACH1(M) M(1)

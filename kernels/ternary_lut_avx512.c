@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Look-up: two weights are an index of 4 bits into a table of their 9 possible sums with two activations, and VPSHUFB
- * looks 64 of them up at once.
+/* Look-up: two weights are an index of 4 bits into a table of their 9 possible sums with two
+ * activations, and VPSHUFB looks 64 of them up at once.
  *
  *     x = low + 16 high,  low in [-8, 7],  high in [-8, 8];     index = (w0 + 1) + 3 (w1 + 1)
  *     table[index] = w0 x0 + w1 x1, once for low and once for high: within [-16, 16], so sums fit a byte for a while
@@ -10,11 +10,11 @@
  *     scratch  [t][16 cols]: four vectors of four 16-byte tables, one table per 4 cols:  first pair: low, high;
  *              second pair: low, high
  *
- * A byte lane is a row; a 128-bit lane is a group of four columns. Six look-ups, 3 * 2 * 16 < 128, are added in bytes;
- * VPMADDUBSW by (1, 0), (0, 1), (16, 0), (0, 16) then adds low + 16 high of even and of odd rows to 16 bits:
- * 20 runs * 17 * 96 < 2^15.
- * Operations: 11 instructions per 256 weights (3 to split indices, 4 look-ups, 4 additions) and 8 per 3 of these to
- * widen, on two vector ports: 75 operations a cycle. Nothing is shared between batch rows. As in T-MAC (arXiv
+ * A byte lane is a row; a 128-bit lane is a group of four columns. Six look-ups, 3 * 2 * 16 < 128,
+ * are added in bytes; VPMADDUBSW by (1, 0), (0, 1), (16, 0), (0, 16) then adds low + 16 high of
+ * even and of odd rows to 16 bits: 20 runs * 17 * 96 < 2^15. Operations: 11 instructions per 256
+ * weights (3 to split indices, 4 look-ups, 4 additions) and 8 per 3 of these to widen, on two
+ * vector ports: 75 operations a cycle. Nothing is shared between batch rows. As in T-MAC (arXiv
  * 2407.00088) and bitnet.cpp's TL1 (arXiv 2410.16144), but exact. */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Five weights a byte in base 3, 1.6 bits per weight, as a balanced fraction: tripled, a byte overflows by one digit.
+/* Five weights a byte in base 3, 1.6 bits per weight, as a balanced fraction: tripled, a byte
+ * overflows by one digit.
  *
  *     v = 81 d0 + 27 d1 + 9 d2 + 3 d3 + d4  with d = w + 1;   byte = ceil(256 v / 243) - 128, signed
  *     w = -1 where byte < -42, 1 where byte > 42, else 0;     byte <- 3 byte mod 256 holds the next digit: all 243
@@ -12,10 +13,11 @@
  *     scratch  [t][cols padded to 20 and 64, plus 64 against cache conflicts] uint8, x + 128
  *     panel    [half of 16 rows][4 cols][row < 16][i < 4]: the weights of SLICE chunks of a block; on the stack, L1
  *
- * VPMADDUBSW wants one operand unsigned: the activations are. Sums stay in 16 bits over a slice of 12 chunks:
- * 12 * 5 * 2 * 255 < 2^15.
+ * VPMADDUBSW wants one operand unsigned: the activations are. Sums stay in 16 bits over a slice of
+ * 12 chunks: 12 * 5 * 2 * 255 < 2^15.
  *
- * n < PANEL_FROM: each batch row streams the block: 33 instructions per 160 weights, 15 to compare and subtract, 8 to
+ * n < PANEL_FROM: each batch row streams the block: 33 instructions per 160 weights, 15 to compare
+ * and subtract, 8 to
  *   triple, 10 to multiply and add. The vector ports bind everywhere but beyond the caches.
  * larger n: a slice is unpacked once; a register tile is 16 rows by up to 4 batch rows. */
 #include "kernels/ternary.h"
@@ -146,8 +148,9 @@ static void t5_avx2_unpack(int8_t *panel, const uint8_t *chunk, size_t chunks)
         }
 }
 
-/* A tile adds the sums of 16 rows by m batch rows over `quads` groups of four columns to y, whose first value in the
- * first slice is that of the block. `lanes` of the 16 rows exist. Named accumulators: gcc 12 would spill an array. */
+/* A tile adds the sums of 16 rows by m batch rows over `quads` groups of four columns to y, whose
+ * first value in the first slice is that of the block. `lanes` of the 16 rows exist. Named
+ * accumulators: gcc 12 would spill an array. */
 typedef struct { int lanes, first; size_t rows, stride, quads; const int32_t *start; } Span;
 typedef void Tile(int32_t *y, const int8_t *panel, const uint8_t *x, const Span *s);
 
@@ -167,15 +170,15 @@ static inline void finish8(int32_t *y, __m256i acc, int lanes, int first, const 
                     __asm__ volatile("" : "+x"(a##t), "+x"(b##t)); }
 #define END(t)    finish8(y + (t) * s->rows, a##t, s->lanes, s->first, s->start);             \
                   finish8(y + (t) * s->rows + 8, b##t, s->lanes - 8, s->first, s->start + 8);
-#define TILE_OF(m, EACH)                                                                      \
-    static void t5_avx2_tile##m(int32_t *y, const int8_t *panel, const uint8_t *x, const Span *s)     \
-    {                                                                                         \
-        EACH(BEGIN)                                                                           \
-        for (size_t q = 0; q < s->quads; q++, x += 4, panel += 64) {                          \
-            const __m256i low = load(panel), high = load(panel + 32);                         \
-            EACH(STEP)                                                                        \
-        }                                                                                     \
-        EACH(END)                                                                             \
+#define TILE_OF(m, EACH)                                                                          \
+    static void t5_avx2_tile##m(int32_t *y, const int8_t *panel, const uint8_t *x, const Span *s) \
+    {                                                                                             \
+        EACH(BEGIN)                                                                               \
+        for (size_t q = 0; q < s->quads; q++, x += 4, panel += 64) {                              \
+            const __m256i low = load(panel), high = load(panel + 32);                             \
+            EACH(STEP)                                                                            \
+        }                                                                                         \
+        EACH(END)                                                                                 \
     }
 #define EACH1(M) M(0)
 #define EACH2(M) EACH1(M) M(1)
@@ -187,7 +190,8 @@ TILE_OF(3, EACH3)
 TILE_OF(4, EACH4)
 static Tile *const t5_avx2_tiles[TILE] = { t5_avx2_tile1, t5_avx2_tile2, t5_avx2_tile3, t5_avx2_tile4 };
 
-/* a block by n batch rows, dealt evenly to tiles of at most TILE; `height` rows of the block exist */
+/* a block by n batch rows, dealt evenly to tiles of at most TILE; `height` rows of the block
+ * exist */
 static void t5_avx2_block_gemm(int32_t *y, const uint8_t *block, const uint8_t *x, int n, size_t chunks, int height, Span s)
 {
     _Alignas(64) int8_t panel[2 * HALF];

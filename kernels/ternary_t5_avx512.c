@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Five weights a byte in base 3, 1.6 bits per weight, for the memory-bound regime. Digits d = w + 1:
+/* Five weights a byte in base 3, 1.6 bits per weight, for the memory-bound regime. Digits d = w +
+ * 1:
  *
  *     y[t][r] = sum_c d[r][c] * x[t][c]  -  sum_c x[t][c]
  *
@@ -9,15 +10,19 @@
  *     scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 20 and 64, plus 64] int8
  *     panel    [4 cols][row < 32][i < 4]: the digits of PANEL columns of a block, one a byte; on the stack, L1
  *
- * v mod 81 is min(v, v - 81) twice, in unsigned bytes; VPERMI2B looks its four digits up; v - v mod 81 = 81 d4.
+ * v mod 81 is min(v, v - 81) twice, in unsigned bytes; VPERMI2B looks its four digits up; v - v mod
+ * 81 = 81 d4.
  *
- * n < PANEL_FROM: each batch row streams the block. Fields are not shifted down, each has an accumulator: four are
+ * n < PANEL_FROM: each batch row streams the block. Fields are not shifted down, each has an
+ * accumulator: four are
  *   scaled by 4^j, the fifth by 81, undone by the inverse of 81 modulo 2^32. 15 instructions per 320 weights (4 to
  *   reduce, 1 look-up, 1 subtraction, 4 AND, 5 VPDPBUSD), twice those of i2_avx512 per weight for 4/5 of the bytes: the
  *   vector ports bind in L1 and L2, the bandwidth beyond.
- * larger n: digits are unpacked into the panel once; a register tile is 32 rows by up to 4 batch rows.
+ * larger n: digits are unpacked into the panel once; a register tile is 32 rows by up to 4 batch
+ * rows.
  *
- * Five trits a byte as in TQ1_0 of llama.cpp; the decoding is not theirs. Assembly for what only the CPU may have. */
+ * Five trits a byte as in TQ1_0 of llama.cpp; the decoding is not theirs. Assembly for what only
+ * the CPU may have. */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <immintrin.h>
@@ -169,27 +174,28 @@ static void t5_avx512_unpack(uint8_t *panel, const uint8_t *block, const uint8_t
         }
 }
 
-/* A tile is 32 rows by m batch rows over `quads` groups of four columns; the first slice of columns starts from the
- * bias, the others from y. Named accumulators: gcc 12 keeps an array of them in memory. */
+/* A tile is 32 rows by m batch rows over `quads` groups of four columns; the first slice of columns
+ * starts from the bias, the others from y. Named accumulators: gcc 12 keeps an array of them in
+ * memory. */
 typedef struct { uint32_t lanes; int first; size_t rows, stride, quads; const int32_t *bias; } Span;
 typedef void Tile(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s);
 
-#define BEGIN(t)  int32_t *const y##t = y + (t) * s->rows;                                                        \
-                  const __m512i bias##t = _mm512_set1_epi32(s->bias[t]);                                          \
-                  __m512i a##t = s->first ? bias##t : _mm512_maskz_loadu_epi32((__mmask16)s->lanes, y##t);        \
+#define BEGIN(t)  int32_t *const y##t = y + (t) * s->rows;                                         \
+                  const __m512i bias##t = _mm512_set1_epi32(s->bias[t]);                           \
+                  __m512i a##t = s->first ? bias##t : _mm512_maskz_loadu_epi32((__mmask16)s->lanes, y##t); \
                   __m512i b##t = s->first ? bias##t : _mm512_maskz_loadu_epi32((__mmask16)(s->lanes >> 16), y##t + 16);
 #define STEP(t)   { const __m512i v = four(x + (t) * s->stride); a##t = dot(a##t, low, v); b##t = dot(b##t, high, v); }
-#define END(t)    _mm512_mask_storeu_epi32(y##t, (__mmask16)s->lanes, a##t);                                      \
+#define END(t)    _mm512_mask_storeu_epi32(y##t, (__mmask16)s->lanes, a##t); \
                   _mm512_mask_storeu_epi32(y##t + 16, (__mmask16)(s->lanes >> 16), b##t);
-#define TILE_OF(m, EACH)                                                                                          \
-    static void t5_avx512_tile##m(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s)                         \
-    {                                                                                                             \
-        EACH(BEGIN)                                                                                               \
-        for (size_t q = 0; q < s->quads; q++, x += 4, panel += 128) {                                             \
-            const __m512i low = _mm512_load_si512(panel), high = _mm512_load_si512(panel + 64);                   \
-            EACH(STEP)                                                                                            \
-        }                                                                                                         \
-        EACH(END)                                                                                                 \
+#define TILE_OF(m, EACH)                                                                           \
+    static void t5_avx512_tile##m(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s) \
+    {                                                                                              \
+        EACH(BEGIN)                                                                                \
+        for (size_t q = 0; q < s->quads; q++, x += 4, panel += 128) {                              \
+            const __m512i low = _mm512_load_si512(panel), high = _mm512_load_si512(panel + 64);    \
+            EACH(STEP)                                                                             \
+        }                                                                                          \
+        EACH(END)                                                                                  \
     }
 #define EACH1(M) M(0)
 #define EACH2(M) EACH1(M) M(1)
