@@ -21,7 +21,8 @@ void  *arena_get  (Arena *, size_t bytes);    /* zeroed, 64-byte aligned, never 
 void  *arena_raw  (Arena *, size_t bytes);    /* the same, contents undefined */
 void  *arena_array(Arena *, size_t n, size_t size);    /* arena_get of n elements of `size` bytes */
 char  *arena_text (Arena *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void   arena_reset(Arena *, size_t used);     /* gives back everything taken since `used` was read */
+/* gives back everything taken since `used` was read */
+void   arena_reset(Arena *, size_t used);
 void   arena_drop (Arena *);                  /* of either kind, wherever the Arena itself lies */
 void   pages_return(void *mem, size_t bytes); /* gives its whole pages, which are an arena's, back to
                                                * the system; they read as zeros */
@@ -36,8 +37,19 @@ uint64_t rng_u64    (Rng *);
 double   rng_uniform(Rng *);                  /* [0, 1) */
 double   rng_normal (Rng *);                  /* N(0, 1) */
 uint64_t rng_below  (Rng *, uint64_t n);      /* 0 .. n-1, without bias, n >= 1 */
-enum { STREAM_INIT = 1, STREAM_BATCH, STREAM_POSITIONS, STREAM_EVAL, STREAM_SAMPLE, STREAM_SYNTH, STREAM_CHECK,
-       STREAM_SWEEP, STREAM_TREE, STREAM_ROUND, STREAM_NEGATIVES };
+enum {
+    STREAM_INIT = 1,
+    STREAM_BATCH,
+    STREAM_POSITIONS,
+    STREAM_EVAL,
+    STREAM_SAMPLE,
+    STREAM_SYNTH,
+    STREAM_CHECK,
+    STREAM_SWEEP,
+    STREAM_TREE,
+    STREAM_ROUND,
+    STREAM_NEGATIVES
+};
 
 /* A bug in this program: say where, abort. On in every build; keep it out of inner loops. */
 #define CHECK(c) ((c) ? (void)0 : check_failed(#c, __FILE__, __LINE__))

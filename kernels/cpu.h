@@ -19,7 +19,8 @@ unsigned    cpu_has(void);
 /* What cpu_has returned last (it is called if it never was): one load, for choices inside a
  * kernel. */
 unsigned    cpu_known(void);
-const char *cpu_text(unsigned bits, char *out, int size);    /* "avx2,avx512"; "sse2" for 0 on x86-64 */
+/* "avx2,avx512"; "sse2" for 0 on x86-64 */
+const char *cpu_text(unsigned bits, char *out, int size);
 /* Makes the calling thread treat denormal floats as zero. Momenta of rows that get no gradient
  * decay by a factor a step and reach denormals after some 1,700 steps, where each product takes a
  * hundred cycles: a step became 1.9 times as long. Nothing this program computes needs values below

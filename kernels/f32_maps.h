@@ -30,7 +30,8 @@ static void f32_mul(float *y, const float *a, const float *b, long n)
     for (long i = 0; i < n; i++) y[i] = a[i] * b[i];
 }
 
-static void f32_mul_back(float *da, float *db, const float *dy, const float *a, const float *b, long n)
+static void f32_mul_back(float *da, float *db, const float *dy, const float *a, const float *b,
+                         long n)
 {
 #pragma omp simd
     for (long i = 0; i < n; i++) {
@@ -75,7 +76,8 @@ static void f32_relu2_mul(float *y, const float *g, const float *u, long n)
     }
 }
 
-static void f32_relu2_mul_back(float *dg, float *du, const float *dy, const float *g, const float *u, long n, int plus)
+static void f32_relu2_mul_back(float *dg, float *du, const float *dy, const float *g,
+                               const float *u, long n, int plus)
 {
     if (!plus) {
 #pragma omp simd
@@ -95,7 +97,8 @@ static void f32_relu2_mul_back(float *dg, float *du, const float *dy, const floa
 }
 
 /* of y = s v, s a sigmoid */
-static void f32_gate_back(float *dx, float *dv, const float *dy, const float *s, const float *v, long n)
+static void f32_gate_back(float *dx, float *dv, const float *dy, const float *s, const float *v,
+                          long n)
 {
 #pragma omp simd
     for (long i = 0; i < n; i++) {

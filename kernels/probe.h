@@ -16,7 +16,8 @@
 #include <stddef.h>
 
 typedef struct Probe {
-    const char *name, *unit;      /* "f32_fma512"; what work() counts, per second: "FLOP/s" "OP/s" "lookup/s" "B/s" */
+    /* "f32_fma512"; what work() counts, per second: "FLOP/s" "OP/s" "lookup/s" "B/s" */
+    const char *name, *unit;
     unsigned    cpu;              /* CPU_* bits it executes; 0 runs anywhere */
     /* Does iters >= 1 repetitions and returns what was done: operations (2 per multiply-add, 1 per
      * lane of an addition, masked or not), look-ups, or bytes. Never call it where probe_runs_here
@@ -29,8 +30,10 @@ typedef struct Probe {
 } Probe;
 enum {
     PROBE_PASSES = 4096,          /* of all registers in one repetition of a compute probe */
-    PROBE_BLOCK  = 1024,          /* bytes in which memory is walked; a third of the buffer each for the arrays of a triad */
-    PROBE_AHEAD  = 2048           /* bytes before its use that read_dram prefetches: 18.0 GB/s for 16.5; caches only lose by it */
+    /* bytes in which memory is walked; a third of the buffer each for the arrays of a triad */
+    PROBE_BLOCK  = 1024,
+    /* bytes before its use that read_dram prefetches: 18.0 GB/s for 16.5; caches only lose by it */
+    PROBE_AHEAD  = 2048
 };
 
 extern const Probe probes[];      /* ended by a NULL name */

@@ -7,13 +7,18 @@
 #include <stdint.h>
 
 enum { PRODUCTS = 12, SUMS = 16 * 16 };
-typedef struct { uint8_t palette, start, reserved[14]; uint16_t bytes[16]; uint8_t rows[16]; } Config;
+typedef struct {
+    uint8_t palette, start, reserved[14];
+    uint16_t bytes[16];
+    uint8_t rows[16];
+} Config;
 
 static void probe_amx_configure(void)
 {
     Config c = { .palette = 1 };
     for (int i = 0; i < 8; i++) c.bytes[i] = 64, c.rows[i] = 16;
-    __asm__ volatile("" : : "r"(&c) : "memory");      /* gcc 12's _tile_loadconfig names the first 8 bytes only */
+    /* gcc 12's _tile_loadconfig names the first 8 bytes only */
+    __asm__ volatile("" : : "r"(&c) : "memory");
     _tile_loadconfig(&c);
 }
 

@@ -37,7 +37,8 @@ void probe_read_avx2(int iters, const char *x, size_t bytes, int ahead)
 {
     for (int i = 0; i < iters; i++)
         for (const char *p = x; p < x + bytes; p += PROBE_BLOCK / 2) {
-            for (int k = 0; ahead && k < PROBE_BLOCK / 2; k += 64) __builtin_prefetch(p + PROBE_AHEAD + k);
+            for (int k = 0; ahead && k < PROBE_BLOCK / 2; k += 64)
+                __builtin_prefetch(p + PROBE_AHEAD + k);
             LOAD4(0) LOAD4(128) LOAD4(256) LOAD4(384)
         }
 }
@@ -48,6 +49,7 @@ void probe_triad_avx2(int iters, float *a, const float *b, const float *c, size_
     const size_t n = bytes / sizeof *a;
     for (int i = 0; i < iters; i++)
         for (size_t k = 0; k < n; k += 8)
-            _mm256_stream_ps(a + k, _mm256_fmadd_ps(s, _mm256_load_ps(c + k), _mm256_load_ps(b + k)));
+            _mm256_stream_ps(a + k,
+                             _mm256_fmadd_ps(s, _mm256_load_ps(c + k), _mm256_load_ps(b + k)));
     _mm_sfence();
 }

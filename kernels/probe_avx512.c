@@ -49,7 +49,8 @@ void probe_read_avx512(int iters, const char *x, size_t bytes, int ahead)
 {
     for (int i = 0; i < iters; i++)
         for (const char *p = x; p < x + bytes; p += PROBE_BLOCK) {
-            for (int k = 0; ahead && k < PROBE_BLOCK; k += 64) __builtin_prefetch(p + PROBE_AHEAD + k);
+            for (int k = 0; ahead && k < PROBE_BLOCK; k += 64)
+                __builtin_prefetch(p + PROBE_AHEAD + k);
             LOAD4(0) LOAD4(256) LOAD4(512) LOAD4(768)
         }
 }
@@ -60,6 +61,7 @@ void probe_triad_avx512(int iters, float *a, const float *b, const float *c, siz
     const size_t n = bytes / sizeof *a;
     for (int i = 0; i < iters; i++)
         for (size_t k = 0; k < n; k += 16)
-            _mm512_stream_ps(a + k, _mm512_fmadd_ps(s, _mm512_load_ps(c + k), _mm512_load_ps(b + k)));
+            _mm512_stream_ps(a + k,
+                             _mm512_fmadd_ps(s, _mm512_load_ps(c + k), _mm512_load_ps(b + k)));
     _mm_sfence();
 }

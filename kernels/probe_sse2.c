@@ -15,7 +15,8 @@ double probe_f32_fma128(int iters, void *buffer, size_t bytes)
     (void)buffer, (void)bytes;
     const long passes = (long)iters * PROBE_PASSES;
     const __m128 x = _mm_set1_ps(1), y = _mm_set1_ps(1);
-    __m128 a0 = x, a1 = x, a2 = x, a3 = x, a4 = x, a5 = x, a6 = x, a7 = x, a8 = x, a9 = x, a10 = x, a11 = x;
+    __m128 a0 = x, a1 = x, a2 = x, a3 = x, a4 = x, a5 = x, a6 = x, a7 = x, a8 = x, a9 = x, a10 = x,
+           a11 = x;
     for (long i = 0; i < passes; i++) { EACH(MULADD) }
     EACH(KEEP)
     return (double)passes * (REGISTERS * 2 * 4);
@@ -28,7 +29,8 @@ void probe_read_sse2(int iters, const char *x, size_t bytes, int ahead)
 {
     for (int i = 0; i < iters; i++)
         for (const char *p = x; p < x + bytes; p += PROBE_BLOCK / 4) {
-            for (int k = 0; ahead && k < PROBE_BLOCK / 4; k += 64) __builtin_prefetch(p + PROBE_AHEAD + k);
+            for (int k = 0; ahead && k < PROBE_BLOCK / 4; k += 64)
+                __builtin_prefetch(p + PROBE_AHEAD + k);
             LOAD4(0) LOAD4(64) LOAD4(128) LOAD4(192)
         }
 }

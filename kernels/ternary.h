@@ -23,7 +23,8 @@
 typedef struct TernaryCost {
     const char *probe;
     double      unit;           /* what the probe counts for each of its instructions */
-    double      ports;          /* ports that take the kernel's instructions, per port of the probe's */
+    /* ports that take the kernel's instructions, per port of the probe's */
+    double      ports;
     double      each;           /* instructions per weight and batch row; of a bit-sliced kernel, per
                                  * bit of the activations as well */
 } TernaryCost;
@@ -75,6 +76,7 @@ typedef struct TernaryProduct {
     void        (*done)(void *ctx, int lo, int hi, int r0, int r1);
     void         *ctx;
 } TernaryProduct;
-size_t ternary_room_size(const TernaryProduct *);     /* bytes of room; reads no pointer but kernel */
+/* bytes of room; reads no pointer but kernel */
+size_t ternary_room_size(const TernaryProduct *);
 void ternary_product(const TernaryProduct *, void *room);    /* room: 64-byte aligned */
 #endif

@@ -23,9 +23,15 @@
 enum { ROWS = 32, LANES = 4, COLS = 32, STEP_WORDS = 2 * ROWS, TILE = 8, RUN = 31 };
 
 static size_t bits_neon_steps_of(int cols) { return ((size_t)cols + COLS - 1) / COLS; }
-static size_t bits_neon_block_words(int cols) { return ROWS + bits_neon_steps_of(cols) * STEP_WORDS; }
+static size_t bits_neon_block_words(int cols)
+{
+    return ROWS + bits_neon_steps_of(cols) * STEP_WORDS;
+}
 
-static size_t bits_neon_packed_size(int rows, int cols) { return ((size_t)rows + ROWS - 1) / ROWS * bits_neon_block_words(cols) * 4; }
+static size_t bits_neon_packed_size(int rows, int cols)
+{
+    return ((size_t)rows + ROWS - 1) / ROWS * bits_neon_block_words(cols) * 4;
+}
 
 static void bits_neon_pack(void *packed, const int8_t *w, int rows, int cols)
 {
@@ -42,9 +48,15 @@ static void bits_neon_pack(void *packed, const int8_t *w, int rows, int cols)
     }
 }
 
-static size_t bits_neon_tiles_of(int n, int act_bits) { return ((size_t)n * (size_t)act_bits + TILE - 1) / TILE; }
+static size_t bits_neon_tiles_of(int n, int act_bits)
+{
+    return ((size_t)n * (size_t)act_bits + TILE - 1) / TILE;
+}
 
-static size_t bits_neon_scratch_size(int n, int cols, int act_bits) { return bits_neon_tiles_of(n, act_bits) * bits_neon_steps_of(cols) * TILE * 4; }
+static size_t bits_neon_scratch_size(int n, int cols, int act_bits)
+{
+    return bits_neon_tiles_of(n, act_bits) * bits_neon_steps_of(cols) * TILE * 4;
+}
 
 /* bit b of sixteen bytes */
 static inline uint32_t gather(uint8x16_t v, int b)
@@ -64,14 +76,16 @@ static void bits_neon_prepare(void *scratch, const int8_t *x, int n, int cols, i
             memcpy(some, x + s * COLS, left < COLS ? left : COLS);
             for (size_t b = 0; b < (size_t)act_bits; b++) {
                 const size_t p = plane + b;
-                const uint32_t bits = gather(vld1q_u8(some), (int)b) | gather(vld1q_u8(some + 16), (int)b) << 16;
+                const uint32_t bits = gather(vld1q_u8(some), (int)b) |
+                                      gather(vld1q_u8(some + 16), (int)b) << 16;
                 ((uint32_t *)scratch)[(p / TILE * steps + s) * TILE + p % TILE] = bits;
             }
         }
 }
 
 /* A tile adds the ones of 4 rows by m planes over at most RUN steps to ones[plane][row]. */
-typedef void Tile(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps);
+typedef void Tile(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes,
+                  size_t steps);
 
 static inline void empty(int32_t *ones, uint8x16_t bytes)
 {
@@ -110,15 +124,18 @@ TILE_OF(5, EACH5)
 TILE_OF(6, EACH6)
 TILE_OF(7, EACH7)
 TILE_OF(8, EACH8)
-static Tile *const bits_neon_tiles[TILE] = { bits_neon_tile1, bits_neon_tile2, bits_neon_tile3, bits_neon_tile4, bits_neon_tile5, bits_neon_tile6, bits_neon_tile7, bits_neon_tile8 };
+static Tile *const bits_neon_tiles[TILE] = { bits_neon_tile1, bits_neon_tile2, bits_neon_tile3,
+                                             bits_neon_tile4, bits_neon_tile5, bits_neon_tile6,
+                                             bits_neon_tile7, bits_neon_tile8 };
 
 /* y[t] = |minus| + sum of s_b ones[b]; planes [first, first + m), a batch row may begin in the tile
  * before */
-static void bits_neon_fold(int32_t *y, size_t rows, int height, const int32_t *minus, int32_t ones[][ROWS],
-                 size_t first, size_t m, int act_bits)
+static void bits_neon_fold(int32_t *y, size_t rows, int height, const int32_t *minus,
+                           int32_t ones[][ROWS], size_t first, size_t m, int act_bits)
 {
     for (size_t i = 0; i < m; i++) {
-        const int b = (int)((first + i) % (size_t)act_bits), scale = b == act_bits - 1 ? -(1 << b) : 1 << b;
+        const int b = (int)((first + i) % (size_t)act_bits),
+                  scale = b == act_bits - 1 ? -(1 << b) : 1 << b;
         int32_t *out = y + (first + i) / (size_t)act_bits * rows;
         for (int l = 0; l < height; l++) out[l] = (b == 0 ? minus[l] : out[l]) + ones[i][l] * scale;
     }
@@ -129,16 +146,20 @@ static void bits_neon_gemm(int32_t *y, const void *packed, const void *scratch,
 {
     const size_t steps = bits_neon_steps_of(cols), planes = (size_t)n * (size_t)act_bits;
     for (int r = r0; r < r1; r += ROWS) {
-        const uint32_t *block = (const uint32_t *)packed + (size_t)(r / ROWS) * bits_neon_block_words(cols);
+        const uint32_t *block = (const uint32_t *)packed +
+                                (size_t)(r / ROWS) * bits_neon_block_words(cols);
         const int height = r1 - r < ROWS ? r1 - r : ROWS;
         for (size_t p = 0; p < planes; p += TILE) {
             int32_t ones[TILE][ROWS] = { { 0 } };
             const size_t m = planes - p < TILE ? planes - p : TILE;
             for (int l = 0; l < height; l += LANES)
                 for (size_t s = 0; s < steps; s += RUN)
-                    bits_neon_tiles[m - 1]((int32_t (*)[ROWS])(ones[0] + l), block + ROWS + s * STEP_WORDS + l,
-                                 (const uint32_t *)scratch + p * steps + s * TILE, steps - s < RUN ? steps - s : RUN);
-            bits_neon_fold(y + r, (size_t)rows, height, (const int32_t *)block, ones, p, m, act_bits);
+                    bits_neon_tiles[m - 1]((int32_t(*)[ROWS])(ones[0] + l),
+                                           block + ROWS + s * STEP_WORDS + l,
+                                           (const uint32_t *)scratch + p * steps + s * TILE,
+                                           steps - s < RUN ? steps - s : RUN);
+            bits_neon_fold(y + r, (size_t)rows, height, (const int32_t *)block, ones, p, m,
+                           act_bits);
         }
     }
 }

@@ -23,7 +23,10 @@ enum { RUN = 31 };      /* words whose byte counts, at most 8 each, stay below 2
 
 static size_t bits_scalar_words_of(int cols) { return ((size_t)cols + 63) / 64; }
 
-static size_t bits_scalar_packed_size(int rows, int cols) { return (size_t)rows * (1 + 2 * bits_scalar_words_of(cols)) * 8; }
+static size_t bits_scalar_packed_size(int rows, int cols)
+{
+    return (size_t)rows * (1 + 2 * bits_scalar_words_of(cols)) * 8;
+}
 
 static void bits_scalar_pack(void *packed, const int8_t *w, int rows, int cols)
 {
@@ -40,7 +43,10 @@ static void bits_scalar_pack(void *packed, const int8_t *w, int rows, int cols)
     }
 }
 
-static size_t bits_scalar_scratch_size(int n, int cols, int act_bits) { return (size_t)n * (size_t)act_bits * bits_scalar_words_of(cols) * 8; }
+static size_t bits_scalar_scratch_size(int n, int cols, int act_bits)
+{
+    return (size_t)n * (size_t)act_bits * bits_scalar_words_of(cols) * 8;
+}
 
 static void bits_scalar_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
 {
@@ -66,7 +72,8 @@ static int32_t bits_scalar_count(const uint64_t *planes, const uint64_t *x, size
     for (size_t from = 0; from < words; from += RUN) {
         const size_t to = words - from < RUN ? words : from + RUN;
         uint64_t bytes = 0;
-        for (size_t i = from; i < to; i++) bytes += bits_scalar_count_bytes(planes[2 * i] ^ (planes[2 * i + 1] & x[i]));
+        for (size_t i = from; i < to; i++)
+            bytes += bits_scalar_count_bytes(planes[2 * i] ^ (planes[2 * i + 1] & x[i]));
         const uint64_t pairs = (bytes & 0x00ff00ff00ff00ffu) + (bytes >> 8 & 0x00ff00ff00ff00ffu);
         total += (int32_t)(pairs * 0x0001000100010001u >> 48);
     }
@@ -93,8 +100,16 @@ static void bits_scalar_gemm(int32_t *y, const void *packed, const void *scratch
 const TernaryKernel ternary_bits_scalar = {
     .name = "bits_scalar",
     .brief = "bit planes, popcount by word, no vectors",
-    .cpu = 0, .act_bits = 8, .min_bits = 1, .weight_bits = 2, .computes = 1,
-    .layout = 1, .preference = 1,
-    .packed_size = bits_scalar_packed_size, .pack = bits_scalar_pack,
-    .scratch_size = bits_scalar_scratch_size, .prepare = bits_scalar_prepare, .gemm = bits_scalar_gemm,
+    .cpu = 0,
+    .act_bits = 8,
+    .min_bits = 1,
+    .weight_bits = 2,
+    .computes = 1,
+    .layout = 1,
+    .preference = 1,
+    .packed_size = bits_scalar_packed_size,
+    .pack = bits_scalar_pack,
+    .scratch_size = bits_scalar_scratch_size,
+    .prepare = bits_scalar_prepare,
+    .gemm = bits_scalar_gemm,
 };

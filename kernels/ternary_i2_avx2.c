@@ -43,7 +43,8 @@ static void i2_avx2_pack(void *packed, const int8_t *w, int rows, int cols)
     for (size_t r = 0; r < (size_t)rows; r++) {
         uint8_t *out = (uint8_t *)packed + r / ROWS * chunks * CHUNK_BYTES + r % ROWS * 4;
         for (size_t c = 0; c < (size_t)cols; c++)
-            out[c / CHUNK * CHUNK_BYTES + c % 4] |= (uint8_t)((w[r * (size_t)cols + c] + 1) << (c % CHUNK / 4 * 2));
+            out[c / CHUNK * CHUNK_BYTES + c % 4] |= (uint8_t)((w[r * (size_t)cols + c] + 1)
+                                                              << (c % CHUNK / 4 * 2));
     }
 }
 
@@ -94,18 +95,21 @@ static inline __m256i widen(__m256i acc32, __m256i acc16)
     return _mm256_add_epi32(acc32, _mm256_madd_epi16(acc16, _mm256_set1_epi16(1)));
 }
 
-static inline __m256i sixteen(__m256i acc, __m256i v, __m256i x0, __m256i x1, __m256i x2, __m256i x3)
+static inline __m256i sixteen(__m256i acc, __m256i v, __m256i x0, __m256i x1, __m256i x2,
+                              __m256i x3)
 {
     const __m256i low = _mm256_set1_epi8(3);
     const __m256i p0 = _mm256_maddubs_epi16(_mm256_and_si256(v, low), x0);
     const __m256i p1 = _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16(v, 2), low), x1);
     const __m256i p2 = _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16(v, 4), low), x2);
     const __m256i p3 = _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16(v, 6), low), x3);
-    return _mm256_add_epi16(acc, _mm256_add_epi16(_mm256_add_epi16(p0, p1), _mm256_add_epi16(p2, p3)));
+    return _mm256_add_epi16(acc,
+                            _mm256_add_epi16(_mm256_add_epi16(p0, p1), _mm256_add_epi16(p2, p3)));
 }
 
 /* one batch row, one block of 32 rows, into sums */
-static void i2_avx2_stream(int32_t *sums, const uint8_t *block, const int8_t *x, int32_t bias, size_t chunks)
+static void i2_avx2_stream(int32_t *sums, const uint8_t *block, const int8_t *x, int32_t bias,
+                           size_t chunks)
 {
     __m256i s0 = _mm256_set1_epi32(bias), s1 = s0, s2 = s0, s3 = s0;
     while (chunks) {
@@ -152,7 +156,8 @@ typedef void Tile(int32_t *y, const uint8_t *panel, const int8_t *x, const Span 
 /* y = start + the row sums of acc, for the first `lanes` of eight rows */
 static inline void finish8(int32_t *y, __m256i acc, int lanes, int first, int32_t bias)
 {
-    const __m256i some = _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    const __m256i some = _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes),
+                                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
     const __m256i start = first ? _mm256_set1_epi32(bias) : _mm256_maskload_epi32(y, some);
     _mm256_maskstore_epi32(y, some, widen(start, acc));
 }
@@ -188,11 +193,13 @@ TILE_OF(3, EACH3)
 TILE_OF(4, EACH4)
 TILE_OF(5, EACH5)
 TILE_OF(6, EACH6)
-static Tile *const i2_avx2_tiles[TILE] = { i2_avx2_tile1, i2_avx2_tile2, i2_avx2_tile3, i2_avx2_tile4, i2_avx2_tile5, i2_avx2_tile6 };
+static Tile *const i2_avx2_tiles[TILE] = { i2_avx2_tile1, i2_avx2_tile2, i2_avx2_tile3,
+                                           i2_avx2_tile4, i2_avx2_tile5, i2_avx2_tile6 };
 
 /* a block by n batch rows, dealt evenly to tiles of at most TILE; `height` rows of the block
  * exist */
-static void i2_avx2_block_gemm(int32_t *y, const uint8_t *block, const int8_t *x, int n, size_t chunks, int height, Span s)
+static void i2_avx2_block_gemm(int32_t *y, const uint8_t *block, const int8_t *x, int n,
+                               size_t chunks, int height, Span s)
 {
     _Alignas(64) uint8_t panel[ROWS * SLICE];
     const int32_t *const bias = s.bias;
@@ -225,7 +232,8 @@ static void i2_avx2_gemm(int32_t *y, const void *packed, const void *scratch,
     for (int t0 = 0; t0 < n; t0 += batch) {
         const int m = n - t0 < batch ? n - t0 : batch;
         for (int r = r0; r < r1; r += ROWS) {
-            const uint8_t *block = (const uint8_t *)packed + (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
+            const uint8_t *block = (const uint8_t *)packed +
+                                   (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
             const int height = r1 - r < ROWS ? r1 - r : ROWS;
             int32_t *out = y + (size_t)t0 * (size_t)rows + r;
             if (m >= PANEL_FROM) {

@@ -62,11 +62,14 @@ static void i2_avx512_pack(void *packed, const int8_t *w, int rows, int cols)
         const int8_t *from = w + r * (size_t)cols;
         size_t c = 0;
         for (; c + CHUNK <= (size_t)cols; c += CHUNK, from += CHUNK) {
-            const uint32_t v = i2_avx512_codes_of(from) | i2_avx512_codes_of(from + 4) << 2 | i2_avx512_codes_of(from + 8) << 4 | i2_avx512_codes_of(from + 12) << 6;
+            const uint32_t v = i2_avx512_codes_of(from) | i2_avx512_codes_of(from + 4) << 2 |
+                               i2_avx512_codes_of(from + 8) << 4 |
+                               i2_avx512_codes_of(from + 12) << 6;
             memcpy(out + c / CHUNK * CHUNK_BYTES, &v, 4);
         }
         for (; c < (size_t)cols; c++)
-            out[c / CHUNK * CHUNK_BYTES + c % 4] |= (uint8_t)((w[r * (size_t)cols + c] + 1) << (c % CHUNK / 4 * 2));
+            out[c / CHUNK * CHUNK_BYTES + c % 4] |= (uint8_t)((w[r * (size_t)cols + c] + 1)
+                                                              << (c % CHUNK / 4 * 2));
     }
 }
 
@@ -88,7 +91,8 @@ static void i2_avx512_prepare(void *scratch, const int8_t *x, int n, int cols, i
         for (; c + 64 <= cols; c += 64) {
             const __m512i v = _mm512_loadu_si512(x + c);
             _mm512_store_si512(out + c, v);
-            sum = _mm512_add_epi64(sum, _mm512_sad_epu8(_mm512_xor_si512(v, flip), _mm512_setzero_si512()));
+            sum = _mm512_add_epi64(
+                sum, _mm512_sad_epu8(_mm512_xor_si512(v, flip), _mm512_setzero_si512()));
         }
         if (c < cols) {
             const __mmask64 rest = ~0ull >> (64 - (cols - c));
@@ -102,7 +106,8 @@ static void i2_avx512_prepare(void *scratch, const int8_t *x, int n, int cols, i
 }
 
 /* acc += the four products of each lane; vnni is a constant in every caller */
-static inline __attribute__((always_inline)) __m512i dot(__m512i acc, __m512i codes, __m512i x, int vnni)
+static inline __attribute__((always_inline)) __m512i dot(__m512i acc, __m512i codes, __m512i x,
+                                                         int vnni)
 {
     if (vnni) {
         __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(codes), "v"(x));
@@ -132,13 +137,16 @@ static inline __m512i unscale(__m512i a0, __m512i a1, __m512i a2, __m512i a3)
 }
 
 /* one batch row, one block; y points to its first row, `lanes` rows are stored */
-static inline __attribute__((always_inline))
-void i2_avx512_stream(int32_t *y, uint32_t lanes, const uint8_t *block, const int8_t *x, int32_t bias, size_t chunks, int vnni)
+static inline __attribute__((always_inline)) void i2_avx512_stream(int32_t *y, uint32_t lanes,
+                                                                   const uint8_t *block,
+                                                                   const int8_t *x, int32_t bias,
+                                                                   size_t chunks, int vnni)
 {
     __m512i low = _mm512_set1_epi32(bias), high = low;
     while (chunks) {
         const size_t some = chunks < EXACT_CHUNKS ? chunks : EXACT_CHUNKS;
-        __m512i a0 = _mm512_setzero_si512(), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+        __m512i a0 = _mm512_setzero_si512(), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0,
+                b3 = a0;
         for (size_t c = 0; c < some; c++, block += CHUNK_BYTES, x += CHUNK) {
             const __m512i x0 = four(x), x1 = four(x + 4), x2 = four(x + 8), x3 = four(x + 12);
             _mm_prefetch((const char *)(block + AHEAD), _MM_HINT_T0);
@@ -228,8 +236,8 @@ TILE_OF(8, EACH8)
 static Tile *const i2_avx512_tiles[2][TILE] = { TILES(madd), TILES(vnni) };
 
 /* a block by n batch rows; they are dealt evenly to tiles of at most TILE */
-static void i2_avx512_block_gemm(int32_t *y, const uint8_t *block, const int8_t *x, int n, size_t chunks, Span s,
-                       Tile *const *tile)
+static void i2_avx512_block_gemm(int32_t *y, const uint8_t *block, const int8_t *x, int n,
+                                 size_t chunks, Span s, Tile *const *tile)
 {
     _Alignas(64) uint8_t panel[PANEL * ROWS];
     const int32_t *const bias = s.bias;
@@ -259,11 +267,16 @@ static void i2_avx512_gemm(int32_t *y, const void *packed, const void *scratch,
     for (int t0 = 0; t0 < n; t0 += batch) {
         const int m = n - t0 < batch ? n - t0 : batch;
         for (int r = r0; r < r1; r += ROWS) {
-            const uint8_t *block = (const uint8_t *)packed + HEADER + (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
-            const Span s = { .lanes = r1 - r < ROWS ? (1u << (r1 - r)) - 1 : ~0u, .rows = (size_t)rows,
-                             .stride = stride, .bias = bias + t0 };
+            const uint8_t *block = (const uint8_t *)packed + HEADER +
+                                   (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
+            const Span s = { .lanes = r1 - r < ROWS ? (1u << (r1 - r)) - 1 : ~0u,
+                             .rows = (size_t)rows,
+                             .stride = stride,
+                             .bias = bias + t0 };
             int32_t *out = y + (size_t)t0 * (size_t)rows + r;
-            if (m > STREAM) i2_avx512_block_gemm(out, block, x + t0 * stride, m, chunks, s, i2_avx512_tiles[vnni]);
+            if (m > STREAM)
+                i2_avx512_block_gemm(out, block, x + t0 * stride, m, chunks, s,
+                                     i2_avx512_tiles[vnni]);
             else for (int t = t0; t < t0 + m; t++, out += rows) {
                 if (vnni) i2_avx512_stream(out, s.lanes, block, x + t * stride, bias[t], chunks, 1);
                 else      i2_avx512_stream(out, s.lanes, block, x + t * stride, bias[t], chunks, 0);

@@ -21,7 +21,10 @@ enum { ROWS = 16, GROUP = 4, SLICE = 128 / GROUP, TILE = 4 };
 static size_t i2_neon_groups_of(int cols) { return ((size_t)cols + GROUP - 1) / GROUP; }
 static size_t i2_neon_sums_size(int n) { return ((size_t)n + 15) / 16 * 64; }
 
-static size_t i2_neon_packed_size(int rows, int cols) { return ((size_t)rows + ROWS - 1) / ROWS * i2_neon_groups_of(cols) * ROWS; }
+static size_t i2_neon_packed_size(int rows, int cols)
+{
+    return ((size_t)rows + ROWS - 1) / ROWS * i2_neon_groups_of(cols) * ROWS;
+}
 
 static void i2_neon_pack(void *packed, const int8_t *w, int rows, int cols)
 {
@@ -56,7 +59,8 @@ static void i2_neon_prepare(void *scratch, const int8_t *x, int n, int cols, int
 
 /* A tile adds the sums of 16 rows by m batch rows over at most SLICE groups of columns to
  * sums[t][row]. */
-typedef void Tile(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, size_t stride, size_t groups);
+typedef void Tile(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, size_t stride,
+                  size_t groups);
 
 static inline void widen(int32_t *sums, int16x8_t acc)
 {
@@ -93,7 +97,8 @@ TILE_OF(1, EACH1)
 TILE_OF(2, EACH2)
 TILE_OF(3, EACH3)
 TILE_OF(4, EACH4)
-static Tile *const i2_neon_tiles[TILE] = { i2_neon_tile1, i2_neon_tile2, i2_neon_tile3, i2_neon_tile4 };
+static Tile *const i2_neon_tiles[TILE] = { i2_neon_tile1, i2_neon_tile2, i2_neon_tile3,
+                                           i2_neon_tile4 };
 
 static void i2_neon_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
@@ -111,10 +116,11 @@ static void i2_neon_gemm(int32_t *y, const void *packed, const void *scratch,
             for (int i = 0; i < m; i++)
                 for (int l = 0; l < ROWS; l++) sums[i][l] = bias[t + i];
             for (size_t g = 0; g < groups; g += SLICE)
-                i2_neon_tiles[m - 1](sums, block + g * ROWS, x + (size_t)t * stride + g * GROUP, stride,
-                             groups - g < SLICE ? groups - g : SLICE);
+                i2_neon_tiles[m - 1](sums, block + g * ROWS, x + (size_t)t * stride + g * GROUP,
+                                     stride, groups - g < SLICE ? groups - g : SLICE);
             for (int i = 0; i < m; i++)
-                memcpy(y + (size_t)(t + i) * (size_t)rows + r, sums[i], (size_t)height * sizeof **sums);
+                memcpy(y + (size_t)(t + i) * (size_t)rows + r, sums[i],
+                       (size_t)height * sizeof **sums);
         }
     }
 }

@@ -34,7 +34,8 @@ static void i2_neon_dot_pack(void *packed, const int8_t *w, int rows, int cols)
     for (size_t r = 0; r < (size_t)rows; r++) {
         uint8_t *out = (uint8_t *)packed + r / ROWS * chunks * CHUNK_BYTES + r % ROWS * 4;
         for (size_t c = 0; c < (size_t)cols; c++)
-            out[c / CHUNK * CHUNK_BYTES + c % 4] |= (uint8_t)((w[r * (size_t)cols + c] + 1) << (c % CHUNK / 4 * 2));
+            out[c / CHUNK * CHUNK_BYTES + c % 4] |= (uint8_t)((w[r * (size_t)cols + c] + 1)
+                                                              << (c % CHUNK / 4 * 2));
     }
 }
 
@@ -54,7 +55,8 @@ static void i2_neon_dot_prepare(void *scratch, const int8_t *x, int n, int cols,
         memcpy(out, x, (size_t)cols);
         memset(out + cols, 0, padded - (size_t)cols);
         int32x4_t sum = vdupq_n_s32(0);
-        for (size_t c = 0; c < padded; c += 16) sum = vdotq_s32(sum, vld1q_s8(out + c), vdupq_n_s8(1));
+        for (size_t c = 0; c < padded; c += 16)
+            sum = vdotq_s32(sum, vld1q_s8(out + c), vdupq_n_s8(1));
         sums[t] = -vaddvq_s32(sum);
     }
 }
@@ -71,7 +73,8 @@ static inline int32x4_t dot16(int32x4_t acc, uint8x16_t v, int8x16_t x)
 
 /* A tile: sums[t][row] of 16 rows by m batch rows; named accumulators stay in registers. The
  * unpacking inside dot16 is common to the batch rows and done once. */
-typedef void Tile(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, const int32_t *bias, size_t chunks);
+typedef void Tile(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, const int32_t *bias,
+                  size_t chunks);
 
 #define BEGIN(t)  int32x4_t a##t = vdupq_n_s32(bias[t]), b##t = a##t, c##t = a##t, d##t = a##t;
 #define LOAD(t)   const int8x16_t x##t = vld1q_s8(x + (t) * stride);
@@ -106,7 +109,8 @@ TILE_OF(1, EACH1)
 TILE_OF(2, EACH2)
 TILE_OF(3, EACH3)
 TILE_OF(4, EACH4)
-static Tile *const i2_neon_dot_tiles[TILE] = { i2_neon_dot_tile1, i2_neon_dot_tile2, i2_neon_dot_tile3, i2_neon_dot_tile4 };
+static Tile *const i2_neon_dot_tiles[TILE] = { i2_neon_dot_tile1, i2_neon_dot_tile2,
+                                               i2_neon_dot_tile3, i2_neon_dot_tile4 };
 
 static void i2_neon_dot_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
@@ -123,7 +127,8 @@ static void i2_neon_dot_gemm(int32_t *y, const void *packed, const void *scratch
             const int m = n - t < TILE ? n - t : TILE;
             i2_neon_dot_tiles[m - 1](sums, block, x + (size_t)t * chunks * CHUNK, bias + t, chunks);
             for (int i = 0; i < m; i++)
-                memcpy(y + (size_t)(t + i) * (size_t)rows + r, sums[i], (size_t)height * sizeof **sums);
+                memcpy(y + (size_t)(t + i) * (size_t)rows + r, sums[i],
+                       (size_t)height * sizeof **sums);
         }
     }
 }
@@ -131,10 +136,18 @@ static void i2_neon_dot_gemm(int32_t *y, const void *packed, const void *scratch
 const TernaryKernel ternary_i2_neon_dot = {
     .name = "i2_neon_dot",
     .brief = "2 bits; SDOT",
-    .cpu = CPU_NEON | CPU_DOTPROD, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
-    .layout = 1, .preference = 3,
+    .cpu = CPU_NEON | CPU_DOTPROD,
+    .act_bits = 8,
+    .min_bits = 8,
+    .weight_bits = 2,
+    .computes = 1,
+    .layout = 1,
+    .preference = 3,
     .large = { "f32_fma_neon", 8, 1, 6 / 64.0 },
     .single = { "f32_fma_neon", 8, 1, 11 / 64.0 },
-    .packed_size = i2_neon_dot_packed_size, .pack = i2_neon_dot_pack,
-    .scratch_size = i2_neon_dot_scratch_size, .prepare = i2_neon_dot_prepare, .gemm = i2_neon_dot_gemm,
+    .packed_size = i2_neon_dot_packed_size,
+    .pack = i2_neon_dot_pack,
+    .scratch_size = i2_neon_dot_scratch_size,
+    .prepare = i2_neon_dot_prepare,
+    .gemm = i2_neon_dot_gemm,
 };

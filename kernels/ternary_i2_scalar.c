@@ -17,11 +17,15 @@
  * (arXiv 2407.00088). */
 #include "kernels/ternary.h"
 
-enum { FIELDS = 4, GROUPS = 16, CODES = 256 };      /* GROUPS bytes of a row are one block: 64 columns */
+/* GROUPS bytes of a row are one block: 64 columns */
+enum { FIELDS = 4, GROUPS = 16, CODES = 256 };
 
 static size_t i2_scalar_groups_of(int cols) { return ((size_t)cols + 3) / 4; }
 
-static size_t i2_scalar_packed_size(int rows, int cols) { return (size_t)rows * i2_scalar_groups_of(cols); }
+static size_t i2_scalar_packed_size(int rows, int cols)
+{
+    return (size_t)rows * i2_scalar_groups_of(cols);
+}
 
 static void i2_scalar_pack(void *packed, const int8_t *w, int rows, int cols)
 {
@@ -53,7 +57,8 @@ static void i2_scalar_prepare(void *scratch, const int8_t *x, int n, int cols, i
         for (int c = 0; c < padded; c++) {
             uint64_t word = 0;
             for (int f = 0; c < cols && f < FIELDS && t + f < n; f++)
-                word += (uint64_t)(int64_t)x[(size_t)(t + f) * (size_t)cols + (size_t)c] << (16 * f);
+                word += (uint64_t)(int64_t)x[(size_t)(t + f) * (size_t)cols + (size_t)c]
+                        << (16 * f);
             *out++ = word;
         }
 }
@@ -108,9 +113,11 @@ static void i2_scalar_gemm(int32_t *y, const void *packed, const void *scratch,
             const size_t some = groups - g0 < GROUPS ? groups - g0 : GROUPS;
             for (size_t g = 0; g < some; g++) i2_scalar_tabulate(table[g], x + 4 * (g0 + g));
             for (int r = r0; r < r1; r++) {
-                uint64_t sums = i2_scalar_look_up(table, (const uint8_t *)packed + (size_t)r * groups + g0, some);
+                uint64_t sums = i2_scalar_look_up(
+                    table, (const uint8_t *)packed + (size_t)r * groups + g0, some);
                 int32_t *out = y + (size_t)t * (size_t)rows + r;
-                for (int f = 0; f < fields; f++, out += rows) *out = (g0 ? *out : 0) + i2_scalar_field(&sums);
+                for (int f = 0; f < fields; f++, out += rows)
+                    *out = (g0 ? *out : 0) + i2_scalar_field(&sums);
             }
         }
     }

@@ -37,7 +37,8 @@ static void lut_avx2_pack(void *packed, const int8_t *w, int rows, int cols)
     const size_t chunks = lut_avx2_chunks_of(cols);
     memset(packed, 4 * 17, lut_avx2_packed_size(rows, cols));      /* 4 = 1 + 3: both weights 0 */
     for (size_t r = 0; r < (size_t)rows; r++) {
-        uint8_t *out = (uint8_t *)packed + r / ROWS * chunks * CHUNK_BYTES + r % ROWS / 16 * 32 + r % 16;
+        uint8_t *out = (uint8_t *)packed + r / ROWS * chunks * CHUNK_BYTES + r % ROWS / 16 * 32 +
+                       r % 16;
         for (size_t c = 0; c < (size_t)cols; c++) {
             uint8_t *byte = out + c / CHUNK * CHUNK_BYTES + c % CHUNK / 4 * 16;
             *byte = (uint8_t)(*byte + w[r * (size_t)cols + c] * place[c % 4]);
@@ -56,7 +57,8 @@ static void lut_avx2_tabulate(int8_t *low, int8_t *high, int x0, int x1)
     const __m128i w0 = _mm_setr_epi8(-1, 0, 1, -1, 0, 1, -1, 0, 1, 0, 0, 0, 0, 0, 0, 0);
     const __m128i w1 = _mm_setr_epi8(-1, -1, -1, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0);
     const int high0 = (x0 + 8) >> 4, high1 = (x1 + 8) >> 4;
-    const __m128i l0 = _mm_set1_epi8((char)(x0 - 16 * high0)), l1 = _mm_set1_epi8((char)(x1 - 16 * high1));
+    const __m128i l0 = _mm_set1_epi8((char)(x0 - 16 * high0)),
+                  l1 = _mm_set1_epi8((char)(x1 - 16 * high1));
     const __m128i h0 = _mm_set1_epi8((char)high0), h1 = _mm_set1_epi8((char)high1);
     _mm_store_si128((__m128i *)low, _mm_add_epi8(_mm_sign_epi8(l0, w0), _mm_sign_epi8(l1, w1)));
     _mm_store_si128((__m128i *)high, _mm_add_epi8(_mm_sign_epi8(h0, w0), _mm_sign_epi8(h1, w1)));
@@ -85,7 +87,8 @@ typedef struct { __m256i low, high; } Bytes;
 static inline Bytes chunk16(Bytes s, const uint8_t *p, const int8_t *tables)
 {
     const __m256i nibble = _mm256_set1_epi8(15), v = load(p);
-    const __m256i first = _mm256_and_si256(v, nibble), second = _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble);
+    const __m256i first = _mm256_and_si256(v, nibble),
+                  second = _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble);
     s.low = _mm256_add_epi8(s.low, _mm256_shuffle_epi8(load(tables), first));
     s.high = _mm256_add_epi8(s.high, _mm256_shuffle_epi8(load(tables + 32), first));
     s.low = _mm256_add_epi8(s.low, _mm256_shuffle_epi8(load(tables + 64), second));
@@ -109,18 +112,22 @@ static inline Words widen(Words s, Bytes b)
 /* sums of sixteen rows += both lanes */
 static inline void deal(int32_t *sums, Words s)
 {
-    const __m256i even = _mm256_add_epi32(_mm256_cvtepi16_epi32(_mm256_castsi256_si128(s.even)),
-                                          _mm256_cvtepi16_epi32(_mm256_extracti128_si256(s.even, 1)));
+    const __m256i even = _mm256_add_epi32(
+        _mm256_cvtepi16_epi32(_mm256_castsi256_si128(s.even)),
+        _mm256_cvtepi16_epi32(_mm256_extracti128_si256(s.even, 1)));
     const __m256i odd = _mm256_add_epi32(_mm256_cvtepi16_epi32(_mm256_castsi256_si128(s.odd)),
                                          _mm256_cvtepi16_epi32(_mm256_extracti128_si256(s.odd, 1)));
     const __m256i low = _mm256_unpacklo_epi32(even, odd), high = _mm256_unpackhi_epi32(even, odd);
     __m256i *out = (__m256i *)sums;
-    _mm256_store_si256(out, _mm256_add_epi32(load(out), _mm256_permute2x128_si256(low, high, 0x20)));
-    _mm256_store_si256(out + 1, _mm256_add_epi32(load(out + 1), _mm256_permute2x128_si256(low, high, 0x31)));
+    _mm256_store_si256(out,
+                       _mm256_add_epi32(load(out), _mm256_permute2x128_si256(low, high, 0x20)));
+    _mm256_store_si256(out + 1,
+                       _mm256_add_epi32(load(out + 1), _mm256_permute2x128_si256(low, high, 0x31)));
 }
 
 /* one batch row, one block of 32 rows, into sums */
-static void lut_avx2_stream(int32_t *sums, const uint8_t *block, const int8_t *tables, size_t chunks)
+static void lut_avx2_stream(int32_t *sums, const uint8_t *block, const int8_t *tables,
+                            size_t chunks)
 {
     const __m256i zero = _mm256_setzero_si256();
     memset(sums, 0, ROWS * sizeof *sums);
@@ -150,7 +157,8 @@ static void lut_avx2_gemm(int32_t *y, const void *packed, const void *scratch,
     const int batch = bytes < BATCH_BYTES ? (int)(BATCH_BYTES / bytes) : 1;
     for (int t0 = 0; t0 < n; t0 += batch)
         for (int r = r0; r < r1; r += ROWS) {
-            const uint8_t *block = (const uint8_t *)packed + (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
+            const uint8_t *block = (const uint8_t *)packed +
+                                   (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
             const size_t height = (size_t)(r1 - r < ROWS ? r1 - r : ROWS);
             for (int t = t0; t < n && t < t0 + batch; t++) {
                 _Alignas(64) int32_t sums[ROWS];

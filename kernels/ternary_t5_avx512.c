@@ -30,11 +30,15 @@
 
 enum { ROWS = 32, CHUNK = 20, CHUNK_BYTES = 128, HEADER = 128, PANEL_CHUNKS = 48 };
 enum { PANEL_FROM = 5, TILE = 4, AHEAD = 2048 };
-enum { EXACT_CHUNKS = 1 << 14 };                  /* 64 * 2 * 128 * 4 per chunk stays within int32 */
+/* 64 * 2 * 128 * 4 per chunk stays within int32 */
+enum { EXACT_CHUNKS = 1 << 14 };
 static const unsigned INVERSE_OF_81 = 2014922929u;    /* modulo 2^32 */
 
 static size_t t5_avx512_chunks_of(int cols) { return ((size_t)cols + CHUNK - 1) / CHUNK; }
-static size_t t5_avx512_stride_of(int cols) { return (t5_avx512_chunks_of(cols) * CHUNK + 63) / 64 * 64 + 64; }
+static size_t t5_avx512_stride_of(int cols)
+{
+    return (t5_avx512_chunks_of(cols) * CHUNK + 63) / 64 * 64 + 64;
+}
 static size_t t5_avx512_sums_size(int n) { return ((size_t)n + 15) / 16 * 64; }
 
 static size_t t5_avx512_packed_size(int rows, int cols)
@@ -48,7 +52,8 @@ static void t5_avx512_pack(void *packed, const int8_t *w, int rows, int cols)
     const size_t chunks = t5_avx512_chunks_of(cols);
     uint8_t *table = packed;
     memset(packed, 0, t5_avx512_packed_size(rows, cols));
-    for (int v = 0; v < 81; v++) table[v] = (uint8_t)(v % 3 | v / 3 % 3 << 2 | v / 9 % 3 << 4 | v / 27 << 6);
+    for (int v = 0; v < 81; v++)
+        table[v] = (uint8_t)(v % 3 | v / 3 % 3 << 2 | v / 9 % 3 << 4 | v / 27 << 6);
     for (size_t r = 0; r < (size_t)rows; r++) {
         uint8_t *out = (uint8_t *)packed + HEADER + r / ROWS * chunks * CHUNK_BYTES + r % ROWS * 4;
         for (size_t c = 0; c < (size_t)cols; c++) {
@@ -76,7 +81,8 @@ static void t5_avx512_prepare(void *scratch, const int8_t *x, int n, int cols, i
         for (; c + 64 <= cols; c += 64) {
             const __m512i v = _mm512_loadu_si512(x + c);
             _mm512_store_si512(out + c, v);
-            sum = _mm512_add_epi64(sum, _mm512_sad_epu8(_mm512_xor_si512(v, flip), _mm512_setzero_si512()));
+            sum = _mm512_add_epi64(
+                sum, _mm512_sad_epu8(_mm512_xor_si512(v, flip), _mm512_setzero_si512()));
         }
         int64_t rest = 128ll * c - _mm512_reduce_add_epi64(sum);
         memset(out + c, 0, t5_avx512_stride_of(cols) - (size_t)c);
@@ -114,7 +120,8 @@ static inline __m512i mod81(__m512i v)
     return _mm512_min_epu8(v, _mm512_sub_epi8(v, b));
 }
 
-typedef struct { __m512i a0, a1, a2, a3, a4; } Sums;      /* of sixteen rows, scaled by 1 4 16 64 81 */
+/* of sixteen rows, scaled by 1 4 16 64 81 */
+typedef struct { __m512i a0, a1, a2, a3, a4; } Sums;
 
 static inline __attribute__((always_inline))
 void t5_avx512_chunk16(Sums *s, const uint8_t *p, const uint8_t *table, const int8_t *x)
@@ -137,8 +144,8 @@ static inline __m512i unscale(Sums s)
 }
 
 /* one batch row, one block; y points to its first row, `lanes` rows are stored */
-static void t5_avx512_stream(int32_t *y, uint32_t lanes, const uint8_t *block, const uint8_t *table, const int8_t *x,
-                   int32_t bias, size_t chunks)
+static void t5_avx512_stream(int32_t *y, uint32_t lanes, const uint8_t *block, const uint8_t *table,
+                             const int8_t *x, int32_t bias, size_t chunks)
 {
     const __m512i zero = _mm512_setzero_si512();
     __m512i low = _mm512_set1_epi32(bias), high = low;
@@ -159,18 +166,25 @@ static void t5_avx512_stream(int32_t *y, uint32_t lanes, const uint8_t *block, c
     _mm512_mask_storeu_epi32(y + 16, (__mmask16)(lanes >> 16), high);
 }
 
-static void t5_avx512_unpack(uint8_t *panel, const uint8_t *block, const uint8_t *table, size_t chunks)
+static void t5_avx512_unpack(uint8_t *panel, const uint8_t *block, const uint8_t *table,
+                             size_t chunks)
 {
-    const __m512i t0 = _mm512_loadu_si512(table), t1 = _mm512_loadu_si512(table + 64), two_bits = _mm512_set1_epi8(3);
+    const __m512i t0 = _mm512_loadu_si512(table), t1 = _mm512_loadu_si512(table + 64),
+                  two_bits = _mm512_set1_epi8(3);
     for (; chunks; chunks--, block += CHUNK_BYTES, panel += 5 * CHUNK_BYTES)
         for (int half = 0; half < 128; half += 64) {
-            const __m512i v = _mm512_loadu_si512(block + half), rest = mod81(v), d = look_up(rest, t0, t1);
+            const __m512i v = _mm512_loadu_si512(block + half), rest = mod81(v),
+                          d = look_up(rest, t0, t1);
             const __m512i last = _mm512_sub_epi8(v, rest);      /* 0, 81, 162: bits 7..6 are d4 */
             _mm512_store_si512(panel + half, _mm512_and_si512(d, two_bits));
-            _mm512_store_si512(panel + 128 + half, _mm512_and_si512(_mm512_srli_epi16(d, 2), two_bits));
-            _mm512_store_si512(panel + 256 + half, _mm512_and_si512(_mm512_srli_epi16(d, 4), two_bits));
-            _mm512_store_si512(panel + 384 + half, _mm512_and_si512(_mm512_srli_epi16(d, 6), two_bits));
-            _mm512_store_si512(panel + 512 + half, _mm512_and_si512(_mm512_srli_epi16(last, 6), two_bits));
+            _mm512_store_si512(panel + 128 + half,
+                               _mm512_and_si512(_mm512_srli_epi16(d, 2), two_bits));
+            _mm512_store_si512(panel + 256 + half,
+                               _mm512_and_si512(_mm512_srli_epi16(d, 4), two_bits));
+            _mm512_store_si512(panel + 384 + half,
+                               _mm512_and_si512(_mm512_srli_epi16(d, 6), two_bits));
+            _mm512_store_si512(panel + 512 + half,
+                               _mm512_and_si512(_mm512_srli_epi16(last, 6), two_bits));
         }
 }
 
@@ -205,11 +219,12 @@ TILE_OF(1, EACH1)
 TILE_OF(2, EACH2)
 TILE_OF(3, EACH3)
 TILE_OF(4, EACH4)
-static Tile *const t5_avx512_tiles[TILE] = { t5_avx512_tile1, t5_avx512_tile2, t5_avx512_tile3, t5_avx512_tile4 };
+static Tile *const t5_avx512_tiles[TILE] = { t5_avx512_tile1, t5_avx512_tile2, t5_avx512_tile3,
+                                             t5_avx512_tile4 };
 
 /* a block by n batch rows; they are dealt evenly to tiles of at most TILE */
-static void t5_avx512_block_gemm(int32_t *y, const uint8_t *block, const uint8_t *table, const int8_t *x, int n, size_t chunks,
-                       Span s)
+static void t5_avx512_block_gemm(int32_t *y, const uint8_t *block, const uint8_t *table,
+                                 const int8_t *x, int n, size_t chunks, Span s)
 {
     _Alignas(64) uint8_t panel[PANEL_CHUNKS * CHUNK * ROWS];
     const int32_t *const bias = s.bias;
@@ -222,7 +237,8 @@ static void t5_avx512_block_gemm(int32_t *y, const uint8_t *block, const uint8_t
         for (int p = 0; p < parts; p++) {
             const int t = (int)((long)n * p / parts), m = (int)((long)n * (p + 1) / parts) - t;
             s.bias = bias + t;
-            t5_avx512_tiles[m - 1](y + (size_t)t * s.rows, panel, x + (size_t)t * s.stride + c * CHUNK, &s);
+            t5_avx512_tiles[m - 1](y + (size_t)t * s.rows, panel,
+                                   x + (size_t)t * s.stride + c * CHUNK, &s);
         }
     }
 }
@@ -235,22 +251,33 @@ static void t5_avx512_gemm(int32_t *y, const void *packed, const void *scratch,
     const int32_t *bias = scratch;
     const int8_t *x = (const int8_t *)scratch + t5_avx512_sums_size(n);
     for (int r = r0; r < r1; r += ROWS) {
-        const uint8_t *block = (const uint8_t *)packed + HEADER + (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
-        const Span s = { .lanes = r1 - r < ROWS ? (1u << (r1 - r)) - 1 : ~0u, .rows = (size_t)rows, .stride = stride,
+        const uint8_t *block = (const uint8_t *)packed + HEADER +
+                               (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
+        const Span s = { .lanes = r1 - r < ROWS ? (1u << (r1 - r)) - 1 : ~0u,
+                         .rows = (size_t)rows,
+                         .stride = stride,
                          .bias = bias };
         if (n >= PANEL_FROM) t5_avx512_block_gemm(y + r, block, packed, x, n, chunks, s);
         else for (int t = 0; t < n; t++)
-            t5_avx512_stream(y + (size_t)t * s.rows + r, s.lanes, block, packed, x + (size_t)t * stride, bias[t], chunks);
+                t5_avx512_stream(y + (size_t)t * s.rows + r, s.lanes, block, packed,
+                                 x + (size_t)t * stride, bias[t], chunks);
     }
 }
 
 const TernaryKernel ternary_t5_avx512 = {
     .name = "t5_avx512",
     .brief = "base 3, five weights a byte; VPERMI2B and VPDPBUSD",
-    .cpu = CPU_AVX2 | CPU_AVX512 | CPU_VNNI | CPU_VBMI, .act_bits = 8, .min_bits = 8, .weight_bits = 1.6, .computes = 1,
+    .cpu = CPU_AVX2 | CPU_AVX512 | CPU_VNNI | CPU_VBMI,
+    .act_bits = 8,
+    .min_bits = 8,
+    .weight_bits = 1.6,
+    .computes = 1,
     .layout = 1,
     .large = { "int8_vnni512", 128, 1, 1 / 64.0 },
     .single = { "int8_vnni512", 128, 1, 15 / 320.0 },
-    .packed_size = t5_avx512_packed_size, .pack = t5_avx512_pack,
-    .scratch_size = t5_avx512_scratch_size, .prepare = t5_avx512_prepare, .gemm = t5_avx512_gemm,
+    .packed_size = t5_avx512_packed_size,
+    .pack = t5_avx512_pack,
+    .scratch_size = t5_avx512_scratch_size,
+    .prepare = t5_avx512_prepare,
+    .gemm = t5_avx512_gemm,
 };
