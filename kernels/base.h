@@ -15,8 +15,8 @@
  * arena_drop. Where there is no room the program ends with "out of memory", exit 2. */
 typedef struct { char *mem; size_t used, size; } Arena;
 Arena  arena_new  (size_t size);
-Arena *arena_boot (size_t size);              /* an arena that lies in its own memory, for a struct that
-                                               * holds everything it owns: never reset it to 0 */
+Arena *arena_boot (size_t size);              /* in its own memory, for a struct that holds all it
+                                               * owns; never reset it to 0 */
 void  *arena_get  (Arena *, size_t bytes);    /* zeroed, 64-byte aligned, never NULL */
 void  *arena_raw  (Arena *, size_t bytes);    /* the same, contents undefined */
 void  *arena_array(Arena *, size_t n, size_t size);    /* arena_get of n elements of `size` bytes */
@@ -24,8 +24,8 @@ char  *arena_text (Arena *, const char *fmt, ...) __attribute__((format(printf, 
 /* gives back everything taken since `used` was read */
 void   arena_reset(Arena *, size_t used);
 void   arena_drop (Arena *);                  /* of either kind, wherever the Arena itself lies */
-void   pages_return(void *mem, size_t bytes); /* gives its whole pages, which are an arena's, back to
-                                               * the system; they read as zeros */
+void   pages_return(void *mem, size_t bytes); /* gives whole pages of an arena back to the system;
+                                               * they read as zeros */
 size_t array_bytes(size_t n, size_t size);    /* n size; "out of memory" where the product wraps */
 
 /* splitmix64 (Steele, Lea, Flood 2014). A stream is named, never shared: rng_at(seed, stream, i) is

@@ -99,7 +99,8 @@ static unsigned cpu_allowed(const char *s)
                (strlen(cpu_table[i].name) != len || strncmp(cpu_table[i].name, s, len)))
             i++;
         if (i == CPU_NAMES)
-            die("EIGHTYSIX_CPU: '%.*s' is none of sse2 avx2 avx512 vnni popcnt512 vbmi amx neon dotprod",
+            die("EIGHTYSIX_CPU: '%.*s' is none of "
+                "sse2 avx2 avx512 vnni popcnt512 vbmi amx neon dotprod",
                 (int)len, s);
         allowed |= cpu_table[i].with;
         s += len + (s[len] == ',');

@@ -47,8 +47,9 @@ typedef struct F32 {
     void   (*scale) (float *y, float a, long n);                        /* y *= a */
     void   (*add)   (float *y, const float *a, const float *b, long n);
     void   (*mul)   (float *y, const float *a, const float *b, long n);
-    void (*mul_back)(float *da, float *db, const float *dy, const float *a, const float *b,
-                     long n); /* += */
+    /* += */
+    void   (*mul_back)(float *da, float *db, const float *dy, const float *a, const float *b,
+                       long n);
     void   (*sigmoid)(float *y, const float *x, long n);
     /* += */
     void   (*sigmoid_back)(float *dx, const float *dy, const float *y, long n);
@@ -61,10 +62,10 @@ typedef struct F32 {
     void (*relu2_mul_back)(float *dg, float *du, const float *dy, const float *g, const float *u,
                            long n, int plus);
     /* of y = s v, s = sigmoid(x); dx may be dy */
-    void (*gate_back)(float *dx, float *dv, const float *dy, const float *s, const float *v,
-                      long n); /* = */
+    void   (*gate_back)(float *dx, float *dv, const float *dy, const float *s, const float *v,
+                        long n);
 
-    /* y = x rsqrt(mean(x^2) + eps) gain per row; rstd (n) is kept for the way back */
+    /* y = x rsqrt(mean(x^2) + eps) gain per row; rstd (n) is kept for the gradient */
     void (*rmsnorm)(float *y, float *rstd, const float *x, const float *gain, int n, int d,
                     float eps);
     void (*rmsnorm_back)(float *dx, float *dgain, const float *dy, const float *x,
@@ -90,8 +91,9 @@ typedef struct F32 {
 
     /* causal dilated convolution with two filters, gated, on normalised inputs: one group of one
      * sequence of T rows,
-     *   n[t][i] = x[t][i] rstd[t] gain[i]      value[t][o] = sum_i sum_j wb[j][i][o] n[t - (k-1-j) dil][i]
-     *   y[t][o] = x[t][o] + gate[t][o] value[t][o]             gate: the sigmoid of the same with wa
+     *   n[t][i] = x[t][i] rstd[t] gain[i]
+     *   value[t][o] = sum_i sum_j wb[j][i][o] n[t - (k-1-j) dil][i]
+     *   y[t][o] = x[t][o] + gate[t][o] value[t][o]      gate: the sigmoid of the same with wa
      * rows before the first are zero. x, y: c channels of rows of d; gate, value: (T, c), kept for
      * the way back; gain (c); wa, wb: (k, c, w), zeros beyond c; room: conv_room floats */
     void (*conv)(float *y, float *gate, float *value, const float *x, const float *rstd,
@@ -109,7 +111,9 @@ typedef struct F32 {
 
     /* few vectors against many rows, which are neither copied nor packed: each is read once
      * (rows_mix: for a few vectors)
-     *   rows_dot:  z_i[k] = w_k x_i      rows_mix:  y_i += sum_k z_i[k] w_k      rows_add:  w_k += sum_i z_i[k] x_i
+     *   rows_dot:  z_i[k] = w_k x_i
+     *   rows_mix:  y_i += sum_k z_i[k] w_k
+     *   rows_add:  w_k += sum_i z_i[k] x_i
      * The rows of a rows_add all differ. */
     void   (*rows_dot)(const RowJob *, int n, RowSet);
     void   (*rows_mix)(const RowJob *, int n, RowSet);

@@ -5,7 +5,8 @@
  * is read again and again lies side by side in L1 (rows of d floats, a power of two apart, would
  * fight for a few cache sets):
  *
- *   xs    CONV_ROWS rows of zeros, the T rows of c normalised inputs, zeros     tap j of row t: xs[t - (k-1-j) dil]
+ *   xs    CONV_ROWS rows of zeros, the T rows of c normalised inputs, zeros; tap j of row t:
+ *         xs[t - (k-1-j) dil]
  *   das   the T rows of c gradients of the gate's filter, zeros; dbs: of the value's
  *
  * A row's inputs are broadcast; CONV_T rows share each load of a weight. A tap that reaches before

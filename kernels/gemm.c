@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A loader fills in what its provider can do; NULL, or a sentence that says why it cannot run */
+/* A loader fills in what its provider can do; NULL, or an error message: why it cannot run */
 #define G(name, cpu, brief) const char *load_##name(Gemm *);
 #include "kernels/gemms.def"
 #undef G
@@ -45,7 +45,8 @@ const char *load_openblas(Gemm *g)
     g->entry = gemm_symbol(lib, "cblas_sgemm");
     g->sgemm = openblas_sgemm;
     if (!g->entry || !threads || !name)
-        return "libopenblas.so.0 lacks cblas_sgemm, openblas_set_num_threads or openblas_get_corename";
+        return "libopenblas.so.0 lacks cblas_sgemm, openblas_set_num_threads or "
+               "openblas_get_corename";
     threads(1);
     snprintf(g->core, sizeof g->core, "%s", name());
     return NULL;
@@ -71,21 +72,17 @@ typedef int DnnlU8s8(char ta, char tb, char offset, int64_t m, int64_t n, int64_
 static void dnnl_u8s8(const Gemm *g, int m, int n, int k, const uint8_t *A, int lda,
                       const int8_t *B, int ldb, int32_t *C, int ldc, const int32_t *co)
 {
-    CHECK(((DnnlU8s8 *)g->entry8)('N', 'T', 'R', m, n, k, 1, A, lda, 0, B, ldb, 0, 0, C, ldc, co) ==
-          0);
+    DnnlU8s8 *const product = (DnnlU8s8 *)g->entry8;
+    CHECK(product('N', 'T', 'R', m, n, k, 1, A, lda, 0, B, ldb, 0, 0, C, ldc, co) == 0);
 }
 
 const char *load_dnnl(Gemm *g)
 {
-    static const struct { int bits; const char *name;
-    } isas[] = { { 0x1, "sse41" },
-                 { 0x3, "avx" },
-                 { 0x7, "avx2" },
-                 { 0x407, "avx2_vnni" },
-                 { 0x27, "avx512_core" },
-                 { 0x67, "avx512_core_vnni" },
-                 { 0xe7, "avx512_core_bf16" },
-                 { 0x3e7, "avx512_core_bf16_amx" } };
+    static const struct { int bits; const char *name; } isas[] = {
+        { 0x1, "sse41" }, { 0x3, "avx" }, { 0x7, "avx2" }, { 0x407, "avx2_vnni" },
+        { 0x27, "avx512_core" }, { 0x67, "avx512_core_vnni" }, { 0xe7, "avx512_core_bf16" },
+        { 0x3e7, "avx512_core_bf16_amx" },
+    };
     const unsigned cpu = cpu_has();
     if (!(cpu & CPU_AVX512)) setenv("DNNL_MAX_CPU_ISA", cpu & CPU_AVX2 ? "AVX2" : "SSE41", 0);
     void *lib = dlopen("libdnnl.so.2", RTLD_NOW | RTLD_LOCAL);
@@ -150,11 +147,11 @@ static const Gemm *gemm_open_from(int i, const char *name, int threads, Arena *a
         Gemm *g = arena_get(a, sizeof *g);
         g->name = p->name;
         g->threads = threads;
-        *why = lacks
-                   ? arena_text(a,
-                                "gemm=%s needs %s, which this CPU (or EIGHTYSIX_CPU) does not have",
-                                p->name, cpu_text(lacks, cpu, sizeof cpu))
-                   : gemm_loaders[i](g);
+        if (lacks)
+            *why = arena_text(a, "gemm=%s needs %s, which this CPU (or EIGHTYSIX_CPU) does not have",
+                              p->name, cpu_text(lacks, cpu, sizeof cpu));
+        else
+            *why = gemm_loaders[i](g);
         if (*why && !any) return NULL;
         if (*why) continue;
         if (!g->room_size) return g;

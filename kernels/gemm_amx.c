@@ -9,7 +9,8 @@
  * weight), b2 = b3 = 0 and three are enough. Values below 2^-102 lose bits, infinities become NaN.
  *
  * A tile is 1 KB: 16 rows of 16 dwords, a dword two neighbours along k.
- *   A: row m, dword p = A[m][2p, 2p+1]      B: row p, dword n = B[2p, 2p+1][n]      one is the other's transpose
+ *   A: row m, dword p = A[m][2p, 2p+1]      B: row p, dword n = B[2p, 2p+1][n]
+ *   (one is the other's transpose)
  *
  * Both are packed in strips of 32 rows of op(A), of 32 columns of op(B); 32x32 of C are in four
  * tiles while k runs. The operand with fewer strips is kept, in L2. Those of the other stream by:

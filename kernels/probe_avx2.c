@@ -5,7 +5,8 @@
 #include <immintrin.h>
 
 enum { REGISTERS = 12 };
-#define EACH(DO) DO(a0) DO(a1) DO(a2) DO(a3) DO(a4) DO(a5) DO(a6) DO(a7) DO(a8) DO(a9) DO(a10) DO(a11)
+#define EACH(DO) DO(a0) DO(a1) DO(a2) DO(a3) DO(a4) DO(a5) \
+                 DO(a6) DO(a7) DO(a8) DO(a9) DO(a10) DO(a11)
 #define KEEP(a) __asm__ volatile("" : : "x"(a));
 
 /* probe_<name>: DO to every register a0.. of type T, with x and y at hand; `each` is what one DO
@@ -16,7 +17,8 @@ enum { REGISTERS = 12 };
         (void)buffer, (void)bytes;                                                                 \
         const long passes = (long)iters * PROBE_PASSES;                                            \
         const T x = start, y = start;                                                              \
-        T a0 = x, a1 = x, a2 = x, a3 = x, a4 = x, a5 = x, a6 = x, a7 = x, a8 = x, a9 = x, a10 = x, a11 = x; \
+        T a0 = x, a1 = x, a2 = x, a3 = x, a4 = x, a5 = x;                                         \
+        T a6 = x, a7 = x, a8 = x, a9 = x, a10 = x, a11 = x;                                       \
         for (long i = 0; i < passes; i++) { EACH(DO) }                                             \
         EACH(KEEP)                                                                                 \
         return (double)passes * (REGISTERS * (each));                                              \

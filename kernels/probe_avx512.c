@@ -11,7 +11,8 @@
 #include <immintrin.h>
 
 enum { REGISTERS = 12 };
-#define EACH(DO) DO(a0) DO(a1) DO(a2) DO(a3) DO(a4) DO(a5) DO(a6) DO(a7) DO(a8) DO(a9) DO(a10) DO(a11)
+#define EACH(DO) DO(a0) DO(a1) DO(a2) DO(a3) DO(a4) DO(a5) \
+                 DO(a6) DO(a7) DO(a8) DO(a9) DO(a10) DO(a11)
 #define KEEP(a) __asm__ volatile("" : : "v"(a));
 
 /* probe_<name>: DO to every register a0.. of type T, with x and y at hand; `each` is what one DO
@@ -22,18 +23,21 @@ enum { REGISTERS = 12 };
         (void)buffer, (void)bytes;                                                                 \
         const long passes = (long)iters * PROBE_PASSES;                                            \
         const T x = start, y = start;                                                              \
-        T a0 = x, a1 = x, a2 = x, a3 = x, a4 = x, a5 = x, a6 = x, a7 = x, a8 = x, a9 = x, a10 = x, a11 = x; \
+        T a0 = x, a1 = x, a2 = x, a3 = x, a4 = x, a5 = x;                                         \
+        T a6 = x, a7 = x, a8 = x, a9 = x, a10 = x, a11 = x;                                       \
         for (long i = 0; i < passes; i++) { EACH(DO) }                                             \
         EACH(KEEP)                                                                                 \
         return (double)passes * (REGISTERS * (each));                                              \
     }
 
 #define FMA(a)     __asm__("vfmadd231ps %1, %2, %0" : "+v"(a) : "v"(x), "v"(y));
-#define ADD(a)     __asm__("vaddps %1, %0, %0%{%2%}" : "+v"(a) : "v"(x), "Yk"((__mmask16)0x5a5a)); (void)y;
+#define ADD(a) \
+    __asm__("vaddps %1, %0, %0%{%2%}" : "+v"(a) : "v"(x), "Yk"((__mmask16)0x5a5a)); (void)y;
 #define VNNI(a)    __asm__("vpdpbusd %1, %2, %0" : "+v"(a) : "v"(x), "v"(y));
 #define SHUFFLE(a) __asm__("vpshufb %0, %1, %0" : "+v"(a) : "v"(x)); (void)y;
 #define POPCNT(a) { __m512i t; \
-    __asm__("vpandq %2, %3, %1\n\tvpopcntq %1, %1\n\tvpaddq %1, %0, %0" : "+v"(a), "=&v"(t) : "v"(x), "v"(y)); }
+    __asm__("vpandq %2, %3, %1\n\tvpopcntq %1, %1\n\tvpaddq %1, %0, %0" \
+            : "+v"(a), "=&v"(t) : "v"(x), "v"(y)); }
 
 COMPUTE(f32_fma512,  __m512,  _mm512_set1_ps(1),    FMA,     2 * 16)
 COMPUTE(f32_add512,  __m512,  _mm512_set1_ps(1),    ADD,     16)

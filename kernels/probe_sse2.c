@@ -5,7 +5,8 @@
 #include <emmintrin.h>
 
 enum { REGISTERS = 12 };
-#define EACH(DO) DO(a0) DO(a1) DO(a2) DO(a3) DO(a4) DO(a5) DO(a6) DO(a7) DO(a8) DO(a9) DO(a10) DO(a11)
+#define EACH(DO) DO(a0) DO(a1) DO(a2) DO(a3) DO(a4) DO(a5) \
+                 DO(a6) DO(a7) DO(a8) DO(a9) DO(a10) DO(a11)
 #define KEEP(a) __asm__ volatile("" : : "x"(a));
 #define MULADD(a) { __m128 t; \
     __asm__("movaps %2, %1\n\tmulps %3, %1\n\taddps %1, %0" : "+x"(a), "=&x"(t) : "x"(x), "x"(y)); }

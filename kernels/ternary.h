@@ -25,8 +25,8 @@ typedef struct TernaryCost {
     double      unit;           /* what the probe counts for each of its instructions */
     /* ports that take the kernel's instructions, per port of the probe's */
     double      ports;
-    double      each;           /* instructions per weight and batch row; of a bit-sliced kernel, per
-                                 * bit of the activations as well */
+    double      each;           /* instructions per weight and batch row (bit-sliced: and per bit of
+                                 * the activations) */
 } TernaryCost;
 
 typedef struct TernaryKernel {

@@ -5,12 +5,12 @@
  * x in two's complement, so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. VPTERNLOG
  * picks f_b = x_b ? plus : minus:
  *
- *     w =  1: f_b = x_b        w = 0: f_b = 0        w = -1: f_b = 1 - x_b,  so   popcount f_b = sum_c w x_b + |minus|
- *     y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|     because sum_b s_b = -1
+ *   w =  1: f_b = x_b    w = 0: f_b = 0    w = -1: f_b = 1 - x_b, so popcount f_b = sum_c w x_b + |minus|
+ *   y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|   as sum_b s_b = -1
  *
- *     packed   64 bytes of zeros
- *              [block of 32 rows]:  |minus| [row] int32, then [32 columns]: plus [row] uint32, minus [row] uint32
- *     scratch  planes p = t * act_bits + b:  [p/8][32 columns][p%8] uint32
+ *   packed   64 bytes of zeros
+ *            [block of 32 rows]:  |minus| [row] int32, then [32 columns]: plus [row] uint32, minus [row] uint32
+ *   scratch  planes p = t * act_bits + b:  [p/8][32 columns][p%8] uint32
  *
  * A 32-bit lane is a row. A register tile is 32 rows by up to 8 planes: 16 accumulators, 12 loads.
  * Operations: 3 instructions per 512 weights and bit (VPTERNLOG, VPOPCNT, VPADD), half of what
@@ -111,28 +111,33 @@ typedef void Tile(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t 
                   size_t steps);
 
 #define BEGIN(p)  __m512i a##p = _mm512_setzero_si512(), b##p = a##p;
+#define SELECTED(x, p, m) _mm512_ternarylogic_epi32(x, p, m, SELECT)
 #define STEP(p)   { const __m512i x = _mm512_set1_epi32((int)planes[p]);                           \
-                    a##p = _mm512_add_epi32(a##p, popcount(_mm512_ternarylogic_epi32(x, p0, m0, SELECT), fast)); \
-                    b##p = _mm512_add_epi32(b##p, popcount(_mm512_ternarylogic_epi32(x, p1, m1, SELECT), fast)); }
+                    a##p = _mm512_add_epi32(a##p, popcount(SELECTED(x, p0, m0), fast));            \
+                    b##p = _mm512_add_epi32(b##p, popcount(SELECTED(x, p1, m1), fast)); }
 #define END(p)    _mm512_store_si512(ones[p], a##p); \
                   _mm512_store_si512(ones[p] + 16, b##p);
 #define TILE_OF(m, EACH)                                                                           \
     static inline __attribute__((always_inline))                                                   \
-    void bits_avx512_tile##m(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps, int fast) \
+    void bits_avx512_tile##m(int32_t ones[][ROWS], const uint32_t *weights,                       \
+                             const uint32_t *planes, size_t steps, int fast)                      \
     {                                                                                              \
         EACH(BEGIN)                                                                                \
         for (; steps; steps--, weights += STEP_WORDS, planes += TILE) {                            \
             const __m512i p0 = _mm512_loadu_si512(weights), p1 = _mm512_loadu_si512(weights + 16); \
-            const __m512i m0 = _mm512_loadu_si512(weights + 32), m1 = _mm512_loadu_si512(weights + 48); \
+            const __m512i m0 = _mm512_loadu_si512(weights + 32);                                  \
+            const __m512i m1 = _mm512_loadu_si512(weights + 48);                                  \
             for (int l = 0; l < STEP_WORDS; l += 16)                                               \
                 _mm_prefetch((const char *)(weights + AHEAD / 4 + l), _MM_HINT_T0);                \
             EACH(STEP)                                                                             \
         }                                                                                          \
         EACH(END)                                                                                  \
     }                                                                                              \
-    static void bits_avx512_tile##m##_shuffle(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps) \
+    static void bits_avx512_tile##m##_shuffle(int32_t ones[][ROWS], const uint32_t *weights,      \
+                                              const uint32_t *planes, size_t steps)               \
     { bits_avx512_tile##m(ones, weights, planes, steps, 0); }                                      \
-    static void bits_avx512_tile##m##_popcnt(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps) \
+    static void bits_avx512_tile##m##_popcnt(int32_t ones[][ROWS], const uint32_t *weights,       \
+                                             const uint32_t *planes, size_t steps)                \
     { bits_avx512_tile##m(ones, weights, planes, steps, 1); }
 #define EACH1(M) M(0)
 #define EACH2(M) EACH1(M) M(1)
@@ -150,8 +155,10 @@ TILE_OF(5, EACH5)
 TILE_OF(6, EACH6)
 TILE_OF(7, EACH7)
 TILE_OF(8, EACH8)
-#define TILES(count) { bits_avx512_tile1_##count, bits_avx512_tile2_##count, bits_avx512_tile3_##count, bits_avx512_tile4_##count, \
-                       bits_avx512_tile5_##count, bits_avx512_tile6_##count, bits_avx512_tile7_##count, bits_avx512_tile8_##count }
+#define TILES(count) { bits_avx512_tile1_##count, bits_avx512_tile2_##count,                      \
+                       bits_avx512_tile3_##count, bits_avx512_tile4_##count,                      \
+                       bits_avx512_tile5_##count, bits_avx512_tile6_##count,                      \
+                       bits_avx512_tile7_##count, bits_avx512_tile8_##count }
 static Tile *const bits_avx512_tiles[2][TILE] = { TILES(shuffle), TILES(popcnt) };
 
 /* y[t] = |minus| + sum of s_b ones[b]; planes [first, first + m), a batch row may begin in the tile

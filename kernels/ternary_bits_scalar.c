@@ -6,11 +6,11 @@
  * two's complement, so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. Let f_b = minus
  * XOR (nonzero AND x_b), bit by bit:
  *
- *     w =  1: f_b = x_b        w = 0: f_b = 0        w = -1: f_b = 1 - x_b,  so   popcount f_b = sum_c w x_b + |minus|
- *     y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|     because sum_b s_b = -1
+ *   w =  1: f_b = x_b    w = 0: f_b = 0    w = -1: f_b = 1 - x_b, so popcount f_b = sum_c w x_b + |minus|
+ *   y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|   as sum_b s_b = -1
  *
- *     packed   [row][1 + 2 words] uint64:  |minus|, then per 64 columns: minus, nonzero
- *     scratch  [t][b][64 columns] uint64
+ *   packed   [row][1 + 2 words] uint64:  |minus|, then per 64 columns: minus, nonzero
+ *   scratch  [t][b][64 columns] uint64
  *
  * Operations per 64 weights and bit: AND, XOR and about 12 to count (bits in pairs, nibbles, bytes,
  * summed over up to 31 words before the bytes are added up). The complement trick halves what two

@@ -2,12 +2,12 @@
 /* Two bits per weight, code = w + 1, for VPMADDUBSW (unsigned code times signed activation, two
  * products per lane):
  *
- *     y[t][r] = sum_c code[r][c] * x[t][c]  -  sum_c x[t][c]
+ *   y[t][r] = sum_c code[r][c] * x[t][c]  -  sum_c x[t][c]
  *
- *     packed   [block of 32 rows][chunk of 16 cols][row][i < 4]    bits 7..6  5..4   3..2   1..0
- *                                                             col  16c+  12+i   8+i    4+i    i
- *     scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 64, plus 64 against cache conflicts] int8
- *     panel    [half of 16 rows][4 cols][row < 16][i < 4]: the codes of SLICE columns of a block, one a byte; stack, L1
+ *   packed   [block of 32 rows][chunk of 16 cols][row][i < 4]    bits 7..6  5..4   3..2   1..0
+ *                                                           col  16c+  12+i   8+i    4+i    i
+ *   scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 64, plus 64 more] int8
+ *   panel    [half of 16 rows][4 cols][row < 16][i < 4]: the codes of SLICE columns of a block, one a byte; L1
  *
  * Sums stay in 16 bits over a slice of 256 columns: 128 pairs per row fall on 2 lanes, 64 * 2 * 2 *
  * -128 = -2^15 is the largest. Then VPMADDWD with ones makes the two lanes of a row one int32.

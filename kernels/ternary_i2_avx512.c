@@ -2,13 +2,13 @@
 /* Two bits per weight, code = w + 1, for VPDPBUSD (unsigned code times signed activation, four
  * products per lane):
  *
- *     y[t][r] = sum_c code[r][c] * x[t][c]  -  sum_c x[t][c]
+ *   y[t][r] = sum_c code[r][c] * x[t][c]  -  sum_c x[t][c]
  *
- *     packed   64 bytes of zeros
- *              [block of 32 rows][chunk of 16 cols][row][i < 4]    bits 7..6  5..4   3..2   1..0
- *                                                             col  16c+  12+i   8+i    4+i    i
- *     scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 64, plus 64 against cache conflicts] int8
- *     panel    [4 cols][row < 32][i < 4]: the codes of PANEL columns of a block, one a byte; on the stack, L1
+ *   packed   64 bytes of zeros
+ *            [block of 32 rows][chunk of 16 cols][row][i < 4]    bits 7..6  5..4   3..2   1..0
+ *                                                           col  16c+  12+i   8+i    4+i    i
+ *   scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 64, plus 64 more] int8
+ *   panel    [4 cols][row < 32][i < 4]: the codes of PANEL columns of a block, one a byte; L1
  *
  * A 32-bit lane is a row, so a vector of packed bytes ANDed with 3 << 2j is the operand of columns
  * 4j..4j+3 and the four activations are broadcast.
@@ -188,13 +188,14 @@ typedef struct { uint32_t lanes; int first; size_t rows, stride, quads; const in
 typedef void Tile(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s);
 
 /* y is often in no cache: asked for here, its lines arrive while the tile is computed */
+#define OLD(lanes, y) _mm512_maskz_loadu_epi32((__mmask16)(lanes), y)
 #define BEGIN(t)  int32_t *const y##t = y + (t) * s->rows;                                         \
                   _mm_prefetch((const char *)y##t, _MM_HINT_T0);                                   \
                   _mm_prefetch((const char *)(y##t + 16), _MM_HINT_T0);                            \
                   _mm_prefetch((const char *)(y##t + 31), _MM_HINT_T0);                            \
                   const __m512i bias##t = _mm512_set1_epi32(s->bias[t]);                           \
-                  __m512i a##t = s->first ? bias##t : _mm512_maskz_loadu_epi32((__mmask16)s->lanes, y##t); \
-                  __m512i b##t = s->first ? bias##t : _mm512_maskz_loadu_epi32((__mmask16)(s->lanes >> 16), y##t + 16);
+                  __m512i a##t = s->first ? bias##t : OLD(s->lanes, y##t);                        \
+                  __m512i b##t = s->first ? bias##t : OLD(s->lanes >> 16, y##t + 16);
 #define STEP(t)   { const __m512i v = four(x + (t) * s->stride); \
                     a##t = dot(a##t, low, v, vnni);              \
                     b##t = dot(b##t, high, v, vnni); }
@@ -202,7 +203,8 @@ typedef void Tile(int32_t *y, const uint8_t *panel, const int8_t *x, const Span 
                   _mm512_mask_storeu_epi32(y##t + 16, (__mmask16)(s->lanes >> 16), b##t);
 #define TILE_OF(m, EACH)                                                                           \
     static inline __attribute__((always_inline))                                                   \
-    void i2_avx512_tile##m(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s, int vnni) \
+    void i2_avx512_tile##m(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s,      \
+                           int vnni)                                                              \
     {                                                                                              \
         EACH(BEGIN)                                                                                \
         for (size_t q = 0; q < s->quads; q++, x += 4, panel += 128) {                              \
@@ -211,9 +213,11 @@ typedef void Tile(int32_t *y, const uint8_t *panel, const int8_t *x, const Span 
         }                                                                                          \
         EACH(END)                                                                                  \
     }                                                                                              \
-    static void i2_avx512_tile##m##_madd(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s) \
+    static void i2_avx512_tile##m##_madd(int32_t *y, const uint8_t *panel, const int8_t *x,       \
+                                         const Span *s)                                           \
     { i2_avx512_tile##m(y, panel, x, s, 0); }                                                      \
-    static void i2_avx512_tile##m##_vnni(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s) \
+    static void i2_avx512_tile##m##_vnni(int32_t *y, const uint8_t *panel, const int8_t *x,       \
+                                         const Span *s)                                           \
     { i2_avx512_tile##m(y, panel, x, s, 1); }
 #define EACH1(M) M(0)
 #define EACH2(M) EACH1(M) M(1)
@@ -231,8 +235,10 @@ TILE_OF(5, EACH5)
 TILE_OF(6, EACH6)
 TILE_OF(7, EACH7)
 TILE_OF(8, EACH8)
-#define TILES(body) { i2_avx512_tile1_##body, i2_avx512_tile2_##body, i2_avx512_tile3_##body, i2_avx512_tile4_##body, \
-                      i2_avx512_tile5_##body, i2_avx512_tile6_##body, i2_avx512_tile7_##body, i2_avx512_tile8_##body }
+#define TILES(body) { i2_avx512_tile1_##body, i2_avx512_tile2_##body,                             \
+                      i2_avx512_tile3_##body, i2_avx512_tile4_##body,                             \
+                      i2_avx512_tile5_##body, i2_avx512_tile6_##body,                             \
+                      i2_avx512_tile7_##body, i2_avx512_tile8_##body }
 static Tile *const i2_avx512_tiles[2][TILE] = { TILES(madd), TILES(vnni) };
 
 /* a block by n batch rows; they are dealt evenly to tiles of at most TILE */

@@ -75,7 +75,8 @@ static inline void widen(int32_t *sums, int16x8_t acc)
 #define STEPS(t)   STEP(t, 0) STEP(t, 1) STEP(t, 2) STEP(t, 3)
 #define END(t)     widen(sums[t], a##t), widen(sums[t] + 8, b##t);
 #define TILE_OF(m, EACH)                                                                           \
-    static void i2_neon_tile##m(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, size_t stride, size_t groups) \
+    static void i2_neon_tile##m(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x,      \
+                                size_t stride, size_t groups)                                     \
     {                                                                                              \
         const uint8x16_t low = vdupq_n_u8(3);                                                      \
         EACH(BEGIN)                                                                                \

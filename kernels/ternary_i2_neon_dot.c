@@ -85,12 +85,14 @@ typedef void Tile(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, c
 #define END(t)    vst1q_s32(sums[t], a##t), vst1q_s32(sums[t] + 4, b##t); \
                   vst1q_s32(sums[t] + 8, c##t), vst1q_s32(sums[t] + 12, d##t);
 #define TILE_OF(m, EACH)                                                                           \
-    static void i2_neon_dot_tile##m(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, const int32_t *bias, \
+    static void i2_neon_dot_tile##m(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x,  \
+                                    const int32_t *bias,                                          \
                         size_t chunks)                                                             \
     {                                                                                              \
         const size_t stride = chunks * CHUNK;                                                      \
         EACH(BEGIN)                                                                                \
-        for (const uint8_t *end = block + chunks * CHUNK_BYTES; block < end; block += CHUNK_BYTES, x += CHUNK) { \
+        const uint8_t *const end = block + chunks * CHUNK_BYTES;                                  \
+        for (; block < end; block += CHUNK_BYTES, x += CHUNK) {                                   \
             const uint8x16_t v0 = vld1q_u8(block), v1 = vld1q_u8(block + 16);                      \
             const uint8x16_t v2 = vld1q_u8(block + 32), v3 = vld1q_u8(block + 48);                 \
             EACH(LOAD)                                                                             \

@@ -2,13 +2,13 @@
 /* Look-up: two weights are an index of 4 bits into a table of their 9 possible sums with two
  * activations, and VPSHUFB looks 64 of them up at once.
  *
- *     x = low + 16 high,  low in [-8, 7],  high in [-8, 8];     index = (w0 + 1) + 3 (w1 + 1)
- *     table[index] = w0 x0 + w1 x1, once for low and once for high: within [-16, 16], so sums fit a byte for a while
+ *   x = low + 16 high,  low in [-8, 7],  high in [-8, 8];     index = (w0 + 1) + 3 (w1 + 1)
+ *   table[index] = w0 x0 + w1 x1, once for low and once for high: within [-16, 16], sums fit a byte
  *
- *     packed   [block of 32 rows][16 cols][half of 16 rows][4 cols][row]   bits 7..4       3..0
- *                                                              index of    cols 4g+2,+3    cols 4g,+1
- *     scratch  [t][16 cols]: four vectors of four 16-byte tables, one table per 4 cols:  first pair: low, high;
- *              second pair: low, high
+ *   packed   [block of 32 rows][16 cols][half of 16 rows][4 cols][row]   bits 7..4       3..0
+ *                                                            index of    cols 4g+2,+3    cols 4g,+1
+ *   scratch  [t][16 cols]: four vectors of four 16-byte tables, one table per 4 cols:  first pair: low, high;
+ *            second pair: low, high
  *
  * A byte lane is a row; a 128-bit lane is a group of four columns. Six look-ups, 3 * 2 * 16 < 128,
  * are added in bytes; VPMADDUBSW by (1, 0), (0, 1), (16, 0), (0, 16) then adds low + 16 high of

@@ -2,12 +2,12 @@
 /* Look-up: two weights are an index of 4 bits into a table of their 9 possible sums with two
  * activations, and TBL looks 16 of them up at once.
  *
- *     x = low + 16 high,  low in [-8, 7],  high in [-8, 8];     index = (w0 + 1) + 3 (w1 + 1)
- *     table[index] = w0 x0 + w1 x1, once for low and once for high: within [-16, 16], so sums fit a byte for a while
+ *   x = low + 16 high,  low in [-8, 7],  high in [-8, 8];     index = (w0 + 1) + 3 (w1 + 1)
+ *   table[index] = w0 x0 + w1 x1, once for low and once for high: within [-16, 16], sums fit a byte
  *
- *     packed   [block of 32 rows][4 cols][row]    bits 7..4       3..0
- *                                       index of    cols 4g+2,+3    cols 4g,+1
- *     scratch  [t][4 cols]: four 16-byte tables:  first pair: low, high;  second pair: low, high
+ *   packed   [block of 32 rows][4 cols][row]    bits 7..4       3..0
+ *                                     index of    cols 4g+2,+3    cols 4g,+1
+ *   scratch  [t][4 cols]: four 16-byte tables:  first pair: low, high;  second pair: low, high
  *
  * A byte lane is a row. Six look-ups, 3 * 2 * 16 < 128, are added in bytes, then to 16 bits: 300
  * runs * 96 < 2^15. Operations: 10 instructions per 64 weights (2 to split indices, 4 look-ups, 4

@@ -2,13 +2,13 @@
 /* Five weights a byte in base 3, 1.6 bits per weight, for the memory-bound regime. Digits d = w +
  * 1:
  *
- *     y[t][r] = sum_c d[r][c] * x[t][c]  -  sum_c x[t][c]
+ *   y[t][r] = sum_c d[r][c] * x[t][c]  -  sum_c x[t][c]
  *
- *     packed   128 bytes: table[v] = d0 | d1 << 2 | d2 << 4 | d3 << 6  of  v = d0 + 3 d1 + 9 d2 + 27 d3
- *              [block of 32 rows][chunk of 20 cols][row][i < 4]    81 d4 + 27 d3 + 9 d2 + 3 d1 + d0
- *                                                             col 20c+ 16+i 12+i    8+i    4+i    i
- *     scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 20 and 64, plus 64] int8
- *     panel    [4 cols][row < 32][i < 4]: the digits of PANEL columns of a block, one a byte; on the stack, L1
+ *   packed   128 bytes: table[v] = d0 | d1 << 2 | d2 << 4 | d3 << 6  of  v = d0 + 3 d1 + 9 d2 + 27 d3
+ *            [block of 32 rows][chunk of 20 cols][row][i < 4]    81 d4 + 27 d3 + 9 d2 + 3 d1 + d0
+ *                                                           col 20c+ 16+i 12+i    8+i    4+i    i
+ *   scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 20 and 64, plus 64] int8
+ *   panel    [4 cols][row < 32][i < 4]: the digits of PANEL columns of a block, one a byte; L1
  *
  * v mod 81 is min(v, v - 81) twice, in unsigned bytes; VPERMI2B looks its four digits up; v - v mod
  * 81 = 81 d4.
@@ -194,15 +194,19 @@ static void t5_avx512_unpack(uint8_t *panel, const uint8_t *block, const uint8_t
 typedef struct { uint32_t lanes; int first; size_t rows, stride, quads; const int32_t *bias; } Span;
 typedef void Tile(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s);
 
+#define OLD(lanes, y) _mm512_maskz_loadu_epi32((__mmask16)(lanes), y)
 #define BEGIN(t)  int32_t *const y##t = y + (t) * s->rows;                                         \
                   const __m512i bias##t = _mm512_set1_epi32(s->bias[t]);                           \
-                  __m512i a##t = s->first ? bias##t : _mm512_maskz_loadu_epi32((__mmask16)s->lanes, y##t); \
-                  __m512i b##t = s->first ? bias##t : _mm512_maskz_loadu_epi32((__mmask16)(s->lanes >> 16), y##t + 16);
-#define STEP(t)   { const __m512i v = four(x + (t) * s->stride); a##t = dot(a##t, low, v); b##t = dot(b##t, high, v); }
+                  __m512i a##t = s->first ? bias##t : OLD(s->lanes, y##t);                        \
+                  __m512i b##t = s->first ? bias##t : OLD(s->lanes >> 16, y##t + 16);
+#define STEP(t)   { const __m512i v = four(x + (t) * s->stride);                                  \
+                    a##t = dot(a##t, low, v);                                                     \
+                    b##t = dot(b##t, high, v); }
 #define END(t)    _mm512_mask_storeu_epi32(y##t, (__mmask16)s->lanes, a##t); \
                   _mm512_mask_storeu_epi32(y##t + 16, (__mmask16)(s->lanes >> 16), b##t);
 #define TILE_OF(m, EACH)                                                                           \
-    static void t5_avx512_tile##m(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s) \
+    static void t5_avx512_tile##m(int32_t *y, const uint8_t *panel, const int8_t *x,              \
+                                  const Span *s)                                                  \
     {                                                                                              \
         EACH(BEGIN)                                                                                \
         for (size_t q = 0; q < s->quads; q++, x += 4, panel += 128) {                              \
