@@ -148,7 +148,8 @@ static const Gemm *gemm_open_from(int i, const char *name, int threads, Arena *a
         g->name = p->name;
         g->threads = threads;
         if (lacks)
-            *why = arena_text(a, "gemm=%s needs %s, which this CPU (or EIGHTYSIX_CPU) does not have",
+            *why = arena_text(a, "gemm=%s needs %s, "
+                              "which this CPU (or EIGHTYSIX_CPU) does not have",
                               p->name, cpu_text(lacks, cpu, sizeof cpu));
         else
             *why = gemm_loaders[i](g);

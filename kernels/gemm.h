@@ -3,7 +3,7 @@
  *
  * A provider is this program's own (gemm_amx.c, portable) or a library loaded at run time (dlopen),
  * so that OpenBLAS can be told its core type before it looks at the CPU (Debian's 0.3.21 does not
- * know recent ones and falls back to SSE3 code), a missing one is an error message and not a link error,
+ * know recent ones and falls back to SSE3 code), a missing one is a message, not a link error,
  * and a cross build needs none. Every product is split over threads by rows or columns of C, never
  * over k: the result does not depend on timing. */
 #ifndef GEMM_H
@@ -34,7 +34,7 @@ struct Gemm {
 typedef struct { const char *name, *brief; unsigned cpu; } GemmProvider;
 extern const GemmProvider gemm_providers[];     /* ended by a NULL name */
 
-/* name: a provider or "auto", the first of gemm_providers that loads. NULL and an error message in *why
+/* name: a provider or "auto", the first of gemm_providers that loads. NULL and a message in *why
  * when it cannot run here. Call it before any other library uses OpenBLAS. */
 const Gemm *gemm_open(const char *name, int threads, Arena *, const char **why);
 

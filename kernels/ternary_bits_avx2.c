@@ -5,10 +5,12 @@
  * two's complement, so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. Let f_b = minus
  * XOR (nonzero AND x_b), bit by bit:
  *
- *   w =  1: f_b = x_b    w = 0: f_b = 0    w = -1: f_b = 1 - x_b, so popcount f_b = sum_c w x_b + |minus|
+ *   w = 1: f_b = x_b    w = 0: f_b = 0    w = -1: f_b = 1 - x_b
+ *   so popcount f_b = sum_c w x_b + |minus|
  *   y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|   as sum_b s_b = -1
  *
- *   packed   [block of 32 rows]:  |minus| [row] int32, then [32 columns]: minus [row] uint32, nonzero [row] uint32
+ *   packed   [block of 32 rows]:  |minus| [row] int32, then
+ *            [32 columns]: minus [row] uint32, nonzero [row] uint32
  *   scratch  planes p = t * act_bits + b:  [p/8][32 columns][p%8] uint32
  *
  * A 32-bit lane is a row. A register tile is 8 rows by up to 8 planes; each byte of its 8

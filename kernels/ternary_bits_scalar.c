@@ -6,7 +6,8 @@
  * two's complement, so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. Let f_b = minus
  * XOR (nonzero AND x_b), bit by bit:
  *
- *   w =  1: f_b = x_b    w = 0: f_b = 0    w = -1: f_b = 1 - x_b, so popcount f_b = sum_c w x_b + |minus|
+ *   w = 1: f_b = x_b    w = 0: f_b = 0    w = -1: f_b = 1 - x_b
+ *   so popcount f_b = sum_c w x_b + |minus|
  *   y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|   as sum_b s_b = -1
  *
  *   packed   [row][1 + 2 words] uint64:  |minus|, then per 64 columns: minus, nonzero

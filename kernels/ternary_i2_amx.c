@@ -3,12 +3,13 @@
  * rows, 64 columns deep, in one TDPBSSD of 16 cycles.
  *
  *   packed   i2_avx512's: after 64 bytes, [block of 32 rows][chunk of 16 cols][row][i < 4]
- *   scratch  [t][cols padded to an odd number of 64 bytes] int8, zeros at the end; i2_avx512's where n < TILES_FROM
+ *   scratch  [t][cols padded to an odd number of 64 bytes] int8, zeros at the end;
+ *            i2_avx512's where n < TILES_FROM
  *   panel    [block][half of 16 rows][4 cols][row < 16][i < 4]: weights, -1 0 1, one a byte; L1
  *
- *                 B0 16 rows   B1 16 rows         A: 16 batch rows by 64 bytes, straight from the scratch
- *   A0 16 t          C0           C1              B: 16 quads of columns by 16 rows, straight from the panel
- *   A1 16 t          C2           C3              C: straight into y
+ *                 B0 16 rows   B1 16 rows    A: 16 batch rows by 64 bytes, from the scratch
+ *   A0 16 t          C0           C1         B: 16 quads of columns by 16 rows, from the panel
+ *   A1 16 t          C2           C3         C: straight into y
  *
  * One step of 64 columns is four loads (8 cycles each, from L1) for four products. Panel and strip
  * of A share L1, so a panel has at most PANEL_STEPS of them; a wider matrix is cut evenly, and its

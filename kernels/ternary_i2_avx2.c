@@ -7,7 +7,8 @@
  *   packed   [block of 32 rows][chunk of 16 cols][row][i < 4]    bits 7..6  5..4   3..2   1..0
  *                                                           col  16c+  12+i   8+i    4+i    i
  *   scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 64, plus 64 more] int8
- *   panel    [half of 16 rows][4 cols][row < 16][i < 4]: the codes of SLICE columns of a block, one a byte; L1
+ *   panel    [half of 16 rows][4 cols][row < 16][i < 4]:
+ *            the codes of SLICE columns of a block, one a byte; on the stack, L1
  *
  * Sums stay in 16 bits over a slice of 256 columns: 128 pairs per row fall on 2 lanes, 64 * 2 * 2 *
  * -128 = -2^15 is the largest. Then VPMADDWD with ones makes the two lanes of a row one int32.
@@ -17,7 +18,8 @@
  *   memory is asked for AHEAD bytes before the use.
  * larger n: a slice is unpacked once per BATCH batch rows; a register tile is 16 rows by up to 6
  * batch rows:
- *   12 accumulators, 24 vector instructions per 12 VPMADDUBSW. Three ports issue them, two of which multiply: the tile
+ *   12 accumulators, 24 vector instructions per 12 VPMADDUBSW. Three ports issue them, two of which
+ *   multiply: the tile
  *   can reach 3/4 of the VPMADDUBSW peak. */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"

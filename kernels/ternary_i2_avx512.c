@@ -15,9 +15,9 @@
  *
  * n <= STREAM: each batch row streams the packed block. The fields are not even shifted down: each
  * has its own
- *   accumulator, scaled by 4^j, shifted once at the end. 2 instructions per 64 weights (AND, VPDPBUSD): the two vector
- *   ports allow 128 operations a cycle and ask for 16 bytes a cycle. From memory, asking AHEAD bytes before the use
- *   turns 88 % of the read bandwidth into all of it.
+ *   accumulator, scaled by 4^j, shifted once at the end. 2 instructions per 64 weights (AND,
+ *   VPDPBUSD): the two vector ports allow 128 operations a cycle and ask for 16 bytes a cycle. From
+ *   memory, asking AHEAD bytes before the use turns 88 % of the read bandwidth into all of it.
  * larger n: a block is unpacked into the panel once per BATCH batch rows; a register tile is 32
  * rows by up to 8 batch
  *   rows: 16 accumulators, 2 loads of codes and 8 broadcasts per 16 VPDPBUSD.

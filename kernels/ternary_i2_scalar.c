@@ -5,9 +5,10 @@
  * activations; they are tabulated once per block of columns and looked up by every row. A 64-bit
  * word carries four batch rows in fields of 16 bits, so one addition serves four of them:
  *
- *   packed   [row][cols/4]         bits 7..6  5..4  3..2  1..0      a column beyond the matrix has w = 0
+ *   packed   [row][cols/4]         bits 7..6  5..4  3..2  1..0    a column beyond has w = 0
  *                                  col  4g+3  4g+2  4g+1  4g
- *   scratch  [t/4][col]  uint64    x[4t+3][col] << 48  +  x[4t+2][col] << 32  +  x[4t+1][col] << 16  +  x[4t][col]
+ *   scratch  [t/4][col]  uint64
+ *            x[4t+3][col] << 48  +  x[4t+2][col] << 32  +  x[4t+1][col] << 16  +  x[4t][col]
  *   table    [g][code]   uint64    sum over i < 4 of (code_i - 1) * scratch[4g + i]
  *
  * The fields are signed and borrow from each other; arithmetic is modulo 2^64 and `field` undoes

@@ -3,12 +3,14 @@
  * overflows by one digit.
  *
  *   v = 81 d0 + 27 d1 + 9 d2 + 3 d3 + d4  with d = w + 1;   byte = ceil(256 v / 243) - 128, signed
- *   w = -1 where byte < -42, 1 where byte > 42, else 0;     byte <- 3 byte mod 256 holds the next digit: all 243
+ *   w = -1 where byte < -42, 1 where byte > 42, else 0;
+ *   byte <- 3 byte mod 256 holds the next digit: all 243
  *   values decode exactly
  *
  *   y[t][r] = sum_c w[r][c] * (x[t][c] + 128)  -  128 sum_c w[r][c]
  *
- *   packed   [block of 32 rows]:  -128 sum of w [row] int32, then [chunk of 20 cols][row][i < 4]: col 20c + 4j + i is
+ *   packed   [block of 32 rows]:  -128 sum of w [row] int32, then
+ *            [chunk of 20 cols][row][i < 4]: col 20c + 4j + i is
  *            digit j of the byte
  *   scratch  [t][cols padded to 20 and 64, plus 64 against cache conflicts] uint8, x + 128
  *   panel    [half of 16 rows][4 cols][row < 16][i < 4]: the weights of SLICE chunks of a block; L1

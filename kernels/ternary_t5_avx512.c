@@ -4,7 +4,7 @@
  *
  *   y[t][r] = sum_c d[r][c] * x[t][c]  -  sum_c x[t][c]
  *
- *   packed   128 bytes: table[v] = d0 | d1 << 2 | d2 << 4 | d3 << 6  of  v = d0 + 3 d1 + 9 d2 + 27 d3
+ *   packed   128 bytes: table[v] = d0 | d1 << 2 | d2 << 4 | d3 << 6 of v = d0 + 3 d1 + 9 d2 + 27 d3
  *            [block of 32 rows][chunk of 20 cols][row][i < 4]    81 d4 + 27 d3 + 9 d2 + 3 d1 + d0
  *                                                           col 20c+ 16+i 12+i    8+i    4+i    i
  *   scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 20 and 64, plus 64] int8
@@ -15,9 +15,10 @@
  *
  * n < PANEL_FROM: each batch row streams the block. Fields are not shifted down, each has an
  * accumulator: four are
- *   scaled by 4^j, the fifth by 81, undone by the inverse of 81 modulo 2^32. 15 instructions per 320 weights (4 to
- *   reduce, 1 look-up, 1 subtraction, 4 AND, 5 VPDPBUSD), twice those of i2_avx512 per weight for 4/5 of the bytes: the
- *   vector ports bind in L1 and L2, the bandwidth beyond.
+ *   scaled by 4^j, the fifth by 81, undone by the inverse of 81 modulo 2^32. 15 instructions per
+ *   320 weights (4 to reduce, 1 look-up, 1 subtraction, 4 AND, 5 VPDPBUSD), twice those of
+ *   i2_avx512 per weight for 4/5 of the bytes: the vector ports bind in L1 and L2, the bandwidth
+ *   beyond.
  * larger n: digits are unpacked into the panel once; a register tile is 32 rows by up to 4 batch
  * rows.
  *
