@@ -62,7 +62,8 @@ Arena arena_new(size_t size)
 {
     const size_t most = arena_limit();
     size = size > most ? most : arena_whole(size, arena_page());
-    void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mem == MAP_FAILED) die("out of memory: cannot reserve %zu MB", size >> 20);
     madvise(mem, size, MADV_HUGEPAGE);     /* advice: a kernel without huge pages may refuse it */
     return (Arena){ mem, 0, size };
@@ -78,8 +79,10 @@ Arena *arena_boot(size_t size)
 void *arena_raw(Arena *a, size_t bytes)
 {
     const size_t left = a->size - a->used;
-    if (bytes > left || arena_whole(bytes, 64) > left)      /* compared first: rounding up could wrap */
-        die("out of memory: an arena of %zu MB has no room for %zu MB more", a->size >> 20, bytes >> 20);
+    /* compared first: rounding up could wrap */
+    if (bytes > left || arena_whole(bytes, 64) > left)
+        die("out of memory: an arena of %zu MB has no room for %zu MB more", a->size >> 20,
+            bytes >> 20);
     void *p = a->mem + a->used;
     a->used += arena_whole(bytes, 64);
     return p;
@@ -146,7 +149,8 @@ uint64_t rng_u64(Rng *r) { return rng_mix(r->s += 0x9e3779b97f4a7c15u); }
 
 double rng_uniform(Rng *r) { return (double)(rng_u64(r) >> 11) * 0x1p-53; }
 
-double rng_normal(Rng *r)      /* Box and Muller 1958; the second value is dropped to keep no state */
+/* Box and Muller 1958; the second value is dropped to keep no state */
+double rng_normal(Rng *r)
 {
     const double u = 1.0 - rng_uniform(r), v = rng_uniform(r);
     return sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v);

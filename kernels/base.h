@@ -9,34 +9,47 @@
 #include <stdio.h>
 
 /* An arena reserves address space and takes pages on first touch, so `size` is an upper bound that
- * costs nothing. It is cut down to the machine's memory and swap, and under a limit of address space
- * (ulimit -v) to a quarter of what the limit still leaves, so that several arenas, libraries and
- * threads fit beside each other. Everything given out lives until arena_reset below it, or
+ * costs nothing. It is cut down to the machine's memory and swap, and under a limit of address
+ * space (ulimit -v) to a quarter of what the limit still leaves, so that several arenas, libraries
+ * and threads fit beside each other. Everything given out lives until arena_reset below it, or
  * arena_drop. Where there is no room the program ends with "out of memory", exit 2. */
 typedef struct { char *mem; size_t used, size; } Arena;
 Arena  arena_new  (size_t size);
-Arena *arena_boot (size_t size);              /* an arena that lies in its own memory, for a struct that
-                                               * holds everything it owns: never reset it to 0 */
+Arena *arena_boot (size_t size);              /* in its own memory, for a struct that holds all it
+                                               * owns; never reset it to 0 */
 void  *arena_get  (Arena *, size_t bytes);    /* zeroed, 64-byte aligned, never NULL */
 void  *arena_raw  (Arena *, size_t bytes);    /* the same, contents undefined */
 void  *arena_array(Arena *, size_t n, size_t size);    /* arena_get of n elements of `size` bytes */
 char  *arena_text (Arena *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void   arena_reset(Arena *, size_t used);     /* gives back everything taken since `used` was read */
+/* gives back everything taken since `used` was read */
+void   arena_reset(Arena *, size_t used);
 void   arena_drop (Arena *);                  /* of either kind, wherever the Arena itself lies */
-void   pages_return(void *mem, size_t bytes); /* gives its whole pages, which are an arena's, back to
-                                               * the system; they read as zeros */
+void   pages_return(void *mem, size_t bytes); /* gives whole pages of an arena back to the system;
+                                               * they read as zeros */
 size_t array_bytes(size_t n, size_t size);    /* n size; "out of memory" where the product wraps */
 
 /* splitmix64 (Steele, Lea, Flood 2014). A stream is named, never shared: rng_at(seed, stream, i) is
- * the generator of the i-th thing of a stream, so that a resumed run draws what an unbroken one does. */
+ * the generator of the i-th thing of a stream, so that a resumed run draws what an unbroken one
+ * does. */
 typedef struct { uint64_t s; } Rng;
 Rng      rng_at     (uint64_t seed, uint64_t stream, uint64_t i);
 uint64_t rng_u64    (Rng *);
 double   rng_uniform(Rng *);                  /* [0, 1) */
 double   rng_normal (Rng *);                  /* N(0, 1) */
 uint64_t rng_below  (Rng *, uint64_t n);      /* 0 .. n-1, without bias, n >= 1 */
-enum { STREAM_INIT = 1, STREAM_BATCH, STREAM_POSITIONS, STREAM_EVAL, STREAM_SAMPLE, STREAM_SYNTH, STREAM_CHECK,
-       STREAM_SWEEP, STREAM_TREE, STREAM_ROUND, STREAM_NEGATIVES };
+enum {
+    STREAM_INIT = 1,
+    STREAM_BATCH,
+    STREAM_POSITIONS,
+    STREAM_EVAL,
+    STREAM_SAMPLE,
+    STREAM_SYNTH,
+    STREAM_CHECK,
+    STREAM_SWEEP,
+    STREAM_TREE,
+    STREAM_ROUND,
+    STREAM_NEGATIVES
+};
 
 /* A bug in this program: say where, abort. On in every build; keep it out of inner loops. */
 #define CHECK(c) ((c) ? (void)0 : check_failed(#c, __FILE__, __LINE__))

@@ -29,13 +29,16 @@ void cpu_flush_denormals(void)
     _mm_setcsr(_mm_getcsr() | flush_to_zero | denormals_are_zero);
 }
 
-/* Tiles of int8 and bfloat16. Linux saves their 8 KB for a process that has asked for them (5.16 and later). */
+/* Tiles of int8 and bfloat16. Linux saves their 8 KB for a process that has asked for them (5.16
+ * and later). */
 static int cpu_amx(void)
 {
     enum { BF16 = 1 << 22, TILE = 1 << 24, INT8 = 1 << 25, ALL = BF16 | TILE | INT8 };
-    const long request = 0x1023, tile_data = 18;               /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA */
+    /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA */
+    const long request = 0x1023, tile_data = 18;
     unsigned a, b, c, d;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & ALL) == ALL && !syscall(SYS_arch_prctl, request, tile_data);
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & ALL) == ALL &&
+           !syscall(SYS_arch_prctl, request, tile_data);
 }
 
 static unsigned cpu_machine(void)
@@ -47,7 +50,8 @@ static unsigned cpu_machine(void)
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) has |= CPU_AVX512;
     if (!(has & CPU_AVX512)) return has;
     if (__builtin_cpu_supports("avx512vnni")) has |= CPU_VNNI;
-    if (__builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512bitalg")) has |= CPU_POPCNT512;
+    if (__builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512bitalg"))
+        has |= CPU_POPCNT512;
     if (__builtin_cpu_supports("avx512vbmi")) has |= CPU_VBMI;
     if (cpu_amx()) has |= CPU_AMX;
     return has;
@@ -63,7 +67,8 @@ void cpu_flush_denormals(void)
 
 static unsigned cpu_machine(void)
 {
-    const unsigned long hwcap_asimd = 1ul << 1, hwcap_asimddp = 1ul << 20, caps = getauxval(AT_HWCAP);
+    const unsigned long hwcap_asimd = 1ul << 1, hwcap_asimddp = 1ul << 20,
+                        caps = getauxval(AT_HWCAP);
     return (caps & hwcap_asimd ? CPU_NEON : 0) | (caps & hwcap_asimddp ? CPU_DOTPROD : 0);
 }
 #endif
@@ -90,9 +95,12 @@ static unsigned cpu_allowed(const char *s)
     while (*s) {
         const size_t len = strcspn(s, ",");
         int i = 0;
-        while (i < CPU_NAMES && (strlen(cpu_table[i].name) != len || strncmp(cpu_table[i].name, s, len))) i++;
+        while (i < CPU_NAMES &&
+               (strlen(cpu_table[i].name) != len || strncmp(cpu_table[i].name, s, len)))
+            i++;
         if (i == CPU_NAMES)
-            die("EIGHTYSIX_CPU: '%.*s' is none of sse2 avx2 avx512 vnni popcnt512 vbmi amx neon dotprod",
+            die("EIGHTYSIX_CPU: '%.*s' is none of "
+                "sse2 avx2 avx512 vnni popcnt512 vbmi amx neon dotprod",
                 (int)len, s);
         allowed |= cpu_table[i].with;
         s += len + (s[len] == ',');
@@ -122,7 +130,8 @@ const char *cpu_text(unsigned bits, char *out, int size)
     out[0] = 0;
     for (int i = 0; i < CPU_NAMES; i++)
         if (cpu_table[i].bit & bits && used < size)
-            used += snprintf(out + used, (size_t)(size - used), "%s%s", used ? "," : "", cpu_table[i].name);
+            used += snprintf(out + used, (size_t)(size - used), "%s%s", used ? "," : "",
+                             cpu_table[i].name);
     if (!used) snprintf(out, (size_t)size, "sse2");
     return out;
 }

@@ -13,14 +13,17 @@ enum {
     CPU_AMX = 128        /* TILE, INT8, BF16, and the operating system's leave to use them */
 };
 /* The bits of this machine, narrowed by the environment variable EIGHTYSIX_CPU when it is set: a
- * comma list of sse2 avx2 avx512 vnni popcnt512 vbmi amx neon dotprod; each names itself and what it
- * builds on (avx512 implies avx2; sse2 and nothing else leaves 0). */
+ * comma list of sse2 avx2 avx512 vnni popcnt512 vbmi amx neon dotprod; each names itself and what
+ * it builds on (avx512 implies avx2; sse2 and nothing else leaves 0). */
 unsigned    cpu_has(void);
-/* What cpu_has returned last (it is called if it never was): one load, for choices inside a kernel. */
+/* What cpu_has returned last (it is called if it never was): one load, for choices inside a
+ * kernel. */
 unsigned    cpu_known(void);
-const char *cpu_text(unsigned bits, char *out, int size);    /* "avx2,avx512"; "sse2" for 0 on x86-64 */
-/* Makes the calling thread treat denormal floats as zero. Momenta of rows that get no gradient decay by a factor a
- * step and reach denormals after some 1,700 steps, where each product takes a hundred cycles: a step became 1.9 times
- * as long. Nothing this program computes needs values below 1e-38. */
+/* "avx2,avx512"; "sse2" for 0 on x86-64 */
+const char *cpu_text(unsigned bits, char *out, int size);
+/* Makes the calling thread treat denormal floats as zero. Momenta of rows that get no gradient
+ * decay by a factor a step and reach denormals after some 1,700 steps, where each product takes a
+ * hundred cycles: a step became 1.9 times as long. Nothing this program computes needs values below
+ * 1e-38. */
 void cpu_flush_denormals(void);
 #endif

@@ -26,6 +26,10 @@ ConvShape conv_shape(int T, int d, int groups, int k, int dil)
     return (ConvShape){ T, d, c, (c + CONV_PAD - 1) / CONV_PAD * CONV_PAD, k, dil };
 }
 
-size_t conv_rows_room(const ConvShape *s) { return (size_t)(s->T + 2 * CONV_ROWS) * (size_t)s->c + CONV_PAD; }
+size_t conv_rows_room(const ConvShape *s)
+{
+    return (size_t)(s->T + 2 * CONV_ROWS) * (size_t)s->c + CONV_PAD;
+}
 
-size_t conv_room(const ConvShape *s) { return 3 * conv_rows_room(s); }       /* n, and the gradients of both filters */
+/* n, and the gradients of both filters */
+size_t conv_room(const ConvShape *s) { return 3 * conv_rows_room(s); }

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* f32.h -- the float operations that are not matrix products, forward and backward side by side.
  *
- * One plain C body (f32_body.h) is compiled once per instruction set and chosen at run time: f32_best().
- * Every function works on the calling thread, on rows [0, n) of what it is given; callers split rows.
- * Sums run in a fixed order for a given table, so results repeat bit for bit on one machine.
- * Shapes: (n, d) row-major. `+=` marks what accumulates. No pointer may alias unless said. */
+ * One plain C body (f32_body.h) is compiled once per instruction set and chosen at run time:
+ * f32_best(). Every function works on the calling thread, on rows [0, n) of what it is given;
+ * callers split rows. Sums run in a fixed order for a given table, so results repeat bit for bit on
+ * one machine. Shapes: (n, d) row-major. `+=` marks what accumulates. No pointer may alias unless
+ * said. */
 #ifndef F32_H
 #define F32_H
 #include <stddef.h>
 #include <stdint.h>
 
-/* Chosen rows of a matrix (.., d): row k is w + list[k] d, or w + k d where list is NULL; and one vector that meets them */
+/* Chosen rows of a matrix (.., d): row k is w + list[k] d, or w + k d where list is NULL; and one
+ * vector that meets them */
 typedef struct RowSet {
     float     *w;
     const int *list;
@@ -30,75 +32,96 @@ typedef struct F32 {
 
     /* vectors of n; n = 0 is allowed; y may be x */
     float  (*dot)   (const float *a, const float *b, long n);
-    double (*sumsq) (const float *x, long n);                           /* sum x^2, blocks summed in double */
+    /* sum x^2, blocks summed in double */
+    double (*sumsq) (const float *x, long n);
     double (*sumabs)(const float *x, long n);
     float  (*sum)   (const float *x, long n);
     float  (*max)   (const float *x, long n);                           /* -inf for n = 0 */
-    float  (*max_sum)(float *sum, const float *x, long n);              /* the largest; and the sum of all */
+    /* the largest; and the sum of all */
+    float  (*max_sum)(float *sum, const float *x, long n);
     float  (*sumexp)(const float *x, long n, float shift);              /* sum exp(x - shift) */
-    float  (*exp)   (float *y, const float *x, long n, float shift);    /* y = exp(x - shift); the sum of y */
+    /* y = exp(x - shift); the sum of y */
+    float  (*exp)   (float *y, const float *x, long n, float shift);
     void   (*affine)(float *y, float a, float b, long n);               /* y = a y + b */
     void   (*axpy)  (float *y, float a, const float *x, long n);        /* y += a x */
     void   (*scale) (float *y, float a, long n);                        /* y *= a */
     void   (*add)   (float *y, const float *a, const float *b, long n);
     void   (*mul)   (float *y, const float *a, const float *b, long n);
-    void   (*mul_back)(float *da, float *db, const float *dy, const float *a, const float *b, long n);   /* += */
+    /* += */
+    void   (*mul_back)(float *da, float *db, const float *dy, const float *a, const float *b,
+                       long n);
     void   (*sigmoid)(float *y, const float *x, long n);
-    void   (*sigmoid_back)(float *dx, const float *dy, const float *y, long n);                          /* += */
+    /* += */
+    void   (*sigmoid_back)(float *dx, const float *dy, const float *y, long n);
     void   (*silu)  (float *y, const float *x, long n);
-    void   (*silu_back)(float *dx, const float *dy, const float *x, long n);                             /* += */
+    /* += */
+    void   (*silu_back)(float *dx, const float *dy, const float *x, long n);
     /* y = relu(g)^2 u; FlashLM v3's GLU */
     void   (*relu2_mul)(float *y, const float *g, const float *u, long n);
     /* plus ? += : =; without plus dg may be g, du may be u */
-    void   (*relu2_mul_back)(float *dg, float *du, const float *dy, const float *g, const float *u, long n, int plus);
+    void (*relu2_mul_back)(float *dg, float *du, const float *dy, const float *g, const float *u,
+                           long n, int plus);
     /* of y = s v, s = sigmoid(x); dx may be dy */
-    void   (*gate_back)(float *dx, float *dv, const float *dy, const float *s, const float *v, long n);  /* = */
+    void   (*gate_back)(float *dx, float *dv, const float *dy, const float *s, const float *v,
+                        long n);
 
-    /* y = x rsqrt(mean(x^2) + eps) gain per row; rstd (n) is kept for the way back */
-    void   (*rmsnorm)(float *y, float *rstd, const float *x, const float *gain, int n, int d, float eps);
-    void   (*rmsnorm_back)(float *dx, float *dgain, const float *dy, const float *x, const float *gain,
-                           const float *rstd, int n, int d);            /* both += */
+    /* y = x rsqrt(mean(x^2) + eps) gain per row; rstd (n) is kept for the gradient */
+    void (*rmsnorm)(float *y, float *rstd, const float *x, const float *gain, int n, int d,
+                    float eps);
+    void (*rmsnorm_back)(float *dx, float *dgain, const float *dy, const float *x,
+                         const float *gain, const float *rstd, int n, int d); /* both += */
 
     /* quantise rows to int8: s = 127 / max(absmax, 1e-5), q = round half even (x s) in [-128, 127];
-     * inv[t] = 1/s (arXiv 2406.02528, eq. of BitLinear) for act_bits 8; 2^(b-1)-1 in place of 127 for b bits */
+     * inv[t] = 1/s (arXiv 2406.02528, eq. of BitLinear) for act_bits 8; 2^(b-1)-1 in place of 127
+     * for b bits */
     void   (*quant_rows)(int8_t *q, float *inv, const float *x, int n, int d, int act_bits);
-    /* rmsnorm and quant_rows of its y in one pass over memory; the same values as one after the other */
-    void   (*rmsnorm_quant)(float *y, float *rstd, int8_t *q, float *inv, const float *x, const float *gain, int n, int d,
-                            float eps, int act_bits);
+    /* rmsnorm and quant_rows of its y in one pass over memory; the same values as one after the
+     * other */
+    void (*rmsnorm_quant)(float *y, float *rstd, int8_t *q, float *inv, const float *x,
+                          const float *gain, int n, int d, float eps, int act_bits);
     /* sums of an integer product to floats, in place when y is x: y = s x */
     void   (*from_int)(float *y, const int32_t *x, float s, long n);
-    /* ternary codes and their floats, q = scale codes: sign(w) (|w| > cut), and, when nearest, clamp(round(w / cut), -1, 1) */
-    void   (*ternary)(int8_t *codes, float *q, const float *w, long n, float cut, float scale, int nearest);
-    /* one row rounded at random: q = floor(x / inv + u), u uniform in [0, 1) drawn from seed, inv = max|x| / 127, 0 for a
-     * row of zeros: E q inv = x */
+    /* ternary codes and their floats, q = scale codes: sign(w) (|w| > cut), and, when nearest,
+     * clamp(round(w / cut), -1, 1) */
+    void (*ternary)(int8_t *codes, float *q, const float *w, long n, float cut, float scale,
+                    int nearest);
+    /* one row rounded at random: q = floor(x / inv + u), u uniform in [0, 1) drawn from seed, inv =
+     * max|x| / 127, 0 for a row of zeros: E q inv = x */
     void   (*round_row)(int8_t *q, float *inv, const float *x, int d, uint64_t seed);
 
-    /* causal dilated convolution with two filters, gated, on normalised inputs: one group of one sequence of T rows,
-     *   n[t][i] = x[t][i] rstd[t] gain[i]      value[t][o] = sum_i sum_j wb[j][i][o] n[t - (k-1-j) dil][i]
-     *   y[t][o] = x[t][o] + gate[t][o] value[t][o]             gate: the sigmoid of the same with wa
-     * rows before the first are zero. x, y: c channels of rows of d; gate, value: (T, c), kept for the way back;
-     * gain (c); wa, wb: (k, c, w), zeros beyond c; room: conv_room floats */
-    void   (*conv)(float *y, float *gate, float *value, const float *x, const float *rstd, const float *gain,
-                   const float *wa, const float *wb, float *room, const ConvShape *);
+    /* causal dilated convolution with two filters, gated, on normalised inputs: one group of one
+     * sequence of T rows,
+     *   n[t][i] = x[t][i] rstd[t] gain[i]
+     *   value[t][o] = sum_i sum_j wb[j][i][o] n[t - (k-1-j) dil][i]
+     *   y[t][o] = x[t][o] + gate[t][o] value[t][o]      gate: the sigmoid of the same with wa
+     * rows before the first are zero. x, y: c channels of rows of d; gate, value: (T, c), kept for
+     * the way back; gain (c); wa, wb: (k, c, w), zeros beyond c; room: conv_room floats */
+    void (*conv)(float *y, float *gate, float *value, const float *x, const float *rstd,
+                 const float *gain, const float *wa, const float *wb, float *room,
+                 const ConvShape *);
     /* dn: dLoss/dn, c channels of rows of d, =; dwa, dwb: (k, c, w) +=; here wa, wb: wa[j][o][i] */
-    void   (*conv_back)(float *dn, float *dwa, float *dwb, const float *dy, const float *gate, const float *value,
-                        const float *x, const float *rstd, const float *gain, const float *wa, const float *wb,
-                        float *room, const ConvShape *);
+    void (*conv_back)(float *dn, float *dwa, float *dwb, const float *dy, const float *gate,
+                      const float *value, const float *x, const float *rstd, const float *gain,
+                      const float *wa, const float *wb, float *room, const ConvShape *);
 
-    /* one pass of the optimiser over n values (see optim.h for the formula); g becomes zero; ema may be NULL;
-     * c1 = 1 - b1^t, c2 = 1 - b2^t */
-    void   (*adamw)(float *v, float *g, float *m, float *s, float *ema, long n, float clip, float lr,
-                    float b1, float b2, float eps, float decay, float c1, float c2, float ema_keep);
+    /* one pass of the optimiser over n values (see optim.h for the formula); g becomes zero; ema
+     * may be NULL; c1 = 1 - b1^t, c2 = 1 - b2^t */
+    void (*adamw)(float *v, float *g, float *m, float *s, float *ema, long n, float clip, float lr,
+                  float b1, float b2, float eps, float decay, float c1, float c2, float ema_keep);
 
-    /* few vectors against many rows, which are neither copied nor packed: each is read once (rows_mix: for a few vectors)
-     *   rows_dot:  z_i[k] = w_k x_i      rows_mix:  y_i += sum_k z_i[k] w_k      rows_add:  w_k += sum_i z_i[k] x_i
+    /* few vectors against many rows, which are neither copied nor packed: each is read once
+     * (rows_mix: for a few vectors)
+     *   rows_dot:  z_i[k] = w_k x_i
+     *   rows_mix:  y_i += sum_k z_i[k] w_k
+     *   rows_add:  w_k += sum_i z_i[k] x_i
      * The rows of a rows_add all differ. */
     void   (*rows_dot)(const RowJob *, int n, RowSet);
     void   (*rows_mix)(const RowJob *, int n, RowSet);
     void   (*rows_add)(const RowJob *, int n, RowSet);
 } F32;
 
-enum { CONV_PAD = 16, CONV_ROWS = 8 };     /* what w is a multiple of; rows of zeros about a sequence */
+/* what w is a multiple of; rows of zeros about a sequence */
+enum { CONV_PAD = 16, CONV_ROWS = 8 };
 ConvShape conv_shape(int T, int d, int groups, int k, int dil);
 size_t conv_rows_room(const ConvShape *);  /* floats of a group's rows with the zeros about them */
 size_t conv_room(const ConvShape *);

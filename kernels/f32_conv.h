@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The gated convolution of f32.h, a part of f32_body.h.
  *
- * One group of one sequence at a time: its c channels are copied out of the rows of d, so that what is read again and
- * again lies side by side in L1 (rows of d floats, a power of two apart, would fight for a few cache sets):
+ * One group of one sequence at a time: its c channels are copied out of the rows of d, so that what
+ * is read again and again lies side by side in L1 (rows of d floats, a power of two apart, would
+ * fight for a few cache sets):
  *
- *   xs    CONV_ROWS rows of zeros, the T rows of c normalised inputs, zeros     tap j of row t: xs[t - (k-1-j) dil]
+ *   xs    CONV_ROWS rows of zeros, the T rows of c normalised inputs, zeros; tap j of row t:
+ *         xs[t - (k-1-j) dil]
  *   das   the T rows of c gradients of the gate's filter, zeros; dbs: of the value's
  *
- * A row's inputs are broadcast; CONV_T rows share each load of a weight. A tap that reaches before the first of CONV_T rows
- * reads at most CONV_ROWS - 1 rows of zeros; taps that see nothing else are left out. */
-/* The loops take the sizes of a group as arguments, to be compiled apart for c = w = CONV_PAD (FlashLM v3's) */
+ * A row's inputs are broadcast; CONV_T rows share each load of a weight. A tap that reaches before
+ * the first of CONV_T rows reads at most CONV_ROWS - 1 rows of zeros; taps that see nothing else
+ * are left out. */
+/* The loops take the sizes of a group as arguments, to be compiled apart for c = w = CONV_PAD
+ * (FlashLM v3's) */
 #define INLINE static inline __attribute__((always_inline))
 
 static inline void put(float *y, Vec v, int lanes)
@@ -20,8 +24,10 @@ static inline void put(float *y, Vec v, int lanes)
 
 static inline int f32_lanes_at(int o, int c) { return c - o < LANES ? c - o : LANES; }
 
-/* The T rows of a group, side by side, after CONV_ROWS rows of zeros and before as many; CONV_PAD floats to read beyond */
-static float *f32_gather_norm(float *to, const float *x, const float *rstd, const float *gain, const ConvShape *s)
+/* The T rows of a group, side by side, after CONV_ROWS rows of zeros and before as many; CONV_PAD
+ * floats to read beyond */
+static float *f32_gather_norm(float *to, const float *x, const float *rstd, const float *gain,
+                              const ConvShape *s)
 {
     const int c = s->c;
     float *const first = to + (size_t)CONV_ROWS * c;
@@ -29,7 +35,8 @@ static float *f32_gather_norm(float *to, const float *x, const float *rstd, cons
     to = first;
     for (int t = 0; t < s->T; t++, to += c, x += s->d) {
         int o = 0;
-        for (; o + LANES <= c; o += LANES) put(to + o, load(x + o) * splat(rstd[t]) * load(gain + o), LANES);
+        for (; o + LANES <= c; o += LANES)
+            put(to + o, load(x + o) * splat(rstd[t]) * load(gain + o), LANES);
         for (; o < c; o++) to[o] = x[o] * rstd[t] * gain[o];
     }
     memset(to, 0, sizeof(float) * ((size_t)CONV_ROWS * c + CONV_PAD));
@@ -46,9 +53,10 @@ static void f32_gather(float *to, const float *from, const ConvShape *s)
     }
 }
 
-/* CONV_T rows from x, one vector of outputs of both filters; taps before `from` see nothing but zeros */
-INLINE void f32_conv_rows(float *a, float *b, const float *x, const float *wa, const float *wb, int from, int rows,
-                      const ConvShape *s, int c, int w, int lanes)
+/* CONV_T rows from x, one vector of outputs of both filters; taps before `from` see nothing but
+ * zeros */
+INLINE void f32_conv_rows(float *a, float *b, const float *x, const float *wa, const float *wb,
+                          int from, int rows, const ConvShape *s, int c, int w, int lanes)
 {
     Vec sa[CONV_T], sb[CONV_T];
     for (int r = 0; r < CONV_T; r++) sa[r] = sb[r] = zero();
@@ -73,33 +81,38 @@ INLINE void f32_conv_rows(float *a, float *b, const float *x, const float *wa, c
     }
 }
 
-/* y = x + f32_sigmoid(gate) value of some rows at a time: stores a page's quarter apart are slow, and hide behind the sums */
-static inline void f32_finish_rows(float *y, float *gate, const float *value, const float *x, int rows, const ConvShape *s)
+/* y = x + f32_sigmoid(gate) value of some rows at a time: stores a page's quarter apart are slow,
+ * and hide behind the sums */
+static inline void f32_finish_rows(float *y, float *gate, const float *value, const float *x,
+                                   int rows, const ConvShape *s)
 {
     f32_sigmoid(gate, gate, (long)rows * s->c);
     for (int r = 0; r < rows; r++, x += s->d, y += s->d, gate += s->c, value += s->c) {
         int o = 0;
-        for (; o + LANES <= s->c; o += LANES) put(y + o, load(x + o) + load(gate + o) * load(value + o), LANES);
+        for (; o + LANES <= s->c; o += LANES)
+            put(y + o, load(x + o) + load(gate + o) * load(value + o), LANES);
         for (; o < s->c; o++) y[o] = x[o] + gate[o] * value[o];
     }
 }
 
-INLINE void f32_conv_all(float *y, float *gate, float *value, const float *x, const float *xs, const float *wa, const float *wb,
-                     const ConvShape *s, int c, int w)
+INLINE void f32_conv_all(float *y, float *gate, float *value, const float *x, const float *xs,
+                         const float *wa, const float *wb, const ConvShape *s, int c, int w)
 {
     for (int t = 0; t < s->T; t += CONV_T) {
         const int rows = s->T - t < CONV_T ? s->T - t : CONV_T;
         int from = 0;
         while (t + rows - 1 < (s->k - 1 - from) * s->dil) from++;
         for (int o = 0; o < c; o += LANES)
-            f32_conv_rows(gate + (size_t)t * c + o, value + (size_t)t * c + o, xs + (size_t)t * c, wa + o, wb + o, from, rows, s,
-                      c, w, f32_lanes_at(o, c));
-        f32_finish_rows(y + (size_t)t * s->d, gate + (size_t)t * c, value + (size_t)t * c, x + (size_t)t * s->d, rows, s);
+            f32_conv_rows(gate + (size_t)t * c + o, value + (size_t)t * c + o, xs + (size_t)t * c,
+                          wa + o, wb + o, from, rows, s, c, w, f32_lanes_at(o, c));
+        f32_finish_rows(y + (size_t)t * s->d, gate + (size_t)t * c, value + (size_t)t * c,
+                        x + (size_t)t * s->d, rows, s);
     }
 }
 
-static void f32_conv(float *y, float *gate, float *value, const float *x, const float *rstd, const float *gain,
-                 const float *wa, const float *wb, float *room, const ConvShape *s)
+static void f32_conv(float *y, float *gate, float *value, const float *x, const float *rstd,
+                     const float *gain, const float *wa, const float *wb, float *room,
+                     const ConvShape *s)
 {
     const float *xs = f32_gather_norm(room, x, rstd, gain, s);
     if (s->c == CONV_PAD) f32_conv_all(y, gate, value, x, xs, wa, wb, s, CONV_PAD, CONV_PAD);
@@ -107,8 +120,9 @@ static void f32_conv(float *y, float *gate, float *value, const float *x, const 
 }
 
 /* The gradient of CONV_T rows of inputs: the same sum run forwards in time, over both filters */
-INLINE void f32_conv_back_rows(float *dn, const float *das, const float *dbs, const float *wa, const float *wb, int from,
-                           int rows, const ConvShape *s, int c, int w, int lanes)
+INLINE void f32_conv_back_rows(float *dn, const float *das, const float *dbs, const float *wa,
+                               const float *wb, int from, int rows, const ConvShape *s, int c,
+                               int w, int lanes)
 {
     Vec sa[CONV_T], sb[CONV_T];
     for (int r = 0; r < CONV_T; r++) sa[r] = sb[r] = zero();
@@ -130,9 +144,11 @@ INLINE void f32_conv_back_rows(float *dn, const float *das, const float *dbs, co
         if (r < rows) put(dn + (size_t)r * s->d, sa[r] + sb[r], lanes);
 }
 
-/* dw[j][i][o] += sum_t da[t][o] x[t - lag][i] of both filters, one vector of o, CONV_T inputs at a time, lag = (k-1-j) dil */
-INLINE void f32_conv_back_weights(float *dwa, float *dwb, const float *das, const float *dbs, const float *xs, int lag,
-                              int inputs, const ConvShape *s, int c, int w)
+/* dw[j][i][o] += sum_t da[t][o] x[t - lag][i] of both filters, one vector of o, CONV_T inputs at a
+ * time, lag = (k-1-j) dil */
+INLINE void f32_conv_back_weights(float *dwa, float *dwb, const float *das, const float *dbs,
+                                  const float *xs, int lag, int inputs, const ConvShape *s, int c,
+                                  int w)
 {
     Vec sa[CONV_T], sb[CONV_T];
     for (int i = 0; i < CONV_T; i++) sa[i] = sb[i] = zero();
@@ -154,30 +170,32 @@ INLINE void f32_conv_back_weights(float *dwa, float *dwb, const float *das, cons
     }
 }
 
-INLINE void f32_conv_back_all(float *dn, float *dwa, float *dwb, const float *das, const float *dbs, const float *xs,
-                          const float *wa, const float *wb, const ConvShape *s, int c, int w)
+INLINE void f32_conv_back_all(float *dn, float *dwa, float *dwb, const float *das, const float *dbs,
+                              const float *xs, const float *wa, const float *wb, const ConvShape *s,
+                              int c, int w)
 {
     for (int t = 0; t < s->T; t += CONV_T) {
         const int rows = s->T - t < CONV_T ? s->T - t : CONV_T;
         int from = 0;
         while (t + (s->k - 1 - from) * s->dil >= s->T) from++;
         for (int i = 0; i < c; i += LANES)
-            f32_conv_back_rows(dn + (size_t)t * s->d + i, das + (size_t)t * c, dbs + (size_t)t * c, wa + i, wb + i, from, rows, s,
-                           c, w, f32_lanes_at(i, c));
+            f32_conv_back_rows(dn + (size_t)t * s->d + i, das + (size_t)t * c, dbs + (size_t)t * c,
+                               wa + i, wb + i, from, rows, s, c, w, f32_lanes_at(i, c));
     }
     for (int j = 0; j < s->k; j++) {
         const int lag = (s->k - 1 - j) * s->dil;
         for (int o = 0; o < c && lag < s->T; o += LANES)
             for (int i = 0; i < c; i += CONV_T) {
                 const size_t at = ((size_t)j * c + (size_t)i) * w + (size_t)o;
-                f32_conv_back_weights(dwa + at, dwb + at, das + o, dbs + o, xs + i, lag, c - i < CONV_T ? c - i : CONV_T, s, c, w);
+                f32_conv_back_weights(dwa + at, dwb + at, das + o, dbs + o, xs + i, lag,
+                                      c - i < CONV_T ? c - i : CONV_T, s, c, w);
             }
     }
 }
 
-static void f32_conv_back(float *dn, float *dwa, float *dwb, const float *dy, const float *gate, const float *value,
-                      const float *x, const float *rstd, const float *gain, const float *wa, const float *wb, float *room,
-                      const ConvShape *s)
+static void f32_conv_back(float *dn, float *dwa, float *dwb, const float *dy, const float *gate,
+                          const float *value, const float *x, const float *rstd, const float *gain,
+                          const float *wa, const float *wb, float *room, const ConvShape *s)
 {
     const int c = s->c;
     const size_t each = conv_rows_room(s), n = (size_t)s->T * c;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Chosen rows of a matrix against few vectors, of f32.h; a part of f32_body.h.
  *
- * ROW_R rows by ROW_P vectors (rows_dot), or by ROW_P pieces of a row (rows_add), or ROW_P vectors by as many pieces
- * (rows_mix), are what the registers hold. Rows lie anywhere in memory: those of the next tile are asked for while this
- * one works. */
+ * ROW_R rows by ROW_P vectors (rows_dot), or by ROW_P pieces of a row (rows_add), or ROW_P vectors
+ * by as many pieces (rows_mix), are what the registers hold. Rows lie anywhere in memory: those of
+ * the next tile are asked for while this one works. */
 enum { ROW_R = 4, ROW_P = CONV_T / 2, LINE = 16 };       /* LINE: floats of a line of the cache */
 
 static inline float *f32_row_at(RowSet s, int k)
@@ -28,13 +28,17 @@ static inline Quad f32_fold(Vec v)
 static inline Quad f32_four_sums(Vec a, Vec b, Vec c, Vec d)
 {
     const Quad p = f32_fold(a), q = f32_fold(b), r = f32_fold(c), t = f32_fold(d);
-    const Quad pq = __builtin_shufflevector(p, q, 0, 4, 1, 5) + __builtin_shufflevector(p, q, 2, 6, 3, 7);
-    const Quad rt = __builtin_shufflevector(r, t, 0, 4, 1, 5) + __builtin_shufflevector(r, t, 2, 6, 3, 7);
-    return __builtin_shufflevector(pq, rt, 0, 1, 4, 5) + __builtin_shufflevector(pq, rt, 2, 3, 6, 7);
+    const Quad pq = __builtin_shufflevector(p, q, 0, 4, 1, 5) +
+                    __builtin_shufflevector(p, q, 2, 6, 3, 7);
+    const Quad rt = __builtin_shufflevector(r, t, 0, 4, 1, 5) +
+                    __builtin_shufflevector(r, t, 2, 6, 3, 7);
+    return __builtin_shufflevector(pq, rt, 0, 1, 4, 5) +
+           __builtin_shufflevector(pq, rt, 2, 3, 6, 7);
 }
 
 /* of the tile from column c on, where no whole vector is left; rows beyond the last are not kept */
-static __attribute__((noinline)) void f32_dot_rest(const RowJob *j, RowSet s, Quad sums, int c, int k)
+static __attribute__((noinline)) void f32_dot_rest(const RowJob *j, RowSet s, Quad sums, int c,
+                                                   int k)
 {
     for (int r = 0; r < ROW_R && k + r < s.rows; r++) {
         j->z[k + r] = sums[r];
@@ -43,7 +47,8 @@ static __attribute__((noinline)) void f32_dot_rest(const RowJob *j, RowSet s, Qu
 }
 
 /* rows k.. and vectors 0..p-1 of j; rows beyond the last repeat it */
-static inline __attribute__((always_inline)) void f32_dot_tile(const RowJob *j, int p, RowSet s, int k)
+static inline __attribute__((always_inline)) void f32_dot_tile(const RowJob *j, int p, RowSet s,
+                                                               int k)
 {
     const float *row[ROW_R], *next[ROW_R];
     Vec acc[ROW_P][ROW_R];
@@ -91,7 +96,8 @@ static void f32_rows_dot(const RowJob *j, int n, RowSet s)
 }
 
 /* pieces c.. (whole vectors) of the rows, for vectors 0..p-1 of j */
-static inline __attribute__((always_inline)) void f32_mix_tile(const RowJob *j, int p, int pieces, RowSet s, int c)
+static inline __attribute__((always_inline)) void f32_mix_tile(const RowJob *j, int p, int pieces,
+                                                               RowSet s, int c)
 {
     Vec acc[ROW_P][ROW_P];
 #pragma GCC unroll 4
@@ -139,8 +145,10 @@ static void f32_rows_mix(const RowJob *j, int n, RowSet s)
     }
 }
 
-/* pieces c.. (whole vectors) of rows k.., of all vectors; rows beyond the last repeat it, to the same end */
-static inline __attribute__((always_inline)) void f32_add_tile(const RowJob *j, int n, int pieces, RowSet s, int k, int c)
+/* pieces c.. (whole vectors) of rows k.., of all vectors; rows beyond the last repeat it, to the
+ * same end */
+static inline __attribute__((always_inline)) void f32_add_tile(const RowJob *j, int n, int pieces,
+                                                               RowSet s, int k, int c)
 {
     float *row[ROW_R];
     int of[ROW_R];

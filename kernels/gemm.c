@@ -6,21 +6,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A loader fills in what its provider can do; NULL, or a sentence that says why it cannot run */
+/* A loader fills in what its provider can do; NULL, or an error message: why it cannot run */
 #define G(name, cpu, brief) const char *load_##name(Gemm *);
 #include "kernels/gemms.def"
 #undef G
 
 /* ---- OpenBLAS: cblas_sgemm of libopenblas.so.0 ---- */
-typedef void CblasSgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *A, int lda,
-                        const float *B, int ldb, float beta, float *C, int ldc);
+typedef void CblasSgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *A,
+                        int lda, const float *B, int ldb, float beta, float *C, int ldc);
 
-static void openblas_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha, const float *A, int lda,
-                           const float *B, int ldb, float beta, float *C, int ldc)
+static void openblas_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha,
+                           const float *A, int lda, const float *B, int ldb, float beta, float *C,
+                           int ldc)
 {
     enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
-    ((CblasSgemm *)g->entry)(ROW_MAJOR, ta == 'T' ? TRANS : NO_TRANS, tb == 'T' ? TRANS : NO_TRANS, m, n, k, alpha,
-                             A, lda, B, ldb, beta, C, ldc);
+    ((CblasSgemm *)g->entry)(ROW_MAJOR, ta == 'T' ? TRANS : NO_TRANS, tb == 'T' ? TRANS : NO_TRANS,
+                             m, n, k, alpha, A, lda, B, ldb, beta, C, ldc);
 }
 
 /* dlsym gives a void *; ISO C has no cast from it to a function, POSIX asks for this one. */
@@ -43,37 +44,45 @@ const char *load_openblas(Gemm *g)
     char *(*name)(void) = (char *(*)(void))gemm_symbol(lib, "openblas_get_corename");
     g->entry = gemm_symbol(lib, "cblas_sgemm");
     g->sgemm = openblas_sgemm;
-    if (!g->entry || !threads || !name) return "libopenblas.so.0 lacks cblas_sgemm, openblas_set_num_threads or openblas_get_corename";
+    if (!g->entry || !threads || !name)
+        return "libopenblas.so.0 lacks cblas_sgemm, openblas_set_num_threads or "
+               "openblas_get_corename";
     threads(1);
     snprintf(g->core, sizeof g->core, "%s", name());
     return NULL;
 }
 
 /* ---- oneDNN: dnnl_sgemm of libdnnl.so.2, row-major, 64-bit dimensions ---- */
-typedef int DnnlSgemm(char ta, char tb, int64_t m, int64_t n, int64_t k, float alpha, const float *A, int64_t lda,
-                      const float *B, int64_t ldb, float beta, float *C, int64_t ldc);
+typedef int DnnlSgemm(char ta, char tb, int64_t m, int64_t n, int64_t k, float alpha,
+                      const float *A, int64_t lda, const float *B, int64_t ldb, float beta,
+                      float *C, int64_t ldc);
 
-static void dnnl_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha, const float *A, int lda,
-                       const float *B, int ldb, float beta, float *C, int ldc)
+static void dnnl_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha,
+                       const float *A, int lda, const float *B, int ldb, float beta, float *C,
+                       int ldc)
 {
     CHECK(((DnnlSgemm *)g->entry)(ta, tb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc) == 0);
 }
 
 /* C = (A - ao) (B - bo)' + co; offset 'R': co is a row, added to every row */
-typedef int DnnlU8s8(char ta, char tb, char offset, int64_t m, int64_t n, int64_t k, float alpha, const uint8_t *A, int64_t lda,
-                     uint8_t ao, const int8_t *B, int64_t ldb, int8_t bo, float beta, int32_t *C, int64_t ldc, const int32_t *co);
+typedef int DnnlU8s8(char ta, char tb, char offset, int64_t m, int64_t n, int64_t k, float alpha,
+                     const uint8_t *A, int64_t lda, uint8_t ao, const int8_t *B, int64_t ldb,
+                     int8_t bo, float beta, int32_t *C, int64_t ldc, const int32_t *co);
 
-static void dnnl_u8s8(const Gemm *g, int m, int n, int k, const uint8_t *A, int lda, const int8_t *B, int ldb, int32_t *C,
-                      int ldc, const int32_t *co)
+static void dnnl_u8s8(const Gemm *g, int m, int n, int k, const uint8_t *A, int lda,
+                      const int8_t *B, int ldb, int32_t *C, int ldc, const int32_t *co)
 {
-    CHECK(((DnnlU8s8 *)g->entry8)('N', 'T', 'R', m, n, k, 1, A, lda, 0, B, ldb, 0, 0, C, ldc, co) == 0);
+    DnnlU8s8 *const product = (DnnlU8s8 *)g->entry8;
+    CHECK(product('N', 'T', 'R', m, n, k, 1, A, lda, 0, B, ldb, 0, 0, C, ldc, co) == 0);
 }
 
 const char *load_dnnl(Gemm *g)
 {
     static const struct { int bits; const char *name; } isas[] = {
-        { 0x1, "sse41" }, { 0x3, "avx" }, { 0x7, "avx2" }, { 0x407, "avx2_vnni" }, { 0x27, "avx512_core" },
-        { 0x67, "avx512_core_vnni" }, { 0xe7, "avx512_core_bf16" }, { 0x3e7, "avx512_core_bf16_amx" } };
+        { 0x1, "sse41" }, { 0x3, "avx" }, { 0x7, "avx2" }, { 0x407, "avx2_vnni" },
+        { 0x27, "avx512_core" }, { 0x67, "avx512_core_vnni" }, { 0xe7, "avx512_core_bf16" },
+        { 0x3e7, "avx512_core_bf16_amx" },
+    };
     const unsigned cpu = cpu_has();
     if (!(cpu & CPU_AVX512)) setenv("DNNL_MAX_CPU_ISA", cpu & CPU_AVX2 ? "AVX2" : "SSE41", 0);
     void *lib = dlopen("libdnnl.so.2", RTLD_NOW | RTLD_LOCAL);
@@ -91,8 +100,9 @@ const char *load_dnnl(Gemm *g)
 }
 
 /* ---- portable: plain loops, right everywhere and slow ---- */
-static void portable_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha, const float *A, int lda,
-                           const float *B, int ldb, float beta, float *C, int ldc)
+static void portable_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha,
+                           const float *A, int lda, const float *B, int ldb, float beta, float *C,
+                           int ldc)
 {
     (void)g;
     for (int i = 0; i < m; i++) {
@@ -137,8 +147,12 @@ static const Gemm *gemm_open_from(int i, const char *name, int threads, Arena *a
         Gemm *g = arena_get(a, sizeof *g);
         g->name = p->name;
         g->threads = threads;
-        *why = lacks ? arena_text(a, "gemm=%s needs %s, which this CPU (or EIGHTYSIX_CPU) does not have", p->name,
-                                  cpu_text(lacks, cpu, sizeof cpu)) : gemm_loaders[i](g);
+        if (lacks)
+            *why = arena_text(a, "gemm=%s needs %s, "
+                              "which this CPU (or EIGHTYSIX_CPU) does not have",
+                              p->name, cpu_text(lacks, cpu, sizeof cpu));
+        else
+            *why = gemm_loaders[i](g);
         if (*why && !any) return NULL;
         if (*why) continue;
         if (!g->room_size) return g;
@@ -155,7 +169,8 @@ const Gemm *gemm_open(const char *name, int threads, Arena *a, const char **why)
     const Gemm *g = gemm_open_from(0, name, threads, a, why);
     if (g || *why) return g;
     const char *known = "auto";
-    for (const GemmProvider *p = gemm_providers; p->name; p++) known = arena_text(a, "%s, %s", known, p->name);
+    for (const GemmProvider *p = gemm_providers; p->name; p++)
+        known = arena_text(a, "%s, %s", known, p->name);
     *why = arena_text(a, "gemm=%s: expected one of %s", name, known);
     return NULL;
 }
@@ -169,8 +184,8 @@ void *gemm_room(const Gemm *g)
 
 enum { STEP = 16 };      /* rows or columns of C that stay with one thread */
 
-void gemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha, const float *A, int lda,
-          const float *B, int ldb, float beta, float *C, int ldc)
+void gemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha, const float *A,
+          int lda, const float *B, int ldb, float beta, float *C, int ldc)
 {
     const int parts = g->threads, by_rows = 2 * m >= n;
     if (parts == 1 || (double)m * n * k < 64e3) {
@@ -183,15 +198,16 @@ void gemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha, con
         part(by_rows ? m : n, t, parts, STEP, &lo, &hi);
         if (lo == hi) continue;
         if (by_rows)
-            gemm1(g, ta, tb, (int)(hi - lo), n, k, alpha, ta == 'T' ? A + lo : A + (size_t)lo * lda, lda, B, ldb, beta,
-                  C + (size_t)lo * ldc, ldc);
+            gemm1(g, ta, tb, (int)(hi - lo), n, k, alpha, ta == 'T' ? A + lo : A + (size_t)lo * lda,
+                  lda, B, ldb, beta, C + (size_t)lo * ldc, ldc);
         else
-            gemm1(g, ta, tb, m, (int)(hi - lo), k, alpha, A, lda, tb == 'T' ? B + (size_t)lo * ldb : B + lo, ldb, beta, C + lo, ldc);
+            gemm1(g, ta, tb, m, (int)(hi - lo), k, alpha, A, lda,
+                  tb == 'T' ? B + (size_t)lo * ldb : B + lo, ldb, beta, C + lo, ldc);
     }
 }
 
-void gemm_u8s8(const Gemm *g, int m, int n, int k, const uint8_t *A, int lda, const int8_t *B, int ldb, int32_t *C, int ldc,
-               const int32_t *co)
+void gemm_u8s8(const Gemm *g, int m, int n, int k, const uint8_t *A, int lda, const int8_t *B,
+               int ldb, int32_t *C, int ldc, const int32_t *co)
 {
     const int parts = g->threads, by_rows = m >= n;
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if(parts > 1)
@@ -199,7 +215,11 @@ void gemm_u8s8(const Gemm *g, int m, int n, int k, const uint8_t *A, int lda, co
         long lo, hi;
         part(by_rows ? m : n, t, parts, STEP, &lo, &hi);
         if (lo == hi) continue;
-        if (by_rows) g->u8s8(g, (int)(hi - lo), n, k, A + (size_t)lo * lda, lda, B, ldb, C + (size_t)lo * ldc, ldc, co);
-        else g->u8s8(g, m, (int)(hi - lo), k, A, lda, B + (size_t)lo * ldb, ldb, C + lo, ldc, co + lo);
+        if (by_rows)
+            g->u8s8(g, (int)(hi - lo), n, k, A + (size_t)lo * lda, lda, B, ldb,
+                    C + (size_t)lo * ldc, ldc, co);
+        else
+            g->u8s8(g, m, (int)(hi - lo), k, A, lda, B + (size_t)lo * ldb, ldb, C + lo, ldc,
+                    co + lo);
     }
 }

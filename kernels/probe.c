@@ -22,7 +22,8 @@ const Probe probes[] = {
 typedef struct {
     unsigned cpu;
     void (*read) (int iters, const char *x, size_t bytes, int ahead);
-    void (*triad)(int iters, float *a, const float *b, const float *c, size_t bytes);    /* bytes: of each */
+    /* bytes: of each */
+    void (*triad)(int iters, float *a, const float *b, const float *c, size_t bytes);
 } Walk;
 #define P(name, unit, cpu, bytes, work)
 #define W(isa, cpu) { cpu, probe_read_##isa, probe_triad_##isa },
@@ -48,13 +49,20 @@ static double probe_read_all(int iters, const void *buffer, size_t bytes, int ah
     return (double)iters * (double)bytes;
 }
 
-double probe_read(int iters, void *buffer, size_t bytes)       { return probe_read_all(iters, buffer, bytes, 0); }
-double probe_read_ahead(int iters, void *buffer, size_t bytes) { return probe_read_all(iters, buffer, bytes, 1); }
+double probe_read(int iters, void *buffer, size_t bytes)
+{
+    return probe_read_all(iters, buffer, bytes, 0);
+}
+double probe_read_ahead(int iters, void *buffer, size_t bytes)
+{
+    return probe_read_all(iters, buffer, bytes, 1);
+}
 
 double probe_triad(int iters, void *buffer, size_t bytes)
 {
     bytes = bytes / 3 / PROBE_BLOCK * PROBE_BLOCK;
     char *a = buffer;
-    probe_best_walk()->triad(iters, (float *)a, (const float *)(a + bytes), (const float *)(a + 2 * bytes), bytes);
+    probe_best_walk()->triad(iters, (float *)a, (const float *)(a + bytes),
+                             (const float *)(a + 2 * bytes), bytes);
     return 3.0 * (double)iters * (double)bytes;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* One instruction on sixteen independent registers: four pipes of latency 4. In assembly, one statement per register, so
- * that the compiler can neither merge nor drop it. */
+/* One instruction on sixteen independent registers: four pipes of latency 4. In assembly, one
+ * statement per register, so that the compiler can neither merge nor drop it. */
 #include "kernels/probe.h"
 #include <arm_neon.h>
 
@@ -30,7 +30,8 @@ void probe_read_neon(int iters, const char *x, size_t bytes, int ahead)
 {
     for (int i = 0; i < iters; i++)
         for (const char *p = x; p < x + bytes; p += PROBE_BLOCK / 4) {
-            for (int k = 0; ahead && k < PROBE_BLOCK / 4; k += 64) __builtin_prefetch(p + PROBE_AHEAD + k);
+            for (int k = 0; ahead && k < PROBE_BLOCK / 4; k += 64)
+                __builtin_prefetch(p + PROBE_AHEAD + k);
             LOAD4(0) LOAD4(64) LOAD4(128) LOAD4(192)
         }
 }

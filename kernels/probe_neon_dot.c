@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* SDOT on sixteen independent registers, in assembly, one statement per register: see probe_neon.c. */
+/* SDOT on sixteen independent registers, in assembly, one statement per register: see
+ * probe_neon.c. */
 #include "kernels/probe.h"
 #include <arm_neon.h>
 

@@ -64,7 +64,8 @@ size_t ternary_room_size(const TernaryProduct *p)
 }
 
 /* batch rows [lo, hi) by rows [r0, r1) of the weight, from prepared activations */
-static void ternary_part(const TernaryProduct *p, const void *prepared, int lo, int hi, int r0, int r1)
+static void ternary_part(const TernaryProduct *p, const void *prepared, int lo, int hi, int r0,
+                         int r1)
 {
     if (lo >= hi || r0 >= r1) return;
     p->kernel->gemm(p->y + (size_t)lo * (size_t)p->rows, p->packed, prepared, hi - lo, r0, r1,

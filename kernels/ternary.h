@@ -23,9 +23,10 @@
 typedef struct TernaryCost {
     const char *probe;
     double      unit;           /* what the probe counts for each of its instructions */
-    double      ports;          /* ports that take the kernel's instructions, per port of the probe's */
-    double      each;           /* instructions per weight and batch row; of a bit-sliced kernel, per
-                                 * bit of the activations as well */
+    /* ports that take the kernel's instructions, per port of the probe's */
+    double      ports;
+    double      each;           /* instructions per weight and batch row (bit-sliced: and per bit of
+                                 * the activations) */
 } TernaryCost;
 
 typedef struct TernaryKernel {
@@ -46,8 +47,8 @@ typedef struct TernaryKernel {
      * -2^(act_bits-1) <= x < 2^(act_bits-1), so {-1, 0} for act_bits = 1 */
     size_t (*scratch_size)(int n, int cols, int act_bits);
     void   (*prepare)     (void *scratch, const int8_t *x, int n, int cols, int act_bits);
-    /* y is (n, rows) row-major; rows [r0, r1) of every batch row are written: threads are the caller's,
-     * and so is the choice of r0, r1: multiples of 32, or the end */
+    /* y is (n, rows) row-major; rows [r0, r1) of every batch row are written: threads are the
+     * caller's, and so is the choice of r0, r1: multiples of 32, or the end */
     void   (*gemm)        (int32_t *y, const void *packed, const void *scratch,
                            int n, int r0, int r1, int rows, int cols, int act_bits);
 } TernaryKernel;
@@ -75,6 +76,7 @@ typedef struct TernaryProduct {
     void        (*done)(void *ctx, int lo, int hi, int r0, int r1);
     void         *ctx;
 } TernaryProduct;
-size_t ternary_room_size(const TernaryProduct *);     /* bytes of room; reads no pointer but kernel */
+/* bytes of room; reads no pointer but kernel */
+size_t ternary_room_size(const TernaryProduct *);
 void ternary_product(const TernaryProduct *, void *room);    /* room: 64-byte aligned */
 #endif

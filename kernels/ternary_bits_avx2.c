@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Bit-sliced: weights and activations as planes of bits, cost proportional to act_bits.
  *
- * Planes of weights: `minus` (w = -1) and `nonzero`. Plane b of the activations holds bit b of x in two's complement,
- * so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. Let f_b = minus XOR (nonzero AND x_b), bit by bit:
+ * Planes of weights: `minus` (w = -1) and `nonzero`. Plane b of the activations holds bit b of x in
+ * two's complement, so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. Let f_b = minus
+ * XOR (nonzero AND x_b), bit by bit:
  *
- *     w =  1: f_b = x_b        w = 0: f_b = 0        w = -1: f_b = 1 - x_b,  so   popcount f_b = sum_c w x_b + |minus|
- *     y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|     because sum_b s_b = -1
+ *   w = 1: f_b = x_b    w = 0: f_b = 0    w = -1: f_b = 1 - x_b
+ *   so popcount f_b = sum_c w x_b + |minus|
+ *   y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|   as sum_b s_b = -1
  *
- *     packed   [block of 32 rows]:  |minus| [row] int32, then [32 columns]: minus [row] uint32, nonzero [row] uint32
- *     scratch  planes p = t * act_bits + b:  [p/8][32 columns][p%8] uint32
+ *   packed   [block of 32 rows]:  |minus| [row] int32, then
+ *            [32 columns]: minus [row] uint32, nonzero [row] uint32
+ *   scratch  planes p = t * act_bits + b:  [p/8][32 columns][p%8] uint32
  *
- * A 32-bit lane is a row. A register tile is 8 rows by up to 8 planes; each byte of its 8 accumulators counts the ones
- * of a quarter of a row's word, at most 8 a step, and is emptied every 31 steps.
- * Operations: 9 instructions per 256 weights and bit (AND, XOR, 5 to look two nibbles up, 2 additions). Popcount by
- * VPSHUFB: Mula, Kurz, Lemire 2018 (arXiv 1611.07612); of bit planes: Umuroglu et al. 2018 (arXiv 1806.08862). */
+ * A 32-bit lane is a row. A register tile is 8 rows by up to 8 planes; each byte of its 8
+ * accumulators counts the ones of a quarter of a row's word, at most 8 a step, and is emptied every
+ * 31 steps. Operations: 9 instructions per 256 weights and bit (AND, XOR, 5 to look two nibbles up,
+ * 2 additions). Popcount by VPSHUFB: Mula, Kurz, Lemire 2018 (arXiv 1611.07612); of bit planes:
+ * Umuroglu et al. 2018 (arXiv 1806.08862). */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <immintrin.h>
@@ -22,9 +26,15 @@
 enum { ROWS = 32, LANES = 8, COLS = 32, STEP_WORDS = 2 * ROWS, TILE = 8, RUN = 31 };
 
 static size_t bits_avx2_steps_of(int cols) { return ((size_t)cols + COLS - 1) / COLS; }
-static size_t bits_avx2_block_words(int cols) { return ROWS + bits_avx2_steps_of(cols) * STEP_WORDS; }
+static size_t bits_avx2_block_words(int cols)
+{
+    return ROWS + bits_avx2_steps_of(cols) * STEP_WORDS;
+}
 
-static size_t bits_avx2_packed_size(int rows, int cols) { return ((size_t)rows + ROWS - 1) / ROWS * bits_avx2_block_words(cols) * 4; }
+static size_t bits_avx2_packed_size(int rows, int cols)
+{
+    return ((size_t)rows + ROWS - 1) / ROWS * bits_avx2_block_words(cols) * 4;
+}
 
 static void bits_avx2_pack(void *packed, const int8_t *w, int rows, int cols)
 {
@@ -41,9 +51,15 @@ static void bits_avx2_pack(void *packed, const int8_t *w, int rows, int cols)
     }
 }
 
-static size_t bits_avx2_tiles_of(int n, int act_bits) { return ((size_t)n * (size_t)act_bits + TILE - 1) / TILE; }
+static size_t bits_avx2_tiles_of(int n, int act_bits)
+{
+    return ((size_t)n * (size_t)act_bits + TILE - 1) / TILE;
+}
 
-static size_t bits_avx2_scratch_size(int n, int cols, int act_bits) { return bits_avx2_tiles_of(n, act_bits) * bits_avx2_steps_of(cols) * TILE * 4; }
+static size_t bits_avx2_scratch_size(int n, int cols, int act_bits)
+{
+    return bits_avx2_tiles_of(n, act_bits) * bits_avx2_steps_of(cols) * TILE * 4;
+}
 
 static void bits_avx2_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
 {
@@ -57,7 +73,8 @@ static void bits_avx2_prepare(void *scratch, const int8_t *x, int n, int cols, i
             const __m256i v = _mm256_loadu_si256((const __m256i *)from);
             for (size_t b = 0; b < (size_t)act_bits; b++) {
                 const size_t p = plane + b;      /* VPMOVMSKB takes bit 7 of each byte */
-                const int bits = _mm256_movemask_epi8(_mm256_sll_epi16(v, _mm_cvtsi32_si128(7 - (int)b)));
+                const int bits = _mm256_movemask_epi8(
+                    _mm256_sll_epi16(v, _mm_cvtsi32_si128(7 - (int)b)));
                 ((uint32_t *)scratch)[(p / TILE * steps + s) * TILE + p % TILE] = (uint32_t)bits;
             }
         }
@@ -68,15 +85,18 @@ static inline __m256i load(const void *p) { return _mm256_loadu_si256(p); }
 static inline __m256i count_bytes(__m256i v)
 {
     const __m256i nibble = _mm256_set1_epi8(15);
-    const __m256i ones = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+    const __m256i ones = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
     const __m256i low = _mm256_shuffle_epi8(ones, _mm256_and_si256(v, nibble));
-    const __m256i high = _mm256_shuffle_epi8(ones, _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble));
+    const __m256i high = _mm256_shuffle_epi8(ones,
+                                             _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble));
     return _mm256_add_epi8(low, high);
 }
 
-/* A tile adds the ones of 8 rows by m planes over at most RUN steps to ones[plane][row]. Named accumulators: gcc 12
- * keeps an array of them in memory. */
-typedef void Tile(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps);
+/* A tile adds the ones of 8 rows by m planes over at most RUN steps to ones[plane][row]. Named
+ * accumulators: gcc 12 keeps an array of them in memory. */
+typedef void Tile(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes,
+                  size_t steps);
 
 static inline void empty(int32_t *ones, __m256i bytes)
 {
@@ -86,18 +106,20 @@ static inline void empty(int32_t *ones, __m256i bytes)
 }
 
 #define BEGIN(p)  __m256i a##p = _mm256_setzero_si256();
-#define STEP(p)   { const __m256i x = _mm256_set1_epi32((int)planes[p]);                                               \
-                    a##p = _mm256_add_epi8(a##p, count_bytes(_mm256_xor_si256(minus, _mm256_and_si256(nonzero, x)))); }
+#define STEP(p)   { const __m256i x = _mm256_set1_epi32((int)planes[p]); \
+                    const __m256i f = _mm256_xor_si256(minus, _mm256_and_si256(nonzero, x));      \
+                    a##p = _mm256_add_epi8(a##p, count_bytes(f)); }
 #define END(p)    empty(ones[p], a##p);
-#define TILE_OF(m, EACH)                                                                                               \
-    static void bits_avx2_tile##m(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps)           \
-    {                                                                                                                  \
-        EACH(BEGIN)                                                                                                    \
-        for (; steps; steps--, weights += STEP_WORDS, planes += TILE) {                                                \
-            const __m256i minus = load(weights), nonzero = load(weights + ROWS);                                       \
-            EACH(STEP)                                                                                                 \
-        }                                                                                                              \
-        EACH(END)                                                                                                      \
+#define TILE_OF(m, EACH)                                                                           \
+    static void bits_avx2_tile##m(int32_t ones[][ROWS], const uint32_t *weights,                  \
+                                  const uint32_t *planes, size_t steps)                           \
+    {                                                                                              \
+        EACH(BEGIN)                                                                                \
+        for (; steps; steps--, weights += STEP_WORDS, planes += TILE) {                            \
+            const __m256i minus = load(weights), nonzero = load(weights + ROWS);                   \
+            EACH(STEP)                                                                             \
+        }                                                                                          \
+        EACH(END)                                                                                  \
     }
 #define EACH1(M) M(0)
 #define EACH2(M) EACH1(M) M(1)
@@ -115,14 +137,18 @@ TILE_OF(5, EACH5)
 TILE_OF(6, EACH6)
 TILE_OF(7, EACH7)
 TILE_OF(8, EACH8)
-static Tile *const bits_avx2_tiles[TILE] = { bits_avx2_tile1, bits_avx2_tile2, bits_avx2_tile3, bits_avx2_tile4, bits_avx2_tile5, bits_avx2_tile6, bits_avx2_tile7, bits_avx2_tile8 };
+static Tile *const bits_avx2_tiles[TILE] = { bits_avx2_tile1, bits_avx2_tile2, bits_avx2_tile3,
+                                             bits_avx2_tile4, bits_avx2_tile5, bits_avx2_tile6,
+                                             bits_avx2_tile7, bits_avx2_tile8 };
 
-/* y[t] = |minus| + sum of s_b ones[b]; planes [first, first + m), a batch row may begin in the tile before */
-static void bits_avx2_fold(int32_t *y, size_t rows, int height, const int32_t *minus, int32_t ones[][ROWS],
-                 size_t first, size_t m, int act_bits)
+/* y[t] = |minus| + sum of s_b ones[b]; planes [first, first + m), a batch row may begin in the tile
+ * before */
+static void bits_avx2_fold(int32_t *y, size_t rows, int height, const int32_t *minus,
+                           int32_t ones[][ROWS], size_t first, size_t m, int act_bits)
 {
     for (size_t i = 0; i < m; i++) {
-        const int b = (int)((first + i) % (size_t)act_bits), scale = b == act_bits - 1 ? -(1 << b) : 1 << b;
+        const int b = (int)((first + i) % (size_t)act_bits),
+                  scale = b == act_bits - 1 ? -(1 << b) : 1 << b;
         int32_t *out = y + (first + i) / (size_t)act_bits * rows;
         int32_t sums[ROWS];
         for (int l = 0; l < ROWS; l++) sums[l] = ones[i][l] * scale;
@@ -135,16 +161,20 @@ static void bits_avx2_gemm(int32_t *y, const void *packed, const void *scratch,
 {
     const size_t steps = bits_avx2_steps_of(cols), planes = (size_t)n * (size_t)act_bits;
     for (int r = r0; r < r1; r += ROWS) {
-        const uint32_t *block = (const uint32_t *)packed + (size_t)(r / ROWS) * bits_avx2_block_words(cols);
+        const uint32_t *block = (const uint32_t *)packed +
+                                (size_t)(r / ROWS) * bits_avx2_block_words(cols);
         const int height = r1 - r < ROWS ? r1 - r : ROWS;
         for (size_t p = 0; p < planes; p += TILE) {
             _Alignas(32) int32_t ones[TILE][ROWS] = { { 0 } };
             const size_t m = planes - p < TILE ? planes - p : TILE;
             for (int l = 0; l < height; l += LANES)
                 for (size_t s = 0; s < steps; s += RUN)
-                    bits_avx2_tiles[m - 1]((int32_t (*)[ROWS])(ones[0] + l), block + ROWS + s * STEP_WORDS + l,
-                                 (const uint32_t *)scratch + p * steps + s * TILE, steps - s < RUN ? steps - s : RUN);
-            bits_avx2_fold(y + r, (size_t)rows, height, (const int32_t *)block, ones, p, m, act_bits);
+                    bits_avx2_tiles[m - 1]((int32_t(*)[ROWS])(ones[0] + l),
+                                           block + ROWS + s * STEP_WORDS + l,
+                                           (const uint32_t *)scratch + p * steps + s * TILE,
+                                           steps - s < RUN ? steps - s : RUN);
+            bits_avx2_fold(y + r, (size_t)rows, height, (const int32_t *)block, ones, p, m,
+                           act_bits);
         }
     }
 }

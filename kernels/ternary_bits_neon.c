@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Bit-sliced: weights and activations as planes of bits, cost proportional to act_bits.
  *
- * Planes of weights: `plus` (w = 1) and `minus` (w = -1). Plane b of the activations holds bit b of x in two's
- * complement, so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. BSL selects f_b = x_b ? plus : minus:
+ * Planes of weights: `plus` (w = 1) and `minus` (w = -1). Plane b of the activations holds bit b of
+ * x in two's complement, so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. BSL selects
+ * f_b = x_b ? plus : minus:
  *
- *     w =  1: f_b = x_b        w = 0: f_b = 0        w = -1: f_b = 1 - x_b,  so   popcount f_b = sum_c w x_b + |minus|
- *     y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|     because sum_b s_b = -1
+ *   w = 1: f_b = x_b    w = 0: f_b = 0    w = -1: f_b = 1 - x_b
+ *   so popcount f_b = sum_c w x_b + |minus|
+ *   y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|   as sum_b s_b = -1
  *
- *     packed   [block of 32 rows]:  |minus| [row] int32, then [32 columns]: plus [row] uint32, minus [row] uint32
- *     scratch  planes p = t * act_bits + b:  [p/8][32 columns][p%8] uint32
+ *   packed   [block of 32 rows]:  |minus| [row] int32, then
+ *            [32 columns]: plus [row] uint32, minus [row] uint32
+ *   scratch  planes p = t * act_bits + b:  [p/8][32 columns][p%8] uint32
  *
- * A 32-bit lane is a row. A register tile is 4 rows by up to 8 planes; each byte of its 8 accumulators counts the ones
- * of a quarter of a row's word, at most 8 a step, and is emptied every 31 steps.
- * Operations: 3 instructions per 128 weights and bit (BSL, CNT, ADD). Popcounts of bit planes as in Umuroglu et al.
- * 2018 (BISMO, arXiv 1806.08862). */
+ * A 32-bit lane is a row. A register tile is 4 rows by up to 8 planes; each byte of its 8
+ * accumulators counts the ones of a quarter of a row's word, at most 8 a step, and is emptied every
+ * 31 steps. Operations: 3 instructions per 128 weights and bit (BSL, CNT, ADD). Popcounts of bit
+ * planes as in Umuroglu et al. 2018 (BISMO, arXiv 1806.08862). */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <arm_neon.h>
@@ -22,9 +25,15 @@
 enum { ROWS = 32, LANES = 4, COLS = 32, STEP_WORDS = 2 * ROWS, TILE = 8, RUN = 31 };
 
 static size_t bits_neon_steps_of(int cols) { return ((size_t)cols + COLS - 1) / COLS; }
-static size_t bits_neon_block_words(int cols) { return ROWS + bits_neon_steps_of(cols) * STEP_WORDS; }
+static size_t bits_neon_block_words(int cols)
+{
+    return ROWS + bits_neon_steps_of(cols) * STEP_WORDS;
+}
 
-static size_t bits_neon_packed_size(int rows, int cols) { return ((size_t)rows + ROWS - 1) / ROWS * bits_neon_block_words(cols) * 4; }
+static size_t bits_neon_packed_size(int rows, int cols)
+{
+    return ((size_t)rows + ROWS - 1) / ROWS * bits_neon_block_words(cols) * 4;
+}
 
 static void bits_neon_pack(void *packed, const int8_t *w, int rows, int cols)
 {
@@ -41,9 +50,15 @@ static void bits_neon_pack(void *packed, const int8_t *w, int rows, int cols)
     }
 }
 
-static size_t bits_neon_tiles_of(int n, int act_bits) { return ((size_t)n * (size_t)act_bits + TILE - 1) / TILE; }
+static size_t bits_neon_tiles_of(int n, int act_bits)
+{
+    return ((size_t)n * (size_t)act_bits + TILE - 1) / TILE;
+}
 
-static size_t bits_neon_scratch_size(int n, int cols, int act_bits) { return bits_neon_tiles_of(n, act_bits) * bits_neon_steps_of(cols) * TILE * 4; }
+static size_t bits_neon_scratch_size(int n, int cols, int act_bits)
+{
+    return bits_neon_tiles_of(n, act_bits) * bits_neon_steps_of(cols) * TILE * 4;
+}
 
 /* bit b of sixteen bytes */
 static inline uint32_t gather(uint8x16_t v, int b)
@@ -63,14 +78,16 @@ static void bits_neon_prepare(void *scratch, const int8_t *x, int n, int cols, i
             memcpy(some, x + s * COLS, left < COLS ? left : COLS);
             for (size_t b = 0; b < (size_t)act_bits; b++) {
                 const size_t p = plane + b;
-                const uint32_t bits = gather(vld1q_u8(some), (int)b) | gather(vld1q_u8(some + 16), (int)b) << 16;
+                const uint32_t bits = gather(vld1q_u8(some), (int)b) |
+                                      gather(vld1q_u8(some + 16), (int)b) << 16;
                 ((uint32_t *)scratch)[(p / TILE * steps + s) * TILE + p % TILE] = bits;
             }
         }
 }
 
 /* A tile adds the ones of 4 rows by m planes over at most RUN steps to ones[plane][row]. */
-typedef void Tile(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps);
+typedef void Tile(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes,
+                  size_t steps);
 
 static inline void empty(int32_t *ones, uint8x16_t bytes)
 {
@@ -79,19 +96,20 @@ static inline void empty(int32_t *ones, uint8x16_t bytes)
 }
 
 #define BEGIN(p)  uint8x16_t a##p = vdupq_n_u8(0);
-#define STEP(p)   { const uint8x16_t x = vreinterpretq_u8_u32(vdupq_n_u32(planes[p]));                                 \
+#define STEP(p)   { const uint8x16_t x = vreinterpretq_u8_u32(vdupq_n_u32(planes[p])); \
                     a##p = vaddq_u8(a##p, vcntq_u8(vbslq_u8(x, plus, minus))); }
 #define END(p)    empty(ones[p], a##p);
-#define TILE_OF(m, EACH)                                                                                               \
-    static void bits_neon_tile##m(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes, size_t steps)           \
-    {                                                                                                                  \
-        EACH(BEGIN)                                                                                                    \
-        for (; steps; steps--, weights += STEP_WORDS, planes += TILE) {                                                \
-            const uint8x16_t plus = vreinterpretq_u8_u32(vld1q_u32(weights));                                          \
-            const uint8x16_t minus = vreinterpretq_u8_u32(vld1q_u32(weights + ROWS));                                  \
-            EACH(STEP)                                                                                                 \
-        }                                                                                                              \
-        EACH(END)                                                                                                      \
+#define TILE_OF(m, EACH)                                                                           \
+    static void bits_neon_tile##m(int32_t ones[][ROWS], const uint32_t *weights,                  \
+                                  const uint32_t *planes, size_t steps)                           \
+    {                                                                                              \
+        EACH(BEGIN)                                                                                \
+        for (; steps; steps--, weights += STEP_WORDS, planes += TILE) {                            \
+            const uint8x16_t plus = vreinterpretq_u8_u32(vld1q_u32(weights));                      \
+            const uint8x16_t minus = vreinterpretq_u8_u32(vld1q_u32(weights + ROWS));              \
+            EACH(STEP)                                                                             \
+        }                                                                                          \
+        EACH(END)                                                                                  \
     }
 #define EACH1(M) M(0)
 #define EACH2(M) EACH1(M) M(1)
@@ -109,14 +127,18 @@ TILE_OF(5, EACH5)
 TILE_OF(6, EACH6)
 TILE_OF(7, EACH7)
 TILE_OF(8, EACH8)
-static Tile *const bits_neon_tiles[TILE] = { bits_neon_tile1, bits_neon_tile2, bits_neon_tile3, bits_neon_tile4, bits_neon_tile5, bits_neon_tile6, bits_neon_tile7, bits_neon_tile8 };
+static Tile *const bits_neon_tiles[TILE] = { bits_neon_tile1, bits_neon_tile2, bits_neon_tile3,
+                                             bits_neon_tile4, bits_neon_tile5, bits_neon_tile6,
+                                             bits_neon_tile7, bits_neon_tile8 };
 
-/* y[t] = |minus| + sum of s_b ones[b]; planes [first, first + m), a batch row may begin in the tile before */
-static void bits_neon_fold(int32_t *y, size_t rows, int height, const int32_t *minus, int32_t ones[][ROWS],
-                 size_t first, size_t m, int act_bits)
+/* y[t] = |minus| + sum of s_b ones[b]; planes [first, first + m), a batch row may begin in the tile
+ * before */
+static void bits_neon_fold(int32_t *y, size_t rows, int height, const int32_t *minus,
+                           int32_t ones[][ROWS], size_t first, size_t m, int act_bits)
 {
     for (size_t i = 0; i < m; i++) {
-        const int b = (int)((first + i) % (size_t)act_bits), scale = b == act_bits - 1 ? -(1 << b) : 1 << b;
+        const int b = (int)((first + i) % (size_t)act_bits),
+                  scale = b == act_bits - 1 ? -(1 << b) : 1 << b;
         int32_t *out = y + (first + i) / (size_t)act_bits * rows;
         for (int l = 0; l < height; l++) out[l] = (b == 0 ? minus[l] : out[l]) + ones[i][l] * scale;
     }
@@ -127,16 +149,20 @@ static void bits_neon_gemm(int32_t *y, const void *packed, const void *scratch,
 {
     const size_t steps = bits_neon_steps_of(cols), planes = (size_t)n * (size_t)act_bits;
     for (int r = r0; r < r1; r += ROWS) {
-        const uint32_t *block = (const uint32_t *)packed + (size_t)(r / ROWS) * bits_neon_block_words(cols);
+        const uint32_t *block = (const uint32_t *)packed +
+                                (size_t)(r / ROWS) * bits_neon_block_words(cols);
         const int height = r1 - r < ROWS ? r1 - r : ROWS;
         for (size_t p = 0; p < planes; p += TILE) {
             int32_t ones[TILE][ROWS] = { { 0 } };
             const size_t m = planes - p < TILE ? planes - p : TILE;
             for (int l = 0; l < height; l += LANES)
                 for (size_t s = 0; s < steps; s += RUN)
-                    bits_neon_tiles[m - 1]((int32_t (*)[ROWS])(ones[0] + l), block + ROWS + s * STEP_WORDS + l,
-                                 (const uint32_t *)scratch + p * steps + s * TILE, steps - s < RUN ? steps - s : RUN);
-            bits_neon_fold(y + r, (size_t)rows, height, (const int32_t *)block, ones, p, m, act_bits);
+                    bits_neon_tiles[m - 1]((int32_t(*)[ROWS])(ones[0] + l),
+                                           block + ROWS + s * STEP_WORDS + l,
+                                           (const uint32_t *)scratch + p * steps + s * TILE,
+                                           steps - s < RUN ? steps - s : RUN);
+            bits_neon_fold(y + r, (size_t)rows, height, (const int32_t *)block, ones, p, m,
+                           act_bits);
         }
     }
 }

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Bit-sliced, no vector instruction: weights and activations as planes of bits, cost proportional to act_bits.
+/* Bit-sliced, no vector instruction: weights and activations as planes of bits, cost proportional
+ * to act_bits.
  *
- * Planes of weights: `minus` (w = -1) and `nonzero`. Plane b of the activations holds bit b of x in two's complement,
- * so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. Let f_b = minus XOR (nonzero AND x_b), bit by bit:
+ * Planes of weights: `minus` (w = -1) and `nonzero`. Plane b of the activations holds bit b of x in
+ * two's complement, so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. Let f_b = minus
+ * XOR (nonzero AND x_b), bit by bit:
  *
- *     w =  1: f_b = x_b        w = 0: f_b = 0        w = -1: f_b = 1 - x_b,  so   popcount f_b = sum_c w x_b + |minus|
- *     y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|     because sum_b s_b = -1
+ *   w = 1: f_b = x_b    w = 0: f_b = 0    w = -1: f_b = 1 - x_b
+ *   so popcount f_b = sum_c w x_b + |minus|
+ *   y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|   as sum_b s_b = -1
  *
- *     packed   [row][1 + 2 words] uint64:  |minus|, then per 64 columns: minus, nonzero
- *     scratch  [t][b][64 columns] uint64
+ *   packed   [row][1 + 2 words] uint64:  |minus|, then per 64 columns: minus, nonzero
+ *   scratch  [t][b][64 columns] uint64
  *
- * Operations per 64 weights and bit: AND, XOR and about 12 to count (bits in pairs, nibbles, bytes, summed over up to
- * 31 words before the bytes are added up). The complement trick halves what two counts (plus and minus) would take;
- * popcounts of bit planes as in Umuroglu et al. 2018 (BISMO, arXiv 1806.08862). */
+ * Operations per 64 weights and bit: AND, XOR and about 12 to count (bits in pairs, nibbles, bytes,
+ * summed over up to 31 words before the bytes are added up). The complement trick halves what two
+ * counts (plus and minus) would take; popcounts of bit planes as in Umuroglu et al. 2018 (BISMO,
+ * arXiv 1806.08862). */
 #include "kernels/ternary.h"
 #include <string.h>
 
@@ -20,7 +24,10 @@ enum { RUN = 31 };      /* words whose byte counts, at most 8 each, stay below 2
 
 static size_t bits_scalar_words_of(int cols) { return ((size_t)cols + 63) / 64; }
 
-static size_t bits_scalar_packed_size(int rows, int cols) { return (size_t)rows * (1 + 2 * bits_scalar_words_of(cols)) * 8; }
+static size_t bits_scalar_packed_size(int rows, int cols)
+{
+    return (size_t)rows * (1 + 2 * bits_scalar_words_of(cols)) * 8;
+}
 
 static void bits_scalar_pack(void *packed, const int8_t *w, int rows, int cols)
 {
@@ -37,7 +44,10 @@ static void bits_scalar_pack(void *packed, const int8_t *w, int rows, int cols)
     }
 }
 
-static size_t bits_scalar_scratch_size(int n, int cols, int act_bits) { return (size_t)n * (size_t)act_bits * bits_scalar_words_of(cols) * 8; }
+static size_t bits_scalar_scratch_size(int n, int cols, int act_bits)
+{
+    return (size_t)n * (size_t)act_bits * bits_scalar_words_of(cols) * 8;
+}
 
 static void bits_scalar_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
 {
@@ -63,7 +73,8 @@ static int32_t bits_scalar_count(const uint64_t *planes, const uint64_t *x, size
     for (size_t from = 0; from < words; from += RUN) {
         const size_t to = words - from < RUN ? words : from + RUN;
         uint64_t bytes = 0;
-        for (size_t i = from; i < to; i++) bytes += bits_scalar_count_bytes(planes[2 * i] ^ (planes[2 * i + 1] & x[i]));
+        for (size_t i = from; i < to; i++)
+            bytes += bits_scalar_count_bytes(planes[2 * i] ^ (planes[2 * i + 1] & x[i]));
         const uint64_t pairs = (bytes & 0x00ff00ff00ff00ffu) + (bytes >> 8 & 0x00ff00ff00ff00ffu);
         total += (int32_t)(pairs * 0x0001000100010001u >> 48);
     }
@@ -90,8 +101,16 @@ static void bits_scalar_gemm(int32_t *y, const void *packed, const void *scratch
 const TernaryKernel ternary_bits_scalar = {
     .name = "bits_scalar",
     .brief = "bit planes, popcount by word, no vectors",
-    .cpu = 0, .act_bits = 8, .min_bits = 1, .weight_bits = 2, .computes = 1,
-    .layout = 1, .preference = 1,
-    .packed_size = bits_scalar_packed_size, .pack = bits_scalar_pack,
-    .scratch_size = bits_scalar_scratch_size, .prepare = bits_scalar_prepare, .gemm = bits_scalar_gemm,
+    .cpu = 0,
+    .act_bits = 8,
+    .min_bits = 1,
+    .weight_bits = 2,
+    .computes = 1,
+    .layout = 1,
+    .preference = 1,
+    .packed_size = bits_scalar_packed_size,
+    .pack = bits_scalar_pack,
+    .scratch_size = bits_scalar_scratch_size,
+    .prepare = bits_scalar_prepare,
+    .gemm = bits_scalar_gemm,
 };

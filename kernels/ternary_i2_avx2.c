@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Two bits per weight, code = w + 1, for VPMADDUBSW (unsigned code times signed activation, two products per lane):
+/* Two bits per weight, code = w + 1, for VPMADDUBSW (unsigned code times signed activation, two
+ * products per lane):
  *
- *     y[t][r] = sum_c code[r][c] * x[t][c]  -  sum_c x[t][c]
+ *   y[t][r] = sum_c code[r][c] * x[t][c]  -  sum_c x[t][c]
  *
- *     packed   [block of 32 rows][chunk of 16 cols][row][i < 4]    bits 7..6  5..4   3..2   1..0
- *                                                             col  16c+  12+i   8+i    4+i    i
- *     scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 64, plus 64 against cache conflicts] int8
- *     panel    [half of 16 rows][4 cols][row < 16][i < 4]: the codes of SLICE columns of a block, one a byte; stack, L1
+ *   packed   [block of 32 rows][chunk of 16 cols][row][i < 4]    bits 7..6  5..4   3..2   1..0
+ *                                                           col  16c+  12+i   8+i    4+i    i
+ *   scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 64, plus 64 more] int8
+ *   panel    [half of 16 rows][4 cols][row < 16][i < 4]:
+ *            the codes of SLICE columns of a block, one a byte; on the stack, L1
  *
- * Sums stay in 16 bits over a slice of 256 columns: 128 pairs per row fall on 2 lanes, 64 * 2 * 2 * -128 = -2^15 is the
- * largest. Then VPMADDWD with ones makes the two lanes of a row one int32.
+ * Sums stay in 16 bits over a slice of 256 columns: 128 pairs per row fall on 2 lanes, 64 * 2 * 2 *
+ * -128 = -2^15 is the largest. Then VPMADDWD with ones makes the two lanes of a row one int32.
  *
- * n < PANEL_FROM: each batch row streams the packed block: 15 instructions per 128 weights (AND, shift, multiply, add);
+ * n < PANEL_FROM: each batch row streams the packed block: 15 instructions per 128 weights (AND,
+ * shift, multiply, add);
  *   memory is asked for AHEAD bytes before the use.
- * larger n: a slice is unpacked once per BATCH batch rows; a register tile is 16 rows by up to 6 batch rows:
- *   12 accumulators, 24 vector instructions per 12 VPMADDUBSW. Three ports issue them, two of which multiply: the tile
+ * larger n: a slice is unpacked once per BATCH batch rows; a register tile is 16 rows by up to 6
+ * batch rows:
+ *   12 accumulators, 24 vector instructions per 12 VPMADDUBSW. Three ports issue them, two of which
+ *   multiply: the tile
  *   can reach 3/4 of the VPMADDUBSW peak. */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
@@ -40,7 +45,8 @@ static void i2_avx2_pack(void *packed, const int8_t *w, int rows, int cols)
     for (size_t r = 0; r < (size_t)rows; r++) {
         uint8_t *out = (uint8_t *)packed + r / ROWS * chunks * CHUNK_BYTES + r % ROWS * 4;
         for (size_t c = 0; c < (size_t)cols; c++)
-            out[c / CHUNK * CHUNK_BYTES + c % 4] |= (uint8_t)((w[r * (size_t)cols + c] + 1) << (c % CHUNK / 4 * 2));
+            out[c / CHUNK * CHUNK_BYTES + c % 4] |= (uint8_t)((w[r * (size_t)cols + c] + 1)
+                                                              << (c % CHUNK / 4 * 2));
     }
 }
 
@@ -91,18 +97,21 @@ static inline __m256i widen(__m256i acc32, __m256i acc16)
     return _mm256_add_epi32(acc32, _mm256_madd_epi16(acc16, _mm256_set1_epi16(1)));
 }
 
-static inline __m256i sixteen(__m256i acc, __m256i v, __m256i x0, __m256i x1, __m256i x2, __m256i x3)
+static inline __m256i sixteen(__m256i acc, __m256i v, __m256i x0, __m256i x1, __m256i x2,
+                              __m256i x3)
 {
     const __m256i low = _mm256_set1_epi8(3);
     const __m256i p0 = _mm256_maddubs_epi16(_mm256_and_si256(v, low), x0);
     const __m256i p1 = _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16(v, 2), low), x1);
     const __m256i p2 = _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16(v, 4), low), x2);
     const __m256i p3 = _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16(v, 6), low), x3);
-    return _mm256_add_epi16(acc, _mm256_add_epi16(_mm256_add_epi16(p0, p1), _mm256_add_epi16(p2, p3)));
+    return _mm256_add_epi16(acc,
+                            _mm256_add_epi16(_mm256_add_epi16(p0, p1), _mm256_add_epi16(p2, p3)));
 }
 
 /* one batch row, one block of 32 rows, into sums */
-static void i2_avx2_stream(int32_t *sums, const uint8_t *block, const int8_t *x, int32_t bias, size_t chunks)
+static void i2_avx2_stream(int32_t *sums, const uint8_t *block, const int8_t *x, int32_t bias,
+                           size_t chunks)
 {
     __m256i s0 = _mm256_set1_epi32(bias), s1 = s0, s2 = s0, s3 = s0;
     while (chunks) {
@@ -140,21 +149,23 @@ static void i2_avx2_unpack(uint8_t *panel, const uint8_t *block, size_t chunks)
         }
 }
 
-/* A tile adds the sums of 16 rows by m batch rows over `quads` groups of four columns to y, whose first value in the
- * first slice is the bias. `lanes` of the 16 rows exist. Named accumulators: gcc 12 keeps an array in memory. */
+/* A tile adds the sums of 16 rows by m batch rows over `quads` groups of four columns to y, whose
+ * first value in the first slice is the bias. `lanes` of the 16 rows exist. Named accumulators: gcc
+ * 12 keeps an array in memory. */
 typedef struct { int lanes, first; size_t rows, stride, quads; const int32_t *bias; } Span;
 typedef void Tile(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s);
 
 /* y = start + the row sums of acc, for the first `lanes` of eight rows */
 static inline void finish8(int32_t *y, __m256i acc, int lanes, int first, int32_t bias)
 {
-    const __m256i some = _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    const __m256i some = _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes),
+                                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
     const __m256i start = first ? _mm256_set1_epi32(bias) : _mm256_maskload_epi32(y, some);
     _mm256_maskstore_epi32(y, some, widen(start, acc));
 }
 
-/* The empty assembly keeps the steps in order: gcc 12 otherwise hoists every broadcast and spills the accumulators
- * (170 instead of 270 GOP/s). */
+/* The empty assembly keeps the steps in order: gcc 12 otherwise hoists every broadcast and spills
+ * the accumulators (170 instead of 270 GOP/s). */
 #define BEGIN(t)  __m256i a##t = _mm256_setzero_si256(), b##t = a##t;
 #define STEP(t)   { const __m256i v = four(x + (t) * s->stride);                              \
                     a##t = _mm256_add_epi16(a##t, _mm256_maddubs_epi16(low, v));              \
@@ -162,15 +173,15 @@ static inline void finish8(int32_t *y, __m256i acc, int lanes, int first, int32_
                     __asm__ volatile("" : "+x"(a##t), "+x"(b##t)); }
 #define END(t)    finish8(y + (t) * s->rows, a##t, s->lanes, s->first, s->bias[t]);           \
                   finish8(y + (t) * s->rows + 8, b##t, s->lanes - 8, s->first, s->bias[t]);
-#define TILE_OF(m, EACH)                                                                      \
-    static void i2_avx2_tile##m(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s)     \
-    {                                                                                         \
-        EACH(BEGIN)                                                                           \
-        for (size_t q = 0; q < s->quads; q++, x += 4, panel += 64) {                          \
-            const __m256i low = load(panel), high = load(panel + 32);                         \
-            EACH(STEP)                                                                        \
-        }                                                                                     \
-        EACH(END)                                                                             \
+#define TILE_OF(m, EACH)                                                                          \
+    static void i2_avx2_tile##m(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s) \
+    {                                                                                             \
+        EACH(BEGIN)                                                                               \
+        for (size_t q = 0; q < s->quads; q++, x += 4, panel += 64) {                              \
+            const __m256i low = load(panel), high = load(panel + 32);                             \
+            EACH(STEP)                                                                            \
+        }                                                                                         \
+        EACH(END)                                                                                 \
     }
 #define EACH1(M) M(0)
 #define EACH2(M) EACH1(M) M(1)
@@ -184,10 +195,13 @@ TILE_OF(3, EACH3)
 TILE_OF(4, EACH4)
 TILE_OF(5, EACH5)
 TILE_OF(6, EACH6)
-static Tile *const i2_avx2_tiles[TILE] = { i2_avx2_tile1, i2_avx2_tile2, i2_avx2_tile3, i2_avx2_tile4, i2_avx2_tile5, i2_avx2_tile6 };
+static Tile *const i2_avx2_tiles[TILE] = { i2_avx2_tile1, i2_avx2_tile2, i2_avx2_tile3,
+                                           i2_avx2_tile4, i2_avx2_tile5, i2_avx2_tile6 };
 
-/* a block by n batch rows, dealt evenly to tiles of at most TILE; `height` rows of the block exist */
-static void i2_avx2_block_gemm(int32_t *y, const uint8_t *block, const int8_t *x, int n, size_t chunks, int height, Span s)
+/* a block by n batch rows, dealt evenly to tiles of at most TILE; `height` rows of the block
+ * exist */
+static void i2_avx2_block_gemm(int32_t *y, const uint8_t *block, const int8_t *x, int n,
+                               size_t chunks, int height, Span s)
 {
     _Alignas(64) uint8_t panel[ROWS * SLICE];
     const int32_t *const bias = s.bias;
@@ -220,7 +234,8 @@ static void i2_avx2_gemm(int32_t *y, const void *packed, const void *scratch,
     for (int t0 = 0; t0 < n; t0 += batch) {
         const int m = n - t0 < batch ? n - t0 : batch;
         for (int r = r0; r < r1; r += ROWS) {
-            const uint8_t *block = (const uint8_t *)packed + (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
+            const uint8_t *block = (const uint8_t *)packed +
+                                   (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
             const int height = r1 - r < ROWS ? r1 - r : ROWS;
             int32_t *out = y + (size_t)t0 * (size_t)rows + r;
             if (m >= PANEL_FROM) {

@@ -1,26 +1,30 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Two bits per weight, code = w + 1, for VPDPBUSD (unsigned code times signed activation, four products per lane):
+/* Two bits per weight, code = w + 1, for VPDPBUSD (unsigned code times signed activation, four
+ * products per lane):
  *
- *     y[t][r] = sum_c code[r][c] * x[t][c]  -  sum_c x[t][c]
+ *   y[t][r] = sum_c code[r][c] * x[t][c]  -  sum_c x[t][c]
  *
- *     packed   64 bytes of zeros
- *              [block of 32 rows][chunk of 16 cols][row][i < 4]    bits 7..6  5..4   3..2   1..0
- *                                                             col  16c+  12+i   8+i    4+i    i
- *     scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 64, plus 64 against cache conflicts] int8
- *     panel    [4 cols][row < 32][i < 4]: the codes of PANEL columns of a block, one a byte; on the stack, L1
+ *   packed   64 bytes of zeros
+ *            [block of 32 rows][chunk of 16 cols][row][i < 4]    bits 7..6  5..4   3..2   1..0
+ *                                                           col  16c+  12+i   8+i    4+i    i
+ *   scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 64, plus 64 more] int8
+ *   panel    [4 cols][row < 32][i < 4]: the codes of PANEL columns of a block, one a byte; L1
  *
- * A 32-bit lane is a row, so a vector of packed bytes ANDed with 3 << 2j is the operand of columns 4j..4j+3 and the
- * four activations are broadcast.
+ * A 32-bit lane is a row, so a vector of packed bytes ANDed with 3 << 2j is the operand of columns
+ * 4j..4j+3 and the four activations are broadcast.
  *
- * n <= STREAM: each batch row streams the packed block. The fields are not even shifted down: each has its own
- *   accumulator, scaled by 4^j, shifted once at the end. 2 instructions per 64 weights (AND, VPDPBUSD): the two vector
- *   ports allow 128 operations a cycle and ask for 16 bytes a cycle. From memory, asking AHEAD bytes before the use
- *   turns 88 % of the read bandwidth into all of it.
- * larger n: a block is unpacked into the panel once per BATCH batch rows; a register tile is 32 rows by up to 8 batch
+ * n <= STREAM: each batch row streams the packed block. The fields are not even shifted down: each
+ * has its own
+ *   accumulator, scaled by 4^j, shifted once at the end. 2 instructions per 64 weights (AND,
+ *   VPDPBUSD): the two vector ports allow 128 operations a cycle and ask for 16 bytes a cycle. From
+ *   memory, asking AHEAD bytes before the use turns 88 % of the read bandwidth into all of it.
+ * larger n: a block is unpacked into the panel once per BATCH batch rows; a register tile is 32
+ * rows by up to 8 batch
  *   rows: 16 accumulators, 2 loads of codes and 8 broadcasts per 16 VPDPBUSD.
  *
- * Without VNNI, VPMADDUBSW + VPMADDWD + VPADDD stand in for it: the largest pair sum, 64 * 2 * -128 * 2, is exactly
- * -2^15, so nothing saturates. VPDPBUSD is written as assembly because only the CPU, not the file, may have it. */
+ * Without VNNI, VPMADDUBSW + VPMADDWD + VPADDD stand in for it: the largest pair sum, 64 * 2 * -128
+ * * 2, is exactly -2^15, so nothing saturates. VPDPBUSD is written as assembly because only the
+ * CPU, not the file, may have it. */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <immintrin.h>
@@ -58,11 +62,14 @@ static void i2_avx512_pack(void *packed, const int8_t *w, int rows, int cols)
         const int8_t *from = w + r * (size_t)cols;
         size_t c = 0;
         for (; c + CHUNK <= (size_t)cols; c += CHUNK, from += CHUNK) {
-            const uint32_t v = i2_avx512_codes_of(from) | i2_avx512_codes_of(from + 4) << 2 | i2_avx512_codes_of(from + 8) << 4 | i2_avx512_codes_of(from + 12) << 6;
+            const uint32_t v = i2_avx512_codes_of(from) | i2_avx512_codes_of(from + 4) << 2 |
+                               i2_avx512_codes_of(from + 8) << 4 |
+                               i2_avx512_codes_of(from + 12) << 6;
             memcpy(out + c / CHUNK * CHUNK_BYTES, &v, 4);
         }
         for (; c < (size_t)cols; c++)
-            out[c / CHUNK * CHUNK_BYTES + c % 4] |= (uint8_t)((w[r * (size_t)cols + c] + 1) << (c % CHUNK / 4 * 2));
+            out[c / CHUNK * CHUNK_BYTES + c % 4] |= (uint8_t)((w[r * (size_t)cols + c] + 1)
+                                                              << (c % CHUNK / 4 * 2));
     }
 }
 
@@ -84,7 +91,8 @@ static void i2_avx512_prepare(void *scratch, const int8_t *x, int n, int cols, i
         for (; c + 64 <= cols; c += 64) {
             const __m512i v = _mm512_loadu_si512(x + c);
             _mm512_store_si512(out + c, v);
-            sum = _mm512_add_epi64(sum, _mm512_sad_epu8(_mm512_xor_si512(v, flip), _mm512_setzero_si512()));
+            sum = _mm512_add_epi64(
+                sum, _mm512_sad_epu8(_mm512_xor_si512(v, flip), _mm512_setzero_si512()));
         }
         if (c < cols) {
             const __mmask64 rest = ~0ull >> (64 - (cols - c));
@@ -98,7 +106,8 @@ static void i2_avx512_prepare(void *scratch, const int8_t *x, int n, int cols, i
 }
 
 /* acc += the four products of each lane; vnni is a constant in every caller */
-static inline __attribute__((always_inline)) __m512i dot(__m512i acc, __m512i codes, __m512i x, int vnni)
+static inline __attribute__((always_inline)) __m512i dot(__m512i acc, __m512i codes, __m512i x,
+                                                         int vnni)
 {
     if (vnni) {
         __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(codes), "v"(x));
@@ -128,13 +137,16 @@ static inline __m512i unscale(__m512i a0, __m512i a1, __m512i a2, __m512i a3)
 }
 
 /* one batch row, one block; y points to its first row, `lanes` rows are stored */
-static inline __attribute__((always_inline))
-void i2_avx512_stream(int32_t *y, uint32_t lanes, const uint8_t *block, const int8_t *x, int32_t bias, size_t chunks, int vnni)
+static inline __attribute__((always_inline)) void i2_avx512_stream(int32_t *y, uint32_t lanes,
+                                                                   const uint8_t *block,
+                                                                   const int8_t *x, int32_t bias,
+                                                                   size_t chunks, int vnni)
 {
     __m512i low = _mm512_set1_epi32(bias), high = low;
     while (chunks) {
         const size_t some = chunks < EXACT_CHUNKS ? chunks : EXACT_CHUNKS;
-        __m512i a0 = _mm512_setzero_si512(), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+        __m512i a0 = _mm512_setzero_si512(), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0,
+                b3 = a0;
         for (size_t c = 0; c < some; c++, block += CHUNK_BYTES, x += CHUNK) {
             const __m512i x0 = four(x), x1 = four(x + 4), x2 = four(x + 8), x3 = four(x + 12);
             _mm_prefetch((const char *)(block + AHEAD), _MM_HINT_T0);
@@ -169,38 +181,43 @@ static void i2_avx512_unpack(uint8_t *panel, const uint8_t *block, size_t chunks
         }
 }
 
-/* A tile is 32 rows by m batch rows over `quads` groups of four columns; the first slice of columns starts from the
- * bias, the others from y. Named accumulators: gcc 12 keeps an array of them in memory. */
+/* A tile is 32 rows by m batch rows over `quads` groups of four columns; the first slice of columns
+ * starts from the bias, the others from y. Named accumulators: gcc 12 keeps an array of them in
+ * memory. */
 typedef struct { uint32_t lanes; int first; size_t rows, stride, quads; const int32_t *bias; } Span;
 typedef void Tile(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s);
 
 /* y is often in no cache: asked for here, its lines arrive while the tile is computed */
-#define BEGIN(t)  int32_t *const y##t = y + (t) * s->rows;                                                        \
-                  _mm_prefetch((const char *)y##t, _MM_HINT_T0);                                                  \
-                  _mm_prefetch((const char *)(y##t + 16), _MM_HINT_T0);                                           \
-                  _mm_prefetch((const char *)(y##t + 31), _MM_HINT_T0);                                           \
-                  const __m512i bias##t = _mm512_set1_epi32(s->bias[t]);                                          \
-                  __m512i a##t = s->first ? bias##t : _mm512_maskz_loadu_epi32((__mmask16)s->lanes, y##t);        \
-                  __m512i b##t = s->first ? bias##t : _mm512_maskz_loadu_epi32((__mmask16)(s->lanes >> 16), y##t + 16);
-#define STEP(t)   { const __m512i v = four(x + (t) * s->stride);                                                  \
-                    a##t = dot(a##t, low, v, vnni);                                                               \
+#define OLD(lanes, y) _mm512_maskz_loadu_epi32((__mmask16)(lanes), y)
+#define BEGIN(t)  int32_t *const y##t = y + (t) * s->rows;                                         \
+                  _mm_prefetch((const char *)y##t, _MM_HINT_T0);                                   \
+                  _mm_prefetch((const char *)(y##t + 16), _MM_HINT_T0);                            \
+                  _mm_prefetch((const char *)(y##t + 31), _MM_HINT_T0);                            \
+                  const __m512i bias##t = _mm512_set1_epi32(s->bias[t]);                           \
+                  __m512i a##t = s->first ? bias##t : OLD(s->lanes, y##t);                        \
+                  __m512i b##t = s->first ? bias##t : OLD(s->lanes >> 16, y##t + 16);
+#define STEP(t)   { const __m512i v = four(x + (t) * s->stride); \
+                    a##t = dot(a##t, low, v, vnni);              \
                     b##t = dot(b##t, high, v, vnni); }
-#define END(t)    _mm512_mask_storeu_epi32(y##t, (__mmask16)s->lanes, a##t);                                      \
+#define END(t)    _mm512_mask_storeu_epi32(y##t, (__mmask16)s->lanes, a##t); \
                   _mm512_mask_storeu_epi32(y##t + 16, (__mmask16)(s->lanes >> 16), b##t);
-#define TILE_OF(m, EACH)                                                                                          \
-    static inline __attribute__((always_inline))                                                                  \
-    void i2_avx512_tile##m(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s, int vnni)                      \
-    {                                                                                                             \
-        EACH(BEGIN)                                                                                               \
-        for (size_t q = 0; q < s->quads; q++, x += 4, panel += 128) {                                             \
-            const __m512i low = _mm512_load_si512(panel), high = _mm512_load_si512(panel + 64);                   \
-            EACH(STEP)                                                                                            \
-        }                                                                                                         \
-        EACH(END)                                                                                                 \
-    }                                                                                                             \
-    static void i2_avx512_tile##m##_madd(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s)                  \
-    { i2_avx512_tile##m(y, panel, x, s, 0); }                                                                               \
-    static void i2_avx512_tile##m##_vnni(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s)                  \
+#define TILE_OF(m, EACH)                                                                           \
+    static inline __attribute__((always_inline))                                                   \
+    void i2_avx512_tile##m(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s,      \
+                           int vnni)                                                              \
+    {                                                                                              \
+        EACH(BEGIN)                                                                                \
+        for (size_t q = 0; q < s->quads; q++, x += 4, panel += 128) {                              \
+            const __m512i low = _mm512_load_si512(panel), high = _mm512_load_si512(panel + 64);    \
+            EACH(STEP)                                                                             \
+        }                                                                                          \
+        EACH(END)                                                                                  \
+    }                                                                                              \
+    static void i2_avx512_tile##m##_madd(int32_t *y, const uint8_t *panel, const int8_t *x,       \
+                                         const Span *s)                                           \
+    { i2_avx512_tile##m(y, panel, x, s, 0); }                                                      \
+    static void i2_avx512_tile##m##_vnni(int32_t *y, const uint8_t *panel, const int8_t *x,       \
+                                         const Span *s)                                           \
     { i2_avx512_tile##m(y, panel, x, s, 1); }
 #define EACH1(M) M(0)
 #define EACH2(M) EACH1(M) M(1)
@@ -218,13 +235,15 @@ TILE_OF(5, EACH5)
 TILE_OF(6, EACH6)
 TILE_OF(7, EACH7)
 TILE_OF(8, EACH8)
-#define TILES(body) { i2_avx512_tile1_##body, i2_avx512_tile2_##body, i2_avx512_tile3_##body, i2_avx512_tile4_##body, \
-                      i2_avx512_tile5_##body, i2_avx512_tile6_##body, i2_avx512_tile7_##body, i2_avx512_tile8_##body }
+#define TILES(body) { i2_avx512_tile1_##body, i2_avx512_tile2_##body,                             \
+                      i2_avx512_tile3_##body, i2_avx512_tile4_##body,                             \
+                      i2_avx512_tile5_##body, i2_avx512_tile6_##body,                             \
+                      i2_avx512_tile7_##body, i2_avx512_tile8_##body }
 static Tile *const i2_avx512_tiles[2][TILE] = { TILES(madd), TILES(vnni) };
 
 /* a block by n batch rows; they are dealt evenly to tiles of at most TILE */
-static void i2_avx512_block_gemm(int32_t *y, const uint8_t *block, const int8_t *x, int n, size_t chunks, Span s,
-                       Tile *const *tile)
+static void i2_avx512_block_gemm(int32_t *y, const uint8_t *block, const int8_t *x, int n,
+                                 size_t chunks, Span s, Tile *const *tile)
 {
     _Alignas(64) uint8_t panel[PANEL * ROWS];
     const int32_t *const bias = s.bias;
@@ -254,11 +273,16 @@ static void i2_avx512_gemm(int32_t *y, const void *packed, const void *scratch,
     for (int t0 = 0; t0 < n; t0 += batch) {
         const int m = n - t0 < batch ? n - t0 : batch;
         for (int r = r0; r < r1; r += ROWS) {
-            const uint8_t *block = (const uint8_t *)packed + HEADER + (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
-            const Span s = { .lanes = r1 - r < ROWS ? (1u << (r1 - r)) - 1 : ~0u, .rows = (size_t)rows,
-                             .stride = stride, .bias = bias + t0 };
+            const uint8_t *block = (const uint8_t *)packed + HEADER +
+                                   (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
+            const Span s = { .lanes = r1 - r < ROWS ? (1u << (r1 - r)) - 1 : ~0u,
+                             .rows = (size_t)rows,
+                             .stride = stride,
+                             .bias = bias + t0 };
             int32_t *out = y + (size_t)t0 * (size_t)rows + r;
-            if (m > STREAM) i2_avx512_block_gemm(out, block, x + t0 * stride, m, chunks, s, i2_avx512_tiles[vnni]);
+            if (m > STREAM)
+                i2_avx512_block_gemm(out, block, x + t0 * stride, m, chunks, s,
+                                     i2_avx512_tiles[vnni]);
             else for (int t = t0; t < t0 + m; t++, out += rows) {
                 if (vnni) i2_avx512_stream(out, s.lanes, block, x + t * stride, bias[t], chunks, 1);
                 else      i2_avx512_stream(out, s.lanes, block, x + t * stride, bias[t], chunks, 0);

@@ -7,9 +7,10 @@
  *                                                 col  4g+3   4g+2   4g+1   4g
  *     scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 4] int8
  *
- * A byte lane is a row, an activation is broadcast. Sums stay in 16 bits over a slice of 128 columns:
- * 128 * 2 * -128 = -2^15 is the largest. A register tile is 16 rows by up to 4 batch rows: 8 accumulators.
- * Operations: 7 to unpack 64 weights (4 AND, 3 shifts) and 8 SMLAL per batch row. */
+ * A byte lane is a row, an activation is broadcast. Sums stay in 16 bits over a slice of 128
+ * columns: 128 * 2 * -128 = -2^15 is the largest. A register tile is 16 rows by up to 4 batch rows:
+ * 8 accumulators. Operations: 7 to unpack 64 weights (4 AND, 3 shifts) and 8 SMLAL per batch
+ * row. */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <arm_neon.h>
@@ -20,7 +21,10 @@ enum { ROWS = 16, GROUP = 4, SLICE = 128 / GROUP, TILE = 4 };
 static size_t i2_neon_groups_of(int cols) { return ((size_t)cols + GROUP - 1) / GROUP; }
 static size_t i2_neon_sums_size(int n) { return ((size_t)n + 15) / 16 * 64; }
 
-static size_t i2_neon_packed_size(int rows, int cols) { return ((size_t)rows + ROWS - 1) / ROWS * i2_neon_groups_of(cols) * ROWS; }
+static size_t i2_neon_packed_size(int rows, int cols)
+{
+    return ((size_t)rows + ROWS - 1) / ROWS * i2_neon_groups_of(cols) * ROWS;
+}
 
 static void i2_neon_pack(void *packed, const int8_t *w, int rows, int cols)
 {
@@ -53,8 +57,10 @@ static void i2_neon_prepare(void *scratch, const int8_t *x, int n, int cols, int
     }
 }
 
-/* A tile adds the sums of 16 rows by m batch rows over at most SLICE groups of columns to sums[t][row]. */
-typedef void Tile(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, size_t stride, size_t groups);
+/* A tile adds the sums of 16 rows by m batch rows over at most SLICE groups of columns to
+ * sums[t][row]. */
+typedef void Tile(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, size_t stride,
+                  size_t groups);
 
 static inline void widen(int32_t *sums, int16x8_t acc)
 {
@@ -63,25 +69,26 @@ static inline void widen(int32_t *sums, int16x8_t acc)
 }
 
 #define BEGIN(t)   int16x8_t a##t = vdupq_n_s16(0), b##t = a##t;
-#define STEP(t, j) { const int8x16_t v = vdupq_n_s8(x[(t) * stride + (j)]);                                            \
-                     a##t = vmlal_s8(a##t, vget_low_s8(w##j), vget_low_s8(v));                                         \
+#define STEP(t, j) { const int8x16_t v = vdupq_n_s8(x[(t) * stride + (j)]);    \
+                     a##t = vmlal_s8(a##t, vget_low_s8(w##j), vget_low_s8(v)); \
                      b##t = vmlal_high_s8(b##t, w##j, v); }
 #define STEPS(t)   STEP(t, 0) STEP(t, 1) STEP(t, 2) STEP(t, 3)
 #define END(t)     widen(sums[t], a##t), widen(sums[t] + 8, b##t);
-#define TILE_OF(m, EACH)                                                                                               \
-    static void i2_neon_tile##m(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, size_t stride, size_t groups)     \
-    {                                                                                                                  \
-        const uint8x16_t low = vdupq_n_u8(3);                                                                          \
-        EACH(BEGIN)                                                                                                    \
-        for (; groups; groups--, block += ROWS, x += GROUP) {                                                          \
-            const uint8x16_t u = vld1q_u8(block);                                                                      \
-            const int8x16_t w0 = vreinterpretq_s8_u8(vandq_u8(u, low));                                                \
-            const int8x16_t w1 = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(u, 2), low));                                 \
-            const int8x16_t w2 = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(u, 4), low));                                 \
-            const int8x16_t w3 = vreinterpretq_s8_u8(vshrq_n_u8(u, 6));                                                \
-            EACH(STEPS)                                                                                                \
-        }                                                                                                              \
-        EACH(END)                                                                                                      \
+#define TILE_OF(m, EACH)                                                                           \
+    static void i2_neon_tile##m(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x,      \
+                                size_t stride, size_t groups)                                     \
+    {                                                                                              \
+        const uint8x16_t low = vdupq_n_u8(3);                                                      \
+        EACH(BEGIN)                                                                                \
+        for (; groups; groups--, block += ROWS, x += GROUP) {                                      \
+            const uint8x16_t u = vld1q_u8(block);                                                  \
+            const int8x16_t w0 = vreinterpretq_s8_u8(vandq_u8(u, low));                            \
+            const int8x16_t w1 = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(u, 2), low));             \
+            const int8x16_t w2 = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(u, 4), low));             \
+            const int8x16_t w3 = vreinterpretq_s8_u8(vshrq_n_u8(u, 6));                            \
+            EACH(STEPS)                                                                            \
+        }                                                                                          \
+        EACH(END)                                                                                  \
     }
 #define EACH1(M) M(0)
 #define EACH2(M) EACH1(M) M(1)
@@ -91,7 +98,8 @@ TILE_OF(1, EACH1)
 TILE_OF(2, EACH2)
 TILE_OF(3, EACH3)
 TILE_OF(4, EACH4)
-static Tile *const i2_neon_tiles[TILE] = { i2_neon_tile1, i2_neon_tile2, i2_neon_tile3, i2_neon_tile4 };
+static Tile *const i2_neon_tiles[TILE] = { i2_neon_tile1, i2_neon_tile2, i2_neon_tile3,
+                                           i2_neon_tile4 };
 
 static void i2_neon_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
@@ -109,10 +117,11 @@ static void i2_neon_gemm(int32_t *y, const void *packed, const void *scratch,
             for (int i = 0; i < m; i++)
                 for (int l = 0; l < ROWS; l++) sums[i][l] = bias[t + i];
             for (size_t g = 0; g < groups; g += SLICE)
-                i2_neon_tiles[m - 1](sums, block + g * ROWS, x + (size_t)t * stride + g * GROUP, stride,
-                             groups - g < SLICE ? groups - g : SLICE);
+                i2_neon_tiles[m - 1](sums, block + g * ROWS, x + (size_t)t * stride + g * GROUP,
+                                     stride, groups - g < SLICE ? groups - g : SLICE);
             for (int i = 0; i < m; i++)
-                memcpy(y + (size_t)(t + i) * (size_t)rows + r, sums[i], (size_t)height * sizeof **sums);
+                memcpy(y + (size_t)(t + i) * (size_t)rows + r, sums[i],
+                       (size_t)height * sizeof **sums);
         }
     }
 }

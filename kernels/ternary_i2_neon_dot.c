@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Two bits per weight, code = w + 1, for SDOT (four products per lane, activations taken from one lane of a vector):
+/* Two bits per weight, code = w + 1, for SDOT (four products per lane, activations taken from one
+ * lane of a vector):
  *
  *     y[t][r] = sum_c code[r][c] * x[t][c]  -  sum_c x[t][c]
  *
@@ -7,9 +8,10 @@
  *                                                             col  16c+  12+i   8+i    4+i    i
  *     scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 16] int8
  *
- * A 32-bit lane is a row; 16 activations are one vector, lane j of which meets field j of the packed bytes. A register
- * tile is 16 rows by up to 4 batch rows: 16 accumulators, 4 vectors of activations, 4 of codes.
- * Operations: 7 to unpack 64 weights (4 AND, 3 shifts) and 4 SDOT per batch row. */
+ * A 32-bit lane is a row; 16 activations are one vector, lane j of which meets field j of the
+ * packed bytes. A register tile is 16 rows by up to 4 batch rows: 16 accumulators, 4 vectors of
+ * activations, 4 of codes. Operations: 7 to unpack 64 weights (4 AND, 3 shifts) and 4 SDOT per
+ * batch row. */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <arm_neon.h>
@@ -32,7 +34,8 @@ static void i2_neon_dot_pack(void *packed, const int8_t *w, int rows, int cols)
     for (size_t r = 0; r < (size_t)rows; r++) {
         uint8_t *out = (uint8_t *)packed + r / ROWS * chunks * CHUNK_BYTES + r % ROWS * 4;
         for (size_t c = 0; c < (size_t)cols; c++)
-            out[c / CHUNK * CHUNK_BYTES + c % 4] |= (uint8_t)((w[r * (size_t)cols + c] + 1) << (c % CHUNK / 4 * 2));
+            out[c / CHUNK * CHUNK_BYTES + c % 4] |= (uint8_t)((w[r * (size_t)cols + c] + 1)
+                                                              << (c % CHUNK / 4 * 2));
     }
 }
 
@@ -52,7 +55,8 @@ static void i2_neon_dot_prepare(void *scratch, const int8_t *x, int n, int cols,
         memcpy(out, x, (size_t)cols);
         memset(out + cols, 0, padded - (size_t)cols);
         int32x4_t sum = vdupq_n_s32(0);
-        for (size_t c = 0; c < padded; c += 16) sum = vdotq_s32(sum, vld1q_s8(out + c), vdupq_n_s8(1));
+        for (size_t c = 0; c < padded; c += 16)
+            sum = vdotq_s32(sum, vld1q_s8(out + c), vdupq_n_s8(1));
         sums[t] = -vaddvq_s32(sum);
     }
 }
@@ -67,9 +71,10 @@ static inline int32x4_t dot16(int32x4_t acc, uint8x16_t v, int8x16_t x)
     return vdotq_laneq_s32(acc, vreinterpretq_s8_u8(vshrq_n_u8(v, 6)), x, 3);
 }
 
-/* A tile: sums[t][row] of 16 rows by m batch rows; named accumulators stay in registers. The unpacking inside dot16 is
- * common to the batch rows and done once. */
-typedef void Tile(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, const int32_t *bias, size_t chunks);
+/* A tile: sums[t][row] of 16 rows by m batch rows; named accumulators stay in registers. The
+ * unpacking inside dot16 is common to the batch rows and done once. */
+typedef void Tile(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, const int32_t *bias,
+                  size_t chunks);
 
 #define BEGIN(t)  int32x4_t a##t = vdupq_n_s32(bias[t]), b##t = a##t, c##t = a##t, d##t = a##t;
 #define LOAD(t)   const int8x16_t x##t = vld1q_s8(x + (t) * stride);
@@ -77,24 +82,26 @@ typedef void Tile(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, c
 #define DOT_B(t)  b##t = dot16(b##t, v1, x##t);
 #define DOT_C(t)  c##t = dot16(c##t, v2, x##t);
 #define DOT_D(t)  d##t = dot16(d##t, v3, x##t);
-#define END(t)    vst1q_s32(sums[t], a##t), vst1q_s32(sums[t] + 4, b##t);                                              \
+#define END(t)    vst1q_s32(sums[t], a##t), vst1q_s32(sums[t] + 4, b##t); \
                   vst1q_s32(sums[t] + 8, c##t), vst1q_s32(sums[t] + 12, d##t);
-#define TILE_OF(m, EACH)                                                                                               \
-    static void i2_neon_dot_tile##m(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, const int32_t *bias,              \
-                        size_t chunks)                                                                                 \
-    {                                                                                                                  \
-        const size_t stride = chunks * CHUNK;                                                                          \
-        EACH(BEGIN)                                                                                                    \
-        for (const uint8_t *end = block + chunks * CHUNK_BYTES; block < end; block += CHUNK_BYTES, x += CHUNK) {       \
-            const uint8x16_t v0 = vld1q_u8(block), v1 = vld1q_u8(block + 16);                                          \
-            const uint8x16_t v2 = vld1q_u8(block + 32), v3 = vld1q_u8(block + 48);                                     \
-            EACH(LOAD)                                                                                                 \
-            EACH(DOT_A)                                                                                                \
-            EACH(DOT_B)                                                                                                \
-            EACH(DOT_C)                                                                                                \
-            EACH(DOT_D)                                                                                                \
-        }                                                                                                              \
-        EACH(END)                                                                                                      \
+#define TILE_OF(m, EACH)                                                                           \
+    static void i2_neon_dot_tile##m(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x,  \
+                                    const int32_t *bias,                                          \
+                        size_t chunks)                                                             \
+    {                                                                                              \
+        const size_t stride = chunks * CHUNK;                                                      \
+        EACH(BEGIN)                                                                                \
+        const uint8_t *const end = block + chunks * CHUNK_BYTES;                                  \
+        for (; block < end; block += CHUNK_BYTES, x += CHUNK) {                                   \
+            const uint8x16_t v0 = vld1q_u8(block), v1 = vld1q_u8(block + 16);                      \
+            const uint8x16_t v2 = vld1q_u8(block + 32), v3 = vld1q_u8(block + 48);                 \
+            EACH(LOAD)                                                                             \
+            EACH(DOT_A)                                                                            \
+            EACH(DOT_B)                                                                            \
+            EACH(DOT_C)                                                                            \
+            EACH(DOT_D)                                                                            \
+        }                                                                                          \
+        EACH(END)                                                                                  \
     }
 #define EACH1(M) M(0)
 #define EACH2(M) EACH1(M) M(1)
@@ -104,7 +111,8 @@ TILE_OF(1, EACH1)
 TILE_OF(2, EACH2)
 TILE_OF(3, EACH3)
 TILE_OF(4, EACH4)
-static Tile *const i2_neon_dot_tiles[TILE] = { i2_neon_dot_tile1, i2_neon_dot_tile2, i2_neon_dot_tile3, i2_neon_dot_tile4 };
+static Tile *const i2_neon_dot_tiles[TILE] = { i2_neon_dot_tile1, i2_neon_dot_tile2,
+                                               i2_neon_dot_tile3, i2_neon_dot_tile4 };
 
 static void i2_neon_dot_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
@@ -121,7 +129,8 @@ static void i2_neon_dot_gemm(int32_t *y, const void *packed, const void *scratch
             const int m = n - t < TILE ? n - t : TILE;
             i2_neon_dot_tiles[m - 1](sums, block, x + (size_t)t * chunks * CHUNK, bias + t, chunks);
             for (int i = 0; i < m; i++)
-                memcpy(y + (size_t)(t + i) * (size_t)rows + r, sums[i], (size_t)height * sizeof **sums);
+                memcpy(y + (size_t)(t + i) * (size_t)rows + r, sums[i],
+                       (size_t)height * sizeof **sums);
         }
     }
 }
@@ -129,10 +138,18 @@ static void i2_neon_dot_gemm(int32_t *y, const void *packed, const void *scratch
 const TernaryKernel ternary_i2_neon_dot = {
     .name = "i2_neon_dot",
     .brief = "2 bits; SDOT",
-    .cpu = CPU_NEON | CPU_DOTPROD, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
-    .layout = 1, .preference = 3,
+    .cpu = CPU_NEON | CPU_DOTPROD,
+    .act_bits = 8,
+    .min_bits = 8,
+    .weight_bits = 2,
+    .computes = 1,
+    .layout = 1,
+    .preference = 3,
     .large = { "f32_fma_neon", 8, 1, 6 / 64.0 },
     .single = { "f32_fma_neon", 8, 1, 11 / 64.0 },
-    .packed_size = i2_neon_dot_packed_size, .pack = i2_neon_dot_pack,
-    .scratch_size = i2_neon_dot_scratch_size, .prepare = i2_neon_dot_prepare, .gemm = i2_neon_dot_gemm,
+    .packed_size = i2_neon_dot_packed_size,
+    .pack = i2_neon_dot_pack,
+    .scratch_size = i2_neon_dot_scratch_size,
+    .prepare = i2_neon_dot_prepare,
+    .gemm = i2_neon_dot_gemm,
 };

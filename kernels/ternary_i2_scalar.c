@@ -1,26 +1,32 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Two bits per weight, no vector instruction: the baseline every speed-up is counted from.
  *
- * A byte holds four weights of one row, code = w + 1, so it has 81 possible sums with four given activations; they are
- * tabulated once per block of columns and looked up by every row. A 64-bit word carries four batch rows in fields of
- * 16 bits, so one addition serves four of them:
+ * A byte holds four weights of one row, code = w + 1, so it has 81 possible sums with four given
+ * activations; they are tabulated once per block of columns and looked up by every row. A 64-bit
+ * word carries four batch rows in fields of 16 bits, so one addition serves four of them:
  *
- *     packed   [row][cols/4]         bits 7..6  5..4  3..2  1..0      a column beyond the matrix has w = 0
- *                                    col  4g+3  4g+2  4g+1  4g
- *     scratch  [t/4][col]  uint64    x[4t+3][col] << 48  +  x[4t+2][col] << 32  +  x[4t+1][col] << 16  +  x[4t][col]
- *     table    [g][code]   uint64    sum over i < 4 of (code_i - 1) * scratch[4g + i]
+ *   packed   [row][cols/4]         bits 7..6  5..4  3..2  1..0    a column beyond has w = 0
+ *                                  col  4g+3  4g+2  4g+1  4g
+ *   scratch  [t/4][col]  uint64
+ *            x[4t+3][col] << 48  +  x[4t+2][col] << 32  +  x[4t+1][col] << 16  +  x[4t][col]
+ *   table    [g][code]   uint64    sum over i < 4 of (code_i - 1) * scratch[4g + i]
  *
- * The fields are signed and borrow from each other; arithmetic is modulo 2^64 and `field` undoes the borrows. A block
- * of 64 columns keeps a field within 64 * 128 < 2^15 and the table within L1.
- * Operations: 3 instructions (load a code, load and add a sum) per 16 products. Idea: the method of four Russians
- * (Arlazarov et al. 1970); tables of activations for low-bit weights as in T-MAC (arXiv 2407.00088). */
+ * The fields are signed and borrow from each other; arithmetic is modulo 2^64 and `field` undoes
+ * the borrows. A block of 64 columns keeps a field within 64 * 128 < 2^15 and the table within L1.
+ * Operations: 3 instructions (load a code, load and add a sum) per 16 products. Idea: the method of
+ * four Russians (Arlazarov et al. 1970); tables of activations for low-bit weights as in T-MAC
+ * (arXiv 2407.00088). */
 #include "kernels/ternary.h"
 
-enum { FIELDS = 4, GROUPS = 16, CODES = 256 };      /* GROUPS bytes of a row are one block: 64 columns */
+/* GROUPS bytes of a row are one block: 64 columns */
+enum { FIELDS = 4, GROUPS = 16, CODES = 256 };
 
 static size_t i2_scalar_groups_of(int cols) { return ((size_t)cols + 3) / 4; }
 
-static size_t i2_scalar_packed_size(int rows, int cols) { return (size_t)rows * i2_scalar_groups_of(cols); }
+static size_t i2_scalar_packed_size(int rows, int cols)
+{
+    return (size_t)rows * i2_scalar_groups_of(cols);
+}
 
 static void i2_scalar_pack(void *packed, const int8_t *w, int rows, int cols)
 {
@@ -52,7 +58,8 @@ static void i2_scalar_prepare(void *scratch, const int8_t *x, int n, int cols, i
         for (int c = 0; c < padded; c++) {
             uint64_t word = 0;
             for (int f = 0; c < cols && f < FIELDS && t + f < n; f++)
-                word += (uint64_t)(int64_t)x[(size_t)(t + f) * (size_t)cols + (size_t)c] << (16 * f);
+                word += (uint64_t)(int64_t)x[(size_t)(t + f) * (size_t)cols + (size_t)c]
+                        << (16 * f);
             *out++ = word;
         }
 }
@@ -107,9 +114,11 @@ static void i2_scalar_gemm(int32_t *y, const void *packed, const void *scratch,
             const size_t some = groups - g0 < GROUPS ? groups - g0 : GROUPS;
             for (size_t g = 0; g < some; g++) i2_scalar_tabulate(table[g], x + 4 * (g0 + g));
             for (int r = r0; r < r1; r++) {
-                uint64_t sums = i2_scalar_look_up(table, (const uint8_t *)packed + (size_t)r * groups + g0, some);
+                uint64_t sums = i2_scalar_look_up(
+                    table, (const uint8_t *)packed + (size_t)r * groups + g0, some);
                 int32_t *out = y + (size_t)t * (size_t)rows + r;
-                for (int f = 0; f < fields; f++, out += rows) *out = (g0 ? *out : 0) + i2_scalar_field(&sums);
+                for (int f = 0; f < fields; f++, out += rows)
+                    *out = (g0 ? *out : 0) + i2_scalar_field(&sums);
             }
         }
     }

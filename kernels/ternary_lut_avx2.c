@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Look-up: two weights are an index of 4 bits into a table of their 9 possible sums with two activations, and VPSHUFB
- * looks 32 of them up at once.
+/* Look-up: two weights are an index of 4 bits into a table of their 9 possible sums with two
+ * activations, and VPSHUFB looks 32 of them up at once.
  *
- *     x = low + 16 high,  low in [-8, 7],  high in [-8, 8];     index = (w0 + 1) + 3 (w1 + 1)
- *     table[index] = w0 x0 + w1 x1, once for low and once for high: within [-16, 16], so sums fit a byte for a while
+ *   x = low + 16 high,  low in [-8, 7],  high in [-8, 8];     index = (w0 + 1) + 3 (w1 + 1)
+ *   table[index] = w0 x0 + w1 x1, once for low and once for high: within [-16, 16], sums fit a byte
  *
- *     packed   [block of 32 rows][8 cols][half of 16 rows][4 cols][row]    bits 7..4       3..0
- *                                                              index of    cols 4g+2,+3    cols 4g,+1
- *     scratch  [t][8 cols]: four vectors of two 16-byte tables, one table per 4 cols:  first pair: low, high;
- *              second pair: low, high
+ *   packed   [block of 32 rows][8 cols][half of 16 rows][4 cols][row]    bits 7..4       3..0
+ *                                                            index of    cols 4g+2,+3    cols 4g,+1
+ *   scratch  [t][8 cols]: four vectors of two 16-byte tables, one per 4 cols: first pair: low, high;
+ *            second pair: low, high
  *
- * A byte lane is a row; a 128-bit lane is a group of four columns. Six look-ups, 3 * 2 * 16 < 128, are added in bytes;
- * VPMADDUBSW by (1, 0), (0, 1), (16, 0), (0, 16) then adds low + 16 high of even and of odd rows to 16 bits:
- * 20 runs * 17 * 96 < 2^15.
- * Operations: 11 instructions per 128 weights (3 to split indices, 4 look-ups, 4 additions) and 8 per 3 of these to
- * widen; nothing is shared between batch rows. As in T-MAC (arXiv 2407.00088) and bitnet.cpp's TL1 (arXiv 2410.16144),
- * but exact. */
+ * A byte lane is a row; a 128-bit lane is a group of four columns. Six look-ups, 3 * 2 * 16 < 128,
+ * are added in bytes; VPMADDUBSW by (1, 0), (0, 1), (16, 0), (0, 16) then adds low + 16 high of
+ * even and of odd rows to 16 bits: 20 runs * 17 * 96 < 2^15. Operations: 11 instructions per 128
+ * weights (3 to split indices, 4 look-ups, 4 additions) and 8 per 3 of these to widen; nothing is
+ * shared between batch rows. As in T-MAC (arXiv 2407.00088) and bitnet.cpp's TL1 (arXiv
+ * 2410.16144), but exact. */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <immintrin.h>
@@ -37,7 +37,8 @@ static void lut_avx2_pack(void *packed, const int8_t *w, int rows, int cols)
     const size_t chunks = lut_avx2_chunks_of(cols);
     memset(packed, 4 * 17, lut_avx2_packed_size(rows, cols));      /* 4 = 1 + 3: both weights 0 */
     for (size_t r = 0; r < (size_t)rows; r++) {
-        uint8_t *out = (uint8_t *)packed + r / ROWS * chunks * CHUNK_BYTES + r % ROWS / 16 * 32 + r % 16;
+        uint8_t *out = (uint8_t *)packed + r / ROWS * chunks * CHUNK_BYTES + r % ROWS / 16 * 32 +
+                       r % 16;
         for (size_t c = 0; c < (size_t)cols; c++) {
             uint8_t *byte = out + c / CHUNK * CHUNK_BYTES + c % CHUNK / 4 * 16;
             *byte = (uint8_t)(*byte + w[r * (size_t)cols + c] * place[c % 4]);
@@ -56,7 +57,8 @@ static void lut_avx2_tabulate(int8_t *low, int8_t *high, int x0, int x1)
     const __m128i w0 = _mm_setr_epi8(-1, 0, 1, -1, 0, 1, -1, 0, 1, 0, 0, 0, 0, 0, 0, 0);
     const __m128i w1 = _mm_setr_epi8(-1, -1, -1, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0);
     const int high0 = (x0 + 8) >> 4, high1 = (x1 + 8) >> 4;
-    const __m128i l0 = _mm_set1_epi8((char)(x0 - 16 * high0)), l1 = _mm_set1_epi8((char)(x1 - 16 * high1));
+    const __m128i l0 = _mm_set1_epi8((char)(x0 - 16 * high0)),
+                  l1 = _mm_set1_epi8((char)(x1 - 16 * high1));
     const __m128i h0 = _mm_set1_epi8((char)high0), h1 = _mm_set1_epi8((char)high1);
     _mm_store_si128((__m128i *)low, _mm_add_epi8(_mm_sign_epi8(l0, w0), _mm_sign_epi8(l1, w1)));
     _mm_store_si128((__m128i *)high, _mm_add_epi8(_mm_sign_epi8(h0, w0), _mm_sign_epi8(h1, w1)));
@@ -85,7 +87,8 @@ typedef struct { __m256i low, high; } Bytes;
 static inline Bytes chunk16(Bytes s, const uint8_t *p, const int8_t *tables)
 {
     const __m256i nibble = _mm256_set1_epi8(15), v = load(p);
-    const __m256i first = _mm256_and_si256(v, nibble), second = _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble);
+    const __m256i first = _mm256_and_si256(v, nibble),
+                  second = _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble);
     s.low = _mm256_add_epi8(s.low, _mm256_shuffle_epi8(load(tables), first));
     s.high = _mm256_add_epi8(s.high, _mm256_shuffle_epi8(load(tables + 32), first));
     s.low = _mm256_add_epi8(s.low, _mm256_shuffle_epi8(load(tables + 64), second));
@@ -109,18 +112,22 @@ static inline Words widen(Words s, Bytes b)
 /* sums of sixteen rows += both lanes */
 static inline void deal(int32_t *sums, Words s)
 {
-    const __m256i even = _mm256_add_epi32(_mm256_cvtepi16_epi32(_mm256_castsi256_si128(s.even)),
-                                          _mm256_cvtepi16_epi32(_mm256_extracti128_si256(s.even, 1)));
+    const __m256i even = _mm256_add_epi32(
+        _mm256_cvtepi16_epi32(_mm256_castsi256_si128(s.even)),
+        _mm256_cvtepi16_epi32(_mm256_extracti128_si256(s.even, 1)));
     const __m256i odd = _mm256_add_epi32(_mm256_cvtepi16_epi32(_mm256_castsi256_si128(s.odd)),
                                          _mm256_cvtepi16_epi32(_mm256_extracti128_si256(s.odd, 1)));
     const __m256i low = _mm256_unpacklo_epi32(even, odd), high = _mm256_unpackhi_epi32(even, odd);
     __m256i *out = (__m256i *)sums;
-    _mm256_store_si256(out, _mm256_add_epi32(load(out), _mm256_permute2x128_si256(low, high, 0x20)));
-    _mm256_store_si256(out + 1, _mm256_add_epi32(load(out + 1), _mm256_permute2x128_si256(low, high, 0x31)));
+    _mm256_store_si256(out,
+                       _mm256_add_epi32(load(out), _mm256_permute2x128_si256(low, high, 0x20)));
+    _mm256_store_si256(out + 1,
+                       _mm256_add_epi32(load(out + 1), _mm256_permute2x128_si256(low, high, 0x31)));
 }
 
 /* one batch row, one block of 32 rows, into sums */
-static void lut_avx2_stream(int32_t *sums, const uint8_t *block, const int8_t *tables, size_t chunks)
+static void lut_avx2_stream(int32_t *sums, const uint8_t *block, const int8_t *tables,
+                            size_t chunks)
 {
     const __m256i zero = _mm256_setzero_si256();
     memset(sums, 0, ROWS * sizeof *sums);
@@ -150,7 +157,8 @@ static void lut_avx2_gemm(int32_t *y, const void *packed, const void *scratch,
     const int batch = bytes < BATCH_BYTES ? (int)(BATCH_BYTES / bytes) : 1;
     for (int t0 = 0; t0 < n; t0 += batch)
         for (int r = r0; r < r1; r += ROWS) {
-            const uint8_t *block = (const uint8_t *)packed + (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
+            const uint8_t *block = (const uint8_t *)packed +
+                                   (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
             const size_t height = (size_t)(r1 - r < ROWS ? r1 - r : ROWS);
             for (int t = t0; t < n && t < t0 + batch; t++) {
                 _Alignas(64) int32_t sums[ROWS];

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Look-up: two weights are an index of 4 bits into a table of their 9 possible sums with two activations, and TBL looks
- * 16 of them up at once.
+/* Look-up: two weights are an index of 4 bits into a table of their 9 possible sums with two
+ * activations, and TBL looks 16 of them up at once.
  *
- *     x = low + 16 high,  low in [-8, 7],  high in [-8, 8];     index = (w0 + 1) + 3 (w1 + 1)
- *     table[index] = w0 x0 + w1 x1, once for low and once for high: within [-16, 16], so sums fit a byte for a while
+ *   x = low + 16 high,  low in [-8, 7],  high in [-8, 8];     index = (w0 + 1) + 3 (w1 + 1)
+ *   table[index] = w0 x0 + w1 x1, once for low and once for high: within [-16, 16], sums fit a byte
  *
- *     packed   [block of 32 rows][4 cols][row]    bits 7..4       3..0
- *                                       index of    cols 4g+2,+3    cols 4g,+1
- *     scratch  [t][4 cols]: four 16-byte tables:  first pair: low, high;  second pair: low, high
+ *   packed   [block of 32 rows][4 cols][row]    bits 7..4       3..0
+ *                                     index of    cols 4g+2,+3    cols 4g,+1
+ *   scratch  [t][4 cols]: four 16-byte tables:  first pair: low, high;  second pair: low, high
  *
- * A byte lane is a row. Six look-ups, 3 * 2 * 16 < 128, are added in bytes, then to 16 bits: 300 runs * 96 < 2^15.
- * Operations: 10 instructions per 64 weights (2 to split indices, 4 look-ups, 4 additions) and 4 per 3 of these to
- * widen; nothing is shared between batch rows. As in T-MAC (arXiv 2407.00088) and bitnet.cpp's TL1 (arXiv 2410.16144),
- * but exact. */
+ * A byte lane is a row. Six look-ups, 3 * 2 * 16 < 128, are added in bytes, then to 16 bits: 300
+ * runs * 96 < 2^15. Operations: 10 instructions per 64 weights (2 to split indices, 4 look-ups, 4
+ * additions) and 4 per 3 of these to widen; nothing is shared between batch rows. As in T-MAC
+ * (arXiv 2407.00088) and bitnet.cpp's TL1 (arXiv 2410.16144), but exact. */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <arm_neon.h>
@@ -50,10 +50,12 @@ static size_t lut_neon_scratch_size(int n, int cols, int act_bits)
 
 static void lut_neon_tabulate(int8_t *low, int8_t *high, int x0, int x1)
 {
-    static const int8_t first[16] = { -1, 0, 1, -1, 0, 1, -1, 0, 1 }, second[16] = { -1, -1, -1, 0, 0, 0, 1, 1, 1 };
+    static const int8_t first[16] = { -1, 0, 1, -1, 0, 1, -1, 0, 1 },
+                        second[16] = { -1, -1, -1, 0, 0, 0, 1, 1, 1 };
     const int8x16_t w0 = vld1q_s8(first), w1 = vld1q_s8(second);
     const int high0 = (x0 + 8) >> 4, high1 = (x1 + 8) >> 4;
-    const int8x16_t l0 = vdupq_n_s8((int8_t)(x0 - 16 * high0)), l1 = vdupq_n_s8((int8_t)(x1 - 16 * high1));
+    const int8x16_t l0 = vdupq_n_s8((int8_t)(x0 - 16 * high0)),
+                    l1 = vdupq_n_s8((int8_t)(x1 - 16 * high1));
     const int8x16_t h0 = vdupq_n_s8((int8_t)high0), h1 = vdupq_n_s8((int8_t)high1);
     vst1q_s8(low, vmlaq_s8(vmulq_s8(l0, w0), l1, w1));
     vst1q_s8(high, vmlaq_s8(vmulq_s8(h0, w0), h1, w1));
@@ -77,7 +79,8 @@ typedef struct { int8x16_t low, high; } Bytes;
 /* sixteen rows by four columns */
 static inline Bytes chunk16(Bytes s, const uint8_t *p, const int8_t *tables)
 {
-    const uint8x16_t v = vld1q_u8(p), first = vandq_u8(v, vdupq_n_u8(15)), second = vshrq_n_u8(v, 4);
+    const uint8x16_t v = vld1q_u8(p), first = vandq_u8(v, vdupq_n_u8(15)),
+                     second = vshrq_n_u8(v, 4);
     s.low = vaddq_s8(s.low, vqtbl1q_s8(vld1q_s8(tables), first));
     s.high = vaddq_s8(s.high, vqtbl1q_s8(vld1q_s8(tables + 16), first));
     s.low = vaddq_s8(s.low, vqtbl1q_s8(vld1q_s8(tables + 32), second));
@@ -106,7 +109,8 @@ static inline void deal(int32_t *sums, int16x8_t low, int16x8_t high)
 }
 
 /* one batch row, one block of 32 rows, into sums */
-static void lut_neon_stream(int32_t *sums, const uint8_t *block, const int8_t *tables, size_t chunks)
+static void lut_neon_stream(int32_t *sums, const uint8_t *block, const int8_t *tables,
+                            size_t chunks)
 {
     const int8x16_t zero = vdupq_n_s8(0);
     const int16x8_t zero16 = vdupq_n_s16(0);
@@ -138,7 +142,8 @@ static void lut_neon_gemm(int32_t *y, const void *packed, const void *scratch,
     const int batch = bytes < BATCH_BYTES ? (int)(BATCH_BYTES / bytes) : 1;
     for (int t0 = 0; t0 < n; t0 += batch)
         for (int r = r0; r < r1; r += ROWS) {
-            const uint8_t *block = (const uint8_t *)packed + (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
+            const uint8_t *block = (const uint8_t *)packed +
+                                   (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
             const size_t height = (size_t)(r1 - r < ROWS ? r1 - r : ROWS);
             for (int t = t0; t < n && t < t0 + batch; t++) {
                 int32_t sums[ROWS];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The free kernel: it stores nothing, computes nothing and writes zeros. A step timed under it prices everything but
- * the ternary product, which bounds what any kernel can gain (Amdahl). No loss under it means anything.
+/* The free kernel: it stores nothing, computes nothing and writes zeros. A step timed under it
+ * prices everything but the ternary product, which bounds what any kernel can gain (Amdahl). No
+ * loss under it means anything.
  *
  * 0 operations per weight; the stores of y remain. */
 #include "kernels/ternary.h"
@@ -12,7 +13,10 @@ static size_t noop_packed_size(int rows, int cols)
     return 0;
 }
 
-static void noop_pack(void *packed, const int8_t *w, int rows, int cols) { (void)packed, (void)w, (void)rows, (void)cols; }
+static void noop_pack(void *packed, const int8_t *w, int rows, int cols)
+{
+    (void)packed, (void)w, (void)rows, (void)cols;
+}
 
 static size_t noop_scratch_size(int n, int cols, int act_bits)
 {
@@ -29,7 +33,8 @@ static void noop_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
 {
     (void)packed, (void)scratch, (void)cols, (void)act_bits;
-    for (int t = 0; t < n; t++) memset(y + (size_t)t * (size_t)rows + r0, 0, (size_t)(r1 - r0) * sizeof *y);
+    for (int t = 0; t < n; t++)
+        memset(y + (size_t)t * (size_t)rows + r0, 0, (size_t)(r1 - r0) * sizeof *y);
 }
 
 const TernaryKernel ternary_noop = {

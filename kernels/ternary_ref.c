@@ -5,7 +5,10 @@
 
 static size_t ref_packed_size(int rows, int cols) { return (size_t)rows * (size_t)cols; }
 
-static void ref_pack(void *packed, const int8_t *w, int rows, int cols) { memcpy(packed, w, ref_packed_size(rows, cols)); }
+static void ref_pack(void *packed, const int8_t *w, int rows, int cols)
+{
+    memcpy(packed, w, ref_packed_size(rows, cols));
+}
 
 static size_t ref_scratch_size(int n, int cols, int act_bits)
 {

@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Five weights a byte in base 3, 1.6 bits per weight, as a balanced fraction: tripled, a byte overflows by one digit.
+/* Five weights a byte in base 3, 1.6 bits per weight, as a balanced fraction: tripled, a byte
+ * overflows by one digit.
  *
- *     v = 81 d0 + 27 d1 + 9 d2 + 3 d3 + d4  with d = w + 1;   byte = ceil(256 v / 243) - 128, signed
- *     w = -1 where byte < -42, 1 where byte > 42, else 0;     byte <- 3 byte mod 256 holds the next digit: all 243
- *     values decode exactly
+ *   v = 81 d0 + 27 d1 + 9 d2 + 3 d3 + d4  with d = w + 1;   byte = ceil(256 v / 243) - 128, signed
+ *   w = -1 where byte < -42, 1 where byte > 42, else 0;
+ *   byte <- 3 byte mod 256 holds the next digit: all 243
+ *   values decode exactly
  *
- *     y[t][r] = sum_c w[r][c] * (x[t][c] + 128)  -  128 sum_c w[r][c]
+ *   y[t][r] = sum_c w[r][c] * (x[t][c] + 128)  -  128 sum_c w[r][c]
  *
- *     packed   [block of 32 rows]:  -128 sum of w [row] int32, then [chunk of 20 cols][row][i < 4]: col 20c + 4j + i is
- *              digit j of the byte
- *     scratch  [t][cols padded to 20 and 64, plus 64 against cache conflicts] uint8, x + 128
- *     panel    [half of 16 rows][4 cols][row < 16][i < 4]: the weights of SLICE chunks of a block; on the stack, L1
+ *   packed   [block of 32 rows]:  -128 sum of w [row] int32, then
+ *            [chunk of 20 cols][row][i < 4]: col 20c + 4j + i is
+ *            digit j of the byte
+ *   scratch  [t][cols padded to 20 and 64, plus 64 against cache conflicts] uint8, x + 128
+ *   panel    [half of 16 rows][4 cols][row < 16][i < 4]: the weights of SLICE chunks of a block; L1
  *
- * VPMADDUBSW wants one operand unsigned: the activations are. Sums stay in 16 bits over a slice of 12 chunks:
- * 12 * 5 * 2 * 255 < 2^15.
+ * VPMADDUBSW wants one operand unsigned: the activations are. Sums stay in 16 bits over a slice of
+ * 12 chunks: 12 * 5 * 2 * 255 < 2^15.
  *
- * n < PANEL_FROM: each batch row streams the block: 33 instructions per 160 weights, 15 to compare and subtract, 8 to
+ * n < PANEL_FROM: each batch row streams the block: 33 instructions per 160 weights, 15 to compare
+ * and subtract, 8 to
  *   triple, 10 to multiply and add. The vector ports bind everywhere but beyond the caches.
  * larger n: a slice is unpacked once; a register tile is 16 rows by up to 4 batch rows. */
 #include "kernels/ternary.h"
@@ -27,12 +31,19 @@ enum { ROWS = 32, DIGITS = 5, CHUNK = 4 * DIGITS, CHUNK_BYTES = 128, SUMS = 128,
 enum { HALF = SLICE * CHUNK * 16, PANEL_FROM = 3, TILE = 4, AHEAD = 2048 };
 
 static size_t t5_avx2_chunks_of(int cols) { return ((size_t)cols + CHUNK - 1) / CHUNK; }
-static size_t t5_avx2_stride_of(int cols) { return (t5_avx2_chunks_of(cols) * CHUNK + 63) / 64 * 64 + 64; }
+static size_t t5_avx2_stride_of(int cols)
+{
+    return (t5_avx2_chunks_of(cols) * CHUNK + 63) / 64 * 64 + 64;
+}
 static size_t t5_avx2_block_size(int cols) { return SUMS + t5_avx2_chunks_of(cols) * CHUNK_BYTES; }
 
-static size_t t5_avx2_packed_size(int rows, int cols) { return ((size_t)rows + ROWS - 1) / ROWS * t5_avx2_block_size(cols); }
+static size_t t5_avx2_packed_size(int rows, int cols)
+{
+    return ((size_t)rows + ROWS - 1) / ROWS * t5_avx2_block_size(cols);
+}
 
-static uint8_t t5_avx2_encode(const int8_t *w, long left)      /* digits 4 columns apart; a column beyond has w = 0 */
+/* digits 4 columns apart; a column beyond has w = 0 */
+static uint8_t t5_avx2_encode(const int8_t *w, long left)
 {
     int v = 0;
     for (int j = 0; j < DIGITS; j++) v = 3 * v + (4 * j < left ? w[4 * j] + 1 : 1);
@@ -44,7 +55,8 @@ static void t5_avx2_pack(void *packed, const int8_t *w, int rows, int cols)
     const size_t chunks = t5_avx2_chunks_of(cols);
     memset(packed, 0, t5_avx2_packed_size(rows, cols));
     for (size_t r = 0; r < (size_t)rows; r++, w += cols) {
-        uint8_t *block = (uint8_t *)packed + r / ROWS * t5_avx2_block_size(cols), *out = block + SUMS + r % ROWS * 4;
+        uint8_t *block = (uint8_t *)packed + r / ROWS * t5_avx2_block_size(cols),
+                *out = block + SUMS + r % ROWS * 4;
         for (int c = 0; c < cols; c++) ((int32_t *)block)[r % ROWS] -= 128 * w[c];
         for (size_t c = 0; c < chunks; c++)
             for (size_t i = 0; i < 4; i++) {
@@ -107,7 +119,8 @@ static inline __m256i chunk8(__m256i acc, const uint8_t *p, const uint8_t *x)
     const __m256i p2 = _mm256_maddubs_epi16(four(x + 8), digit(&fraction));
     const __m256i p3 = _mm256_maddubs_epi16(four(x + 12), digit(&fraction));
     const __m256i p4 = _mm256_maddubs_epi16(four(x + 16), digit(&fraction));
-    acc = _mm256_add_epi16(acc, _mm256_add_epi16(_mm256_add_epi16(p0, p1), _mm256_add_epi16(p2, p3)));
+    acc = _mm256_add_epi16(acc,
+                           _mm256_add_epi16(_mm256_add_epi16(p0, p1), _mm256_add_epi16(p2, p3)));
     return _mm256_add_epi16(acc, p4);
 }
 
@@ -146,15 +159,17 @@ static void t5_avx2_unpack(int8_t *panel, const uint8_t *chunk, size_t chunks)
         }
 }
 
-/* A tile adds the sums of 16 rows by m batch rows over `quads` groups of four columns to y, whose first value in the
- * first slice is that of the block. `lanes` of the 16 rows exist. Named accumulators: gcc 12 would spill an array. */
+/* A tile adds the sums of 16 rows by m batch rows over `quads` groups of four columns to y, whose
+ * first value in the first slice is that of the block. `lanes` of the 16 rows exist. Named
+ * accumulators: gcc 12 would spill an array. */
 typedef struct { int lanes, first; size_t rows, stride, quads; const int32_t *start; } Span;
 typedef void Tile(int32_t *y, const int8_t *panel, const uint8_t *x, const Span *s);
 
 /* y = start + the row sums of acc, for the first `lanes` of eight rows */
 static inline void finish8(int32_t *y, __m256i acc, int lanes, int first, const int32_t *start)
 {
-    const __m256i some = _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    const __m256i some = _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes),
+                                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
     const __m256i from = first ? load(start) : _mm256_maskload_epi32(y, some);
     _mm256_maskstore_epi32(y, some, widen(from, acc));
 }
@@ -167,15 +182,15 @@ static inline void finish8(int32_t *y, __m256i acc, int lanes, int first, const 
                     __asm__ volatile("" : "+x"(a##t), "+x"(b##t)); }
 #define END(t)    finish8(y + (t) * s->rows, a##t, s->lanes, s->first, s->start);             \
                   finish8(y + (t) * s->rows + 8, b##t, s->lanes - 8, s->first, s->start + 8);
-#define TILE_OF(m, EACH)                                                                      \
-    static void t5_avx2_tile##m(int32_t *y, const int8_t *panel, const uint8_t *x, const Span *s)     \
-    {                                                                                         \
-        EACH(BEGIN)                                                                           \
-        for (size_t q = 0; q < s->quads; q++, x += 4, panel += 64) {                          \
-            const __m256i low = load(panel), high = load(panel + 32);                         \
-            EACH(STEP)                                                                        \
-        }                                                                                     \
-        EACH(END)                                                                             \
+#define TILE_OF(m, EACH)                                                                          \
+    static void t5_avx2_tile##m(int32_t *y, const int8_t *panel, const uint8_t *x, const Span *s) \
+    {                                                                                             \
+        EACH(BEGIN)                                                                               \
+        for (size_t q = 0; q < s->quads; q++, x += 4, panel += 64) {                              \
+            const __m256i low = load(panel), high = load(panel + 32);                             \
+            EACH(STEP)                                                                            \
+        }                                                                                         \
+        EACH(END)                                                                                 \
     }
 #define EACH1(M) M(0)
 #define EACH2(M) EACH1(M) M(1)
@@ -185,10 +200,13 @@ TILE_OF(1, EACH1)
 TILE_OF(2, EACH2)
 TILE_OF(3, EACH3)
 TILE_OF(4, EACH4)
-static Tile *const t5_avx2_tiles[TILE] = { t5_avx2_tile1, t5_avx2_tile2, t5_avx2_tile3, t5_avx2_tile4 };
+static Tile *const t5_avx2_tiles[TILE] = { t5_avx2_tile1, t5_avx2_tile2, t5_avx2_tile3,
+                                           t5_avx2_tile4 };
 
-/* a block by n batch rows, dealt evenly to tiles of at most TILE; `height` rows of the block exist */
-static void t5_avx2_block_gemm(int32_t *y, const uint8_t *block, const uint8_t *x, int n, size_t chunks, int height, Span s)
+/* a block by n batch rows, dealt evenly to tiles of at most TILE; `height` rows of the block
+ * exist */
+static void t5_avx2_block_gemm(int32_t *y, const uint8_t *block, const uint8_t *x, int n,
+                               size_t chunks, int height, Span s)
 {
     _Alignas(64) int8_t panel[2 * HALF];
     const int parts = (n + TILE - 1) / TILE;
@@ -215,9 +233,12 @@ static void t5_avx2_gemm(int32_t *y, const void *packed, const void *scratch,
     (void)act_bits;
     const Span s = { .rows = (size_t)rows, .stride = t5_avx2_stride_of(cols) };
     for (int r = r0; r < r1; r += ROWS) {
-        const uint8_t *block = (const uint8_t *)packed + (size_t)(r / ROWS) * t5_avx2_block_size(cols), *x = scratch;
+        const uint8_t *block = (const uint8_t *)packed +
+                               (size_t)(r / ROWS) * t5_avx2_block_size(cols),
+                      *x = scratch;
         const int height = r1 - r < ROWS ? r1 - r : ROWS;
-        if (n >= PANEL_FROM) t5_avx2_block_gemm(y + r, block, x, n, t5_avx2_chunks_of(cols), height, s);
+        if (n >= PANEL_FROM)
+            t5_avx2_block_gemm(y + r, block, x, n, t5_avx2_chunks_of(cols), height, s);
         else for (int t = 0; t < n; t++, x += s.stride) {
             _Alignas(32) int32_t sums[ROWS];
             t5_avx2_stream(sums, block, x, t5_avx2_chunks_of(cols));

@@ -1,23 +1,29 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Five weights a byte in base 3, 1.6 bits per weight, for the memory-bound regime. Digits d = w + 1:
+/* Five weights a byte in base 3, 1.6 bits per weight, for the memory-bound regime. Digits d = w +
+ * 1:
  *
- *     y[t][r] = sum_c d[r][c] * x[t][c]  -  sum_c x[t][c]
+ *   y[t][r] = sum_c d[r][c] * x[t][c]  -  sum_c x[t][c]
  *
- *     packed   128 bytes: table[v] = d0 | d1 << 2 | d2 << 4 | d3 << 6  of  v = d0 + 3 d1 + 9 d2 + 27 d3
- *              [block of 32 rows][chunk of 20 cols][row][i < 4]    81 d4 + 27 d3 + 9 d2 + 3 d1 + d0
- *                                                             col 20c+ 16+i 12+i    8+i    4+i    i
- *     scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 20 and 64, plus 64] int8
- *     panel    [4 cols][row < 32][i < 4]: the digits of PANEL columns of a block, one a byte; on the stack, L1
+ *   packed   128 bytes: table[v] = d0 | d1 << 2 | d2 << 4 | d3 << 6 of v = d0 + 3 d1 + 9 d2 + 27 d3
+ *            [block of 32 rows][chunk of 20 cols][row][i < 4]    81 d4 + 27 d3 + 9 d2 + 3 d1 + d0
+ *                                                           col 20c+ 16+i 12+i    8+i    4+i    i
+ *   scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 20 and 64, plus 64] int8
+ *   panel    [4 cols][row < 32][i < 4]: the digits of PANEL columns of a block, one a byte; L1
  *
- * v mod 81 is min(v, v - 81) twice, in unsigned bytes; VPERMI2B looks its four digits up; v - v mod 81 = 81 d4.
+ * v mod 81 is min(v, v - 81) twice, in unsigned bytes; VPERMI2B looks its four digits up; v - v mod
+ * 81 = 81 d4.
  *
- * n < PANEL_FROM: each batch row streams the block. Fields are not shifted down, each has an accumulator: four are
- *   scaled by 4^j, the fifth by 81, undone by the inverse of 81 modulo 2^32. 15 instructions per 320 weights (4 to
- *   reduce, 1 look-up, 1 subtraction, 4 AND, 5 VPDPBUSD), twice those of i2_avx512 per weight for 4/5 of the bytes: the
- *   vector ports bind in L1 and L2, the bandwidth beyond.
- * larger n: digits are unpacked into the panel once; a register tile is 32 rows by up to 4 batch rows.
+ * n < PANEL_FROM: each batch row streams the block. Fields are not shifted down, each has an
+ * accumulator: four are
+ *   scaled by 4^j, the fifth by 81, undone by the inverse of 81 modulo 2^32. 15 instructions per
+ *   320 weights (4 to reduce, 1 look-up, 1 subtraction, 4 AND, 5 VPDPBUSD), twice those of
+ *   i2_avx512 per weight for 4/5 of the bytes: the vector ports bind in L1 and L2, the bandwidth
+ *   beyond.
+ * larger n: digits are unpacked into the panel once; a register tile is 32 rows by up to 4 batch
+ * rows.
  *
- * Five trits a byte as in TQ1_0 of llama.cpp; the decoding is not theirs. Assembly for what only the CPU may have. */
+ * Five trits a byte as in TQ1_0 of llama.cpp; the decoding is not theirs. Assembly for what only
+ * the CPU may have. */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <immintrin.h>
@@ -25,11 +31,15 @@
 
 enum { ROWS = 32, CHUNK = 20, CHUNK_BYTES = 128, HEADER = 128, PANEL_CHUNKS = 48 };
 enum { PANEL_FROM = 5, TILE = 4, AHEAD = 2048 };
-enum { EXACT_CHUNKS = 1 << 14 };                  /* 64 * 2 * 128 * 4 per chunk stays within int32 */
+/* 64 * 2 * 128 * 4 per chunk stays within int32 */
+enum { EXACT_CHUNKS = 1 << 14 };
 static const unsigned INVERSE_OF_81 = 2014922929u;    /* modulo 2^32 */
 
 static size_t t5_avx512_chunks_of(int cols) { return ((size_t)cols + CHUNK - 1) / CHUNK; }
-static size_t t5_avx512_stride_of(int cols) { return (t5_avx512_chunks_of(cols) * CHUNK + 63) / 64 * 64 + 64; }
+static size_t t5_avx512_stride_of(int cols)
+{
+    return (t5_avx512_chunks_of(cols) * CHUNK + 63) / 64 * 64 + 64;
+}
 static size_t t5_avx512_sums_size(int n) { return ((size_t)n + 15) / 16 * 64; }
 
 static size_t t5_avx512_packed_size(int rows, int cols)
@@ -43,7 +53,8 @@ static void t5_avx512_pack(void *packed, const int8_t *w, int rows, int cols)
     const size_t chunks = t5_avx512_chunks_of(cols);
     uint8_t *table = packed;
     memset(packed, 0, t5_avx512_packed_size(rows, cols));
-    for (int v = 0; v < 81; v++) table[v] = (uint8_t)(v % 3 | v / 3 % 3 << 2 | v / 9 % 3 << 4 | v / 27 << 6);
+    for (int v = 0; v < 81; v++)
+        table[v] = (uint8_t)(v % 3 | v / 3 % 3 << 2 | v / 9 % 3 << 4 | v / 27 << 6);
     for (size_t r = 0; r < (size_t)rows; r++) {
         uint8_t *out = (uint8_t *)packed + HEADER + r / ROWS * chunks * CHUNK_BYTES + r % ROWS * 4;
         for (size_t c = 0; c < (size_t)cols; c++) {
@@ -71,7 +82,8 @@ static void t5_avx512_prepare(void *scratch, const int8_t *x, int n, int cols, i
         for (; c + 64 <= cols; c += 64) {
             const __m512i v = _mm512_loadu_si512(x + c);
             _mm512_store_si512(out + c, v);
-            sum = _mm512_add_epi64(sum, _mm512_sad_epu8(_mm512_xor_si512(v, flip), _mm512_setzero_si512()));
+            sum = _mm512_add_epi64(
+                sum, _mm512_sad_epu8(_mm512_xor_si512(v, flip), _mm512_setzero_si512()));
         }
         int64_t rest = 128ll * c - _mm512_reduce_add_epi64(sum);
         memset(out + c, 0, t5_avx512_stride_of(cols) - (size_t)c);
@@ -109,7 +121,8 @@ static inline __m512i mod81(__m512i v)
     return _mm512_min_epu8(v, _mm512_sub_epi8(v, b));
 }
 
-typedef struct { __m512i a0, a1, a2, a3, a4; } Sums;      /* of sixteen rows, scaled by 1 4 16 64 81 */
+/* of sixteen rows, scaled by 1 4 16 64 81 */
+typedef struct { __m512i a0, a1, a2, a3, a4; } Sums;
 
 static inline __attribute__((always_inline))
 void t5_avx512_chunk16(Sums *s, const uint8_t *p, const uint8_t *table, const int8_t *x)
@@ -132,8 +145,8 @@ static inline __m512i unscale(Sums s)
 }
 
 /* one batch row, one block; y points to its first row, `lanes` rows are stored */
-static void t5_avx512_stream(int32_t *y, uint32_t lanes, const uint8_t *block, const uint8_t *table, const int8_t *x,
-                   int32_t bias, size_t chunks)
+static void t5_avx512_stream(int32_t *y, uint32_t lanes, const uint8_t *block, const uint8_t *table,
+                             const int8_t *x, int32_t bias, size_t chunks)
 {
     const __m512i zero = _mm512_setzero_si512();
     __m512i low = _mm512_set1_epi32(bias), high = low;
@@ -154,42 +167,54 @@ static void t5_avx512_stream(int32_t *y, uint32_t lanes, const uint8_t *block, c
     _mm512_mask_storeu_epi32(y + 16, (__mmask16)(lanes >> 16), high);
 }
 
-static void t5_avx512_unpack(uint8_t *panel, const uint8_t *block, const uint8_t *table, size_t chunks)
+static void t5_avx512_unpack(uint8_t *panel, const uint8_t *block, const uint8_t *table,
+                             size_t chunks)
 {
-    const __m512i t0 = _mm512_loadu_si512(table), t1 = _mm512_loadu_si512(table + 64), two_bits = _mm512_set1_epi8(3);
+    const __m512i t0 = _mm512_loadu_si512(table), t1 = _mm512_loadu_si512(table + 64),
+                  two_bits = _mm512_set1_epi8(3);
     for (; chunks; chunks--, block += CHUNK_BYTES, panel += 5 * CHUNK_BYTES)
         for (int half = 0; half < 128; half += 64) {
-            const __m512i v = _mm512_loadu_si512(block + half), rest = mod81(v), d = look_up(rest, t0, t1);
+            const __m512i v = _mm512_loadu_si512(block + half), rest = mod81(v),
+                          d = look_up(rest, t0, t1);
             const __m512i last = _mm512_sub_epi8(v, rest);      /* 0, 81, 162: bits 7..6 are d4 */
             _mm512_store_si512(panel + half, _mm512_and_si512(d, two_bits));
-            _mm512_store_si512(panel + 128 + half, _mm512_and_si512(_mm512_srli_epi16(d, 2), two_bits));
-            _mm512_store_si512(panel + 256 + half, _mm512_and_si512(_mm512_srli_epi16(d, 4), two_bits));
-            _mm512_store_si512(panel + 384 + half, _mm512_and_si512(_mm512_srli_epi16(d, 6), two_bits));
-            _mm512_store_si512(panel + 512 + half, _mm512_and_si512(_mm512_srli_epi16(last, 6), two_bits));
+            _mm512_store_si512(panel + 128 + half,
+                               _mm512_and_si512(_mm512_srli_epi16(d, 2), two_bits));
+            _mm512_store_si512(panel + 256 + half,
+                               _mm512_and_si512(_mm512_srli_epi16(d, 4), two_bits));
+            _mm512_store_si512(panel + 384 + half,
+                               _mm512_and_si512(_mm512_srli_epi16(d, 6), two_bits));
+            _mm512_store_si512(panel + 512 + half,
+                               _mm512_and_si512(_mm512_srli_epi16(last, 6), two_bits));
         }
 }
 
-/* A tile is 32 rows by m batch rows over `quads` groups of four columns; the first slice of columns starts from the
- * bias, the others from y. Named accumulators: gcc 12 keeps an array of them in memory. */
+/* A tile is 32 rows by m batch rows over `quads` groups of four columns; the first slice of columns
+ * starts from the bias, the others from y. Named accumulators: gcc 12 keeps an array of them in
+ * memory. */
 typedef struct { uint32_t lanes; int first; size_t rows, stride, quads; const int32_t *bias; } Span;
 typedef void Tile(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s);
 
-#define BEGIN(t)  int32_t *const y##t = y + (t) * s->rows;                                                        \
-                  const __m512i bias##t = _mm512_set1_epi32(s->bias[t]);                                          \
-                  __m512i a##t = s->first ? bias##t : _mm512_maskz_loadu_epi32((__mmask16)s->lanes, y##t);        \
-                  __m512i b##t = s->first ? bias##t : _mm512_maskz_loadu_epi32((__mmask16)(s->lanes >> 16), y##t + 16);
-#define STEP(t)   { const __m512i v = four(x + (t) * s->stride); a##t = dot(a##t, low, v); b##t = dot(b##t, high, v); }
-#define END(t)    _mm512_mask_storeu_epi32(y##t, (__mmask16)s->lanes, a##t);                                      \
+#define OLD(lanes, y) _mm512_maskz_loadu_epi32((__mmask16)(lanes), y)
+#define BEGIN(t)  int32_t *const y##t = y + (t) * s->rows;                                         \
+                  const __m512i bias##t = _mm512_set1_epi32(s->bias[t]);                           \
+                  __m512i a##t = s->first ? bias##t : OLD(s->lanes, y##t);                        \
+                  __m512i b##t = s->first ? bias##t : OLD(s->lanes >> 16, y##t + 16);
+#define STEP(t)   { const __m512i v = four(x + (t) * s->stride);                                  \
+                    a##t = dot(a##t, low, v);                                                     \
+                    b##t = dot(b##t, high, v); }
+#define END(t)    _mm512_mask_storeu_epi32(y##t, (__mmask16)s->lanes, a##t); \
                   _mm512_mask_storeu_epi32(y##t + 16, (__mmask16)(s->lanes >> 16), b##t);
-#define TILE_OF(m, EACH)                                                                                          \
-    static void t5_avx512_tile##m(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s)                         \
-    {                                                                                                             \
-        EACH(BEGIN)                                                                                               \
-        for (size_t q = 0; q < s->quads; q++, x += 4, panel += 128) {                                             \
-            const __m512i low = _mm512_load_si512(panel), high = _mm512_load_si512(panel + 64);                   \
-            EACH(STEP)                                                                                            \
-        }                                                                                                         \
-        EACH(END)                                                                                                 \
+#define TILE_OF(m, EACH)                                                                           \
+    static void t5_avx512_tile##m(int32_t *y, const uint8_t *panel, const int8_t *x,              \
+                                  const Span *s)                                                  \
+    {                                                                                              \
+        EACH(BEGIN)                                                                                \
+        for (size_t q = 0; q < s->quads; q++, x += 4, panel += 128) {                              \
+            const __m512i low = _mm512_load_si512(panel), high = _mm512_load_si512(panel + 64);    \
+            EACH(STEP)                                                                             \
+        }                                                                                          \
+        EACH(END)                                                                                  \
     }
 #define EACH1(M) M(0)
 #define EACH2(M) EACH1(M) M(1)
@@ -199,11 +224,12 @@ TILE_OF(1, EACH1)
 TILE_OF(2, EACH2)
 TILE_OF(3, EACH3)
 TILE_OF(4, EACH4)
-static Tile *const t5_avx512_tiles[TILE] = { t5_avx512_tile1, t5_avx512_tile2, t5_avx512_tile3, t5_avx512_tile4 };
+static Tile *const t5_avx512_tiles[TILE] = { t5_avx512_tile1, t5_avx512_tile2, t5_avx512_tile3,
+                                             t5_avx512_tile4 };
 
 /* a block by n batch rows; they are dealt evenly to tiles of at most TILE */
-static void t5_avx512_block_gemm(int32_t *y, const uint8_t *block, const uint8_t *table, const int8_t *x, int n, size_t chunks,
-                       Span s)
+static void t5_avx512_block_gemm(int32_t *y, const uint8_t *block, const uint8_t *table,
+                                 const int8_t *x, int n, size_t chunks, Span s)
 {
     _Alignas(64) uint8_t panel[PANEL_CHUNKS * CHUNK * ROWS];
     const int32_t *const bias = s.bias;
@@ -216,7 +242,8 @@ static void t5_avx512_block_gemm(int32_t *y, const uint8_t *block, const uint8_t
         for (int p = 0; p < parts; p++) {
             const int t = (int)((long)n * p / parts), m = (int)((long)n * (p + 1) / parts) - t;
             s.bias = bias + t;
-            t5_avx512_tiles[m - 1](y + (size_t)t * s.rows, panel, x + (size_t)t * s.stride + c * CHUNK, &s);
+            t5_avx512_tiles[m - 1](y + (size_t)t * s.rows, panel,
+                                   x + (size_t)t * s.stride + c * CHUNK, &s);
         }
     }
 }
@@ -229,22 +256,33 @@ static void t5_avx512_gemm(int32_t *y, const void *packed, const void *scratch,
     const int32_t *bias = scratch;
     const int8_t *x = (const int8_t *)scratch + t5_avx512_sums_size(n);
     for (int r = r0; r < r1; r += ROWS) {
-        const uint8_t *block = (const uint8_t *)packed + HEADER + (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
-        const Span s = { .lanes = r1 - r < ROWS ? (1u << (r1 - r)) - 1 : ~0u, .rows = (size_t)rows, .stride = stride,
+        const uint8_t *block = (const uint8_t *)packed + HEADER +
+                               (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
+        const Span s = { .lanes = r1 - r < ROWS ? (1u << (r1 - r)) - 1 : ~0u,
+                         .rows = (size_t)rows,
+                         .stride = stride,
                          .bias = bias };
         if (n >= PANEL_FROM) t5_avx512_block_gemm(y + r, block, packed, x, n, chunks, s);
         else for (int t = 0; t < n; t++)
-            t5_avx512_stream(y + (size_t)t * s.rows + r, s.lanes, block, packed, x + (size_t)t * stride, bias[t], chunks);
+                t5_avx512_stream(y + (size_t)t * s.rows + r, s.lanes, block, packed,
+                                 x + (size_t)t * stride, bias[t], chunks);
     }
 }
 
 const TernaryKernel ternary_t5_avx512 = {
     .name = "t5_avx512",
     .brief = "base 3, five weights a byte; VPERMI2B and VPDPBUSD",
-    .cpu = CPU_AVX2 | CPU_AVX512 | CPU_VNNI | CPU_VBMI, .act_bits = 8, .min_bits = 8, .weight_bits = 1.6, .computes = 1,
+    .cpu = CPU_AVX2 | CPU_AVX512 | CPU_VNNI | CPU_VBMI,
+    .act_bits = 8,
+    .min_bits = 8,
+    .weight_bits = 1.6,
+    .computes = 1,
     .layout = 1,
     .large = { "int8_vnni512", 128, 1, 1 / 64.0 },
     .single = { "int8_vnni512", 128, 1, 15 / 320.0 },
-    .packed_size = t5_avx512_packed_size, .pack = t5_avx512_pack,
-    .scratch_size = t5_avx512_scratch_size, .prepare = t5_avx512_prepare, .gemm = t5_avx512_gemm,
+    .packed_size = t5_avx512_packed_size,
+    .pack = t5_avx512_pack,
+    .scratch_size = t5_avx512_scratch_size,
+    .prepare = t5_avx512_prepare,
+    .gemm = t5_avx512_gemm,
 };

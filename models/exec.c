@@ -21,19 +21,22 @@ const Exec *exec_make(const Spec *spec, Arena *a, const char **why)
     *why = NULL;
     e->threads = threads > 0 ? (int)threads : omp_get_num_procs();
     if (e->threads > 64) e->threads = 64;
-    omp_set_num_threads(1);       /* for libraries that would start threads of their own: the work is split above them */
+    /* for libraries that would start threads of their own: the work is split above them */
+    omp_set_num_threads(1);
     cpu_flush_denormals();        /* here, for runtimes whose threads inherit it; */
 #pragma omp parallel num_threads(e->threads)
     cpu_flush_denormals();        /* and there, for those whose team is kept and asks nobody */
     e->f = f32_best();
     e->kernel = exec_kernel(name);
     if (!e->kernel) {
-        *why = arena_text(a, "kernel=%s is not in this binary; `eightysix list kernels` shows those that are", name);
+        *why = arena_text(
+            a, "kernel=%s is not in this binary; `eightysix list kernels` shows those that are",
+            name);
         return NULL;
     }
     if (!ternary_runs_here(e->kernel)) {
-        *why = arena_text(a, "kernel=%s needs %s, which this CPU (or EIGHTYSIX_CPU) does not have", name,
-                          cpu_text(e->kernel->cpu & ~cpu_has(), cpu, sizeof cpu));
+        *why = arena_text(a, "kernel=%s needs %s, which this CPU (or EIGHTYSIX_CPU) does not have",
+                          name, cpu_text(e->kernel->cpu & ~cpu_has(), cpu, sizeof cpu));
         return NULL;
     }
     e->gemm = gemm_open(spec_str(spec, "gemm"), e->threads, a, why);

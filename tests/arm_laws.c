@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The laws of every kernel and every operation on this CPU, without cmocka: for a cross build under qemu.
- * arm_laws [shapes [seed]] */
+/* The laws of every kernel and every operation on this CPU, without cmocka: for a cross build under
+ * qemu. arm_laws [shapes [seed]] */
 #include "harness/laws/laws.h"
 #include "kernels/base.h"
 #include "kernels/cpu.h"

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The law of a provider of dense products: the sum in double, to float's rounding, for every transposition, scale and
- * stride; nothing written beside C; by tiles, the same bits from any number of threads. */
+/* The law of a provider of dense products: the sum in double, to float's rounding, for every
+ * transposition, scale and stride; nothing written beside C; by tiles, the same bits from any
+ * number of threads. */
 #include "kernels/cpu.h"
 #include "kernels/gemm.h"
 #include "tests/test.h"
 #include <math.h>
 #include <string.h>
 
-enum { SHAPES = 120, MOST_K = 800, ALIKE = 6, LEAST = 250 };      /* LEAST: tiles pay for a third of it */
+/* LEAST: tiles pay for a third of it */
+enum { SHAPES = 120, MOST_K = 800, ALIKE = 6, LEAST = 250 };
 static const float MARK = 12345.0f;
 
 typedef struct {
@@ -44,7 +46,8 @@ static Product product(Rng *r, int least, int ternary, Arena *a)
     p.ldb = (p.tb == 'T' ? p.k : p.n) + (int)rng_below(r, 3);
     p.ldc = p.n + (int)rng_below(r, 20);
     p.a = p.ta == 'T' ? matrix(r, p.k, p.m, p.lda, 0, a) : matrix(r, p.m, p.k, p.lda, 0, a);
-    p.b = p.tb == 'T' ? matrix(r, p.n, p.k, p.ldb, ternary, a) : matrix(r, p.k, p.n, p.ldb, ternary, a);
+    p.b = p.tb == 'T' ? matrix(r, p.n, p.k, p.ldb, ternary, a)
+                      : matrix(r, p.k, p.n, p.ldb, ternary, a);
     p.c = matrix(r, p.m, p.n, p.ldc, 0, a);
     return p;
 }
@@ -60,13 +63,16 @@ static void compare(Error *e, const Product *p, const float *c)
             if (j >= p->n) { assert_true(c[at] == MARK); continue; }
             double sum = 0, size = 0;
             for (int l = 0; l < p->k; l++) {
-                const double a = p->ta == 'T' ? p->a[(size_t)l * (size_t)p->lda + (size_t)i] : p->a[(size_t)i * (size_t)p->lda + (size_t)l];
-                const double b = p->tb == 'T' ? p->b[(size_t)j * (size_t)p->ldb + (size_t)l] : p->b[(size_t)l * (size_t)p->ldb + (size_t)j];
+                const double a = p->ta == 'T' ? p->a[(size_t)l * (size_t)p->lda + (size_t)i]
+                                              : p->a[(size_t)i * (size_t)p->lda + (size_t)l];
+                const double b = p->tb == 'T' ? p->b[(size_t)j * (size_t)p->ldb + (size_t)l]
+                                              : p->b[(size_t)l * (size_t)p->ldb + (size_t)j];
                 sum += a * b;
                 size += fabs(a * b);
             }
             const double old = p->beta == 0 ? 0 : (double)p->beta * p->c[at];
-            const double off = fabs(c[at] - (p->alpha * sum + old)) / (ldexp(1, -24) * (fabs(p->alpha) * size + fabs(old)) + 1e-30);
+            const double off = fabs(c[at] - (p->alpha * sum + old)) /
+                               (ldexp(1, -24) * (fabs(p->alpha) * size + fabs(old)) + 1e-30);
             if (off > e->most) e->most = off;
             e->squares += off * off;
             e->n++;
@@ -100,8 +106,8 @@ static void every_provider(void **state)
             const Gemm *g = gemm_open(p->name, 2, &a, &why);
             if (!g) { print_message("%s\n", why); continue; }
             const Error e = errors(g, ternary, &a);
-            print_message("%-9s %s: at most %.2f units, %.3f in the mean\n", p->name, ternary ? "ternary" : "float  ", e.most,
-                          sqrt(e.squares / (double)e.n));
+            print_message("%-9s %s: at most %.2f units, %.3f in the mean\n", p->name,
+                          ternary ? "ternary" : "float  ", e.most, sqrt(e.squares / (double)e.n));
             assert_true(e.most < 32 && e.squares / (double)e.n < 4);
         }
     arena_drop(&a);
@@ -139,13 +145,16 @@ static void refused(void **state)
     assert_null(gemm_open("blas", 1, &a, &why));
     assert_non_null(strstr(why, "openblas"));
     setenv("EIGHTYSIX_CPU", "sse2", 1);
-    assert_true(gemm_open("auto", 1, &a, &why) && strcmp(gemm_open("auto", 1, &a, &why)->name, "amx"));
+    assert_true(gemm_open("auto", 1, &a, &why) &&
+                strcmp(gemm_open("auto", 1, &a, &why)->name, "amx"));
     unsetenv("EIGHTYSIX_CPU");
     arena_drop(&a);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(every_provider), cmocka_unit_test(threads_agree), cmocka_unit_test(refused) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(every_provider),
+                                        cmocka_unit_test(threads_agree),
+                                        cmocka_unit_test(refused) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

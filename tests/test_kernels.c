@@ -17,14 +17,20 @@ static void law_holds(void **state)
     arena_drop(&a);
 }
 
-/* A kernel that chooses its body by feature, under every choice; and a mask hides what it should. */
+/* A kernel that chooses its body by feature, under every choice; and a mask hides what it
+ * should. */
 static void law_holds_on_lesser_cpus(void **state)
 {
     (void)state;
-    static const struct { const char *mask; unsigned has; } masks[] = {
-        { "sse2", 0 }, { "avx2", CPU_AVX2 }, { "avx512", CPU_AVX2 | CPU_AVX512 },
-        { "avx512,vnni", CPU_AVX2 | CPU_AVX512 | CPU_VNNI }, { "popcnt512", CPU_AVX2 | CPU_AVX512 | CPU_POPCNT512 },
-        { "amx", CPU_AVX2 | CPU_AVX512 | CPU_AMX }, { "neon", CPU_NEON },
+    static const struct { const char *mask; unsigned has;
+    } masks[] = {
+        { "sse2", 0 },
+        { "avx2", CPU_AVX2 },
+        { "avx512", CPU_AVX2 | CPU_AVX512 },
+        { "avx512,vnni", CPU_AVX2 | CPU_AVX512 | CPU_VNNI },
+        { "popcnt512", CPU_AVX2 | CPU_AVX512 | CPU_POPCNT512 },
+        { "amx", CPU_AVX2 | CPU_AVX512 | CPU_AMX },
+        { "neon", CPU_NEON },
     };
     const unsigned chooses = CPU_AVX2 | CPU_AVX512;
     Arena a = arena_new((size_t)1 << 30);
@@ -35,11 +41,15 @@ static void law_holds_on_lesser_cpus(void **state)
         assert_int_equal(cpu_has(), machine & masks[m].has);
         assert_true(ternary_runs_here(ternary_best()) && ternary_best()->computes);
         for (const TernaryKernel *const *k = ternary_kernels; *k; k++) {
-            if (((*k)->cpu & chooses) == chooses && ternary_runs_here(*k)) holds(law_kernel(*k, test_seed(), 20, &a));
+            if (((*k)->cpu & chooses) == chooses && ternary_runs_here(*k))
+                holds(law_kernel(*k, test_seed(), 20, &a));
         }
     }
-    static const struct { unsigned needs; const char *mask, *name; } best[] = {
-        { 0, "sse2", "i2_scalar" }, { CPU_AVX512, "avx512", "i2_avx512" }, { CPU_AMX, "amx", "i2_amx" },
+    static const struct { unsigned needs; const char *mask, *name;
+    } best[] = {
+        { 0, "sse2", "i2_scalar" },
+        { CPU_AVX512, "avx512", "i2_avx512" },
+        { CPU_AMX, "amx", "i2_amx" },
     };
     for (size_t i = 0; i < sizeof best / sizeof *best; i++) {
         setenv("EIGHTYSIX_CPU", best[i].mask, 1);
@@ -49,17 +59,19 @@ static void law_holds_on_lesser_cpus(void **state)
     arena_drop(&a);
 }
 
-/* Every buffer a block of its own and exactly as large as stated: the sanitizer sees a read beyond it. */
+/* Every buffer a block of its own and exactly as large as stated: the sanitizer sees a read beyond
+ * it. */
 static void nothing_outside_is_read(void **state)
 {
     const TernaryKernel *k = *state;
     if (!ternary_runs_here(k)) skip();
-    static const int sizes[][3] = { { 1, 1, 1 }, { 3, 5, 7 }, { 33, 17, 2 }, { 31, 63, 9 }, { 65, 129, 13 },
-                                   { 100, 257, 5 } };
+    static const int sizes[][3] = { { 1, 1, 1 },   { 3, 5, 7 },     { 33, 17, 2 },
+                                    { 31, 63, 9 }, { 65, 129, 13 }, { 100, 257, 5 } };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int bits = k->min_bits; bits <= k->act_bits; bits++) {
             const int rows = sizes[i][0], cols = sizes[i][1], n = sizes[i][2];
-            const size_t packed_size = k->packed_size(rows, cols), scratch_size = k->scratch_size(n, cols, bits);
+            const size_t packed_size = k->packed_size(rows, cols),
+                         scratch_size = k->scratch_size(n, cols, bits);
             int8_t *w = calloc((size_t)rows * cols, 1), *x = calloc((size_t)n * cols, 1);
             int32_t *y = malloc((size_t)n * rows * sizeof *y);
             void *packed = NULL, *scratch = NULL;
@@ -74,37 +86,43 @@ static void nothing_outside_is_read(void **state)
 }
 
 /* Faulty kernels made of the reference: each must break the law. */
-static void ref_gemm(int32_t *y, const void *p, const void *s, int n, int r0, int r1, int rows, int cols, int bits)
+static void ref_gemm(int32_t *y, const void *p, const void *s, int n, int r0, int r1, int rows,
+                     int cols, int bits)
 {
     ternary_kernels[0]->gemm(y, p, s, n, r0, r1, rows, cols, bits);
 }
 
-static void off_by_one(int32_t *y, const void *p, const void *s, int n, int r0, int r1, int rows, int cols, int bits)
+static void off_by_one(int32_t *y, const void *p, const void *s, int n, int r0, int r1, int rows,
+                       int cols, int bits)
 {
     ref_gemm(y, p, s, n, r0, r1, rows, cols, bits);
     if (rows > 64 && r1 == rows) y[(size_t)n * rows - 1]++;
 }
 
-static void one_row_only(int32_t *y, const void *p, const void *s, int n, int r0, int r1, int rows, int cols, int bits)
+static void one_row_only(int32_t *y, const void *p, const void *s, int n, int r0, int r1, int rows,
+                         int cols, int bits)
 {
     (void)n;
     ref_gemm(y, p, s, 1, r0, r1, rows, cols, bits);
 }
 
-static void all_rows(int32_t *y, const void *p, const void *s, int n, int r0, int r1, int rows, int cols, int bits)
+static void all_rows(int32_t *y, const void *p, const void *s, int n, int r0, int r1, int rows,
+                     int cols, int bits)
 {
     (void)r0, (void)r1;
     ref_gemm(y, p, s, n, 0, rows, rows, cols, bits);
 }
 
-static void wraps(int32_t *y, const void *p, const void *s, int n, int r0, int r1, int rows, int cols, int bits)
+static void wraps(int32_t *y, const void *p, const void *s, int n, int r0, int r1, int rows,
+                  int cols, int bits)
 {
     ref_gemm(y, p, s, n, r0, r1, rows, cols, bits);
     for (int t = 0; t < n; t++)
         for (int r = r0; r < r1; r++) y[(size_t)t * rows + r] = (int16_t)y[(size_t)t * rows + r];
 }
 
-static void writes_past_y(int32_t *y, const void *p, const void *s, int n, int r0, int r1, int rows, int cols, int bits)
+static void writes_past_y(int32_t *y, const void *p, const void *s, int n, int r0, int r1, int rows,
+                          int cols, int bits)
 {
     ref_gemm(y, p, s, n, r0, r1, rows, cols, bits);
     if (r1 == rows) ((uint8_t *)(y + (size_t)n * rows))[3] = 0;
@@ -120,9 +138,11 @@ static void law_sees_faults(void **state)
 {
     (void)state;
     Arena a = arena_new((size_t)1 << 30);
-    static const struct { const char *says; __typeof__(ref_gemm) *gemm; } faults[] = {
+    static const struct { const char *says; __typeof__(ref_gemm) *gemm;
+    } faults[] = {
         { "the reference says", off_by_one }, { "the reference says", one_row_only },
-        { "the reference says", wraps }, { "outside of its range", all_rows }, { "outside of y", writes_past_y },
+        { "the reference says", wraps },      { "outside of its range", all_rows },
+        { "outside of y", writes_past_y },
     };
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
         TernaryKernel k = *ternary_kernels[0];
@@ -172,13 +192,17 @@ int main(void)
 {
     enum { MAX = 64 };
     struct CMUnitTest tests[2 * MAX + 4] = {
-        cmocka_unit_test(registry_is_sound), cmocka_unit_test(rows_are_dealt_once), cmocka_unit_test(law_sees_faults),
+        cmocka_unit_test(registry_is_sound),
+        cmocka_unit_test(rows_are_dealt_once),
+        cmocka_unit_test(law_sees_faults),
         cmocka_unit_test(law_holds_on_lesser_cpus),
     };
     size_t count = 4;
-    for (const TernaryKernel *const *k = ternary_kernels; *k && count + 2 <= sizeof tests / sizeof *tests; k++) {
+    for (const TernaryKernel *const *k = ternary_kernels;
+         *k && count + 2 <= sizeof tests / sizeof *tests; k++) {
         tests[count++] = (struct CMUnitTest){ (*k)->name, law_holds, NULL, NULL, (void *)*k };
-        tests[count++] = (struct CMUnitTest){ (*k)->name, nothing_outside_is_read, NULL, NULL, (void *)*k };
+        tests[count++] = (struct CMUnitTest){ (*k)->name, nothing_outside_is_read, NULL, NULL,
+                                              (void *)*k };
     }
     return _cmocka_run_group_tests("kernels", tests, count, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The peaks: every probe counts in proportion to its repetitions, takes the time of what it counts, and stays in its
- * buffer; wider vectors are no slower. Times are compared within wide limits: this machine may be busy. */
+/* The peaks: every probe counts in proportion to its repetitions, takes the time of what it counts,
+ * and stays in its buffer; wider vectors are no slower. Times are compared within wide limits: this
+ * machine may be busy. */
 #include "kernels/cpu.h"
 #include "kernels/probe.h"
 #include "harness/util/clock.h"
@@ -17,14 +18,15 @@ static const Probe *probe_named(const char *name)
     return p->name && probe_runs_here(p) ? p : NULL;
 }
 
-/* what one instruction counts, by its name: lanes of 512, 256 or 128 bits, two operations for a multiply-add; tiles: 16 x 16
- * sums of 512 bits of them */
+/* what one instruction counts, by its name: lanes of 512, 256 or 128 bits, two operations for a
+ * multiply-add; tiles: 16 x 16 sums of 512 bits of them */
 static double per_register(const char *name)
 {
     if (strstr(name, "_amx")) return 2 * 16 * 16 * (64 / (name[0] == 'b' ? 2 : 1));
     const char *type_end = strrchr(name, '_'), *end = type_end ? type_end : name;
     end += strcspn(end, "0123456789");
-    const int bits = *end ? atoi(end) : 128, width = name[0] == 'f' ? 32 : 8, adds = strstr(name, "_add") || strchr("sp", name[0]);
+    const int bits = *end ? atoi(end) : 128, width = name[0] == 'f' ? 32 : 8,
+              adds = strstr(name, "_add") || strchr("sp", name[0]);
     return bits / width * (adds ? 1 : 2);
 }
 
@@ -41,12 +43,14 @@ static void counts_in_proportion(void **state)
         assert_true(seven == 7 * one);
         if (bytes) assert_true(one == SMALL);
         const double registers = one / PROBE_PASSES / per_register(p->name);
-        if (!bytes && registers != 12 && registers != 16) fail_msg("%s counts %.3g registers in a pass", p->name, registers);
+        if (!bytes && registers != 12 && registers != 16)
+            fail_msg("%s counts %.3g registers in a pass", p->name, registers);
         assert_non_null(strchr(p->unit, '/'));
     }
 }
 
-/* under each instruction set: what lies behind the buffer stays; the triad is right; odd sizes are cut, not overrun */
+/* under each instruction set: what lies behind the buffer stays; the triad is right; odd sizes are
+ * cut, not overrun */
 static void stays_in_its_buffer(void **state)
 {
     (void)state;
@@ -60,7 +64,9 @@ static void stays_in_its_buffer(void **state)
             for (size_t i = 0; i < sizeof room / sizeof *room; i++) room[i] = (float)i;
             assert_true(p->work(2, room, SMALL + 17) == 2 * SMALL);
             const int triad = !strncmp(p->name, "triad", 5);
-            for (int i = 0; i < n; i++) assert_true(room[i] == (triad ? (float)(n + i) + 0.5f * (float)(2 * n + i) : (float)i));
+            for (int i = 0; i < n; i++)
+                assert_true(room[i] ==
+                            (triad ? (float)(n + i) + 0.5f * (float)(2 * n + i) : (float)i));
             for (int i = n; i < 3 * n + GUARD; i++) assert_true(room[i] == (float)i);
         }
     }
@@ -77,7 +83,8 @@ static double rate(const Probe *p, int iters)      /* per second, the best of a 
     return best;
 }
 
-/* nothing is optimised away: no CPU does more than 8 GHz times 4 ports allow, none less than a slow one under a load */
+/* nothing is optimised away: no CPU does more than 8 GHz times 4 ports allow, none less than a slow
+ * one under a load */
 static void takes_its_time(void **state)
 {
     (void)state;
@@ -85,19 +92,24 @@ static void takes_its_time(void **state)
         if (p->bytes || !probe_runs_here(p)) continue;
         const double each = p->work(1, NULL, 0) / PROBE_PASSES;
         const double passes = rate(p, 200) / each;
-        if (!(passes < 8e9 * 4 / 12 && passes > 1e6)) fail_msg("%s: %.3g passes of twelve instructions a second", p->name, passes);
+        if (!(passes < 8e9 * 4 / 12 && passes > 1e6))
+            fail_msg("%s: %.3g passes of twelve instructions a second", p->name, passes);
     }
 }
 
 static void wider_is_no_slower(void **state)
 {
     (void)state;
-    static const char *const pairs[][2] = { { "f32_fma128", "f32_fma256" }, { "f32_fma256", "f32_fma512" }, { "int8_vnni256", "int8_vnni512" },
-                                            { "f32_add512", "f32_fma512" }, { "f32_fma512", "int8_vnni512" }, { "shuffle256", "shuffle512" },
-                                            { "int8_vnni512", "int8_amx" }, { "f32_fma512", "bf16_amx" } };
+    static const char *const pairs[][2] = {
+        { "f32_fma128", "f32_fma256" },     { "f32_fma256", "f32_fma512" },
+        { "int8_vnni256", "int8_vnni512" }, { "f32_add512", "f32_fma512" },
+        { "f32_fma512", "int8_vnni512" },   { "shuffle256", "shuffle512" },
+        { "int8_vnni512", "int8_amx" },     { "f32_fma512", "bf16_amx" }
+    };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         const Probe *a = probe_named(pairs[i][0]), *b = probe_named(pairs[i][1]);
-        if (a && b && !(rate(b, 200) > 0.7 * rate(a, 200))) fail_msg("%s is slower than %s", b->name, a->name);
+        if (a && b && !(rate(b, 200) > 0.7 * rate(a, 200)))
+            fail_msg("%s is slower than %s", b->name, a->name);
     }
 }
 
@@ -111,8 +123,10 @@ static void narrowed_by_the_environment(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counts_in_proportion), cmocka_unit_test(stays_in_its_buffer), cmocka_unit_test(takes_its_time),
-        cmocka_unit_test(wider_is_no_slower), cmocka_unit_test(narrowed_by_the_environment) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(counts_in_proportion),
+                                        cmocka_unit_test(stays_in_its_buffer),
+                                        cmocka_unit_test(takes_its_time),
+                                        cmocka_unit_test(wider_is_no_slower),
+                                        cmocka_unit_test(narrowed_by_the_environment) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
