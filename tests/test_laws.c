@@ -54,7 +54,8 @@ static void put(const char *dir, const char *name, const float *x, size_t n)
     fclose(f);
 }
 
-/* A 1x1 NorMuon step by hand: |m| normalised is 1; five steps of x -> 3.4445x - 4.7750x^3 + 2.0315x^5; the update has length 0.2 lr */
+/* A 1x1 NorMuon step by hand: |m| normalised is 1; five steps of
+ * x -> 3.4445x - 4.7750x^3 + 2.0315x^5; the update has length 0.2 lr */
 static void parity_sees_a_wrong_value(void **state)
 {
     (void)state;
@@ -68,8 +69,10 @@ static void parity_sees_a_wrong_value(void **state)
     snprintf(path, sizeof path, "%s/manifest.json", dir);
     FILE *f = fopen(path, "w");
     fputs("{\"meta\":{\"optimizer\":{\"normuon_lr\":0.02}},\"tensors\":["
-          "{\"name\":\"1x1/G\",\"file\":\"G\",\"shape\":[1,1]},{\"name\":\"1x1/W0\",\"file\":\"W0\",\"shape\":[1,1]},"
-          "{\"name\":\"1x1/W1\",\"file\":\"W1\",\"shape\":[1,1]},{\"name\":\"1x1/ns5\",\"file\":\"ns5\",\"shape\":[1,1]}]}", f);
+          "{\"name\":\"1x1/G\",\"file\":\"G\",\"shape\":[1,1]},"
+          "{\"name\":\"1x1/W0\",\"file\":\"W0\",\"shape\":[1,1]},"
+          "{\"name\":\"1x1/W1\",\"file\":\"W1\",\"shape\":[1,1]},"
+          "{\"name\":\"1x1/ns5\",\"file\":\"ns5\",\"shape\":[1,1]}]}", f);
     fclose(f);
     for (int wrong = 0; wrong < 2; wrong++) {
         Arena a = arena_new((size_t)1 << 34);
@@ -107,10 +110,13 @@ static void denormals_are_flushed(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ops_obey), cmocka_unit_test(models_obey), cmocka_unit_test(parity_v3_full),
-        cmocka_unit_test(parity_v3_frac25), cmocka_unit_test(parity_normuon), cmocka_unit_test(parity_bitlinear),
-        cmocka_unit_test(parity_sees_a_wrong_value),
-        cmocka_unit_test(denormals_are_flushed) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(ops_obey),
+                                        cmocka_unit_test(models_obey),
+                                        cmocka_unit_test(parity_v3_full),
+                                        cmocka_unit_test(parity_v3_frac25),
+                                        cmocka_unit_test(parity_normuon),
+                                        cmocka_unit_test(parity_bitlinear),
+                                        cmocka_unit_test(parity_sees_a_wrong_value),
+                                        cmocka_unit_test(denormals_are_flushed) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
