@@ -97,9 +97,15 @@ test: lint
 golden: $(OUT)/eightysix $(OUT)/tests/test_golden
 	@echo "== tests/test_golden"; OMP_WAIT_POLICY=passive EIGHTYSIX_ROOT="$(CURDIR)" EIGHTYSIX_BINARY="$(CURDIR)/$(OUT)/eightysix" \
 	  $(OUT)/tests/test_golden
+# Two programs at a time; the output of each is printed when it ends, with its seconds
 run-tests: lint-links $(OUT)/eightysix $(TESTS:%.c=$(OUT)/%)
-	@cd $(OUT) && failed=0; for t in $(TESTS:%.c=%); do echo "== $$t"; \
-	  ASAN_OPTIONS=detect_leaks=0 OMP_WAIT_POLICY=passive EIGHTYSIX_ROOT="$(CURDIR)" EIGHTYSIX_BINARY="$(CURDIR)/$(OUT)/eightysix" ./$$t || failed=1; done; exit $$failed
+	@cd $(OUT) && printf '%s\n' $(TESTS:%.c=%) | ASAN_OPTIONS=detect_leaks=0 \
+	  OMP_WAIT_POLICY=passive EIGHTYSIX_ROOT="$(CURDIR)" \
+	  EIGHTYSIX_BINARY="$(CURDIR)/$(OUT)/eightysix" xargs -P 2 -I TEST sh -c ' \
+	    from=$$(date +%s); ./TEST >TEST.log 2>&1; code=$$?; \
+	    { echo "== TEST ($$(($$(date +%s) - from)) s)"; cat TEST.log; \
+	      [ $$code = 0 ] || echo "FAILED TEST: exit code $$code"; } >TEST.out; \
+	    flock tests/out.lock cat TEST.out; [ $$code = 0 ]'
 
 ARM_CC  = aarch64-linux-gnu-gcc
 ARM     = $(patsubst %.c,build/arm64/%.o,$(filter-out $(OTHER_ARM64) models/tensors.c models/model%.c models/head%.c \
