@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* share.h -- files that come with the program (experiments/, paper/), so that commands work from any
+/* share.h -- files that come with the program (experiments/, paper/), so commands work from any
  * directory.
  *
- * A relative name is looked for in the current directory, then in EIGHTYSIX_SHARE where that is set;
+ * A relative name is looked for in the current directory, then in EIGHTYSIX_SHARE where it is set;
  * otherwise in the source tree that the program was built in (DIR/.. and DIR/../.., DIR holding the
  * program) and among the installed files (DIR/../share/eightysix). */
 #ifndef SHARE_H
