@@ -1,23 +1,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# make            build/eightysix            make test     everything under ASan+UBSan, NEON under qemu
-# make sweep      the main job: a database    make lint     the include rules, the naming rules
-#                 of runs and its figures     make figures  results/*.csv and results/figures/* from the database
-# make bench      the kernels and their figures
-# make claims     what the literature claims against results/reference and results/results.db
-# make paper      paper/eightysix.pdf from results/reference, or RESULTS=my.db; make check-paper: what of it is stale
-# make regress    BASE=HEAD~1 HEAD=HEAD: is head slower or worse than base?   make gate-trial: is the gate right about it?
-# make deps       installs what is missing    make clean
+# make            build/eightysix                make test       ASan and UBSan, NEON under qemu
+# make sweep      the main job: a database of    make lint       includes, names
+#                 runs and its figures           make regress    BASE=HEAD~1 HEAD=HEAD: slower?
+# make figures    results/figures from it        make gate-trial is the gate right about it?
+# make bench      the kernels, their figures     make coverage   lines that the tests run, by room
+# make claims     claims of the literature       make fuzz       SECONDS=60 for each loader of files
+#                 against the records            make test-long  what takes long; a dated result
+# make paper      paper/eightysix.pdf, also of   make install    PREFIX=/usr/local DESTDIR=
+#                 RESULTS=my.db                  make uninstall
+# make check-paper  what of it is stale          make deps       installs what is missing
+# make clean
 # A fresh Debian machine needs make, a C compiler, and nothing else.
 
 # The version, here and nowhere else: `eightysix --version` prints it
 VERSION = 0.2.0-dev
 
 # Every Debian package, once.
-PACKAGES = gcc g++ libc6-dev libgomp1 libgsl-dev libsqlite3-dev libyaml-dev libjansson-dev libpcre2-dev nettle-dev \
-           liblzma-dev libcmocka-dev libbenchmark-dev libopenblas0-pthread libdnnl2 gnuplot-nox curl ca-certificates \
-           gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
+PACKAGES = gcc g++ libc6-dev libgomp1 libgsl-dev libsqlite3-dev libyaml-dev libjansson-dev \
+           libpcre2-dev nettle-dev liblzma-dev libcmocka-dev libbenchmark-dev libopenblas0-pthread \
+           libdnnl2 gnuplot-nox curl ca-certificates gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
+           qemu-user
 # only `make paper` asks for these
 PAPER_PACKAGES = texlive-latex-base texlive-latex-recommended lmodern latexmk
+# only `make fuzz` and `make test-long` ask for these
+TEST_LONG_PACKAGES = clang libclang-rt-dev libomp-dev
 
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc) --no-print-directory
@@ -28,10 +34,12 @@ CC     ?= cc
 OUT    ?= build
 ARCH   := $(if $(findstring aarch64,$(shell $(CC) -dumpmachine)),ARM64,X86_64)
 WARN    = -Wall -Wextra -Wconversion -Wno-sign-conversion -Wshadow -Wstrict-prototypes
-CFLAGS  = -std=c11 -O2 -g -fopenmp -fno-math-errno -fno-trapping-math -ffp-contract=off $(WARN) $(SAN)
+CFLAGS  = -std=c11 -O2 -g -fopenmp -fno-math-errno -fno-trapping-math -ffp-contract=off \
+          $(WARN) $(SAN)
 CXXFLAGS = -std=c++17 $(filter-out -std=% -Wstrict-prototypes,$(CFLAGS))
 CPPFLAGS = -I. -I$(OUT) -D_GNU_SOURCE -DARCH_$(ARCH)=1 -MMD -MP
-LDLIBS  = -lgsl -lgslcblas -lsqlite3 -lyaml -ljansson -lpcre2-8 -lnettle -llzma -lbenchmark -lstdc++ -lpthread -ldl -lm
+LDLIBS  = -lgsl -lgslcblas -lsqlite3 -lyaml -ljansson -lpcre2-8 -lnettle -llzma -lbenchmark \
+          -lstdc++ -lpthread -ldl -lm
 
 OTHER_X86_64 = %_neon.c %_neon_dot.c
 OTHER_ARM64  = %_avx2.c %_avx512.c %_amx.c %_sse2.c
@@ -40,21 +48,24 @@ HARNESS := $(filter-out harness/cli/main.c,$(wildcard harness/*/*.c))
 TESTS   := $(filter-out tests/test_golden.c,$(wildcard tests/test_*.c))
 SHIMS   := $(wildcard harness/*/*.cc)
 OBJ      = $(CORE:%.c=$(OUT)/%.o) $(HARNESS:%.c=$(OUT)/%.o) $(SHIMS:%.cc=$(OUT)/%.o)
-# What the gate hashes: every object that a benchmark, a law or a quality cell executes. All of them but these, so that a
-# new file counts until somebody says here that it need not.
+# What the gate hashes: every object that a benchmark, a law or a quality cell executes. All of them
+# but these, so that a new file counts until somebody says here that it need not.
 NOT_EXECUTED = util/build store/% bench/bench_% sweep/% regress/% judge/% cli/%
-EXECUTED := $(CORE:%.c=%.o) harness/regress/regress_work.o harness/cli/main.o harness/cli/cmd_check.o harness/cli/cmd_cell.o \
+EXECUTED := $(CORE:%.c=%.o) harness/regress/regress_work.o \
+            harness/cli/main.o harness/cli/cmd_check.o harness/cli/cmd_cell.o \
             $(filter-out $(NOT_EXECUTED:%=harness/%.o),$(HARNESS:%.c=%.o))
-SOURCES := $(sort $(wildcard kernels/*.[ch] kernels/*.def models/*.[ch] models/*.def harness/*/*.[ch] harness/*/*.cc harness/corpus/*.def harness/store/schema.sql))
+SOURCES := $(sort $(wildcard kernels/*.[ch] kernels/*.def models/*.[ch] models/*.def \
+             harness/*/*.[ch] harness/*/*.cc harness/corpus/*.def harness/store/schema.sql))
 
 all: $(OUT)/eightysix
 
 # The file name says the instruction set; nothing else does.
+AVX512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mbmi2 -mprefer-vector-width=512
 $(OUT)/kernels/%_ref.o $(OUT)/kernels/%_scalar.o: ISA = -fno-tree-vectorize -fno-tree-slp-vectorize
 $(OUT)/kernels/f32_%.o:      OPT = -O3 -ffp-contract=fast
 $(OUT)/kernels/%_avx2.o:     ISA = -mavx2 -mfma -mf16c -mbmi2 -mpopcnt
-$(OUT)/kernels/%_avx512.o:   ISA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mbmi2 -mpopcnt -mprefer-vector-width=512
-$(OUT)/kernels/%_amx.o:      ISA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mbmi2 -mamx-tile -mamx-int8 -mamx-bf16 -mprefer-vector-width=512
+$(OUT)/kernels/%_avx512.o:   ISA = $(AVX512) -mf16c -mpopcnt
+$(OUT)/kernels/%_amx.o:      ISA = $(AVX512) -mamx-tile -mamx-int8 -mamx-bf16
 $(OUT)/kernels/%_neon_dot.o: ISA = -march=armv8.2-a+dotprod
 
 $(OUT)/eightysix: $(OUT)/harness/cli/main.o $(OBJ)
@@ -74,7 +85,8 @@ $(OUT)/%.o: %.cc | $(OUT)/deps.ok
 
 $(OUT)/harness/store/schema.o: harness/store/schema.sql harness/store/views.sql
 
-# Provenance: what was built, from which commit. `id` names the arithmetic: equal ids compute equal things (views only read).
+# Provenance: what was built, from which commit. `id` names the arithmetic: equal ids compute equal
+# things (views only read).
 $(OUT)/harness/util/build.o: $(OUT)/build_id.h
 $(OUT)/build_id.h: FORCE | $(OUT)/deps.ok
 	@{ echo "#define BUILD_VERSION \"$(VERSION)\""; \
@@ -83,11 +95,14 @@ $(OUT)/build_id.h: FORCE | $(OUT)/deps.ok
 	   echo "#define BUILD_FLAGS \"$(CFLAGS)\""; \
 	   echo "#define BUILD_EXECUTED \"$(EXECUTED)\""; \
 	   echo "#define BUILD_GIT \"$$(git rev-parse HEAD 2>/dev/null || echo none)\""; \
-	   echo "#define BUILD_DIRTY $$(test -z "$$(git status --porcelain 2>/dev/null)" && echo 0 || echo 1)"; } > $@.new
+	   test -z "$$(git status --porcelain 2>/dev/null)" && dirty=0 || dirty=1; \
+	   echo "#define BUILD_DIRTY $$dirty"; } > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
-# ---- tests: everything sanitised, then the NEON kernels under qemu. Memory comes from arenas: the leak checker, which
-# cannot run under ptrace and some containers, is off. ----
+# ---- tests: everything sanitised, then the NEON kernels under qemu. Memory comes from arenas: the
+# leak checker, which cannot run under ptrace and some containers, is off. ----
+TEST_ENV = ASAN_OPTIONS=detect_leaks=0 OMP_WAIT_POLICY=passive EIGHTYSIX_ROOT="$(CURDIR)" \
+           EIGHTYSIX_BINARY="$(CURDIR)/$(OUT)/eightysix"
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 test: lint
 	+@$(MAKE) golden
@@ -95,22 +110,95 @@ test: lint
 	+@$(MAKE) run-arm
 # Golden losses are those of the plain build: a sanitised one rounds otherwise.
 golden: $(OUT)/eightysix $(OUT)/tests/test_golden
-	@echo "== tests/test_golden"; OMP_WAIT_POLICY=passive EIGHTYSIX_ROOT="$(CURDIR)" EIGHTYSIX_BINARY="$(CURDIR)/$(OUT)/eightysix" \
-	  $(OUT)/tests/test_golden
+	@echo "== tests/test_golden"; $(TEST_ENV) $(OUT)/tests/test_golden
 # Two programs at a time; the output of each is printed when it ends, with its seconds
-run-tests: lint-links $(OUT)/eightysix $(TESTS:%.c=$(OUT)/%)
-	@cd $(OUT) && printf '%s\n' $(TESTS:%.c=%) | ASAN_OPTIONS=detect_leaks=0 \
-	  OMP_WAIT_POLICY=passive EIGHTYSIX_ROOT="$(CURDIR)" \
-	  EIGHTYSIX_BINARY="$(CURDIR)/$(OUT)/eightysix" xargs -P 2 -I TEST sh -c ' \
+run-tests: lint-links replay-seeds $(OUT)/eightysix $(TESTS:%.c=$(OUT)/%)
+	@cd $(OUT) && printf '%s\n' $(TESTS:%.c=%) | $(TEST_ENV) xargs -P 2 -I TEST sh -c ' \
 	    from=$$(date +%s); ./TEST >TEST.log 2>&1; code=$$?; \
 	    { echo "== TEST ($$(($$(date +%s) - from)) s)"; cat TEST.log; \
 	      [ $$code = 0 ] || echo "FAILED TEST: exit code $$code"; } >TEST.out; \
 	    flock tests/out.lock cat TEST.out; [ $$code = 0 ]'
 
+# ---- fuzzing: every loader of outside files. `make test` replays the seeds only. ----
+FUZZ    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+SECONDS ?= 60
+$(OUT)/tests/fuzz/lib.a: $(OBJ)
+	@echo "AR $@"
+	$(Q)rm -f $@ && ar rcs $@ $^
+# the libraries' objects are taken where a target needs them
+$(OUT)/tests/fuzz/replay_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/tests/fuzz/fuzz.o \
+                            $(OUT)/tests/fuzz/replay.o $(OUT)/tests/fuzz/lib.a
+	@echo "LD $@"
+	$(Q)$(CC) $(CFLAGS) -Wl,--wrap=die -o $@ $^ $(LDLIBS)
+$(OUT)/tests/fuzz/run_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/tests/fuzz/fuzz.o \
+                         $(OUT)/tests/fuzz/lib.a
+	@echo "LD $@"
+	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -Wl,--wrap=die -o $@ $^ $(LDLIBS)
+replay-seeds: $(FUZZ:%=$(OUT)/tests/fuzz/replay_%)
+	@for f in $(FUZZ); do echo "== seeds of $$f"; \
+	  $(TEST_ENV) $(OUT)/tests/fuzz/replay_$$f tests/fuzz/seeds/$$f/* || exit 1; done
+fuzz: $(OUT)/test-long.ok
+	+@$(MAKE) CC=clang CXX=clang++ OUT=build/fuzz run-fuzz \
+	  SAN="-fsanitize=fuzzer-no-link $(SANITIZE) -Wno-pass-failed"
+# new inputs go to build/fuzz/corpus/NAME, what breaks a loader to build/fuzz/NAME-*
+run-fuzz: $(FUZZ:%=$(OUT)/tests/fuzz/run_%)
+	@for f in $(FUZZ); do echo "== fuzz $$f, $(SECONDS) s"; mkdir -p $(OUT)/corpus/$$f; \
+	  ASAN_OPTIONS=detect_leaks=0 $(OUT)/tests/fuzz/run_$$f -max_total_time=$(SECONDS) \
+	    -rss_limit_mb=4096 -max_len=65536 -timeout=20 -verbosity=0 -print_final_stats=1 \
+	    -artifact_prefix=$(OUT)/$$f- $(OUT)/corpus/$$f tests/fuzz/seeds/$$f \
+	    >$(OUT)/$$f.log 2>&1 || { tail -n 40 $(OUT)/$$f.log; exit 1; }; \
+	  grep executed_units $(OUT)/$$f.log; done
+
+# ---- what the tests execute: covered lines of each room, by gcov of gcc ----
+COVERED = $(patsubst %.c,build/cov/%.gcno,$(CORE) $(HARNESS) harness/cli/main.c)
+coverage:
+	@find build/cov -name '*.gcda' -delete 2>/dev/null; true
+	+@$(MAKE) OUT=build/cov SAN=--coverage run-tests
+	@gcov -n $(COVERED) 2>/dev/null | awk -f tests/coverage.awk | sort
+
+# ---- what takes long: a dated line a part in build/test-long.txt ----
+test-long: $(OUT)/eightysix $(OUT)/test-long.ok
+	+@failed=0; part() { \
+	    name=$$1; shift; begin=$$(date +%s); verdict=ok; echo "=== $$name"; \
+	    "$$@" || { verdict=FAILED; failed=1; }; \
+	    echo "$$(date -u +%FT%TZ) $$(git rev-parse --short HEAD 2>/dev/null || echo none)" \
+	         "$$verdict $$name $$(( $$(date +%s) - begin )) s" >> build/test-long.txt; }; \
+	  part test $(MAKE) test; \
+	  part laws $(OUT)/eightysix check shapes=500; \
+	  part fuzz $(MAKE) fuzz SECONDS=30; \
+	  if [ -x tests/add_parts.sh ]; then part add_parts tests/add_parts.sh; fi; \
+	  echo; tail -n 12 build/test-long.txt; exit $$failed
+
+# ---- installation ----
+PREFIX  ?= /usr/local
+TO       = $(DESTDIR)$(PREFIX)
+SHARED   = $(TO)/share/eightysix
+MAN      = $(TO)/share/man/man1/eightysix.1
+COMPLETE = $(TO)/share/bash-completion/completions/eightysix
+install: $(OUT)/eightysix
+	@install -d $(TO)/bin $(dir $(MAN)) $(dir $(COMPLETE)) $(SHARED)/experiments $(SHARED)/views \
+	  $(SHARED)/paper $(SHARED)/results/reference
+	@$(OUT)/eightysix help --man > $(OUT)/eightysix.1
+	@$(OUT)/eightysix help --bash > $(OUT)/eightysix.bash
+	install -m 755 $(OUT)/eightysix $(TO)/bin/eightysix
+	install -m 644 $(OUT)/eightysix.1 $(MAN)
+	install -m 644 $(OUT)/eightysix.bash $(COMPLETE)
+	@install -m 644 $(wildcard experiments/*.yaml experiments/*.gp) $(SHARED)/experiments
+	@install -m 644 harness/store/schema.sql harness/store/views.sql $(SHARED)/views
+	@install -m 644 paper/paper.yaml paper/paper.tex paper/eightysix.sty $(SHARED)/paper
+	@install -m 644 results/reference/claims.csv $(SHARED)/results/reference
+	@echo "experiments, figures, views: $(SHARED)"
+uninstall:
+	rm -f $(TO)/bin/eightysix $(MAN) $(COMPLETE)
+	rm -rf $(SHARED)
+
 ARM_CC  = aarch64-linux-gnu-gcc
-ARM     = $(patsubst %.c,build/arm64/%.o,$(filter-out $(OTHER_ARM64) models/tensors.c models/model%.c models/head%.c \
-          models/cutoffs.c models/cooc.c models/embed_init.c models/classes%.c models/softmax_level.c,$(wildcard kernels/*.c models/*.c)) harness/laws/law_kernel.c harness/laws/law_ops.c harness/laws/law_linear.c harness/laws/law_rows.c tests/arm_laws.c)
-# The order of the rooms once more, by the symbols of the objects: a call without an include is seen too
+NOT_ARM = models/tensors.c models/model%.c models/head%.c models/cutoffs.c models/cooc.c \
+          models/embed_init.c models/classes%.c models/softmax_level.c
+ARM     = $(patsubst %.c,build/arm64/%.o, \
+            $(filter-out $(OTHER_ARM64) $(NOT_ARM),$(wildcard kernels/*.c models/*.c)) \
+            $(addprefix harness/laws/law_,kernel.c ops.c linear.c rows.c) tests/arm_laws.c)
+# The order of the rooms once more, by the symbols of objects: a call without an include is seen too
 lint-links: $(OBJ) $(OUT)/harness/cli/main.o
 	@nm -A $^ | awk -f tests/lint/rooms.awk -v prefix=$(OUT)/ -
 run-arm:
@@ -121,7 +209,8 @@ build/arm64/arm_laws: $(ARM)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ -ldl -lm
 
 HOUSE = $(wildcard kernels/*.[ch] models/*.[ch] harness/*/*.[ch] harness/*/*.cc)
-# The rules that keep the house: includes point downwards, one place for memory, for SQL, for architecture.
+# The rules that keep the house: includes point downwards, one place for memory, for SQL, for
+# architecture.
 VARIANTS = $(wildcard kernels/ternary_*.c)
 lint:
 	@awk -f tests/lint/rooms.awk $(HOUSE)
@@ -129,13 +218,18 @@ lint:
 	@! grep -nE '"models/(head|tape_inner)' models/model_*.c
 	@! grep -nE '"models/(model|tape)' models/head*.c
 	@! grep -nE '^ *# *if' $(VARIANTS) kernels/f32_*.[ch] kernels/f32.c kernels/gemm.c models/*.c
-	@! grep -nE '\b(malloc|calloc|realloc|free)\(' $(filter-out kernels/base.c models/tensors.c,$(wildcard kernels/*.c models/*.c))
-	@! grep -lE '^#include.*sqlite3' $(filter-out $(wildcard harness/store/*.[ch]),$(wildcard harness/*/*.[ch] kernels/* models/*))
-	@! grep -nE 'clock_gettime|gettimeofday' $(filter-out harness/util/clock.c,$(wildcard kernels/*.c models/*.c harness/*/*.c))
-	@for f in $(VARIANTS); do v=$${f#kernels/ternary_}; grep -q "^V($${v%.c})" kernels/variants.def || \
+	@! grep -nE '\b(malloc|calloc|realloc|free)\(' \
+	  $(filter-out kernels/base.c models/tensors.c,$(wildcard kernels/*.c models/*.c))
+	@! grep -lE '^#include.*sqlite3' \
+	  $(filter-out harness/store/%,$(wildcard harness/*/*.[ch] kernels/* models/*))
+	@! grep -nE 'clock_gettime|gettimeofday' \
+	  $(filter-out harness/util/clock.c,$(wildcard kernels/*.c models/*.c harness/*/*.c))
+	@for f in $(VARIANTS); do v=$${f#kernels/ternary_}; \
+	  grep -q "^V($${v%.c})" kernels/variants.def || \
 	  { echo "$$f: no line in kernels/variants.def"; exit 1; }; done
-	@for f in $(wildcard kernels/*.[ch] models/*.[ch] harness/*/*.[ch] harness/*/*.cc tests/*.[ch]) Makefile; do \
-	  head -n 1 $$f | grep -q 'SPDX-License-Identifier: GPL-3.0-or-later' || { echo "$$f: line 1: expected the SPDX line"; exit 1; }; done
+	@for f in $(HOUSE) $(wildcard tests/*.[ch] tests/*/*.[ch]) Makefile; do \
+	  head -n 1 $$f | grep -q 'SPDX-License-Identifier: GPL-3.0-or-later' || \
+	  { echo "$$f: line 1: expected the SPDX line"; exit 1; }; done
 	@echo "lint: the house is in order"
 
 # ---- the main job ----
@@ -145,7 +239,8 @@ sweep: $(OUT)/eightysix
 figures: $(OUT)/eightysix
 	$(OUT)/eightysix plot time_split
 
-# ---- the reference runs and one's own; of an experiment the plan made last counts. CLAIMS: more options ----
+# ---- the reference runs and one's own; of an experiment the plan made last counts. ----
+# CLAIMS: more options
 RECORDS = $(wildcard results/results.db results/reference/records)
 claims: $(OUT)/eightysix
 	@rm -f $(OUT)/claims.db
@@ -159,8 +254,9 @@ $(OUT)/paper/records.db: $(OUT)/eightysix $(wildcard results/reference/records/*
 	@$(OUT)/eightysix merge results/reference/records --into $@
 paper: $(OUT)/eightysix $(RESULTS) $(OUT)/paper.ok
 	$(OUT)/eightysix paper --db $(RESULTS) --out $(OUT)/paper
-	@TEXINPUTS=$(OUT)/paper:paper: latexmk -pdf -silent -halt-on-error -interaction=nonstopmode -jobname=eightysix \
-	  -outdir=$(OUT)/paper paper/paper.tex >/dev/null 2>&1 || { grep -A4 '^!' $(OUT)/paper/eightysix.log; exit 1; }
+	@TEXINPUTS=$(OUT)/paper:paper: latexmk -pdf -silent -halt-on-error -interaction=nonstopmode \
+	  -jobname=eightysix -outdir=$(OUT)/paper paper/paper.tex >/dev/null 2>&1 || \
+	  { grep -A4 '^!' $(OUT)/paper/eightysix.log; exit 1; }
 	@cp $(OUT)/paper/eightysix.pdf paper/eightysix.pdf
 	@grep 'Output written' $(OUT)/paper/eightysix.log; echo paper/eightysix.pdf
 check-paper: $(OUT)/eightysix $(RESULTS)
@@ -171,35 +267,46 @@ BASE ?= HEAD~1
 HEAD ?= HEAD
 regress: $(OUT)/eightysix
 	@mkdir -p results
-	$(OUT)/eightysix regress --base $(BASE) --head $(HEAD) --markdown results/regress.md --junit results/regress.xml $(REGRESS)
+	$(OUT)/eightysix regress --base $(BASE) --head $(HEAD) --markdown results/regress.md \
+	  --junit results/regress.xml $(REGRESS)
 
 # 30 gate runs with nothing changed, 20 with one kernel made 5 % slower; over an hour
 gate-trial: $(OUT)/eightysix
 	tests/gate_trial.sh
 
 # every kernel beside the peaks and the dense products, about ten minutes of a quiet machine
-BENCHED = ((i2|i8|t5|lut|bits)_(avx512|avx2|amx|neon|neon_dot)|i2_scalar|read|(sgemm|u8s8)_(amx|dnnl|openblas))
+BENCHED := ((i2|i8|t5|lut|bits)_(avx512|avx2|amx|neon|neon_dot)|i2_scalar|read
+BENCHED := $(BENCHED)|(sgemm|u8s8)_(amx|dnnl|openblas))
+SHAPES  := (683x256|2560x2560)/n(1|8|32|128|512|2048)|(4096x4096|11008x4096)/n1/
+SHAPES  := ($(SHAPES)|(256x683|1024x1024)/n512|4096x4096/n512/t[0-9]+(/b|$$))
+REFERENCE_SHAPES = ref/(683x256|256x683|1024x1024)/n(1|8|32|512)/
 bench: $(OUT)/eightysix
 	$(OUT)/eightysix bench kernels --cold --threads $$(nproc) --filter \
-	  '$(BENCHED)/((683x256|2560x2560)/n(1|8|32|128|512|2048)|(4096x4096|11008x4096)/n1/|(256x683|1024x1024)/n512|4096x4096/n512/t[0-9]+(/b|$$))|ref/(683x256|256x683|1024x1024)/n(1|8|32|512)/'
+	  '$(BENCHED)/$(SHAPES)|$(REFERENCE_SHAPES)'
 	$(OUT)/eightysix plot kernels && $(OUT)/eightysix plot roofline
 
 deps:
 	@rm -f $(OUT)/deps.ok; $(MAKE) $(OUT)/deps.ok
 $(OUT)/deps.ok:  NEEDED = $(PACKAGES)
 $(OUT)/paper.ok: NEEDED = $(PAPER_PACKAGES)
-$(OUT)/deps.ok $(OUT)/paper.ok:
+$(OUT)/test-long.ok: NEEDED = $(TEST_LONG_PACKAGES)
+$(OUT)/deps.ok $(OUT)/paper.ok $(OUT)/test-long.ok:
 	@mkdir -p $(OUT); missing=; for p in $(NEEDED); do \
-	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || \
+	    missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ]; then echo "installing:$$missing"; apt-get update -q && \
-	    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing || exit 1; \
-	  else echo "missing packages; run:  sudo apt-get install --no-install-recommends$$missing" >&2; exit 1; fi; fi
+	    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing || \
+	    exit 1; \
+	  else echo "missing packages; run:" >&2; \
+	    echo "  sudo apt-get install --no-install-recommends$$missing" >&2; exit 1; fi; fi
 	@touch $@
 
 clean:
 	rm -rf build
 FORCE:
 .SECONDARY:
-.PHONY: all deps test golden lint-links run-tests run-arm lint sweep figures bench regress gate-trial claims paper check-paper clean FORCE
+.PHONY: all deps test golden lint-links run-tests run-arm lint sweep figures bench regress \
+        gate-trial claims paper check-paper replay-seeds fuzz run-fuzz coverage test-long \
+        install uninstall clean FORCE
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

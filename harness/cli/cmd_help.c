@@ -50,7 +50,7 @@ static int name_distance(const char *a, const char *b)
 const char *command_nearest(const Command *c, const char *name)
 {
     const char *best = NULL;
-    int least = (int)strlen(name) / 2 + 1;          /* as many edits as that are no misspelling any more */
+    int least = (int)strlen(name) / 2 + 1; /* as many edits as that are no misspelling any more */
     if (strlen(name) > LONGEST) return NULL;
     for (; c->name; c++) {
         const int d = c->brief ? name_distance(name, c->name) : least;
@@ -63,14 +63,16 @@ const char *command_nearest(const Command *c, const char *name)
 
 void help_overview(const Command *c, FILE *out)
 {
-    fputs("eightysix: where does the time of a ternary language model go, and what gets rid of it?\n\n"
+    fputs("eightysix: where does the time of a ternary language model go, "
+          "and what gets rid of it?\n\n"
           "usage: eightysix COMMAND [key=value ...] [--option ...]      eightysix COMMAND --help\n"
           "       eightysix --version\n\n", out);
     for (; c->name; c++)
         if (c->brief) fprintf(out, "  %-9s %s\n", c->name, c->brief);
     fputs("\nFirst steps:  eightysix check\n"
           "              eightysix train head=tree budget=30s\n"
-          "              eightysix sweep experiments/quick.yaml && eightysix plot time_split\n", out);
+          "              eightysix sweep experiments/quick.yaml && eightysix plot time_split\n",
+          out);
 }
 
 void help_version(FILE *out)
@@ -82,7 +84,8 @@ void help_version(FILE *out)
     arena_drop(&a);
 }
 
-/* A command prints its help and ends the process: a child runs it, into a file that this process reads. */
+/* A command prints its help and ends the process: a child runs it, into a file that this process
+ * reads. */
 static const char *help_text(const Command *c)
 {
     enum { MOST = 1 << 16 };

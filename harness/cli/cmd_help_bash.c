@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* `help --bash`: completion of commands, their options, settings and the values of settings that are names. Options
- * are those that a command's help mentions; a command takes settings when its usage says key=value. */
+/* `help --bash`: completion of commands, their options, settings and the values of settings that
+ * are names. Options are those that a command's help mentions; a command takes settings when its
+ * usage says key=value. */
 #include "harness/cli/help.h"
 #include "models/spec.h"
 #include <ctype.h>
 #include <string.h>
 
-static int bash_option_char(char c) { return islower((unsigned char)c) || c == '-' || c == '_'; }
+static int bash_option_char(char c)
+{
+    return islower((unsigned char)c) || c == '-' || c == '_';
+}
 
 static size_t bash_option_length(const char *at)
 {
@@ -15,7 +19,8 @@ static size_t bash_option_length(const char *at)
     return n;
 }
 
-/* The next option of the text, its length in *n; not those of other commands, which stand in `...`, nor "--option" */
+/* The next option of the text, its length in *n; not those of other commands, which stand in
+ * `...`, nor "--option" */
 static const char *bash_option_next(const char *s, size_t *n)
 {
     int quoted = 0;
@@ -73,7 +78,8 @@ static void bash_values(FILE *out)
         if (!strcmp(s->type, "flag")) fprintf(out, "        %s) words=\"0 1\" ;;\n", s->key);
         if (strncmp(s->type, one_of, sizeof one_of - 1)) continue;
         fprintf(out, "        %s) words=\"", s->key);
-        for (const char *v = s->type + sizeof one_of - 1; *v; v++) fputc(*v == '|' ? ' ' : *v, out);
+        for (const char *v = s->type + sizeof one_of - 1; *v; v++)
+            fputc(*v == '|' ? ' ' : *v, out);
         fputs("\" ;;\n", out);
     }
 }
@@ -82,13 +88,16 @@ void help_bash(const Command *commands, HelpText *text, FILE *out)
 {
     fputs("# bash completion for eightysix, written by `eightysix help --bash`\n"
           "_eightysix()\n{\n"
-          "    local cur=\"${COMP_WORDS[COMP_CWORD]}\" before=\"${COMP_WORDS[COMP_CWORD - 1]}\" words= key= keys=\"", out);
+          "    local cur=\"${COMP_WORDS[COMP_CWORD]}\" before=\"${COMP_WORDS[COMP_CWORD - 1]}\" "
+          "words= key= keys=\"",
+          out);
     for (const Setting *s = settings; s->key; s++) fprintf(out, "%s= ", s->key);
     fputs("\"\n"
           "    # bash parts key=value at the =\n"
           "    [ \"$cur\" = = ] && key=$before cur=\n"
           "    [ \"$before\" = = ] && key=${COMP_WORDS[COMP_CWORD - 2]}\n"
-          "    if [ \"$COMP_CWORD\" = 1 ]; then\n", out);
+          "    if [ \"$COMP_CWORD\" = 1 ]; then\n",
+          out);
     bash_commands(commands, out);
     fputs("    elif [ -n \"$key\" ]; then\n        case \"$key\" in\n", out);
     bash_values(out);
@@ -98,5 +107,6 @@ void help_bash(const Command *commands, HelpText *text, FILE *out)
           "    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
           "    case \"${COMPREPLY[0]}\" in *=) compopt -o nospace 2>/dev/null ;; esac\n"
           "    return 0\n}\n"
-          "complete -o default -F _eightysix eightysix\n", out);
+          "complete -o default -F _eightysix eightysix\n",
+          out);
 }

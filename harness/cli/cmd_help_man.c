@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* `help --man`: the manual page as source for man(7), from the help of the commands and the settings. */
+/* `help --man`: the manual page as source for man(7), from the help of the commands and the
+ * settings. */
 #include "harness/cli/help.h"
 #include "harness/util/host.h"
 #include "models/spec.h"
@@ -14,12 +15,12 @@ static void man_text(const char *s, FILE *out)
         begin = *s == '\n';
         switch (*s) {
         case '\\': fputs("\\e", out); break;
-        case '-':  fputs("\\-", out); break;
-        case '`':  fputs("\\(ga", out); break;
+        case '-': fputs("\\-", out); break;
+        case '`': fputs("\\(ga", out); break;
         case '\'': fputs("\\(aq", out); break;
-        case '^':  fputs("\\(ha", out); break;
-        case '~':  fputs("\\(ti", out); break;
-        default:   fputc(*s, out);
+        case '^': fputs("\\(ha", out); break;
+        case '~': fputs("\\(ti", out); break;
+        default: fputc(*s, out);
         }
     }
 }
@@ -62,28 +63,38 @@ static void man_rest(FILE *out)
     fputs(".SH ENVIRONMENT\n"
           ".TP\n.B EIGHTYSIX_DATA\nThe directory of corpora (data/).\n"
           ".TP\n.B EIGHTYSIX_CPU\n"
-          "Narrows the CPU: a comma list of sse2 avx2 avx512 vnni popcnt512 vbmi amx neon dotprod.\n"
+          "Narrows the CPU: a comma list of sse2 avx2 avx512 vnni popcnt512 vbmi amx neon "
+          "dotprod.\n"
           ".TP\n.B EIGHTYSIX_SHARE\n"
-          "Where experiments/ and paper/ are, when the current directory has none: instead of the source tree and\n"
+          "Where experiments/ and paper/ are, when the current directory has none: instead of "
+          "the source tree and\n"
           "PREFIX/share/eightysix.\n"
           ".SH EXIT STATUS\n"
           "0 fine, 1 the answer is no, 2 bad usage or input, 3 inconclusive, 130 interrupted.\n"
           ".SH FILES\n"
-          ".TP\n.B results/results.db\nThe records, an SQLite database, below the current directory.\n"
+          ".TP\n.B results/results.db\nThe records, an SQLite database, below the current "
+          "directory.\n"
           ".TP\n.B PREFIX/share/eightysix\nInstalled experiments, figures and views.\n"
-          ".SH SEE ALSO\n.BR sqlite3 (1),\n.BR gnuplot (1)\n", out);
+          ".SH SEE ALSO\n.BR sqlite3 (1),\n.BR gnuplot (1)\n",
+          out);
 }
 
 void help_man(const Command *commands, HelpText *text, FILE *out)
 {
     Arena a = arena_new(1 << 20);
-    fprintf(out, ".TH EIGHTYSIX 1 \"\" \"eightysix %s\" \"User Commands\"\n", build_read(&a)->version);
-    fputs(".SH NAME\neightysix \\- benchmark and ablation suite for ternary language models on CPUs\n"
-          ".SH SYNOPSIS\n.B eightysix\n.I COMMAND\n[\\fIkey\\fR=\\fIvalue\\fR ...] [\\fB\\-\\-option\\fR ...]\n.br\n"
+    fprintf(out, ".TH EIGHTYSIX 1 \"\" \"eightysix %s\" \"User Commands\"\n",
+            build_read(&a)->version);
+    fputs(".SH NAME\neightysix \\- benchmark and ablation suite for ternary language models on "
+          "CPUs\n"
+          ".SH SYNOPSIS\n.B eightysix\n.I COMMAND\n[\\fIkey\\fR=\\fIvalue\\fR ...] "
+          "[\\fB\\-\\-option\\fR ...]\n.br\n"
           ".B eightysix \\-\\-version\n"
-          ".SH DESCRIPTION\nMeasures where the time of a ternary language model goes: kernels, output heads and models\n"
-          "are checked, timed, trained over grids of settings and recorded in SQLite; figures and verdicts are drawn\n"
-          "from the records.\n", out);
+          ".SH DESCRIPTION\nMeasures where the time of a ternary language model goes: kernels, "
+          "output heads and models\n"
+          "are checked, timed, trained over grids of settings and recorded in SQLite; figures "
+          "and verdicts are drawn\n"
+          "from the records.\n",
+          out);
     man_commands(commands, text, out);
     man_settings(out);
     man_rest(out);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* help.h -- what the program says of itself: the overview, the version, the manual page, the completion of bash.
+/* help.h -- what the program says of itself: the overview, the version, the manual page,
+ * the completion of bash.
  *
  * All of it comes from the commands' own --help and from the settings; nothing is written twice. */
 #ifndef HELP_H

@@ -5,9 +5,11 @@
 #include <string.h>
 
 static const Command commands[] = {
-    { "list",     list_main,     "settings, kernels, heads, models, gemm providers, corpora of this binary" },
+    { "list",     list_main,     "settings, kernels, heads, models, gemm providers, "
+                                 "corpora of this binary" },
     { "check",    check_main,    "the laws every registered part must obey, on this machine" },
-    { "bench",    bench_main,    "kernels, heads, operations and the machine, by Google Benchmark" },
+    { "bench",    bench_main,    "kernels, heads, operations and the machine, "
+                                 "by Google Benchmark" },
     { "tokenize", tokenize_main, "text to ids and back; corpora to token files; fetch corpora" },
     { "train",    train_main,    "train one model, record it" },
     { "eval",     eval_main,     "exact loss of a checkpoint" },
@@ -16,9 +18,11 @@ static const Command commands[] = {
     { "sweep",    sweep_main,    "run the cells of an experiment that have not been run" },
     { "export",   export_main,   "views of the database as CSV; all of it as a pack, or as text" },
     { "plot",     plot_main,     "figures from the database" },
-    { "paper",    paper_main,    "numbers, tables and figures of the paper, and which of them are stale" },
+    { "paper",    paper_main,    "numbers, tables and figures of the paper, "
+                                 "and which of them are stale" },
     { "claims",   claims_main,   "what the literature claims, and what the records say" },
-    { "why",      why_main,      "what a figure, a claim or a cell rests on, what is stale, what would refresh it" },
+    { "why",      why_main,      "what a figure, a claim or a cell rests on, "
+                                 "what is stale, what would refresh it" },
     { "merge",    merge_main,    "records of several machines into one database" },
     { "replay",   replay_main,   "every recorded verdict again, from the raw records" },
     { "regress",  regress_main,  "is one commit slower or worse than another? for CI" },

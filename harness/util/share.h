@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* share.h -- files that come with the program (experiments/, paper/), so that commands work from any directory.
+/* share.h -- files that come with the program (experiments/, paper/), so commands work from any
+ * directory.
  *
- * A relative name is looked for in this order: the current directory; EIGHTYSIX_SHARE where it is set, and nowhere
- * else then; the source tree that the program was built in (DIR/.. and DIR/../.., DIR holding the program); the
- * installed files (DIR/../share/eightysix). */
+ * A relative name is looked for in the current directory, then in EIGHTYSIX_SHARE where it is set;
+ * otherwise in the source tree that the program was built in (DIR/.. and DIR/../.., DIR holding the
+ * program) and among the installed files (DIR/../share/eightysix). */
 #ifndef SHARE_H
 #define SHARE_H
 #include "kernels/base.h"

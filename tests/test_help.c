@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the program says of itself: overview, version, help of a command, manual page, completion;
+ * and the installed program, which works from any directory. */
+#include "models/spec.h"
+#include "tests/place.h"
+
+/* The names in the overview's table, each ended by a zero; how many */
+static int commands_of(Place *p, char name[][32], int most)
+{
+    const char *said;
+    int n = 0;
+    assert_int_equal(place_command(p, "help", &said), 0);
+    const char *line = strstr(said, "\n  list ");
+    for (; line && line[1] == ' ' && n < most; line = strchr(line + 1, '\n'))
+        if (sscanf(line, "\n  %31[a-z]", name[n]) == 1) n++;
+    assert_in_range(n, 18, most - 1);
+    return n;
+}
+
+static void test_version(void **state)
+{
+    Place *p = *state;
+    const char *said;
+    assert_int_equal(place_command(p, "--version", &said), 0);
+    assert_says(said, "eightysix ");
+    assert_says(said, "\ncommit    ");
+    assert_says(said, "\ncompiler  ");
+    const char *id = strstr(said, "\nbuild     ");
+    assert_non_null(id);
+    assert_int_equal(strspn(id + strlen("\nbuild     "), "0123456789abcdef"), 64);
+    assert_int_equal(place_shell(p,
+                                 arena_text(&p->a, "grep -q '^VERSION = %.*s$' Makefile",
+                                            (int)strcspn(said + 10, "\n"), said + 10),
+                                 &said),
+                     0);
+}
+
+static void test_help(void **state)
+{
+    Place *p = *state;
+    const char *said, *other;
+    char name[64][32];
+    assert_int_equal(place_command(p, "-h", &other), 0);
+    assert_int_equal(place_command(p, "help", &said), 0);
+    assert_string_equal(said, other);
+    for (int i = 0, n = commands_of(p, name, 64); i < n; i++) {
+        assert_int_equal(place_command(p, arena_text(&p->a, "help %s", name[i]), &said), 0);
+        assert_int_equal(place_command(p, arena_text(&p->a, "%s --help", name[i]), &other), 0);
+        assert_says(said, arena_text(&p->a, "usage: eightysix %s", name[i]));
+        assert_string_equal(said, other);
+    }
+}
+
+static void test_misspelt(void **state)
+{
+    Place *p = *state;
+    const char *said;
+    assert_int_equal(place_command(p, "trian", &said), 2);
+    assert_says(said, "no command 'trian'; the nearest is 'train'");
+    assert_int_equal(place_command(p, "help swep", &said), 2);
+    assert_says(said, "the nearest is 'sweep'");
+    assert_int_equal(place_command(p, "xyzzyx", &said), 2);
+    assert_says(said, "no command 'xyzzyx'\n");
+    assert_int_equal(place_command(p, "help train tune", &said), 2);
+    assert_int_equal(place_command(p, "", &said), 2);
+}
+
+static void test_man(void **state)
+{
+    Place *p = *state;
+    const char *page, *said;
+    char name[64][32];
+    assert_int_equal(place_command(p, "help --man", &page), 0);
+    for (int i = 0, n = commands_of(p, name, 64); i < n; i++)
+        assert_says(page, arena_text(&p->a, "\n.SS %s\n", name[i]));
+    for (const Setting *s = settings; s->key; s++)
+        assert_says(page, arena_text(&p->a, "\n.B %s", s->key));
+    if (place_shell(p, "command -v man && command -v groff", &said)) {
+        print_message("no man, or no groff: the page is not rendered\n");
+        skip();
+    }
+    const char *path = place_write(p, "eightysix.1", page);
+    assert_int_equal(
+        place_shell(
+            p,
+            arena_text(&p->a,
+                       "MANWIDTH=120 MANPAGER=cat man --warnings -E UTF-8 -l %s 2>%s/warnings",
+                       path, p->dir),
+            &said),
+        0);
+    assert_says(said, "--benchmark_out FILE");
+    assert_says(said, "corpus_seed=1");
+    assert_int_equal(place_shell(p, arena_text(&p->a, "cat %s/warnings", p->dir), &said), 0);
+    assert_string_equal(said, "");
+}
+
+/* What bash offers after these arguments, the last one being completed */
+static const char *completes(Place *p, const char *words, int last)
+{
+    const char *said;
+    const char *script = arena_text(
+        &p->a,
+        "'%s' help --bash > %s/c && bash -c '. %s/c; COMP_WORDS=(%s); COMP_CWORD=%d; "
+        "_eightysix; echo \" ${COMPREPLY[*]} \"'",
+        getenv("EIGHTYSIX_BINARY"), p->dir, p->dir, words, last);
+    assert_int_equal(place_shell(p, script, &said), 0);
+    return said;
+}
+
+static void test_bash(void **state)
+{
+    Place *p = *state;
+    assert_string_equal(completes(p, "eightysix tr", 1), " train \n");
+    assert_says(completes(p, "eightysix \"\"", 1), " regress ");
+    assert_silent(completes(p, "eightysix re", 1), "regress-sample");
+    assert_string_equal(completes(p, "eightysix train corpus_", 2), " corpus_seed= \n");
+    assert_string_equal(completes(p, "eightysix sweep --dry", 2), " --dry-run \n");
+    assert_string_equal(completes(p, "eightysix train act = i", 4), " int8 \n");
+    assert_silent(completes(p, "eightysix merge \"\"", 2), "--pack");
+    assert_string_equal(completes(p, "eightysix plot corpus_", 2), "  \n");
+}
+
+/* ---- installed ---- */
+static void test_install(void **state)
+{
+    Place *p = *state;
+    const char *said, *binary = getenv("EIGHTYSIX_BINARY"), *root = getenv("EIGHTYSIX_ROOT");
+    const char *out = arena_text(&p->a, "%.*s", (int)(strrchr(binary, '/') - binary), binary);
+    const char *make = arena_text(
+        &p->a, "make -o '%s/eightysix' OUT='%s' DESTDIR=%s/root PREFIX=/usr", out, out, p->dir);
+    assert_int_equal(place_shell(p, arena_text(&p->a, "%s install", make), &said), 0);
+    const char *from = arena_text(&p->a,
+                                  "cd %s && P=root/usr/bin/eightysix && $P merge "
+                                  "'%s/results/reference/records' --into t.db",
+                                  p->dir, root);
+    assert_int_equal(place_shell(p, from, &said), 0);
+    static const struct {
+        const char *words, *says;
+        int code;
+    } run[] = { { "list models", "flashlm3", 0 },
+                { "sweep --dry-run quick --db q.db", "head=softmax", 0 },
+                { "sweep --dry-run experiments/quick.yaml --db q.db", "head=softmax", 0 },
+                { "plot time_split --db t.db --out .", "time_split.svg", 0 },
+                { "paper --check --db t.db", "build/paper/stamps", 1 } };
+    for (size_t i = 0; i < sizeof run / sizeof *run; i++) {
+        assert_int_equal(place_shell(p,
+                                     arena_text(&p->a, "cd %s && root/usr/bin/eightysix %s",
+                                                p->dir, run[i].words),
+                                     &said),
+                         run[i].code);
+        assert_says(said, run[i].says);
+    }
+    place_shell(p, arena_text(&p->a, "cd %s && root/usr/bin/eightysix claims --db t.db", p->dir),
+                &said);
+    assert_says(said, " held, ");
+    assert_int_equal(
+        place_shell(p, arena_text(&p->a, "%s uninstall && find %s/root -type f", make, p->dir),
+                    &said),
+        0);
+    assert_silent(said, arena_text(&p->a, "\n%s/root", p->dir));
+}
+
+/* EIGHTYSIX_SHARE replaces the other places; the current directory comes first */
+static void test_share(void **state)
+{
+    Place *p = *state;
+    const char *said;
+    const char *quick = "'%s' sweep --dry-run quick --db q.db",
+               *yaml = "question: \"Mine?\"\nfactors: {d: [16]}\n";
+    const char *run = arena_text(&p->a, quick, getenv("EIGHTYSIX_BINARY"));
+    assert_int_equal(
+        place_shell(p,
+                    arena_text(&p->a, "cd %s && mkdir -p share/experiments && %s", p->dir, run),
+                    &said),
+        0);
+    assert_says(said, "FlashLM v3");
+    place_write(p, "share/experiments/quick.yaml", yaml);
+    const char *shared = arena_text(&p->a, "cd %s && EIGHTYSIX_SHARE=%s/share %s", p->dir, p->dir,
+                                    run);
+    assert_int_equal(place_shell(p, shared, &said), 0);
+    assert_says(said, "Mine?");
+    assert_int_equal(place_shell(p, arena_text(&p->a, "cd %s/share && %s", p->dir, run), &said),
+                     0);
+    assert_says(said, "Mine?");
+    assert_int_equal(
+        place_shell(p, arena_text(&p->a, "cd %s && EIGHTYSIX_SHARE=/nonexistent %s", p->dir, run),
+                    &said),
+        2);
+}
+
+#define HELP_TEST(f) cmocka_unit_test_setup_teardown(f, place_make, place_drop)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HELP_TEST(test_version), HELP_TEST(test_help), HELP_TEST(test_misspelt),
+        HELP_TEST(test_man),     HELP_TEST(test_bash), HELP_TEST(test_install),
+        HELP_TEST(test_share),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
