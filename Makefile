@@ -52,7 +52,8 @@ OBJ      = $(CORE:%.c=$(OUT)/%.o) $(HARNESS:%.c=$(OUT)/%.o) $(SHIMS:%.cc=$(OUT)/
 # but these, so that a new file counts until somebody says here that it need not.
 NOT_EXECUTED = util/build store/% bench/bench_% sweep/% regress/% judge/% cli/%
 EXECUTED := $(CORE:%.c=%.o) harness/regress/regress_work.o \
-            harness/cli/main.o harness/cli/cmd_check.o harness/cli/cmd_cell.o \
+            harness/cli/main.o \
+            harness/cli/cmd_check.o harness/cli/cmd_cell.o harness/cli/cmd_regress_sample.o \
             $(filter-out $(NOT_EXECUTED:%=harness/%.o),$(HARNESS:%.c=%.o))
 SOURCES := $(sort $(wildcard kernels/*.[ch] kernels/*.def models/*.[ch] models/*.def \
              harness/*/*.[ch] harness/*/*.cc harness/corpus/*.def harness/store/schema.sql))

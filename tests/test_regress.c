@@ -194,6 +194,7 @@ static void command(void **state)
     assert_true(says(p, "out", "SAME: both builds run the same code"));
     assert_int_equal(regress(p, "--always --times-only"), 0);
     assert_true(says(p, "out", "PASS:"));
+    assert_int_equal(shell(p, "! ls *.part"), 0);
     assert_true(says(p, "r.md", "| plain/1 |"));
     assert_true(says(p, "r.xml", "tests=\"4\" failures=\"0\" errors=\"0\" skipped=\"0\""));
     invent(p, "head", 1.06e6, 1, 1, 5);
@@ -250,6 +251,11 @@ static void refused(void **state)
     assert_int_equal(regress(p, "--always --filter nothing"), 2);
     assert_int_equal(regress(p, "--rounds many"), 2);
     assert_int_equal(regress(p, "word"), 2);
+    /* these before anything is built */
+    assert_int_equal(regress(p, "--filter '('"), 2);
+    assert_true(says(p, "out", "--filter (: ") && !says(p, "out", "building"));
+    assert_int_equal(regress(p, "--cpu 1023"), 2);
+    assert_true(says(p, "out", "--cpu 1023: expected a core") && !says(p, "out", "building"));
 }
 
 typedef struct { int rows, same, column; } Seen;

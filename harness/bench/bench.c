@@ -316,13 +316,14 @@ static long whole(const char *option, const char *text, long least, long most)
 
 static void read_threads(BenchPlan *p, const char *text, int both)
 {
-    char words[256], *save = NULL;
+    char words[8192], *save = NULL;
     const int cores = omp_get_num_procs() < BENCH_THREADS ? omp_get_num_procs() : BENCH_THREADS;
     if (!text) {
         if (both && cores > 1) p->threads[p->n_threads++] = 1;
         p->threads[p->n_threads++] = cores;
         return;
     }
+    if (strlen(text) >= sizeof words) die("--threads: expected at most %d numbers", BENCH_THREADS);
     snprintf(words, sizeof words, "%s", text);
     for (char *w = strtok_r(words, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
         if (p->n_threads == BENCH_THREADS) die("--threads %s: expected at most %d numbers", text, BENCH_THREADS);
@@ -363,7 +364,7 @@ static void record_begin(Bench *b)
 {
     const BenchPlan *p = &b->plan;
     const char *why;
-    char key[65], threads[128] = "";
+    char key[65], threads[8192] = "";
     b->db = db_open(p->db, &b->home, &why);
     if (!b->db) die("%s", why);
     for (int i = 0; i < p->n_threads; i++)

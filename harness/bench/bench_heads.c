@@ -104,6 +104,7 @@ static const Exec *exec_of(Spec *spec, int threads, Arena *a)
     const char *why = spec_set(spec, arena_text(a, "threads=%d", threads));
     const Exec *e = why ? NULL : exec_make(spec, a, &why);
     if (!e) die("%s", why);
+    if (e->threads != threads) die("--threads %d: heads run on at most %d", threads, e->threads);
     return e;
 }
 

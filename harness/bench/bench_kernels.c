@@ -309,7 +309,7 @@ static void one_group(Bench *b, int shape, int batch, int thread, int cold, Part
     const BenchPlan *p = bench_plan(b);
     Shape *s = arena_get(bench_arena(b), sizeof *s);
     *s = (Shape){ .rows = shapes[shape].rows, .cols = shapes[shape].cols, .n = batches[batch], .threads = p->threads[thread] };
-    const int at = (shape * BATCHES + batch) * BENCH_THREADS + thread;
+    const int at = (shape * BATCHES + batch) * 16 + thread;      /* names random data */
     for (int i = 0; p->kernels[i]; i++) add_kernel(b, s, at, i, cold, parts);
     for (int i = 0; gemm_providers[i].name; i++) add_provider(b, s, at, i, thread, cold, parts);
     add_reader(b, s, cold);

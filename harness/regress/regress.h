@@ -9,6 +9,7 @@
 #define REGRESS_H
 #include "harness/util/record.h"
 #include "harness/util/stats.h"
+#include <regex.h>
 
 /* ---- the decision, a pure function of samples: regress_decide.c ---- */
 typedef enum { GATE_UNKNOWN, GATE_SAME, GATE_IMPROVED, GATE_REGRESSED } Verdict;
@@ -59,6 +60,15 @@ int         gate_code   (const GateTotal *);         /* 1, 3, 3, 0 */
 enum { REGRESS_PROTOCOL = 1 };
 #define REGRESS_SAMPLE_S 10e-3
 
+/* What the arguments of regress-sample say. */
+typedef struct SamplePlan {
+    const char *what, *name;                         /* "list" "time" "count"; the benchmark */
+    long        iters, samples;
+    double      delay;
+    int         cpu;                                 /* -1: any */
+} SamplePlan;
+int regress_sample(const SamplePlan *);              /* the exit code */
+
 /* ---- builds and children: regress_build.c ---- */
 typedef struct GateBuild {
     const char *ref, *commit, *binary;               /* as given; its hash ("" for a file); absolute path */
@@ -90,7 +100,7 @@ typedef struct GateCheck {                           /* "instructions" "quality"
 typedef struct GateChecks { GateCheck *list; int n; } GateChecks;
 enum { GATE_MOST = 64 };                             /* benchmarks; quality cells */
 
-/* ---- the run and its reports: regress.c, regress_report.c ---- */
+/* ---- the run and its reports: regress.c, regress_choose.c, regress_rounds.c, regress_report.c ---- */
 typedef struct GateBench {
     const char *name;
     double      budget;
@@ -103,26 +113,47 @@ typedef struct GateBench {
     /* a second copy of base, and base with a delay, against base */
     GateCase    control, canary;
 } GateBench;
+/* What a gate is asked to do. */
+typedef struct GatePlan {
+    const char *base, *head;                         /* commits, or paths of programs */
+    const char *filter, *markdown, *junit, *db;      /* NULL: all; none; none; nothing is recorded */
+    int         rounds, samples, jobs;               /* of the first look; of a block; of make */
+    int         cpu;                                 /* core to run on; -1: the last */
+    int         always, times_only, accept_quality;
+    uint64_t    seed;
+    double      floor, tolerance;                    /* of times; of losses */
+} GatePlan;
+enum { GATE_ROUNDS = 1000, GATE_SAMPLES = 100 };     /* at most */
 typedef struct Gate {
+    GatePlan          plan;
     GateRule          rule;
     const GateBuild  *base, *head;
+    const char       *control;                       /* path of a copy of base's program */
     GateBench        *bench;
-    int               benches, rounds;               /* rounds of the first look */
-    double            delay;
+    int               benches;
+    const char      **quality, **quality_words;      /* names and settings of the quality cells */
+    int               qualities;
+    double            delay, began;                  /* share of a canary; clock_now */
     int               equal;                         /* 1: the same code, nothing was measured */
     GateChecks        checks;
     const char      **note;                          /* sentences for the reader */
     int               notes;
     GateTotal         total;
 } Gate;
+/* Compares two builds, reports and records: the command regress. Returns its exit code; bad arguments
+ * are refused (die) before anything is built. */
+int  gate_compare (const GatePlan *);
 void gate_note    (Gate *, const char *sentence);    /* for the reader; beyond GATE_MOST they are dropped */
 void gate_report  (const Gate *, FILE *);            /* for people */
 void gate_markdown(const Gate *, FILE *);            /* for a pull request */
 void gate_junit   (const Gate *, FILE *);            /* for CI */
 
+/* The benchmarks that match and the quality cells of both builds. Budgets, probes and settings are
+ * base's: a commit cannot loosen its own gate. */
+void gate_choose (Gate *, const regex_t *filter, Arena *);
+
 void gate_check_laws   (Gate *, Arena *);
-void gate_check_quality(Gate *, const char *const *name, const char *const *words, int n, double tolerance,
-                        int accept, Arena *);
+void gate_check_quality(Gate *, Arena *);
 void gate_check_counts (Gate *, Arena *);
 
 /* ---- in the database: regress_record.c ---- */
@@ -142,4 +173,7 @@ void        gate_record_verdicts(GateRecord *, const Gate *);
  * (Pettitt, 0.01). Advice only. */
 void        gate_record_history (GateRecord *, Gate *);
 void        gate_record_end     (GateRecord *, int interrupted, double seconds);
+
+/* Rounds until every benchmark is decided or the looks are used up. record NULL: none. */
+void gate_measure(Gate *, GateRecord *record, Arena *);
 #endif

@@ -16,9 +16,9 @@ enum { COUNT_LIMIT_S = 300, CHECK_LIMIT_S = 1200, CELL_LIMIT_S = 300 };
 #define COUNT_TOLERANCE 1e-3
 #define COUNTED_NS 1e6           /* of all iterations at full speed; valgrind: 50 times that, FMA 500 */
 
-static int ok(const GateRun *r) { return !strcmp(r->status, "ok"); }
+static int gate_check_ok(const GateRun *r) { return !strcmp(r->status, "ok"); }
 
-static void add(Gate *g, GateCheck c, Arena *a)
+static void gate_check_add(Gate *g, GateCheck c, Arena *a)
 {
     enum { MOST = 3 * GATE_MOST };
     if (!g->checks.list) g->checks.list = arena_get(a, sizeof *g->checks.list * MOST);
@@ -36,20 +36,20 @@ void gate_check_laws(Gate *g, Arena *a)
     if (first) why = arena_text(a, "%.*s", (int)strcspn(first, "\n"), first);
     const GateCheck good = { "laws", "check", "all hold", GATE_SAME, NAN, NAN };
     const GateCheck bad = { "laws", "check", why, GATE_REGRESSED, NAN, NAN };
-    add(g, ok(&r) ? good : bad, a);
+    gate_check_add(g, gate_check_ok(&r) ? good : bad, a);
 }
 
 /* ---- quality ---- */
 typedef struct { double nll, floor; } Loss;
 
-static void hear_loss(void *ctx, const Record *l)
+static void gate_check_line(void *ctx, const Record *l)
 {
     Loss *loss = ctx;
     if (l->kind == 'n' && !strcmp(l->name, "nll")) loss->nll = l->value;
     if (l->kind == 'n' && !strcmp(l->name, "nll_floor")) loss->floor = l->value;
 }
 
-static Loss train(const GateBuild *b, const char *words, const char **why, Arena *a)
+static Loss gate_check_train(const GateBuild *b, const char *words, const char **why, Arena *a)
 {
     enum { MOST = 48 };
     const char *argv[MOST] = { b->binary, "cell" };
@@ -58,12 +58,12 @@ static Loss train(const GateBuild *b, const char *words, const char **why, Arena
     for (char *w = strtok_r(text, " ", &save); w && n < MOST - 1; w = strtok_r(NULL, " ", &save))
         argv[n++] = w;
     Loss loss = { NAN, NAN };
-    const GateRun r = gate_run(argv, CELL_LIMIT_S, hear_loss, &loss, a);
-    *why = ok(&r) ? isfinite(loss.nll) ? NULL : "no finite loss" : r.error;
+    const GateRun r = gate_run(argv, CELL_LIMIT_S, gate_check_line, &loss, a);
+    *why = gate_check_ok(&r) ? isfinite(loss.nll) ? NULL : "no finite loss" : r.error;
     return loss;
 }
 
-static GateCheck compare(const char *name, Loss base, Loss head, double tolerance, int accept, Arena *a)
+static GateCheck gate_check_compare(const char *name, Loss base, Loss head, double tolerance, int accept, Arena *a)
 {
     const double moved = head.nll - base.nll, share = fabs(moved) / fabs(base.nll);
     GateCheck c = { "quality", name, NULL, GATE_SAME, base.nll, head.nll };
@@ -81,24 +81,26 @@ static GateCheck compare(const char *name, Loss base, Loss head, double toleranc
     return c;
 }
 
-void gate_check_quality(Gate *g, const char *const *name, const char *const *words, int n, double tolerance,
-                        int accept, Arena *a)
+void gate_check_quality(Gate *g, Arena *a)
 {
-    for (int i = 0; i < n && !gate_interrupted(); i++) {
-        const char *base_why, *head_why;
-        const Loss head = train(g->head, words[i], &head_why, a);
-        const Loss base = train(g->base, words[i], &base_why, a);
-        GateCheck c = { "quality", name[i], head_why, GATE_REGRESSED, base.nll, head.nll };
-        if (!head_why && base_why)
-            c.verdict = GATE_UNKNOWN, c.sentence = arena_text(a, "new: base says: %s", base_why);
-        else if (!head_why) c = compare(name[i], base, head, tolerance, accept, a);
-        add(g, c, a);
+    for (int i = 0; i < g->qualities && !gate_interrupted(); i++) {
+        const char *base_why, *head_why, *name = g->quality[i];
+        const Loss head = gate_check_train(g->head, g->quality_words[i], &head_why, a);
+        const Loss base = gate_check_train(g->base, g->quality_words[i], &base_why, a);
+        GateCheck c = { "quality", name, head_why, GATE_REGRESSED, base.nll, head.nll };
+        if (!head_why && base_why) {
+            c.verdict = GATE_UNKNOWN;
+            c.sentence = arena_text(a, "new: base says: %s", base_why);
+        } else if (!head_why) {
+            c = gate_check_compare(name, base, head, g->plan.tolerance, g->plan.accept_quality, a);
+        }
+        gate_check_add(g, c, a);
     }
 }
 
 /* ---- instructions ---- */
 /* NAN and a sentence when valgrind says no number */
-static double count(const GateBuild *b, const char *bench, long iters, const char **why, Arena *a)
+static double gate_check_count(const GateBuild *b, const char *bench, long iters, const char **why, Arena *a)
 {
     const char *const words[] = { "EIGHTYSIX_CPU=avx2", "OMP_NUM_THREADS=1", "valgrind", "--tool=callgrind",
         "--callgrind-out-file=/dev/null", "--toggle-collect=regress_counted", b->binary, "regress-sample", "count",
@@ -107,12 +109,12 @@ static double count(const GateBuild *b, const char *bench, long iters, const cha
     const char *s = strstr(r.said, "Collected :");
     const double n = s ? strtod(s + strlen("Collected :"), NULL) : 0;
     const char *own = strstr(r.said, "eightysix: ");      /* valgrind has the last word, the program the reason */
-    *why = ok(&r) && n > 0 ? NULL : ok(&r) ? "callgrind counted nothing" : r.error;
+    *why = gate_check_ok(&r) && n > 0 ? NULL : gate_check_ok(&r) ? "callgrind counted nothing" : r.error;
     if (*why && own) *why = arena_text(a, "%.*s", (int)strcspn(own, "\n"), own);
     return *why ? NAN : n;
 }
 
-static void judge_count(Gate *g, const GateBench *b, double base, double head, Arena *a)
+static void gate_check_judge(Gate *g, const GateBench *b, double base, double head, Arena *a)
 {
     const double more = head / base - 1;
     const int fine = b->pair.verdict == GATE_SAME || b->pair.verdict == GATE_IMPROVED;
@@ -121,14 +123,14 @@ static void judge_count(Gate *g, const GateBench *b, double base, double head, A
     if (more > COUNT_TOLERANCE && !fine) c.verdict = GATE_REGRESSED;
     if (more > COUNT_TOLERANCE && fine)
         c.sentence = arena_text(a, "%+.3f %%; the clock says %s", 100 * more, verdict_names[b->pair.verdict]);
-    add(g, c, a);
+    gate_check_add(g, c, a);
 }
 
 void gate_check_counts(Gate *g, Arena *a)
 {
     const char *const ask[] = { "valgrind", "--version", NULL };
     const GateRun r = gate_run(ask, 60, NULL, NULL, a);
-    if (!ok(&r)) {
+    if (!gate_check_ok(&r)) {
         gate_note(g, "instructions were not counted: there is no valgrind");
         return;
     }
@@ -137,10 +139,10 @@ void gate_check_counts(Gate *g, Arena *a)
         const double each = REGRESS_SAMPLE_S * 1e9 / (double)b->iters;
         const long iters = each > COUNTED_NS ? 1 : (long)ceil(COUNTED_NS / each);
         const char *why, *head_why;
-        const double base = count(g->base, b->name, iters, &why, a);
-        const double head = count(g->head, b->name, iters, &head_why, a);
+        const double base = gate_check_count(g->base, b->name, iters, &why, a);
+        const double head = gate_check_count(g->head, b->name, iters, &head_why, a);
         if (why || head_why)
             gate_note(g, arena_text(a, "%s: instructions were not counted: %s", b->name, why ? why : head_why));
-        else judge_count(g, b, base, head, a);
+        else gate_check_judge(g, b, base, head, a);
     }
 }

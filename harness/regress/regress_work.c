@@ -4,7 +4,6 @@
  * where the names are equal. */
 #include "harness/bench/bench.h"
 #include "harness/util/clock.h"
-#include "harness/util/options.h"
 #include "harness/regress/regress.h"
 #include "harness/train/session.h"
 #include "kernels/cpu.h"
@@ -288,15 +287,6 @@ static void time_it(const Bench1 *b, const Work *w, long iters, long samples, do
     record_num(rec, "steal", 0, (double)(stolen(cpu) - steal));
 }
 
-static double number(const char *option, const char *text, double most)
-{
-    char *end;
-    const double x = strtod(text, &end);
-    if (end == text || *end || !(x >= 0) || x > most)
-        die("%s %s: expected a number, 0 to %g", option, text, most);
-    return x;
-}
-
 static const Bench1 *find(const char *name)
 {
     for (int i = 0; i < BENCHES; i++)
@@ -304,37 +294,21 @@ static const Bench1 *find(const char *name)
     die("regress-sample %s: no such benchmark here; `eightysix regress-sample list` shows them", name);
 }
 
-int regress_sample_main(int argc, char **argv)
+int regress_sample(const SamplePlan *p)
 {
-    static const char help[] =
-        "usage: eightysix regress-sample list\n"
-        "       eightysix regress-sample time NAME [--iters N] [--samples K] [--delay F] [--cpu C]\n"
-        "       eightysix regress-sample count NAME --iters N\n\n"
-        "What `eightysix regress` asks of both builds: protocol 1 of harness/regress/regress.h.\n";
-    const char *iters = "0", *samples = "5", *delay = "0", *cpu = NULL;
-    const Option options[] = { { "--iters", &iters, NULL }, { "--samples", &samples, NULL },
-                               { "--delay", &delay, NULL },
-                               { "--cpu", &cpu, NULL }, { 0 } };
-    const int words = options_read(argc, argv, options, help);
-    const int listing = words == 1 && !strcmp(argv[1], "list");
-    const int timing = words == 2 && !strcmp(argv[1], "time");
-    if (!listing && !timing && !(words == 2 && !strcmp(argv[1], "count")))
-        die("regress-sample: expected list, time NAME or count NAME");
-    const long n = (long)number("--iters", iters, 1e12), k = (long)number("--samples", samples, 1e4);
-    const double wait = number("--delay", delay, 10);
     FILE *out = fdopen(3, "w");
     Recorder rec = { out ? out : stdout };
     Arena a = arena_new((size_t)1 << 33);
-    if (listing) list(&rec, &a);
+    const int timing = !strcmp(p->what, "time");
+    if (!strcmp(p->what, "list")) list(&rec, &a);
     else {
-        const Bench1 *b = find(argv[2]);
-        const int core = cpu ? (int)number("--cpu", cpu, CPU_SETSIZE - 1) : -1;
-        if (cpu) pin(core);
+        const Bench1 *b = find(p->name);
+        if (p->cpu >= 0) pin(p->cpu);
         cpu_flush_denormals();
         const Work w = b->make(b, !timing, &a);
         w.run(w.ctx, 1);
-        if (timing) time_it(b, &w, n, k, wait, core, &rec);
-        else regress_counted(w.run, w.ctx, n);
+        if (timing) time_it(b, &w, p->iters, p->samples, p->delay, p->cpu, &rec);
+        else regress_counted(w.run, w.ctx, p->iters);
     }
     record_flush(&rec);
     arena_drop(&a);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The hidden command regress-sample: what a gate runs of both builds. */
+#include "harness/cli/cmd.h"
+#include "harness/regress/regress.h"
+#include "harness/util/options.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "usage: eightysix regress-sample list\n"
+    "       eightysix regress-sample time NAME [--iters N] [--samples K] [--delay F] [--cpu C]\n"
+    "       eightysix regress-sample count NAME --iters N\n\n"
+    "What `eightysix regress` runs of both builds: protocol 1 of harness/regress/regress.h.\n";
+
+static double number(const char *option, const char *text, double most)
+{
+    char *end;
+    const double x = strtod(text, &end);
+    if (end == text || *end || !(x >= 0) || x > most)
+        die("%s %s: expected a number, 0 to %g", option, text, most);
+    return x;
+}
+
+int regress_sample_main(int argc, char **argv)
+{
+    const char *iters = "0", *samples = "5", *delay = "0", *cpu = NULL;
+    const Option options[] = {
+        { "--iters", &iters, NULL }, { "--samples", &samples, NULL }, { "--delay", &delay, NULL },
+        { "--cpu", &cpu, NULL }, { 0 } };
+    const int words = options_read(argc, argv, options, help);
+    const int listing = words == 1 && !strcmp(argv[1], "list");
+    const int timing = words == 2 && !strcmp(argv[1], "time");
+    if (!listing && !timing && !(words == 2 && !strcmp(argv[1], "count")))
+        die("regress-sample: expected list, time NAME or count NAME");
+    const SamplePlan plan = {
+        .what = argv[1], .name = listing ? NULL : argv[2],
+        .iters = (long)number("--iters", iters, 1e12),
+        .samples = (long)number("--samples", samples, 1e4), .delay = number("--delay", delay, 10),
+        .cpu = cpu ? (int)number("--cpu", cpu, 1023) : -1 };
+    return regress_sample(&plan);
+}
