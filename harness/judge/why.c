@@ -97,7 +97,7 @@ static int compare_build(Why *w, const DbTable *t, int i)
 static int compare_host(Why *w, const DbTable *t, int i)
 {
     const char *rig = db_field(t, i, "rig");
-    if (!strcmp(rig, w->rig) || db_counts_tokens(db_field(t, i, "spec"))) return 0;
+    if (!strcmp(rig, w->rig) || !strcmp(db_field(t, i, "counts_tokens"), "1")) return 0;
     stale(w, arena_text(w->a, "host: was %s, is %s", rig, w->rig));
     return 1;
 }
@@ -229,7 +229,7 @@ static const char *runs_of_figure(Why *w, const char *figure)
         return arena_text(w->a, "%s: the view '%s' has no rows of any experiment", db_path(w->db), figure);
     if (!db_has_experiment(w->db, e)) return arena_text(w->a, "%s: no experiment '%s'", db_path(w->db), e);
     printf("%s: a figure of experiment %s\n", figure, e);
-    return runs_where(w, arena_text(w->a, "SELECT run FROM behind WHERE experiment = '%s'", e));
+    return runs_where(w, arena_text(w->a, "SELECT run FROM figure_runs WHERE experiment = '%s'", e));
 }
 
 static const char *runs_of_claim(Why *w, const Claim *c)
@@ -248,7 +248,7 @@ static const char *runs_of_cell(Why *w, const char *name)
     const int hex = strlen(name) >= 6 && !name[strspn(name, "0123456789abcdef")];
     if (strchr(name, '\'')) return arena_text(w->a, "%s: no figure, claim or cell of this name", name);
     const char *by_key = "SELECT max(run) FROM provenance WHERE cell LIKE '%s%%' GROUP BY cell";
-    const char *by_label = "SELECT run FROM chosen WHERE label = '%s' AND run IS NOT NULL";
+    const char *by_label = "SELECT run FROM cell_run WHERE label = '%s' AND run IS NOT NULL";
     const char *why = runs_where(w, arena_text(w->a, hex ? by_key : by_label, name));
     if (why || w->runs.rows) return why;
     return arena_text(w->a, "%s: no figure, claim or cell of this name", name);
@@ -301,7 +301,7 @@ int why_main(int argc, char **argv)
     Claims claims = { 0 };
     Why *w = arena_get(&a, sizeof *w);
     *w = (Why){ .a = &a, .build = build_read(&a), .host = host_read(&a), .experiment = experiment_name };
-    w->rig = arena_text(&a, "%s | %s | %d cores", w->host->cpu, w->host->isa, w->host->cores);
+    w->rig = host_class(w->host, &a);
     if (!access(path, F_OK) && (why = claims_load(path, &claims, &a))) die("%s", why);
     w->db = db_open_read(db_path, &a, &why);
     if (!w->db) die("%s", why);
