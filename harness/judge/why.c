@@ -57,7 +57,7 @@ static int refresh(Why *w, const char *command, double seconds)
 {
     for (int i = 0; i < w->commands; i++)
         if (!strcmp(w->command[i], command)) return 0;
-    if (w->commands == MOST_CELLS) return 0;
+    if (w->commands == MOST_CELLS) die("why: more than %d commands; name one cell", MOST_CELLS);
     w->command[w->commands++] = command;
     if (isnan(seconds)) w->unknown++;
     else w->seconds += seconds;
@@ -134,7 +134,10 @@ static Experiment *experiment(Why *w, const char *name, const char *overrides)
     if (access(path, R_OK)) return NULL;
     char *rest = arena_text(w->a, "%s", overrides);
     for (char *word; (word = strsep(&rest, " ")); )
-        if (*word && n < MOST_WORDS) words[n++] = word;
+        if (*word) {
+            if (n == MOST_WORDS) die("%s: more than %d overrides", path, MOST_WORDS);
+            words[n++] = word;
+        }
     Experiment *e = experiment_load(path, words, n, w->a, &why);
     if (!e) die("%s", why);
     return e;

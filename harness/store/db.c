@@ -407,7 +407,10 @@ int db_views(Db *db, const char **name, int max, Arena *a)
                                "SELECT name FROM main.sqlite_schema WHERE type = 'view' ORDER BY name");
     int n = 0;
     if (!s) fail(db, "read");
-    while (n < max && sqlite3_step(s) == SQLITE_ROW) name[n++] = arena_text(a, "%s", db_column(s, 0));
+    while (sqlite3_step(s) == SQLITE_ROW) {
+        if (n == max) die("%s: more than %d views", db->path, max);
+        name[n++] = arena_text(a, "%s", db_column(s, 0));
+    }
     sqlite3_reset(s);
     return n;
 }
@@ -419,7 +422,10 @@ const char *db_rows(Db *db, sqlite3_stmt *s, int exact, DbRow *row, void *ctx)
     char number[MAX][32];
     const int columns = sqlite3_column_count(s);
     int rc;
-    CHECK(columns <= MAX);
+    if (columns > MAX) {
+        sqlite3_finalize(s);
+        return arena_text(db->a, "%d columns; expected %d at most", columns, MAX);
+    }
     for (int i = 0; i < columns; i++) value[i] = sqlite3_column_name(s, i);
     row(ctx, columns, value);
     while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
