@@ -78,7 +78,7 @@ static const char *rows_of(Db *db, const char *runs, Arena *a, const char **rows
 {
     const char *const select[] = {
         arena_text(a, "SELECT DISTINCT u.experiment || '@' || u.planned || '@' || u.build FROM current u "
-                      "JOIN chosen c ON c.plan = u.plan "
+                      "JOIN cell_run c ON c.plan = u.plan "
                       "WHERE c.run IN (%s) ORDER BY 1", runs),
         arena_text(a, "SELECT uuid FROM provenance WHERE run IN (%s) ORDER BY run", runs) };
     *rows = "";

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The command `claims`. */
 #include "harness/judge/claims.h"
+#include "harness/util/file.h"
 #include "harness/util/options.h"
 #include "harness/util/share.h"
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,10 +76,11 @@ static int was_held(const Report *r, const Claim *c, Arena *a)
     return strstr(r->recorded, line) != NULL;
 }
 
-static void save_recorded(const Report *r)
+static void save_recorded(const Report *r, Arena *a)
 {
-    FILE *f = fopen(r->recorded_path, "w");
-    if (!f) die("%s: cannot be written: %s", r->recorded_path, strerror(errno));
+    const char *why;
+    FILE *f = file_begin(r->recorded_path, a, &why);
+    if (!f) die("%s", why);
     fputs("name,verdict,value,low,high,n\n", f);
     for (int i = 0; i < r->claims.n; i++) {
         const Judgement *j = &r->of[i];
@@ -87,7 +88,7 @@ static void save_recorded(const Report *r)
         if (j->n) fprintf(f, "%.17g,%.17g,%.17g,%d\n", j->of.median, j->of.low, j->of.high, j->n);
         else fputs(",,,0\n", f);
     }
-    if (fclose(f)) die("%s: cannot be written: %s", r->recorded_path, strerror(errno));
+    if ((why = file_commit(f, r->recorded_path, a))) die("%s", why);
 }
 
 static void keep(const Report *r, const char *db_path, Arena *a)
@@ -104,7 +105,7 @@ static void keep(const Report *r, const char *db_path, Arena *a)
     }
     db_flush(db);
     db_close(db);
-    save_recorded(r);
+    save_recorded(r, a);
 }
 
 /* ---- what is shown ---- */

@@ -5,6 +5,7 @@
  *
  * and one for numbers.tex. Of a figure the script is its gnuplot text, its definition and the version of gnuplot. */
 #include "harness/util/yaml.h"
+#include "harness/util/file.h"
 #include "harness/util/options.h"
 #include "harness/judge/paper.h"
 #include "harness/judge/plot.h"
@@ -67,10 +68,13 @@ static Stamp stamp_of(const Maker *m, int i)
 }
 
 /* ---- to write ---- */
-static void save(const char *path, const char *text)
+static void save(const char *path, const char *text, Arena *a)
 {
-    FILE *f = fopen(path, "w");
-    if (!f || fputs(text, f) < 0 || fclose(f)) die("%s: cannot be written: %s", path, strerror(errno));
+    const char *why;
+    FILE *f = file_begin(path, a, &why);
+    if (!f) die("%s", why);
+    fputs(text, f);
+    if ((why = file_commit(f, path, a))) die("%s", why);
 }
 
 static const char *draw(const Maker *m, const PaperItem *p)
@@ -110,14 +114,14 @@ static const char *make(const Maker *m)
     for (int i = 0; !why && i < m->paper.n; i++) {
         const PaperItem *p = &m->paper.item[i];
         const int there = *m->part[i].rows != 0;
-        if (m->part[i].table) save(file_of(m, p), m->part[i].table);
+        if (m->part[i].table) save(file_of(m, p), m->part[i].table, m->a);
         if (p->kind == PAPER_FIGURE && there) why = draw(m, p);
         count[p->kind % PAPER_CLAIM] += there;
         none += !there;
     }
     if (why) return why;
-    save(arena_text(m->a, "%s/numbers.tex", m->dir), m->numbers);
-    save(stamps, stamps_text(m));
+    save(arena_text(m->a, "%s/numbers.tex", m->dir), m->numbers, m->a);
+    save(stamps, stamps_text(m), m->a);
     printf("%s: %d numbers, %d tables, %d figures; %d without records\n", m->dir, count[0], count[1], count[2], none);
     return NULL;
 }

@@ -211,7 +211,7 @@ static const char *samples(Db *db, const PaperItem *p, const char **out, Arena *
 
 static const char *shown(Db *db, const PaperItem *p, const char **tex, Arena *a)
 {
-    const char *runs = arena_text(a, "SELECT run FROM behind WHERE experiment GLOB '%s'", p->experiment), *n = "";
+    const char *runs = arena_text(a, "SELECT run FROM figure_runs WHERE experiment GLOB '%s'", p->experiment), *n = "";
     for (int i = 0; p->beside[i]; i++) runs = arena_text(a, "%s OR experiment GLOB '%s'", runs, p->beside[i]);
     Origin o;
     const char *why = origin(db, runs, &o, a);
@@ -293,7 +293,7 @@ const char *paper_whole(Db *db, const Paper *paper, const PaperPart *part, const
     for (int k = 0; k < CLAIM_VERDICTS; k++)
         out = arena_text(a, "%s\\eightysixnumber{claims_%s}{%d}{}{}{%d}{}{}\n", out, names[k], count[k], all);
     Origin o;
-    const char *why = origin(db, "SELECT run FROM behind", &o, a);
+    const char *why = origin(db, "SELECT run FROM figure_runs", &o, a);
     *tex = arena_text(a, "%s\\eightysixnumber{claims_all}{%d}{}{}{%d}{}{}\n\\def\\eightysixclaims{%s}\n"
                          "\\def\\eightysixhosts{%s}\n\\def\\eightysixlevel{%g}\n", out, all, all, rows,
                       paper_escape(o.host, a), 100 * CLAIMS_LEVEL);

@@ -58,7 +58,7 @@ static int refresh(Why *w, const char *command, double seconds)
 {
     for (int i = 0; i < w->commands; i++)
         if (!strcmp(w->command[i], command)) return 0;
-    if (w->commands == MOST_CELLS) return 0;
+    if (w->commands == MOST_CELLS) die("why: more than %d commands; name one cell", MOST_CELLS);
     w->command[w->commands++] = command;
     if (isnan(seconds)) w->unknown++;
     else w->seconds += seconds;
@@ -98,7 +98,7 @@ static int compare_build(Why *w, const DbTable *t, int i)
 static int compare_host(Why *w, const DbTable *t, int i)
 {
     const char *rig = db_field(t, i, "rig");
-    if (!strcmp(rig, w->rig) || db_counts_tokens(db_field(t, i, "spec"))) return 0;
+    if (!strcmp(rig, w->rig) || !strcmp(db_field(t, i, "counts_tokens"), "1")) return 0;
     stale(w, arena_text(w->a, "host: was %s, is %s", rig, w->rig));
     return 1;
 }
@@ -135,7 +135,10 @@ static Experiment *experiment(Why *w, const char *name, const char *overrides)
     if (access(path, R_OK)) return NULL;
     char *rest = arena_text(w->a, "%s", overrides);
     for (char *word; (word = strsep(&rest, " ")); )
-        if (*word && n < MOST_WORDS) words[n++] = word;
+        if (*word) {
+            if (n == MOST_WORDS) die("%s: more than %d overrides", path, MOST_WORDS);
+            words[n++] = word;
+        }
     Experiment *e = experiment_load(path, words, n, w->a, &why);
     if (!e) die("%s", why);
     return e;
@@ -230,7 +233,7 @@ static const char *runs_of_figure(Why *w, const char *figure)
         return arena_text(w->a, "%s: the view '%s' has no rows of any experiment", db_path(w->db), figure);
     if (!db_has_experiment(w->db, e)) return arena_text(w->a, "%s: no experiment '%s'", db_path(w->db), e);
     printf("%s: a figure of experiment %s\n", figure, e);
-    return runs_where(w, arena_text(w->a, "SELECT run FROM behind WHERE experiment = '%s'", e));
+    return runs_where(w, arena_text(w->a, "SELECT run FROM figure_runs WHERE experiment = '%s'", e));
 }
 
 static const char *runs_of_claim(Why *w, const Claim *c)
@@ -249,7 +252,7 @@ static const char *runs_of_cell(Why *w, const char *name)
     const int hex = strlen(name) >= 6 && !name[strspn(name, "0123456789abcdef")];
     if (strchr(name, '\'')) return arena_text(w->a, "%s: no figure, claim or cell of this name", name);
     const char *by_key = "SELECT max(run) FROM provenance WHERE cell LIKE '%s%%' GROUP BY cell";
-    const char *by_label = "SELECT run FROM chosen WHERE label = '%s' AND run IS NOT NULL";
+    const char *by_label = "SELECT run FROM cell_run WHERE label = '%s' AND run IS NOT NULL";
     const char *why = runs_where(w, arena_text(w->a, hex ? by_key : by_label, name));
     if (why || w->runs.rows) return why;
     return arena_text(w->a, "%s: no figure, claim or cell of this name", name);
@@ -302,7 +305,7 @@ int why_main(int argc, char **argv)
     Claims claims = { 0 };
     Why *w = arena_get(&a, sizeof *w);
     *w = (Why){ .a = &a, .build = build_read(&a), .host = host_read(&a), .experiment = experiment_name };
-    w->rig = arena_text(&a, "%s | %s | %d cores", w->host->cpu, w->host->isa, w->host->cores);
+    w->rig = host_class(w->host, &a);
     if (!access(share_path(path, &a), F_OK) && (why = claims_load(path, &claims, &a))) die("%s", why);
     w->db = db_open_read(db_path, &a, &why);
     if (!w->db) die("%s", why);

@@ -124,7 +124,7 @@ void gate_record_history(GateRecord *r, Gate *g)
     for (int i = 0; i < g->benches && !g->equal; i++) {
         Past *p = arena_get(r->a, sizeof *p);
         *p = (Past){ .bench = g->bench[i].name, .base = gate_build_name(g->base), .n = -1,
-                     .rig = arena_text(r->a, "%s | %s | %d cores", h->cpu, h->isa, h->cores) };
+                     .rig = host_class(h, r->a) };
         if (db_view(r->db, "gate", "regress", see_past, p, r->a) || p->n < HISTORY_LEAST) continue;
         const Change c = stats_change(p->shift, p->n, r->a);
         if (c.p <= HISTORY_ALPHA)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "harness/store/csv.h"
+#include "harness/util/file.h"
 #include <errno.h>
 #include <string.h>
 
@@ -15,10 +16,13 @@ static void write_row(void *ctx, int columns, const char *const *value)
 
 const char *csv_write(Db *db, const char *view, const char *experiment, const char *path, Arena *a)
 {
-    FILE *out = path ? fopen(path, "w") : stdout;
-    if (!out) return arena_text(a, "%s: cannot be written: %s", path, strerror(errno));
-    const char *why = db_view(db, view, experiment, write_row, out, a);
-    const int bad = fflush(out) || ferror(out), error = errno;
-    if (path) fclose(out);
-    return why ? why : bad ? arena_text(a, "%s: cannot be written: %s", path ? path : "stdout", strerror(error)) : NULL;
+    const char *why = NULL;
+    FILE *out = path ? file_begin(path, a, &why) : stdout;
+    if (!out) return why;
+    why = db_view(db, view, experiment, write_row, out, a);
+    if (path && !why) return file_commit(out, path, a);
+    if (path) file_cancel(out, path, a);
+    if (path || why) return why;
+    const int bad = fflush(out) || ferror(out);
+    return bad ? arena_text(a, "stdout: cannot be written: %s", strerror(errno)) : NULL;
 }

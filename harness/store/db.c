@@ -215,7 +215,7 @@ static Db *connect(const char *path, int flags, Arena *a, const char **why)
     db->a = a;
     db->host = host_read(a);
     db->build = build_read(a);
-    db->rig = arena_text(a, "%s | %s | %d cores", db->host->cpu, db->host->isa, db->host->cores);
+    db->rig = host_class(db->host, a);
     const int rc = sqlite3_open_v2(path, &db->sql, flags | SQLITE_OPEN_NOMUTEX, NULL);
     *why = rc == SQLITE_OK ? NULL : db_sentence(db, "opened");
     if (!*why) sqlite3_busy_timeout(db->sql, BUSY_MS);
@@ -357,21 +357,12 @@ const char *db_column(sqlite3_stmt *s, int i)
     return text ? text : "";
 }
 
-int db_counts_tokens(const char *spec)
-{
-    for (const char *word = spec; *word; word += strcspn(word, " "), word += *word == ' ') {
-        const size_t n = strcspn(word, " "), unit = strlen("tokens");
-        if (!strncmp(word, "budget=", 7)) return n > 7 + unit && !strncmp(word + n - unit, "tokens", unit);
-    }
-    return 0;
-}
-
 /* What one row, newer ones having been seen, adds to the state */
 static CellState judge(Db *db, sqlite3_stmt *s, CellState state, Arena *a, const char **last, const char **elsewhere)
 {
     const char *status = db_column(s, 0), *error = db_column(s, 1);
     const char *sha = db_column(s, 2), *rig = db_column(s, 3);
-    const int same_build = !strcmp(sha, db->build->id), same_rig = !strcmp(rig, db->rig) || db_counts_tokens(db_column(s, 8));
+    const int same_build = !strcmp(sha, db->build->id), same_rig = !strcmp(rig, db->rig) || sqlite3_column_int(s, 8);
     if (!strcmp(status, "running")) {
         const long pid = sqlite3_column_int64(s, 5);
         const int here = !strcmp(db_column(s, 7), db->host->hostname);
@@ -385,7 +376,7 @@ static CellState judge(Db *db, sqlite3_stmt *s, CellState state, Arena *a, const
     if (!strcmp(status, "ok") && same_build && same_rig) return CELL_DONE;
     if (strcmp(status, "ok") && !*last) *last = arena_text(a, "no ok run; the last one ended with %s: %s", status, error);
     if (!strcmp(status, "ok") && !*elsewhere)
-        *elsewhere = same_build ? arena_text(a, "ok run on another rig (%s)", rig)
+        *elsewhere = same_build ? arena_text(a, "ok run on another machine class (%s)", rig)
                                 : arena_text(a, "ok run by build %.8s, now %.8s", sha, db->build->id);
     return state == CELL_NEW ? CELL_STALE : state;
 }
@@ -393,7 +384,8 @@ static CellState judge(Db *db, sqlite3_stmt *s, CellState state, Arena *a, const
 CellState db_cell_state(Db *db, const char *cell, Arena *a, const char **reason, double *wall_s)
 {
     sqlite3_stmt *s = prepared(db, "SELECT r.status, r.error, b.sha, m.rig, r.wall_s, r.sweeper, r.sweeper_start, m.hostname, "
-                               "c.spec FROM run r JOIN build b ON b.id = r.build JOIN machine m ON m.id = r.machine JOIN cell c ON c.key = r.cell "
+                               "k.counts_tokens FROM run r JOIN build b ON b.id = r.build JOIN machine m ON m.id = r.machine "
+                               "JOIN cell_budget k ON k.cell = r.cell "
                                "WHERE r.cell = ?1 ORDER BY r.id DESC");
     if (!s) fail(db, "read");
     sqlite3_bind_text(s, 1, cell, -1, SQLITE_TRANSIENT);
@@ -415,7 +407,10 @@ int db_views(Db *db, const char **name, int max, Arena *a)
                                "SELECT name FROM main.sqlite_schema WHERE type = 'view' ORDER BY name");
     int n = 0;
     if (!s) fail(db, "read");
-    while (n < max && sqlite3_step(s) == SQLITE_ROW) name[n++] = arena_text(a, "%s", db_column(s, 0));
+    while (sqlite3_step(s) == SQLITE_ROW) {
+        if (n == max) die("%s: more than %d views", db->path, max);
+        name[n++] = arena_text(a, "%s", db_column(s, 0));
+    }
     sqlite3_reset(s);
     return n;
 }
@@ -427,7 +422,10 @@ const char *db_rows(Db *db, sqlite3_stmt *s, int exact, DbRow *row, void *ctx)
     char number[MAX][32];
     const int columns = sqlite3_column_count(s);
     int rc;
-    CHECK(columns <= MAX);
+    if (columns > MAX) {
+        sqlite3_finalize(s);
+        return arena_text(db->a, "%d columns; expected %d at most", columns, MAX);
+    }
     for (int i = 0; i < columns; i++) value[i] = sqlite3_column_name(s, i);
     row(ctx, columns, value);
     while ((rc = sqlite3_step(s)) == SQLITE_ROW) {

@@ -34,7 +34,6 @@ void db_flush    (Db *);
 /* done: an ok run of this build on this rig, or, where the budget counts tokens, on any: such runs are read for their losses,
  * which no machine changes by more than rounding; running: by a living process. reason: one sentence. wall_s: of the last ok run of
  * any build, NAN when there is none. */
-int db_counts_tokens(const char *spec);           /* of a cell's canonical text */
 typedef enum { CELL_NEW, CELL_STALE, CELL_DONE, CELL_RUNNING } CellState;
 CellState db_cell_state(Db *, const char *cell, Arena *, const char **reason, double *wall_s);
 

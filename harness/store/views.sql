@@ -9,27 +9,34 @@ SELECT e.id AS plan, e.name AS experiment, e.overrides, e.planned, b.sha AS buil
 FROM experiment e JOIN build b ON b.id = e.build JOIN machine m ON m.id = e.machine
 WHERE e.id = (SELECT max(id) FROM experiment WHERE name = e.name);
 
-CREATE VIEW chosen AS
+-- counts_tokens: 1 where the budget of a cell counts tokens, not seconds
+CREATE VIEW cell_budget AS
+SELECT NULL AS experiment, key AS cell,
+       rest LIKE 'budget=%' AND substr(rest, 1, instr(rest || ' ', ' ') - 1) LIKE '%tokens' AS counts_tokens
+FROM (SELECT key, substr(spec, instr(' ' || spec, ' budget=')) AS rest FROM cell);
+
+CREATE VIEW cell_run AS
 SELECT c.experiment, c.plan, p.position, p.label, p.seed, p.cell, c.cpu, c.cores, c.build, c.git, r.id AS run,
        coalesce(r.status, 'new') AS status, coalesce(r.error, '') AS error, r.wall_s, r.peak_rss_kb
 FROM current c JOIN plan p ON p.experiment = c.plan
 LEFT JOIN run r ON r.id = (
     SELECT id FROM (
-        SELECT r2.id, r2.status = 'ok' AS ok, m.rig = c.rig AS here, substr(k.spec, instr(' ' || k.spec, ' budget=')) AS rest
-        FROM run r2 JOIN build b ON b.id = r2.build JOIN machine m ON m.id = r2.machine JOIN cell k ON k.key = r2.cell
+        SELECT r2.id, r2.status = 'ok' AS ok, m.rig = c.rig AS here, k.counts_tokens
+        FROM run r2 JOIN build b ON b.id = r2.build JOIN machine m ON m.id = r2.machine
+        JOIN cell_budget k ON k.cell = r2.cell
         WHERE r2.cell = p.cell AND b.sha = c.build)
-    WHERE here OR (rest LIKE 'budget=%' AND substr(rest, 1, instr(rest || ' ', ' ') - 1) LIKE '%tokens')
+    WHERE here OR counts_tokens
     ORDER BY ok DESC, here DESC, id DESC LIMIT 1);
 
 -- head and arithmetic as the experiment labels them, else as the settings say
-CREATE VIEW named AS
+CREATE VIEW cell_labelled AS
 SELECT c.*,
        coalesce((SELECT level FROM label l WHERE l.experiment = c.plan AND l.position = c.position AND factor = 'head'),
                 (SELECT value FROM config WHERE run = c.run AND key = 'head')) AS head,
        coalesce((SELECT level FROM label l WHERE l.experiment = c.plan AND l.position = c.position AND factor = 'arithmetic'),
                 CASE (SELECT value FROM config WHERE run = c.run AND key = 'act') WHEN 'f32' THEN 'dense f32'
                 ELSE (SELECT value FROM text WHERE run = c.run AND key = 'kernel' ORDER BY rowid DESC LIMIT 1) END) AS arithmetic
-FROM chosen c;
+FROM cell_run c;
 
 -- what is kept of spans: the mean seconds per step of each phase of a run, the first two steps (cold caches, first touch) left out where
 -- there are more; to a picosecond, so that steps and their mean, read back as that many equal steps, give the same number
@@ -63,7 +70,7 @@ FROM span_mean GROUP BY run;
 CREATE VIEW phase AS
 SELECT c.experiment, c.position, p.run, p.steps, p.data, p.core_forward, p.core_backward, p.core_update, p.other, p.head_forward,
        p.head_backward, p.head_update, p.linear_forward, p.linear_backward, p.step_s
-FROM chosen c JOIN run_phase p ON p.run = c.run;
+FROM cell_run c JOIN run_phase p ON p.run = c.run;
 
 -- the numbers of a run as it said them last
 CREATE VIEW number AS
@@ -83,7 +90,7 @@ SELECT experiment, position, run,
        max(value) FILTER (WHERE name = 'threads') AS threads,
        max(value) FILTER (WHERE name = 'classes_s') AS classes_s
 FROM (SELECT c.experiment, c.position, c.run, m.name, m.value, max(m.step)      -- the value of the row with the greatest step
-      FROM chosen c JOIN metric m ON m.run = c.run
+      FROM cell_run c JOIN metric m ON m.run = c.run
       GROUP BY c.experiment, c.position, m.name)
 GROUP BY experiment, position;
 
@@ -100,7 +107,7 @@ SELECT n.experiment, n.position, n.label, n.seed, n.head, n.arithmetic, n.status
        (SELECT value FROM text WHERE run = n.run AND key = 'gemm_core') AS gemm_core,
        (SELECT value FROM text WHERE run = n.run AND key = 'isa') AS isa,
        n.cpu, n.cores, n.build, n.git, n.run, n.cell
-FROM named n
+FROM cell_labelled n
 LEFT JOIN number x ON x.experiment = n.experiment AND x.position = n.position
 LEFT JOIN phase p ON p.experiment = n.experiment AND p.position = n.position
 ORDER BY n.experiment, n.position;
@@ -142,7 +149,7 @@ SELECT n.experiment, n.position, n.label, n.seed, n.head, n.arithmetic,
                 (SELECT max(value) FROM metric WHERE run = n.run AND name = 'tokens' AND step = m.step)) AS tokens,
        m.value AS nll, x.unigram, x.nll_floor,
        (SELECT value FROM config WHERE run = n.run AND key = 'corpus') AS corpus, n.cpu, n.cores, n.run
-FROM (SELECT *, min(position) OVER (PARTITION BY experiment, label) AS first FROM named WHERE status = 'ok') n
+FROM (SELECT *, min(position) OVER (PARTITION BY experiment, label) AS first FROM cell_labelled WHERE status = 'ok') n
 JOIN metric m ON m.run = n.run AND m.name = 'nll'
 JOIN number x ON x.experiment = n.experiment AND x.position = n.position
 ORDER BY n.experiment, n.position, m.step;
@@ -257,17 +264,17 @@ WHERE p.threads = (SELECT max(threads) FROM kernel_cell);
 -- kind loss: nats above the runs with float activations, of the same seed
 CREATE VIEW act_bits AS
 SELECT n.experiment, 'loss' AS kind, 'bits ' || b.value AS label, CAST(b.value AS INTEGER) AS bits, n.seed,
-       x.nll - (SELECT y.nll FROM named f JOIN number y ON y.run = f.run AND y.experiment = f.experiment
+       x.nll - (SELECT y.nll FROM cell_labelled f JOIN number y ON y.run = f.run AND y.experiment = f.experiment
                 JOIN config a ON a.run = f.run AND a.key = 'act' AND a.value = 'f32'
                 WHERE f.experiment = n.experiment AND f.seed = n.seed AND f.status = 'ok') AS value,
        NULL AS low, NULL AS high, x.tokens, n.cpu, n.cores
-FROM named n JOIN number x ON x.run = n.run AND x.experiment = n.experiment
+FROM cell_labelled n JOIN number x ON x.run = n.run AND x.experiment = n.experiment
 JOIN config a ON a.run = n.run AND a.key = 'act' AND a.value = 'int8'
 JOIN config b ON b.run = n.run AND b.key = 'act_bits'
 WHERE n.status = 'ok'
 UNION ALL
 SELECT e.experiment, 'cost', c.kernel || ' ' || c.shape || ' n' || c.n, c.bits, NULL, c.gops, c.gops_low, c.gops_high, NULL, c.cpu, c.cores
-FROM kernel_cell c JOIN (SELECT DISTINCT experiment FROM chosen) e
+FROM kernel_cell c JOIN (SELECT DISTINCT experiment FROM cell_run) e
 WHERE c.kernel IN ('bits_avx512', 'bits_avx2', 'bits_neon') AND c.shape = '2560x2560' AND c.n = 512 AND NOT c.cold
   AND c.threads = (SELECT max(threads) FROM kernel_cell)
 ORDER BY 1, 2, 3, 4;
@@ -309,7 +316,7 @@ sorted AS (
            row_number() OVER (PARTITION BY n.experiment, n.label ORDER BY x.tokens_per_s) AS i,
            row_number() OVER (PARTITION BY n.experiment, n.label ORDER BY x.supervised_per_s) AS j,
            count(*) OVER (PARTITION BY n.experiment, n.label) AS n, min(n.position) OVER (PARTITION BY n.experiment, n.label) AS first
-    FROM named n JOIN number x ON x.experiment = n.experiment AND x.position = n.position
+    FROM cell_labelled n JOIN number x ON x.experiment = n.experiment AND x.position = n.position
     WHERE n.status = 'ok' AND x.tokens_per_s > 0),
 ranked AS (SELECT *, (SELECT max(low_rank) FROM ranks WHERE from_n <= n) AS r FROM sorted),
 medians AS (
@@ -380,7 +387,7 @@ SELECT s.experiment, s.position, s.label, s.head, dense_rank() OVER (PARTITION B
        (SELECT value FROM median m WHERE m.experiment = s.experiment AND m.label = s.label AND m.name = 'head_share') AS head_share,
        s.cpu, s.cores
 FROM (SELECT s.*, min(s.position) OVER (PARTITION BY s.experiment, s.head) AS first,
-             (SELECT max(m.value) FROM chosen c JOIN metric m ON m.run = c.run AND m.name = 'V'
+             (SELECT max(m.value) FROM cell_run c JOIN metric m ON m.run = c.run AND m.name = 'V'
               WHERE c.experiment = s.experiment AND c.label = s.label) AS V FROM cell_speed s) s
 ORDER BY s.experiment, line, V;
 
@@ -400,7 +407,7 @@ cell AS MATERIALIZED (
            avg(x.params) AS params, avg((SELECT value FROM metric WHERE run = n.run AND name = 'core_flops')) AS core_flops,
            avg((SELECT value FROM metric WHERE run = n.run AND name = 'head_flops')) AS head_flops,
            avg((SELECT value FROM metric WHERE run = n.run AND name = 'update_flops')) AS update_flops
-    FROM named n JOIN phase p ON p.experiment = n.experiment AND p.position = n.position
+    FROM cell_labelled n JOIN phase p ON p.experiment = n.experiment AND p.position = n.position
     JOIN number x ON x.experiment = n.experiment AND x.position = n.position
     JOIN run r ON r.id = n.run JOIN machine m ON m.id = r.machine
     WHERE n.status = 'ok' GROUP BY n.experiment, n.label, m.rig),
@@ -423,9 +430,9 @@ FROM phases p LEFT JOIN rate r ON r.rig = p.rig ORDER BY p.experiment, p.positio
 CREATE VIEW clocks AS
 WITH cell AS MATERIALIZED (
     SELECT p.*, (SELECT o.supervised_per_s / o.tokens_per_s FROM cell_speed o WHERE o.experiment = p.experiment AND o.label = p.label) AS supervised,
-           (SELECT max(m.value) FROM chosen c JOIN metric m ON m.run = c.run AND m.name = 'core_flops'
+           (SELECT max(m.value) FROM cell_run c JOIN metric m ON m.run = c.run AND m.name = 'core_flops'
             WHERE c.experiment = p.experiment AND c.label = p.label) AS core_flops,
-           (SELECT max(m.value) FROM chosen c JOIN metric m ON m.run = c.run AND m.name = 'head_flops'
+           (SELECT max(m.value) FROM cell_run c JOIN metric m ON m.run = c.run AND m.name = 'head_flops'
             WHERE c.experiment = p.experiment AND c.label = p.label) AS head_flops
     FROM pareto p),
 base AS MATERIALIZED (
@@ -460,7 +467,7 @@ WHERE c.label <> b.label ORDER BY c.experiment, c.position, k.clock;
 -- figure: loss of heads refitted on the same hidden states (`headlab`), all words (decile 0) and by frequency (1: the most
 -- frequent); class: what the first level takes; anchor: 1 for unigram and bigram
 CREATE VIEW anatomy AS
-WITH fits AS MATERIALIZED (SELECT c.*, min(c.position) OVER (PARTITION BY c.experiment) AS first FROM chosen c WHERE c.status = 'ok'),
+WITH fits AS MATERIALIZED (SELECT c.*, min(c.position) OVER (PARTITION BY c.experiment) AS first FROM cell_run c WHERE c.status = 'ok'),
 rows AS (
     SELECT f.experiment, f.position, f.label, 0 AS anchor, m.step AS decile, m.value AS nll,
            (SELECT value FROM metric WHERE run = f.run AND name = 'decile.class_nll' AND step = m.step) AS class_nll,
@@ -479,7 +486,8 @@ CREATE VIEW provenance AS
 SELECT coalesce(e.name, '') AS experiment, r.id AS run, r.uuid, r.cell, c.spec, r.status, r.started, r.wall_s, b.sha AS build, b.git,
        b.dirty, b.compiler, b.flags, m.rig, m.kernel, m.hostname,
        (SELECT value FROM text WHERE run = r.id AND key = 'corpus_sha' ORDER BY rowid DESC LIMIT 1) AS corpus_sha,
-       (SELECT value FROM config WHERE run = r.id AND key = 'corpus') AS corpus
+       (SELECT value FROM config WHERE run = r.id AND key = 'corpus') AS corpus,
+       (SELECT counts_tokens FROM cell_budget WHERE cell = r.cell) AS counts_tokens
 FROM run r JOIN cell c ON c.key = r.cell JOIN build b ON b.id = r.build JOIN machine m ON m.id = r.machine
 LEFT JOIN experiment e ON e.id = r.experiment
 ORDER BY r.id;
@@ -508,7 +516,7 @@ FROM curve c JOIN number x ON x.experiment = c.experiment AND x.position = c.pos
 
 -- pairs of runs of one experiment, corpus and seed: the last loss of base, and how many times less of each clock the other
 -- had spent at its first evaluation at or below that loss; 0: it never got there
-CREATE VIEW reach AS
+CREATE VIEW time_to_loss AS
 WITH last AS (SELECT *, max(step) FROM clock_curve GROUP BY experiment, position)
 SELECT b.experiment, b.seed, b.corpus, b.label AS base_label, o.label, o.head, b.nll, coalesce(b.seconds / t.seconds, 0) AS by_seconds,
        coalesce(b.tokens / t.tokens, 0) AS by_tokens, coalesce(b.supervised / t.supervised, 0) AS by_supervised,
@@ -535,8 +543,8 @@ FROM seen s LEFT JOIN seen g ON g.run = s.run AND g.head LIKE 'sgemm3%' AND g.re
 ORDER BY s.name;
 
 -- the runs that the figures and tables of an experiment show
-CREATE VIEW behind AS
-SELECT experiment, run FROM chosen WHERE run IS NOT NULL
+CREATE VIEW figure_runs AS
+SELECT experiment, run FROM cell_run WHERE run IS NOT NULL
 UNION SELECT experiment, run FROM kernel_cell
 UNION SELECT experiment, run FROM head_cell
 UNION SELECT experiment, run FROM gate WHERE run = (SELECT max(run) FROM gate);
@@ -545,8 +553,8 @@ UNION SELECT experiment, run FROM gate WHERE run = (SELECT max(run) FROM gate);
 CREATE VIEW records AS
 SELECT u.experiment, u.planned, substr(u.git, 1, 7) || CASE WHEN u.dirty THEN ' and changes' ELSE '' END AS "commit", u.cpu, u.cores,
        count(c.position) AS cells, count(*) FILTER (WHERE c.status = 'ok') AS ok, count(DISTINCT c.seed) AS seeds,
-       (SELECT count(*) FROM behind b WHERE b.experiment = u.experiment) AS runs, total(c.wall_s) AS seconds
-FROM current u LEFT JOIN chosen c ON c.plan = u.plan
+       (SELECT count(*) FROM figure_runs b WHERE b.experiment = u.experiment) AS runs, total(c.wall_s) AS seconds
+FROM current u LEFT JOIN cell_run c ON c.plan = u.plan
 GROUP BY u.experiment ORDER BY u.plan;
 
 -- figure: what the rounds of a run of `bench kernels` took, each cell over its own median; kind ratio: dense over ternary
@@ -594,3 +602,9 @@ CREATE VIEW seed_pair AS
 SELECT h.experiment, h.seed, h.label, b.label AS base, h.nll, h.nll - b.nll AS nats, b.step_s / h.step_s AS faster, h.run, b.run AS run_base
 FROM result h JOIN result b ON b.experiment = h.experiment AND b.seed = h.seed AND b.position <> h.position
 WHERE h.status = 'ok' AND b.status = 'ok';
+
+-- the same views under their names of before: recorded definitions of claims and queries of users have them
+CREATE VIEW named AS SELECT * FROM cell_labelled;
+CREATE VIEW chosen AS SELECT * FROM cell_run;
+CREATE VIEW behind AS SELECT * FROM figure_runs;
+CREATE VIEW reach AS SELECT * FROM time_to_loss;

@@ -129,3 +129,8 @@ const char *sha256_file(const char *path, char out[65])
     digest(&c, out);
     return NULL;
 }
+
+const char *host_class(const Host *h, Arena *a)
+{
+    return arena_text(a, "%s | %s | %d cores", h->cpu, h->isa, h->cores);
+}

@@ -18,6 +18,8 @@ typedef struct Build {                /* the table `build` */
 } Build;
 const Host  *host_read (Arena *);
 const Build *build_read(Arena *);
+/* What must be equal for two timings to be compared: the column `rig` of the table `machine`. */
+const char  *host_class(const Host *, Arena *);
 const char  *sha256_hex(const void *data, size_t len, char out[65]);
 const char  *sha256_file(const char *path, char out[65]);       /* NULL, or a sentence, until the next call */
 #endif
