@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* A corpus as a run sees it: training and validation tokens, their counts, and the marks a loss is put beside. */
+#include "harness/corpus/cache.h"
 #include "harness/corpus/data_parts.h"
 #include <dirent.h>
 #include <math.h>

@@ -5,12 +5,13 @@
  * token file, whose sibling is sought by writing "valid" for "train" in its name. What is made from them lies in the cache
  * directory as NAME.SPLIT.VOCAB.KEY.tok; KEY is of the vocabulary and of the text's path, size and time of change, so
  * that an edited text is tokenized again and nothing stale is ever read. */
-#include "harness/util/clock.h"
+#include "harness/corpus/cache.h"
 #include "harness/corpus/data_parts.h"
-#include "harness/util/host.h"
-#include "harness/util/progress.h"
 #include "harness/corpus/synth.h"
 #include "harness/corpus/words.h"
+#include "harness/util/clock.h"
+#include "harness/util/host.h"
+#include "harness/util/progress.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -21,21 +22,7 @@
 
 const char *const split_names[3] = { "train", "valid", "test" };
 
-const char *data_dir(void)
-{
-    const char *dir = getenv("EIGHTYSIX_DATA");
-    return dir && *dir ? dir : "data";
-}
-
-static int exists(const char *path) { return !access(path, R_OK); }
-
-const char *data_find(const char *name, Arena *a)
-{
-    const char *path = arena_text(a, "%s/%s", data_dir(), name);
-    if (exists(path)) return path;
-    path = arena_text(a, "data/%s", name);
-    return exists(path) ? path : NULL;
-}
+static int files_exist(const char *path) { return !access(path, R_OK); }
 
 Vocab *gpt2_find(Arena *a, const char **why)
 {
@@ -43,37 +30,6 @@ Vocab *gpt2_find(Arena *a, const char **why)
     if (dir) return vocab_gpt2(dir, a, why);
     *why = arena_text(a, "no GPT-2 vocabulary: expected %s/gpt2/vocab.bpe and encoder.json "
                       "(`eightysix tokenize fetch gpt2` brings them)", data_dir());
-    return NULL;
-}
-
-/* Root may write where nobody means it to, so a directory without a write bit counts as read-only. */
-static int writable(const char *dir)
-{
-    struct stat st;
-    return !stat(dir, &st) && S_ISDIR(st.st_mode) && (st.st_mode & 0222) && !access(dir, W_OK);
-}
-
-static int make_dirs(const char *path, Arena *a)
-{
-    char *p = arena_text(a, "%s", path);
-    for (char *s = p + 1; *s; s++) {
-        if (*s != '/') continue;
-        *s = 0;
-        mkdir(p, 0777);
-        *s = '/';
-    }
-    return !mkdir(p, 0777) || errno == EEXIST;
-}
-
-const char *cache_path(const char *name, Arena *a, const char **why)
-{
-    const char *dir = getenv("EIGHTYSIX_CACHE");
-    if (!dir || !*dir) {
-        dir = arena_text(a, "%s/cache", data_dir());
-        if (!writable(dir) && (exists(dir) || !writable(data_dir()))) dir = "build/cache";
-    }
-    if (make_dirs(dir, a)) return arena_text(a, "%s/%s", dir, name);
-    *why = arena_text(a, "%s: the cache directory cannot be made: %s (set EIGHTYSIX_CACHE)", dir, strerror(errno));
     return NULL;
 }
 
@@ -96,12 +52,12 @@ static const char *sibling(const char *path, const char *split, Arena *a)
     for (const char *p = base_of(path); (p = strstr(p, "train")); p++) at = p;
     if (!at) return NULL;
     const char *other = arena_text(a, "%.*s%s%s", (int)(at - path), path, split, at + strlen("train"));
-    return exists(other) ? other : NULL;
+    return files_exist(other) ? other : NULL;
 }
 
 static Source *source_by_path(const char *path, Arena *a, const char **why)
 {
-    if (!exists(path)) {
+    if (!files_exist(path)) {
         *why = arena_text(a, "%s: cannot be read: %s", path, strerror(errno));
         return NULL;
     }
@@ -219,10 +175,10 @@ static TokenFile *text_tokens(const Source *s, int split, Vocab *v, double *seco
     const char *key = key_of(s->path[split], vocab_hash(v), a), *inner = NULL;
     const char *path = cache_path(arena_text(a, "%s.%s.%s.%s.tok", s->name, split_names[split], vocab_name(v), key), a, why);
     if (!path) return NULL;
-    if (!exists(path)) {
+    if (!files_exist(path)) {
         const int fd = lock(path, a);
         const double start = clock_now();
-        if (!exists(path)) inner = tokenize(s->path[split], v, path, a);
+        if (!files_exist(path)) inner = tokenize(s->path[split], v, path, a);
         *seconds = clock_now() - start;
         if (fd >= 0) unlink(arena_text(a, "%s.lock", path)), close(fd);
         if (inner) {
@@ -247,7 +203,7 @@ static Vocab *words_of(const Source *s, long most, Arena *a, const char **why)
 {
     const char *key = key_of(s->path[0], arena_text(a, "words %ld", most), a);
     const char *path = cache_path(arena_text(a, "%s.words.%s.list", s->name, key), a, why);
-    if (!path || exists(path)) return path ? vocab_words(path, a, why) : NULL;
+    if (!path || files_exist(path)) return path ? vocab_words(path, a, why) : NULL;
     Text *t = text_open(s->path[0], a, why);
     if (!t) return NULL;
     Arena work = arena_new((size_t)1 << 30);
@@ -324,7 +280,7 @@ TokenFile *synth_file(int V, uint64_t seed, int stream, long n, Arena *a, const 
     const char *name = arena_text(a, "synth.%s.V%d.seed%llu.n%ld.%.12s.tok", split_names[stream], V,
                                   (unsigned long long)seed, n, build->id);
     const char *path = cache_path(name, a, why);
-    if (!path || exists(path)) return path ? tokens_open(path, a, why) : NULL;
+    if (!path || files_exist(path)) return path ? tokens_open(path, a, why) : NULL;
     char hash[65];
     const char *law = arena_text(a, "synth %d %llu %s", V, (unsigned long long)seed, build->id);
     TokenWriter *w = tokens_begin(path, a, why);
