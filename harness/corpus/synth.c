@@ -141,15 +141,6 @@ Synth *synth_make_law(const SynthLaw *law, int V, uint64_t seed, Arena *arena)
 
 Synth *synth_make(int V, uint64_t seed, Arena *arena) { return synth_make_law(&synth_law, V, seed, arena); }
 
-Synth *synth_within(const Synth *whole, int reach, Arena *arena)
-{
-    Synth *s = arena_get(arena, sizeof *s);
-    *s = *whole;
-    for (int l = 0; l < SYNTH_LAGS; l++)
-        if (s->law.lag[l] > reach) s->law.lag[l] = 0;
-    return s;
-}
-
 double synth_unigram(const Synth *s, int id) { return length(arc_of(s, id)) / (double)TURN; }
 
 double synth_unigram_entropy(const Synth *s)

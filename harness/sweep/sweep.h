@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* sweep.h -- runs the cells of an experiment that have no ok run of this build on this machine class. */
+/* sweep.h -- runs the cells of an experiment that have no ok run of this build on this
+ * machine class. */
 #ifndef SWEEP_H
 #define SWEEP_H
 #include "harness/sweep/experiment.h"
