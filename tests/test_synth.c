@@ -279,6 +279,15 @@ static double repeats(const uint16_t *tok, long n, long lag)
     return (double)hits / (double)(n - lag);
 }
 
+/* The loss of a reader who sees no copies from further back than `reach`. */
+static double nll_within(const Synth *s, int reach, const uint16_t *tok, long n)
+{
+    Synth reader = *s;
+    for (int l = 0; l < SYNTH_LAGS; l++)
+        if (reader.law.lag[l] > reach) reader.law.lag[l] = 0;
+    return synth_nll(&reader, tok, n, NULL);
+}
+
 /* Each lag copies a sixth of a fifth of the words; a reader who sees only 208 words pays for two lags of five. */
 static void copies_reach_beyond_208(void **state)
 {
@@ -290,9 +299,9 @@ static void copies_reach_beyond_208(void **state)
         within(repeats(tok, n, s->law.lag[l]) - repeats(tok, n, 250), 0.02, 0.05);
     within(repeats(tok, n, 208) - repeats(tok, n, 250), -0.005, 0.005);
 
-    const double floor = synth_nll(s, tok, n, NULL), all = synth_nll(synth_within(s, 260, &arena), tok, n, NULL);
-    const double window = synth_nll(synth_within(s, 208, &arena), tok, n, NULL);
-    const double none = synth_nll(synth_within(s, 0, &arena), tok, n, NULL);
+    const double floor = synth_nll(s, tok, n, NULL), all = nll_within(s, 260, tok, n);
+    const double window = nll_within(s, 208, tok, n);
+    const double none = nll_within(s, 0, tok, n);
     within(all, floor, floor);
     within(window, floor + 0.1, none - 0.1);
 }

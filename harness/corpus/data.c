@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A corpus as a run sees it: training and validation tokens, their counts, and the marks a loss is put beside. */
+/* A corpus as a run sees it: training and validation tokens, their counts, and the marks a loss is
+ * put beside. */
+#include "harness/corpus/cache.h"
 #include "harness/corpus/data_parts.h"
 #include <dirent.h>
 #include <math.h>
@@ -7,7 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { BLOCK = 1 << 20, SINGLE_VALID = 20 };             /* of a single file, 1/20 is for validation */
+enum { BLOCK = 1 << 20, SINGLE_VALID = 20 }; /* of a single file, 1/20 is for validation */
 
 static void count(const uint16_t *tok, long n, long *freq)
 {
@@ -22,7 +24,8 @@ static void count(const uint16_t *tok, long n, long *freq)
 static double unigram_nll(const Corpus *c)
 {
     double sum = 0;
-    for (long i = 0; i < c->n_valid; i++) sum -= log((double)(c->freq[c->valid[i]] + 1) / (double)(c->n_train + c->V));
+    for (long i = 0; i < c->n_valid; i++)
+        sum -= log((double)(c->freq[c->valid[i]] + 1) / (double)(c->n_train + c->V));
     return sum / (double)c->n_valid;
 }
 
@@ -38,18 +41,26 @@ static double bytes_per_token(const Corpus *c)
 }
 
 /* Everything that follows from both files; valid NULL: the end of train. */
-static Corpus *corpus_of(const TokenFile *train, const TokenFile *valid, Vocab *text, long valid_most, Arena *a,
-                         const char **why)
+static Corpus *corpus_of(const TokenFile *train, const TokenFile *valid, Vocab *text,
+                         long valid_most, Arena *a, const char **why)
 {
     Corpus *c = arena_get(a, sizeof *c);
     const long held = valid ? 0 : train->n / SINGLE_VALID;
-    *c = (Corpus){ .vocab = train->vocab, .sha = train->source_hash, .V = train->V, .train = train->tok, .n_train = train->n - held, .mapped = 1,
-                   .valid = valid ? valid->tok : train->tok + train->n - held, .n_valid = valid ? valid->n : held,
-                   .text = text, .floor = NAN };
+    *c = (Corpus){ .vocab = train->vocab,
+                   .sha = train->source_hash,
+                   .V = train->V,
+                   .train = train->tok,
+                   .n_train = train->n - held,
+                   .mapped = 1,
+                   .valid = valid ? valid->tok : train->tok + train->n - held,
+                   .n_valid = valid ? valid->n : held,
+                   .text = text,
+                   .floor = NAN };
     if (valid_most > 0 && valid_most < c->n_valid) c->n_valid = valid_most;
     if (c->n_train < 2 || c->n_valid < 2) {
-        *why = arena_text(a, "%s: %ld tokens to train on and %ld to validate on, expected at least 2 of each",
-                          train->path, c->n_train, c->n_valid);
+        *why = arena_text(
+            a, "%s: %ld tokens to train on and %ld to validate on, expected at least 2 of each",
+            train->path, c->n_train, c->n_valid);
         return NULL;
     }
     c->freq = arena_get(a, (size_t)c->V * sizeof *c->freq);
@@ -61,14 +72,19 @@ static Corpus *corpus_of(const TokenFile *train, const TokenFile *valid, Vocab *
 
 static Corpus *synth_open(const Spec *s, Arena *a, const char **why)
 {
-    const long V = spec_int(s, "V"), n = spec_int(s, "train_tokens"), m = spec_int(s, "valid_tokens"), most = 1l << 32;
+    const long V = spec_int(s, "V"), n = spec_int(s, "train_tokens"),
+               m = spec_int(s, "valid_tokens"), most = 1l << 32;
     if (!spec_is(s, "vocab", "auto") && !spec_is(s, "vocab", "synth")) {
-        *why = arena_text(a, "corpus=synth has ids and no text: expected vocab=synth, not vocab=%s", spec_str(s, "vocab"));
+        *why = arena_text(a, "corpus=synth has ids and no text: expected vocab=synth, not vocab=%s",
+                          spec_str(s, "vocab"));
         return NULL;
     }
     if (V < 2 || V > 65536 || n < 2 || n > most || m < 2 || m > most) {
-        *why = arena_text(a, "corpus=synth V=%ld train_tokens=%ld valid_tokens=%ld: expected V from 2 to 65536 and "
-                          "lengths from 2 to %ld", V, n, m, most);
+        *why = arena_text(
+            a,
+            "corpus=synth V=%ld train_tokens=%ld valid_tokens=%ld: expected V from 2 to 65536 and "
+            "lengths from 2 to %ld",
+            V, n, m, most);
         return NULL;
     }
     const uint64_t seed = (uint64_t)spec_int(s, "corpus_seed");
@@ -88,18 +104,23 @@ Corpus *corpus_open(const Spec *s, Arena *a, const char **why)
     const char *name = spec_str(s, "corpus"), *vocab = spec_str(s, "vocab");
     if (!strcmp(name, "synth")) return synth_open(s, a, why);
     const Files *f = files_open(name, vocab, spec_int(s, "V"), a, why);
-    Corpus *c = f ? corpus_of(f->file[0], f->file[1], f->vocab, spec_int(s, "valid_tokens"), a, why) : NULL;
+    Corpus *c =
+        f ? corpus_of(f->file[0], f->file[1], f->vocab, spec_int(s, "valid_tokens"), a, why) : NULL;
     if (!c) return NULL;
     c->name = arena_text(a, "%s", name);
     c->why_no_text = f->why_no_text;
-    if (f->file[1] && f->file[1]->floor > 0 && c->n_valid == f->file[1]->n) c->floor = f->file[1]->floor;
+    if (f->file[1] && f->file[1]->floor > 0 && c->n_valid == f->file[1]->n)
+        c->floor = f->file[1]->floor;
     return c;
 }
 
-void corpus_batch(const Corpus *c, uint64_t seed, long step, int micro, int B, int T, int *x, int *y)
+void corpus_batch(const Corpus *c, uint64_t seed, long step, int micro, int B, int T, int *x,
+                  int *y)
 {
     Rng r = rng_at(seed, STREAM_BATCH, (uint64_t)step << 16 | (uint64_t)micro);
-    if (c->n_train <= T) die("corpus %s: %ld training tokens, expected more than the %d of a sequence", c->name, c->n_train, T);
+    if (c->n_train <= T)
+        die("corpus %s: %ld training tokens, expected more than the %d of a sequence", c->name,
+            c->n_train, T);
     for (int b = 0; b < B; b++) {
         const long at = (long)rng_below(&r, (uint64_t)(c->n_train - T));
         const uint16_t *w = c->train + at;
@@ -119,7 +140,8 @@ static void list_one(FILE *out, const char *name, Arena *a)
     fprintf(out, "  %-20s vocab=%-6s", name, s->vocab);
     for (int i = 0; i < 3; i++) {
         struct stat st;
-        if (s->path[i] && !stat(s->path[i], &st)) fprintf(out, " %s %.1f MB", split_names[i], (double)st.st_size / 1e6);
+        if (s->path[i] && !stat(s->path[i], &st))
+            fprintf(out, " %s %.1f MB", split_names[i], (double)st.st_size / 1e6);
     }
     fprintf(out, "  %s\n", s->path[0]);
 }
@@ -151,6 +173,7 @@ void corpora_list(FILE *out)
     if (!found) fprintf(out, "  (no texts in %s: set EIGHTYSIX_DATA, or fetch one)\n", data_dir());
     fputs("\nto be had (eightysix tokenize fetch NAME):\n", out);
     for (const Recipe *r = recipes; r->name; r++)
-        fprintf(out, "  %-20s %-34s %s\n", r->name, r->file, *r->sha256 ? "" : "needs sha256=HEX from you");
+        fprintf(out, "  %-20s %-34s %s\n", r->name, r->file,
+                *r->sha256 ? "" : "needs sha256=HEX from you");
     arena_drop(&a);
 }

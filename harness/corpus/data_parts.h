@@ -32,9 +32,6 @@ typedef struct Source {
     int         tokens;                   /* 1: path[] are token files */
 } Source;
 extern const char *const split_names[3];
-const char *data_find (const char *name, Arena *);       /* EIGHTYSIX_DATA/name or data/name, where it exists; NULL */
-const char *data_dir  (void);                            /* where downloads go: EIGHTYSIX_DATA, or data */
-const char *cache_path(const char *name, Arena *, const char **why);      /* in the cache directory, which it makes */
 Source     *source_find(const char *corpus, Arena *, const char **why);
 Vocab      *gpt2_find (Arena *, const char **why);       /* vocab_gpt2 of data_find("gpt2") */
 

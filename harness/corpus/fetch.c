@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Downloads by recipe: curl writes FILE.part and resumes it, the SHA-256 is compared, then the file gets its name. A
  * hash that is not known here must come from the user; nothing is ever kept unverified. */
+#include "harness/corpus/cache.h"
 #include "harness/corpus/data_parts.h"
 #include "harness/util/host.h"
 #include <errno.h>

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* From the name of a corpus to its token files.
  *
- * DIR/NAME/train.txt[.xz], valid.txt[.xz], test.txt[.xz], DIR one of EIGHTYSIX_DATA and data; or the path of a text or
- * token file, whose sibling is sought by writing "valid" for "train" in its name. What is made from them lies in the cache
- * directory as NAME.SPLIT.VOCAB.KEY.tok; KEY is of the vocabulary and of the text's path, size and time of change, so
- * that an edited text is tokenized again and nothing stale is ever read. */
-#include "harness/util/clock.h"
+ * DIR/NAME/train.txt[.xz], valid.txt[.xz], test.txt[.xz], DIR one of EIGHTYSIX_DATA and data; or
+ * the path of a text or token file, whose sibling is sought by writing "valid" for "train" in its
+ * name. What is made from them lies in the cache directory as NAME.SPLIT.VOCAB.KEY.tok; KEY is of
+ * the vocabulary and of the text's path, size and time of change, so that an edited text is
+ * tokenized again and nothing stale is ever read. */
+#include "harness/corpus/cache.h"
 #include "harness/corpus/data_parts.h"
-#include "harness/util/host.h"
-#include "harness/util/progress.h"
 #include "harness/corpus/synth.h"
 #include "harness/corpus/words.h"
+#include "harness/util/clock.h"
+#include "harness/util/host.h"
+#include "harness/util/progress.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -21,21 +23,7 @@
 
 const char *const split_names[3] = { "train", "valid", "test" };
 
-const char *data_dir(void)
-{
-    const char *dir = getenv("EIGHTYSIX_DATA");
-    return dir && *dir ? dir : "data";
-}
-
-static int exists(const char *path) { return !access(path, R_OK); }
-
-const char *data_find(const char *name, Arena *a)
-{
-    const char *path = arena_text(a, "%s/%s", data_dir(), name);
-    if (exists(path)) return path;
-    path = arena_text(a, "data/%s", name);
-    return exists(path) ? path : NULL;
-}
+static int files_exist(const char *path) { return !access(path, R_OK); }
 
 Vocab *gpt2_find(Arena *a, const char **why)
 {
@@ -43,37 +31,6 @@ Vocab *gpt2_find(Arena *a, const char **why)
     if (dir) return vocab_gpt2(dir, a, why);
     *why = arena_text(a, "no GPT-2 vocabulary: expected %s/gpt2/vocab.bpe and encoder.json "
                       "(`eightysix tokenize fetch gpt2` brings them)", data_dir());
-    return NULL;
-}
-
-/* Root may write where nobody means it to, so a directory without a write bit counts as read-only. */
-static int writable(const char *dir)
-{
-    struct stat st;
-    return !stat(dir, &st) && S_ISDIR(st.st_mode) && (st.st_mode & 0222) && !access(dir, W_OK);
-}
-
-static int make_dirs(const char *path, Arena *a)
-{
-    char *p = arena_text(a, "%s", path);
-    for (char *s = p + 1; *s; s++) {
-        if (*s != '/') continue;
-        *s = 0;
-        mkdir(p, 0777);
-        *s = '/';
-    }
-    return !mkdir(p, 0777) || errno == EEXIST;
-}
-
-const char *cache_path(const char *name, Arena *a, const char **why)
-{
-    const char *dir = getenv("EIGHTYSIX_CACHE");
-    if (!dir || !*dir) {
-        dir = arena_text(a, "%s/cache", data_dir());
-        if (!writable(dir) && (exists(dir) || !writable(data_dir()))) dir = "build/cache";
-    }
-    if (make_dirs(dir, a)) return arena_text(a, "%s/%s", dir, name);
-    *why = arena_text(a, "%s: the cache directory cannot be made: %s (set EIGHTYSIX_CACHE)", dir, strerror(errno));
     return NULL;
 }
 
@@ -89,24 +46,28 @@ static int ends_with(const char *s, const char *end)
     return n >= m && !strcmp(s + n - m, end);
 }
 
-/* The path with `split` in place of the last "train" of its file name; NULL when there is no such file. */
+/* The path with `split` in place of the last "train" of its file name; NULL when there is no such
+ * file. */
 static const char *sibling(const char *path, const char *split, Arena *a)
 {
     const char *at = NULL;
     for (const char *p = base_of(path); (p = strstr(p, "train")); p++) at = p;
     if (!at) return NULL;
-    const char *other = arena_text(a, "%.*s%s%s", (int)(at - path), path, split, at + strlen("train"));
-    return exists(other) ? other : NULL;
+    const char *other =
+        arena_text(a, "%.*s%s%s", (int)(at - path), path, split, at + strlen("train"));
+    return files_exist(other) ? other : NULL;
 }
 
 static Source *source_by_path(const char *path, Arena *a, const char **why)
 {
-    if (!exists(path)) {
+    if (!files_exist(path)) {
         *why = arena_text(a, "%s: cannot be read: %s", path, strerror(errno));
         return NULL;
     }
     Source *s = arena_get(a, sizeof *s);
-    *s = (Source){ .name = base_of(arena_text(a, "%s", path)), .vocab = "gpt2", .tokens = ends_with(path, ".tok") };
+    *s = (Source){ .name = base_of(arena_text(a, "%s", path)),
+                   .vocab = "gpt2",
+                   .tokens = ends_with(path, ".tok") };
     s->path[0] = arena_text(a, "%s", path);
     for (int i = 1; i < 3; i++) s->path[i] = sibling(path, split_names[i], a);
     return s;
@@ -114,20 +75,25 @@ static Source *source_by_path(const char *path, Arena *a, const char **why)
 
 Source *source_find(const char *name, Arena *a, const char **why)
 {
-    if (strchr(name, '/') || ends_with(name, ".txt") || ends_with(name, ".xz") || ends_with(name, ".tok"))
+    if (strchr(name, '/') || ends_with(name, ".txt") || ends_with(name, ".xz") ||
+        ends_with(name, ".tok"))
         return source_by_path(name, a, why);
     Source *s = arena_get(a, sizeof *s);
     *s = (Source){ .name = arena_text(a, "%s", name), .vocab = "gpt2" };
     for (int i = 0; i < 3; i++) {
         s->path[i] = data_find(arena_text(a, "%s/%s.txt", name, split_names[i]), a);
-        if (!s->path[i]) s->path[i] = data_find(arena_text(a, "%s/%s.txt.xz", name, split_names[i]), a);
+        if (!s->path[i])
+            s->path[i] = data_find(arena_text(a, "%s/%s.txt.xz", name, split_names[i]), a);
     }
     for (const Recipe *r = recipes; r->name; r++)
         if (!strcmp(r->name, name) && *r->vocab) s->vocab = r->vocab;
     if (s->path[0]) return s;
-    *why = arena_text(a, "no corpus '%s': expected synth, a path to a .txt, .txt.xz or .tok file, or %s/%s/train.txt[.xz] "
-                      "(`eightysix list corpora` shows what is here, `eightysix tokenize fetch` what can be had)",
-                      name, data_dir(), name);
+    *why = arena_text(
+        a,
+        "no corpus '%s': expected synth, a path to a .txt, .txt.xz or .tok file, or "
+        "%s/%s/train.txt[.xz] "
+        "(`eightysix list corpora` shows what is here, `eightysix tokenize fetch` what can be had)",
+        name, data_dir(), name);
     return NULL;
 }
 
@@ -137,8 +103,9 @@ static const char *key_of(const char *source, const char *how, Arena *a)
     struct stat st = { 0 };
     char *real = realpath(source, NULL), hex[65];
     if (stat(source, &st)) st.st_size = -1;
-    const char *text = arena_text(a, "%s\n%s\n%lld\n%lld.%09ld", how, real ? real : source, (long long)st.st_size,
-                                  (long long)st.st_mtim.tv_sec, (long)st.st_mtim.tv_nsec);
+    const char *text =
+        arena_text(a, "%s\n%s\n%lld\n%lld.%09ld", how, real ? real : source, (long long)st.st_size,
+                   (long long)st.st_mtim.tv_sec, (long)st.st_mtim.tv_nsec);
     free(real);
     return arena_text(a, "%.12s", sha256_hex(text, strlen(text), hex));
 }
@@ -157,12 +124,13 @@ static void progress(Progress *p, const Text *t)
 {
     const double spent = clock_now() - p->start, done = text_done(t);
     if (spent < 2 || done <= 0 || !progress_due(&p->said)) return;
-    progress_say("%s: %.0f %%, %.1f MB/s, %.0f s left", p->what, 100 * done, (double)text_bytes(t) / spent / 1e6,
-             spent * (1 - done) / done);
+    progress_say("%s: %.0f %%, %.1f MB/s, %.0f s left", p->what, 100 * done,
+                 (double)text_bytes(t) / spent / 1e6, spent * (1 - done) / done);
 }
 
 /* All pieces of t through `each`; NULL or a sentence. */
-static const char *for_pieces(Text *t, const char *what, void (*each)(void *, const char *, long), void *ctx)
+static const char *for_pieces(Text *t, const char *what, void (*each)(void *, const char *, long),
+                              void *ctx)
 {
     const char *piece, *why = NULL;
     Progress p = { what, clock_now(), 0 };
@@ -203,8 +171,12 @@ static const char *tokenize(const char *source, Vocab *v, const char *path, Aren
         Encoding e = { v, w, NULL, 2 << 20 };
         e.ids = arena_raw(a, (size_t)e.room * sizeof *e.ids);
         why = for_pieces(t, arena_text(a, "tokenizing %s", source), encode_piece, &e);
-        const TokenFile head = { .V = vocab_size(v), .vocab = vocab_name(v), .vocab_hash = vocab_hash(v),
-                                 .source = base_of(source), .source_hash = text_hash(t, hash), .bytes = text_bytes(t) };
+        const TokenFile head = { .V = vocab_size(v),
+                                 .vocab = vocab_name(v),
+                                 .vocab_hash = vocab_hash(v),
+                                 .source = base_of(source),
+                                 .source_hash = text_hash(t, hash),
+                                 .bytes = text_bytes(t) };
         const char *failed = tokens_commit(w, why ? NULL : &head);
         if (!why) why = failed;
         if (!why) arena_reset(a, used);
@@ -214,15 +186,17 @@ static const char *tokenize(const char *source, Vocab *v, const char *path, Aren
 }
 
 /* The cached token file of a text, made now when it is missing. */
-static TokenFile *text_tokens(const Source *s, int split, Vocab *v, double *seconds, Arena *a, const char **why)
+static TokenFile *text_tokens(const Source *s, int split, Vocab *v, double *seconds, Arena *a,
+                              const char **why)
 {
     const char *key = key_of(s->path[split], vocab_hash(v), a), *inner = NULL;
-    const char *path = cache_path(arena_text(a, "%s.%s.%s.%s.tok", s->name, split_names[split], vocab_name(v), key), a, why);
+    const char *path = cache_path(
+        arena_text(a, "%s.%s.%s.%s.tok", s->name, split_names[split], vocab_name(v), key), a, why);
     if (!path) return NULL;
-    if (!exists(path)) {
+    if (!files_exist(path)) {
         const int fd = lock(path, a);
         const double start = clock_now();
-        if (!exists(path)) inner = tokenize(s->path[split], v, path, a);
+        if (!files_exist(path)) inner = tokenize(s->path[split], v, path, a);
         *seconds = clock_now() - start;
         if (fd >= 0) unlink(arena_text(a, "%s.lock", path)), close(fd);
         if (inner) {
@@ -232,7 +206,8 @@ static TokenFile *text_tokens(const Source *s, int split, Vocab *v, double *seco
     }
     TokenFile *f = tokens_open(path, a, &inner);
     if (f && (f->V != vocab_size(v) || strcmp(f->vocab_hash, vocab_hash(v)))) {
-        inner = arena_text(a, "%s: another vocabulary (SHA-256 %.12s...), expected %.12s...", path, f->vocab_hash, vocab_hash(v));
+        inner = arena_text(a, "%s: another vocabulary (SHA-256 %.12s...), expected %.12s...", path,
+                           f->vocab_hash, vocab_hash(v));
         tokens_close(f);
         f = NULL;
     }
@@ -240,14 +215,17 @@ static TokenFile *text_tokens(const Source *s, int split, Vocab *v, double *seco
     return f;
 }
 
-static void count_piece(void *ctx, const char *piece, long n) { words_count_add(ctx, piece, (size_t)n); }
+static void count_piece(void *ctx, const char *piece, long n)
+{
+    words_count_add(ctx, piece, (size_t)n);
+}
 
 /* The words of the training text; the list is kept in the cache. */
 static Vocab *words_of(const Source *s, long most, Arena *a, const char **why)
 {
     const char *key = key_of(s->path[0], arena_text(a, "words %ld", most), a);
     const char *path = cache_path(arena_text(a, "%s.words.%s.list", s->name, key), a, why);
-    if (!path || exists(path)) return path ? vocab_words(path, a, why) : NULL;
+    if (!path || files_exist(path)) return path ? vocab_words(path, a, why) : NULL;
     Text *t = text_open(s->path[0], a, why);
     if (!t) return NULL;
     Arena work = arena_new((size_t)1 << 30);
@@ -266,7 +244,8 @@ static Vocab *vocab_open(const Source *s, const char *name, long most, Arena *a,
     if (!strcmp(name, "gpt2")) return gpt2_find(a, why);
     if (!strcmp(name, "bytes")) return vocab_bytes(a);
     if (strcmp(name, "words")) {
-        *why = arena_text(a, "vocab=%s: expected gpt2, words or bytes for the text of corpus %s", name, s->name);
+        *why = arena_text(a, "vocab=%s: expected gpt2, words or bytes for the text of corpus %s",
+                          name, s->name);
         return NULL;
     }
     if (most >= 2) return words_of(s, most, a, why);
@@ -274,7 +253,8 @@ static Vocab *vocab_open(const Source *s, const char *name, long most, Arena *a,
     return NULL;
 }
 
-/* Token files say which vocabulary they are of; their text is readable when that vocabulary is here. */
+/* Token files say which vocabulary they are of; their text is readable when that vocabulary is
+ * here. */
 static Files *token_files(Files *f, const char *vocab, Arena *a, const char **why)
 {
     const char *no_text = NULL;
@@ -283,24 +263,32 @@ static Files *token_files(Files *f, const char *vocab, Arena *a, const char **wh
         if (!(f->file[i] = tokens_open(f->source->path[i], a, why))) return NULL;
         const TokenFile *t = f->file[i], *first = f->file[0];
         if (strcmp(vocab, "auto") && strcmp(vocab, t->vocab)) {
-            *why = arena_text(a, "%s: tokens of the vocabulary %s, expected vocab=%s", t->path, t->vocab, vocab);
+            *why = arena_text(a, "%s: tokens of the vocabulary %s, expected vocab=%s", t->path,
+                              t->vocab, vocab);
             return NULL;
         }
         if (t->V != first->V || strcmp(t->vocab_hash, first->vocab_hash)) {
-            *why = arena_text(a, "%s: another vocabulary (SHA-256 %.12s...), expected that of %s (%.12s...)", t->path,
-                              t->vocab_hash, first->path, first->vocab_hash);
+            *why = arena_text(
+                a, "%s: another vocabulary (SHA-256 %.12s...), expected that of %s (%.12s...)",
+                t->path, t->vocab_hash, first->path, first->vocab_hash);
             return NULL;
         }
     }
     const TokenFile *t = f->file[0];
-    Vocab *v = !strcmp(t->vocab, "gpt2") ? gpt2_find(a, &no_text) : !strcmp(t->vocab, "bytes") ? vocab_bytes(a) : NULL;
+    Vocab *v = !strcmp(t->vocab, "gpt2")    ? gpt2_find(a, &no_text)
+               : !strcmp(t->vocab, "bytes") ? vocab_bytes(a)
+                                            : NULL;
     if (v && (strcmp(vocab_hash(v), t->vocab_hash) || vocab_size(v) != t->V)) {
-        *why = arena_text(a, "%s: tokens of another vocabulary %s (SHA-256 %.12s...), expected the one here (%.12s...)", t->path,
-                          t->vocab, t->vocab_hash, vocab_hash(v));
+        *why = arena_text(a,
+                          "%s: tokens of another vocabulary %s (SHA-256 %.12s...), expected the "
+                          "one here (%.12s...)",
+                          t->path, t->vocab, t->vocab_hash, vocab_hash(v));
         return NULL;
     }
     f->vocab = v;
-    if (!v && !no_text) no_text = arena_text(a, "%s holds ids only: its vocabulary '%s' is not known here", t->path, t->vocab);
+    if (!v && !no_text)
+        no_text = arena_text(a, "%s holds ids only: its vocabulary '%s' is not known here", t->path,
+                             t->vocab);
     f->why_no_text = no_text;
     return f;
 }
@@ -314,7 +302,8 @@ Files *files_open(const char *corpus, const char *vocab, long V, Arena *a, const
     f->vocab = vocab_open(s, strcmp(vocab, "auto") ? vocab : s->vocab, V, a, why);
     if (!f->vocab) return NULL;
     for (int i = 0; i < 3; i++)
-        if (s->path[i] && !(f->file[i] = text_tokens(s, i, f->vocab, &f->seconds[i], a, why))) return NULL;
+        if (s->path[i] && !(f->file[i] = text_tokens(s, i, f->vocab, &f->seconds[i], a, why)))
+            return NULL;
     return f;
 }
 
@@ -324,7 +313,7 @@ TokenFile *synth_file(int V, uint64_t seed, int stream, long n, Arena *a, const 
     const char *name = arena_text(a, "synth.%s.V%d.seed%llu.n%ld.%.12s.tok", split_names[stream], V,
                                   (unsigned long long)seed, n, build->id);
     const char *path = cache_path(name, a, why);
-    if (!path || exists(path)) return path ? tokens_open(path, a, why) : NULL;
+    if (!path || files_exist(path)) return path ? tokens_open(path, a, why) : NULL;
     char hash[65];
     const char *law = arena_text(a, "synth %d %llu %s", V, (unsigned long long)seed, build->id);
     TokenWriter *w = tokens_begin(path, a, why);
@@ -334,8 +323,12 @@ TokenFile *synth_file(int V, uint64_t seed, int stream, long n, Arena *a, const 
     const Synth *y = synth_make(V, seed, &work);
     synth_stream(y, (uint64_t)stream, tok, n);
     tokens_add(w, tok, n);
-    const TokenFile head = { .V = V, .vocab = "synth", .vocab_hash = sha256_hex(law, strlen(law), hash), .source = name,
-                             .source_hash = build->id, .floor = stream ? synth_nll(y, tok, n, NULL) : 0 };
+    const TokenFile head = { .V = V,
+                             .vocab = "synth",
+                             .vocab_hash = sha256_hex(law, strlen(law), hash),
+                             .source = name,
+                             .source_hash = build->id,
+                             .floor = stream ? synth_nll(y, tok, n, NULL) : 0 };
     *why = tokens_commit(w, &head);
     arena_drop(&work);
     return *why ? NULL : tokens_open(path, a, why);

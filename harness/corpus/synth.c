@@ -34,6 +34,7 @@
  *
  * where w is the arc of x_{t-1}: 96 states and lengths of intersections, exact up to double rounding. */
 #include "harness/corpus/synth.h"
+#include "harness/util/shuffle.h"
 #include <math.h>
 #include <string.h>
 
@@ -85,16 +86,6 @@ static int64_t topic_before(int64_t p, int z, int64_t K)
 
 /* ---- the language ---- */
 
-static void shuffle(Rng *r, uint16_t *a, int n)
-{
-    for (int i = n - 1; i > 0; i--) {
-        const int j = (int)rng_below(r, (uint64_t)i + 1);
-        const uint16_t t = a[i];
-        a[i] = a[j];
-        a[j] = t;
-    }
-}
-
 static double weight(const SynthLaw *law, int id) { return pow(id + 1 + law->zipf_b, -law->zipf_a); }
 
 /* Arcs in the order of s->word; word 0, the longest, takes what rounding leaves of the turn. */
@@ -136,28 +127,19 @@ Synth *synth_make_law(const SynthLaw *law, int V, uint64_t seed, Arena *arena)
     s->slot = arena_raw(arena, (size_t)V * sizeof *s->slot);
     s->guide = arena_raw(arena, 65536 * sizeof *s->guide);
     for (int i = 0; i < V; i++) s->word[i] = (uint16_t)i;
-    shuffle(&r, s->word, V);
+    shuffle(&r, s->word, V, sizeof *s->word);
     lay_arcs(s);
     s->turn = point(&r, TURN);
     for (int rule = 0; rule < SYNTH_RULES; rule++) {
         uint16_t order[SYNTH_CLASSES];
         for (int g = 0; g < SYNTH_CLASSES; g++) order[g] = (uint16_t)g;
-        shuffle(&r, order, SYNTH_CLASSES);
+        shuffle(&r, order, SYNTH_CLASSES, sizeof *order);
         for (int g = 0; g < SYNTH_CLASSES; g++) s->follow[rule][g] = (uint8_t)order[g];
     }
     return s;
 }
 
 Synth *synth_make(int V, uint64_t seed, Arena *arena) { return synth_make_law(&synth_law, V, seed, arena); }
-
-Synth *synth_within(const Synth *whole, int reach, Arena *arena)
-{
-    Synth *s = arena_get(arena, sizeof *s);
-    *s = *whole;
-    for (int l = 0; l < SYNTH_LAGS; l++)
-        if (s->law.lag[l] > reach) s->law.lag[l] = 0;
-    return s;
-}
 
 double synth_unigram(const Synth *s, int id) { return length(arc_of(s, id)) / (double)TURN; }
 

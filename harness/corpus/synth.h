@@ -37,11 +37,6 @@ typedef struct Synth {
 
 Synth *synth_make    (int V, uint64_t seed, Arena *);                     /* 2 <= V <= 65536; under 1 MB */
 Synth *synth_make_law(const SynthLaw *, int V, uint64_t seed, Arena *);
-/* The same language without the lags beyond `reach`. Its synth_nll on a stream of the whole language is the loss of a
- * reader who does everything right except to see copies from further back: the mark for a model with that receptive
- * field (topics are still followed without limit, so the mark is close to that model's floor and not a bound of it). */
-Synth *synth_within  (const Synth *, int reach, Arena *);
-
 /* The stream of a name (0 training, 1 validation, ...): n tokens, the same for the same law, V, seed, stream and any n. */
 void   synth_stream(const Synth *, uint64_t stream, uint16_t *tok, long n);
 

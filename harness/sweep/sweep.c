@@ -1,31 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The command `sweep`: a plan (which cells have no ok run of this build on this rig), a loop, a table. */
+/* A sweep: a plan (which cells have no ok run of this build on this machine class), a loop, a table. */
+#include "harness/sweep/sweep.h"
 #include "harness/store/csv.h"
 #include "harness/sweep/cell.h"
 #include "harness/util/clock.h"
-#include "harness/util/options.h"
+#include "harness/util/shuffle.h"
 #include "harness/sweep/table.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static const char help[] =
-    "usage: eightysix sweep FILE.yaml [key=value ...] [--option ...]\n\n"
-    "Runs every cell of the experiment that has no ok run of this build on this machine, one child process each, and records\n"
-    "it. A cell whose budget counts tokens is run for its losses and may have run on any machine. Killed and started again\n"
-    "it goes on where it was. key=value replaces a fixed setting of the experiment.\n\n"
-    "  --db FILE          the records (results/results.db); logs/, NAME.csv go beside it\n"
-    "  --dry-run          list the cells as new, stale, done or running, with the reason and the time to go; run nothing\n"
-    "  --resume           skip finished cells; the default\n"
-    "  --fresh            run finished cells again; old rows stay\n"
-    "  --jobs N           so many cells at once (1); their timings are not to be compared\n"
-    "  --seed S           of the order in which cells run (1)\n"
-    "  --filter A=X,B=Y   only cells with these levels of these factors; seed=N too\n"
-    "  --verbose          pass on what the cells say on stderr (default: on a terminal)\n\n"
-    "exit code: 0 every cell is ok or skipped, 1 a cell failed, 2 bad usage or input, 130 interrupted\n";
-
-enum { MAX_JOBS = 64 };
 
 typedef struct Todo { int cell; double expect; } Todo;
 typedef struct Job { CellRun run; Progress progress; int busy; Todo todo; } Job;
@@ -34,8 +18,8 @@ typedef struct Sweep {
     Arena      *a;
     Db         *db;                  /* NULL: a dry run before the first run */
     const char *db_path, *filter;
-    Experiment        *exp;
-    int         dry, fresh, resume, verbose, jobs;
+    const Experiment *exp;
+    int         dry, fresh, verbose, jobs;
     uint64_t    seed;
     char       *selected;            /* per cell */
     Todo       *todo;
@@ -116,17 +100,6 @@ static void record_plan(Sweep *s)
         for (int f = 0; f < e->factors; f++) db_label(s->db, id, i, e->factor[f].name, e->factor[f].level[c->level[f]].label);
     }
     db_flush(s->db);
-}
-
-static void shuffle(Sweep *s)
-{
-    Rng r = rng_at(s->seed, STREAM_SWEEP, 0);
-    for (int i = s->todos - 1; i > 0; i--) {
-        const int j = (int)rng_below(&r, (uint64_t)i + 1);
-        const Todo swap = s->todo[i];
-        s->todo[i] = s->todo[j];
-        s->todo[j] = swap;
-    }
 }
 
 /* what is left, at the pace of what has ended */
@@ -224,7 +197,8 @@ static int sweep(Sweep *s)
     if (!s->dry) {
         if (s->jobs > 1) fprintf(stderr, "%d cells at once share the machine: their timings are not to be compared\n", s->jobs);
         record_plan(s);
-        shuffle(s);
+        Rng r = rng_at(s->seed, STREAM_SWEEP, 0);
+        shuffle(&r, s->todo, s->todos, sizeof *s->todo);
         stopped = run_all(s);
         why = conclude(s);
     }
@@ -233,32 +207,9 @@ static int sweep(Sweep *s)
     return stopped ? 130 : s->bad > 0;
 }
 
-static long whole(const char *option, const char *text, long low, long high)
+int sweep_run(const SweepPlan *p, Arena *a)
 {
-    char *end;
-    const long x = strtol(text, &end, 10);
-    if (end == text || *end || x < low || x > high) die("%s %s: expected a whole number from %ld to %ld", option, text, low, high);
-    return x;
-}
-
-int sweep_main(int argc, char **argv)
-{
-    const char *jobs = "1", *seed = "1", *why;
-    Sweep s = { .db_path = "results/results.db" };
-    const Option options[] = {
-        { "--db", &s.db_path, NULL }, { "--filter", &s.filter, NULL }, { "--jobs", &jobs, NULL }, { "--seed", &seed, NULL },
-        { "--dry-run", NULL, &s.dry }, { "--fresh", NULL, &s.fresh }, { "--resume", NULL, &s.resume },
-        { "--verbose", NULL, &s.verbose }, { NULL, NULL, NULL } };
-    const int words = options_read(argc, argv, options, help);
-    if (!words) die("sweep: expected an experiment file; `eightysix sweep --help`");
-    if (s.fresh && s.resume) die("--fresh and --resume: expected one of them");
-    s.jobs = (int)whole("--jobs", jobs, 1, MAX_JOBS);
-    s.seed = (uint64_t)whole("--seed", seed, 0, 1000000000);
-    Arena a = arena_new((size_t)1 << 30);
-    s.a = &a;
-    s.exp = experiment_load(argv[1], (const char *const *)argv + 2, words - 1, &a, &why);
-    if (!s.exp) die("%s", why);
-    const int code = sweep(&s);
-    arena_drop(&a);
-    return code;
+    Sweep s = { .a = a, .db_path = p->db_path, .filter = p->filter, .exp = p->exp, .dry = p->dry,
+                .fresh = p->fresh, .verbose = p->verbose, .jobs = p->jobs, .seed = p->seed };
+    return sweep(&s);
 }

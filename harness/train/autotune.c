@@ -12,7 +12,7 @@
  * changes the choice; the choice is recorded, and a checkpoint keeps it. */
 #include "harness/train/autotune.h"
 #include "harness/util/clock.h"
-#include "harness/corpus/data_parts.h"
+#include "harness/corpus/cache.h"
 #include "harness/util/host.h"
 #include "models/optim.h"
 #include <limits.h>

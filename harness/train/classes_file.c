@@ -3,7 +3,7 @@
  * SHA-256 of these and of the tensors' values. A file that does not say all that is made again. */
 #include "harness/train/classes_file.h"
 #include "harness/util/clock.h"
-#include "harness/corpus/data_parts.h"
+#include "harness/corpus/cache.h"
 #include "harness/util/host.h"
 #include <math.h>
 #include <stdlib.h>

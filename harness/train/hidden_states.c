@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "harness/train/hidden_states.h"
 #include "harness/util/clock.h"
-#include "harness/corpus/data_parts.h"
+#include "harness/corpus/cache.h"
 #include "harness/util/host.h"
 #include "harness/util/progress.h"
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* clock.h -- the only clock: monotonic seconds, and laps that add up to the whole.
  *
- * Between two calls of lap_start/lap everything is charged to one phase, so the phases of a step sum to its
- * wall time by construction. */
+ * laps_mark charges the time since laps_start or the last mark to one phase, so the phases of a step
+ * sum to its wall time by construction. */
 #ifndef CLOCK_H
 #define CLOCK_H
 typedef enum { PHASE_DATA, PHASE_CORE_FORWARD, PHASE_CORE_BACKWARD, PHASE_HEAD_FORWARD, PHASE_HEAD_BACKWARD,

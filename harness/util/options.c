@@ -1,30 +1,31 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "harness/util/options.h"
 #include "kernels/base.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const Option *find(const Option *o, const char *word)
+static const Option *option_find(const Option *o, const char *argument)
 {
-    const size_t len = strcspn(word, "=");
+    const size_t len = strcspn(argument, "=");
     for (; o->name; o++)
-        if (strlen(o->name) == len && !memcmp(o->name, word, len)) return o;
+        if (strlen(o->name) == len && !memcmp(o->name, argument, len)) return o;
     return NULL;
 }
 
 int options_read(int argc, char **argv, const Option *options, const char *help)
 {
-    int words = 0;
+    int others = 0;
     for (int i = 1; i < argc; i++) {
-        if (strncmp(argv[i], "--", 2)) {
-            argv[++words] = argv[i];
-            continue;
-        }
-        if (!strcmp(argv[i], "--help")) {
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
             fputs(help, stdout);
             exit(0);
         }
-        const Option *o = find(options, argv[i]);
+        if (strncmp(argv[i], "--", 2)) {
+            argv[++others] = argv[i];
+            continue;
+        }
+        const Option *o = option_find(options, argv[i]);
         const char *eq = strchr(argv[i], '=');
         if (!o) die("%s: no such option; `eightysix %s --help` shows them", argv[i], argv[0]);
         if (o->flag && eq) die("%s: expected no value", argv[i]);
@@ -33,5 +34,24 @@ int options_read(int argc, char **argv, const Option *options, const char *help)
         else if (i + 1 < argc) *o->value = argv[++i];
         else die("%s: expected a value", argv[i]);
     }
-    return words;
+    return others;
+}
+
+long option_int(const char *option, const char *text, long least, long most)
+{
+    char *end;
+    errno = 0;
+    const long x = strtol(text, &end, 10);
+    if (errno || end == text || *end || x < least || x > most)
+        die("%s %s: expected a number from %ld to %ld", option, text, least, most);
+    return x;
+}
+
+double option_number(const char *option, const char *text, double least, double most)
+{
+    char *end;
+    const double x = strtod(text, &end);
+    if (end == text || *end || !(x >= least && x <= most))
+        die("%s %s: expected a number from %g to %g", option, text, least, most);
+    return x;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* options.h -- the words of a command: "--name VALUE", "--name=VALUE", "--flag", --help, and the rest. */
+/* options.h -- the arguments of a command: "--name VALUE",
+ * "--name=VALUE", "--flag", --help or -h, and the rest. */
 #ifndef OPTIONS_H
 #define OPTIONS_H
 
@@ -8,7 +9,11 @@ typedef struct Option {
     const char **value;          /* one of these two */
     int         *flag;
 } Option;
-/* Moves the other words to argv[1..], returns how many; dies on an unknown option or one without its value.
- * --help prints help to stdout and exits 0. */
+/* Moves the other arguments to argv[1..] and returns how many; dies on an unknown option or one
+ * without its value. --help and -h print help to stdout and exit 0. */
 int options_read(int argc, char **argv, const Option *, const char *help);
+
+/* The value of an option as a number within these bounds; dies on any other text. */
+long   option_int   (const char *option, const char *text, long least, long most);
+double option_number(const char *option, const char *text, double least, double most);
 #endif
