@@ -118,9 +118,10 @@ int train_main(int argc, char **argv)
         else if (!strcmp(argv[i], "--no-db")) db_path = NULL;
         else if (!strcmp(argv[i], "--db") && i + 1 < argc) db_path = argv[++i];
         else if (argv[i][0] == '-') die("train: no option '%s'; see eightysix train --help", argv[i]);
-        else if ((why = spec_set(spec, argv[i]))) die("%s", why);
+        else if ((why = spec_set_word(spec, argv[i]))) die("%s", why);
     }
     if ((why = spec_budget(spec_str(spec, "budget"), &w.budget))) die("budget=%s: %s", spec_str(spec, "budget"), why);
+    if ((why = spec_check(spec))) die("%s", why);
     Db *db = NULL;
     if (db_path && !(db = db_open(db_path, &a, &why))) die("%s", why);
     if (db) plan_run(db, spec, &a);
@@ -175,6 +176,7 @@ int eval_main(int argc, char **argv)
         if (!strcmp(argv[i], "--json")) json = 1;
         else if (argv[i][0] == '-') die("eval: no option '%s'; see eightysix eval --help", argv[i]);
         else if (strchr(argv[i], '=')) words[n++] = argv[i];
+        else if (path) die("eval: expected one checkpoint, not '%s' and '%s'", path, argv[i]);
         else path = argv[i];
     }
     Session *s = open_checkpoint("eval", path, words, n, &a);
@@ -259,6 +261,7 @@ int generate_main(int argc, char **argv)
         else if (!strcmp(argv[i], "--seed")) w.seed = (uint64_t)option(argc, argv, &i);
         else if (argv[i][0] == '-') die("generate: no option '%s'; see eightysix generate --help", argv[i]);
         else if (strchr(argv[i], '=')) w.words[w.n++] = argv[i];
+        else if (w.path) die("generate: expected one checkpoint, not '%s' and '%s'", w.path, argv[i]);
         else w.path = argv[i];
     }
     Session *s = open_checkpoint("generate", w.path, w.words, w.n, &a);

@@ -292,6 +292,8 @@ static const char *make_cells(Load *l)
     int *level = arena_get(l->a, sizeof *level * (size_t)e->factors);
     for (int i = 0; i < e->cells; i++) {
         fill_cell(l, &e->cell[i], level, e->seed[i % e->seeds]);
+        const char *why = spec_check_values(e->cell[i].spec);
+        if (why) return arena_text(l->a, "%s: cell '%s': %s", l->doc.file, e->cell[i].label, why);
         for (int j = 0; j < i; j++)
             if (!strcmp(e->cell[i].key, e->cell[j].key))
                 return arena_text(l->a, "%s: the cells '%s' and '%s' have the same settings", l->doc.file, e->cell[j].label,

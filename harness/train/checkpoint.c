@@ -36,7 +36,7 @@ static const char *read_words(Spec *spec, const char *path, const char *text, Ar
     const char *why = NULL;
     char *words = arena_text(a, "%s", text), *save = NULL;
     for (char *w = strtok_r(words, " ", &save); w && !why; w = strtok_r(NULL, " ", &save))
-        if ((why = spec_set(spec, w))) why = arena_text(a, "%s: %s", path, why);
+        if ((why = spec_set_stored(spec, w))) why = arena_text(a, "%s: %s", path, why);
     return why;
 }
 
