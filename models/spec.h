@@ -26,6 +26,8 @@ const char *spec_set (Spec *, const char *word);
 const char *spec_set_stored(Spec *, const char *word);
 /* The same for an argument of a command: a setting that was given before is refused. */
 const char *spec_set_word  (Spec *, const char *word);
+/* Settings one by one: names, budgets, lengths of lists. Messages of the checks live until the next check. */
+const char *spec_check_each(const Spec *);
 /* The settings as a whole: names, budgets, products, limits of the model. NULL or an error message. */
 const char *spec_check_values(const Spec *);
 /* spec_check_values, and no given setting that has no effect beside the others. */

@@ -20,6 +20,7 @@ static const char *const check_models[] = {
 #undef M
 
 enum { CHECK_MOST = 2048, CHECK_MOST_DILATIONS = 16 };
+/* of the last message: valid until the next check of this thread */
 static _Thread_local char check_text[CHECK_MOST];
 
 #define REFUSE(...) (snprintf(check_text, sizeof check_text, __VA_ARGS__), check_text)
@@ -62,21 +63,31 @@ static const char *check_sizes(const Spec *s)
 {
     const double tokens = spec_num(s, "batch") * spec_num(s, "seq") * spec_num(s, "accum");
     const long d = spec_int(s, "d"), groups = spec_int(s, "conv_groups");
-    long dilation[CHECK_MOST_DILATIONS + 1];
     if (tokens > 2147483647.0)
         return REFUSE("batch=%ld seq=%ld accum=%ld: expected at most 2147483647 tokens of a step", spec_int(s, "batch"),
                       spec_int(s, "seq"), spec_int(s, "accum"));
-    if (spec_list(s, "dilations", dilation, CHECK_MOST_DILATIONS + 1) > CHECK_MOST_DILATIONS)
-        return REFUSE("dilations=%.99s: expected at most %d", spec_str(s, "dilations"), CHECK_MOST_DILATIONS);
     if (d % groups || d / groups > 1024)
         return REFUSE("d=%ld conv_groups=%ld: expected groups that divide d into at most 1024 channels each", d, groups);
     return NULL;
 }
 
-const char *spec_check_values(const Spec *s)
+static const char *check_lists(const Spec *s)
+{
+    long dilation[CHECK_MOST_DILATIONS + 1];
+    if (spec_list(s, "dilations", dilation, CHECK_MOST_DILATIONS + 1) <= CHECK_MOST_DILATIONS) return NULL;
+    return REFUSE("dilations=%.99s: expected at most %d", spec_str(s, "dilations"), CHECK_MOST_DILATIONS);
+}
+
+const char *spec_check_each(const Spec *s)
 {
     const char *why = check_names(s);
-    if (!why) why = check_budgets(s);
+    if (!why) why = check_lists(s);
+    return why ? why : check_budgets(s);
+}
+
+const char *spec_check_values(const Spec *s)
+{
+    const char *why = spec_check_each(s);
     return why ? why : check_sizes(s);
 }
 

@@ -56,9 +56,13 @@ static void experiments_refuse(void **state)
         const char *yaml = arena_text(&a, "question: q\nfactors: {eval: [raw]}\nfixed:\n  %.*s: \"%s\"\n",
                                       (int)(eq - refused[i]), refused[i], eq + 1);
         const Experiment *e = experiment_parse("t.yaml", yaml, strlen(yaml), NULL, 0, &a, &why);
-        if (e || !why || strncmp(why, "t.yaml:", 7)) fail_msg("%s: %s", refused[i], why ? why : "accepted");
+        if (e || !why || strncmp(why, "t.yaml:4:", 9)) fail_msg("%s: %s", refused[i], why ? why : "accepted");
         arena_reset(&a, 0);
     }
+    static const char idle[] = "question: q\nfactors: {head: [softmax]}\nfixed: {assign: brown}\n";
+    const char *why = NULL;
+    assert_null(experiment_parse("t.yaml", idle, sizeof idle - 1, NULL, 0, &a, &why));
+    assert_non_null(strstr(why, "t.yaml:3:17: assign: applies to head=tree"));
     arena_drop(&a);
 }
 
