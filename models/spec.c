@@ -6,10 +6,10 @@
 #include <string.h>
 
 const Setting settings[] = {
-#define S(key, type, value, cell, doc) { key, type, value, doc, cell },
+#define S(key, type, value, min, max, applies, cell, doc) { key, type, value, doc, min, max, applies, cell },
 #include "models/settings.def"
 #undef S
-    { NULL, NULL, NULL, NULL, 0 }
+    { NULL, NULL, NULL, NULL, 0, 0, NULL, 0 }
 };
 enum { N = sizeof settings / sizeof *settings - 1, MAX_WORD = 4096 };
 
@@ -92,6 +92,24 @@ static int valid(const char *type, const char *v)
     return in_choice(type, v);
 }
 
+static const char *range_name(const char *type)
+{
+    return !strcmp(type, "int") ? "an int" : !strcmp(type, "num") ? "a num" : "a list of numbers";
+}
+
+/* A valid value of numbers lies in the range */
+static int in_range(const Setting *s, const char *v)
+{
+    if (s->min >= s->max) return 1;
+    for (;;) {
+        char *end;
+        const double x = strtod(v, &end);
+        if (!(x >= s->min && x <= s->max)) return 0;
+        if (!*end) return 1;
+        v = end + 1;
+    }
+}
+
 Spec *spec_new(Arena *a)
 {
     Spec *s = arena_get(a, sizeof *s);
@@ -125,9 +143,26 @@ const char *spec_set(Spec *s, const char *word)
     if (strpbrk(eq + 1, " \t\r\n")) return arena_text(s->arena, "%s: expected no white space in '%s'", settings[i].key, eq + 1);
     if (!valid(settings[i].type, eq + 1))
         return arena_text(s->arena, "%s=%s: expected %s (%s)", settings[i].key, eq + 1, settings[i].type, settings[i].doc);
+    if (!in_range(&settings[i], eq + 1))
+        return arena_text(s->arena, "%s=%s: expected %s from %.16g to %.16g (%s)", settings[i].key, eq + 1,
+                          range_name(settings[i].type), settings[i].min, settings[i].max, settings[i].doc);
     s->value[i] = arena_text(s->arena, "%s", eq + 1);
     s->given[i] = 1;
     return NULL;
+}
+
+const char *spec_set_stored(Spec *s, const char *word)
+{
+    (void)spec_set(s, word);
+    return NULL;
+}
+
+const char *spec_set_word(Spec *s, const char *word)
+{
+    const int i = find(word, strcspn(word, "="));
+    if (i >= 0 && s->given[i])
+        return arena_text(s->arena, "%.40s: '%s' is given twice; before it was %.40s", word, settings[i].key, s->value[i]);
+    return spec_set(s, word);
 }
 
 const char *spec_str(const Spec *s, const char *key)
@@ -177,8 +212,10 @@ const char *spec_budget(const char *text, Budget *b)
     *b = (Budget){ 0 };
     const double x = strtod(text, &unit);
     if (unit == text || !(x >= 0) || x > 1e15) return "expected a number with a unit: 60s, 5m, 2h, 2Mtokens or 500steps";
+    const double most = 1e15;
     const double scale = *unit == 'k' ? 1e3 : *unit == 'M' ? 1e6 : *unit == 'G' ? 1e9 : 1;
     const char *u = scale > 1 ? unit + 1 : unit;
+    if (x * scale > most) return "expected at most 1e15 seconds, tokens or steps";
     if (!strcmp(u, "tokens")) b->tokens = (long)(x * scale);
     else if (!strcmp(u, "steps")) b->steps = (long)(x * scale);
     else if (!strcmp(unit, "s") || !*unit) b->seconds = x;

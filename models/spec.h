@@ -12,6 +12,8 @@ typedef struct Spec Spec;
 typedef struct Setting {
     const char *key, *type;      /* type: "text", "int", "num", "flag" (0/1), "list" (comma list of numbers), "one of a|b|c" */
     const char *value, *doc;     /* default, one line */
+    double      min, max;        /* of numbers, and of each of a list */
+    const char *applies;         /* "head=tree", "a=x|y,b=z": where it has an effect; "": always */
     int         cell;            /* 1: part of the canonical form; 0: paths and the like */
 } Setting;
 extern const Setting settings[];  /* ended by a NULL key */
@@ -20,6 +22,17 @@ Spec       *spec_new (Arena *);                          /* all defaults */
 Spec       *spec_copy(const Spec *, Arena *);
 /* "key=value": NULL, or a sentence (unknown key with the nearest known one, wrong type with what was expected) */
 const char *spec_set (Spec *, const char *word);
+/* The same for a value stored in a file: one that is unknown or out of range by now is ignored. */
+const char *spec_set_stored(Spec *, const char *word);
+/* The same for an argument of a command: a setting that was given before is refused. */
+const char *spec_set_word  (Spec *, const char *word);
+/* Settings one by one: names, budgets, lengths of lists. Messages of the checks live until the next check. */
+const char *spec_check_each(const Spec *);
+/* The settings as a whole: names, budgets, products, limits of the model. NULL or an error message. */
+const char *spec_check_values(const Spec *);
+/* spec_check_values, and no given setting that has no effect beside the others. */
+const char *spec_check(const Spec *);
+int         spec_applies(const Spec *, const Setting *);
 const char *spec_str (const Spec *, const char *key);    /* an unknown key is a bug */
 long        spec_int (const Spec *, const char *key);
 double      spec_num (const Spec *, const char *key);

@@ -12,6 +12,8 @@ int cell_main(int argc, char **argv)
         const char *why = spec_set(spec, argv[i]);
         if (why) die("%s", why);
     }
+    const char *wrong = spec_check_values(spec);
+    if (wrong) die("%s", wrong);
     FILE *out = fdopen(3, "w");
     Recorder rec = { out ? out : stdout };
     train_cell(spec, &rec);

@@ -10,8 +10,11 @@ int list_main(int argc, char **argv);
 
 static void list_settings(void)
 {
-    for (const Setting *s = settings; s->key; s++)
-        printf("  %-13s %-10s %s\n  %-13s %-10s   (%s)\n", s->key, *s->value ? s->value : "-", s->doc, "", "", s->type);
+    for (const Setting *s = settings; s->key; s++) {
+        printf("  %-13s %-10s %s\n  %-13s %-10s   (%s", s->key, *s->value ? s->value : "-", s->doc, "", "", s->type);
+        if (s->min < s->max) printf(", %.16g to %.16g", s->min, s->max);
+        printf("%s%s)\n", *s->applies ? "; applies to " : "", s->applies);
+    }
 }
 
 static void list_kernels(void)

@@ -135,7 +135,8 @@ int train_main(int argc, char **argv)
                                { 0 } };
     const int n = options_read(argc, argv, options, help);
     for (int i = 1; i <= n; i++)
-        if ((why = spec_set(spec, argv[i]))) die("%s", why);
+        if ((why = spec_set_word(spec, argv[i]))) die("%s", why);
+    if ((why = spec_check(spec))) die("%s", why);
     if (no_db) db_path = NULL;
     if ((why = spec_budget(spec_str(spec, "budget"), &w.budget)))
         die("budget=%s: %s", spec_str(spec, "budget"), why);

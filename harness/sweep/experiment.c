@@ -14,6 +14,7 @@ typedef struct Load {
     Experiment            *e;
     Spec           *base;          /* the fixed settings */
     const char    **owner;         /* per setting: what sets it, NULL: nothing yet */
+    const char    **place;         /* per setting: "file:line:column: " where it is set */
 } Load;
 
 static int setting_index(const char *key)
@@ -34,10 +35,13 @@ static const char *read_word(Load *l, const Node *key, const Node *value, const 
         return yaml_at(&l->doc, key, "'%s' is already set by %s; a setting is set in one place only", yaml_text(key), l->owner[i]);
     *word = arena_text(l->a, "%s=%s", yaml_text(key), yaml_text(value));
     Budget b;
-    why = spec_set(spec_new(l->a), *word);
+    Spec *alone = spec_new(l->a);
+    why = spec_set(alone, *word);
     if (why) return yaml_at(&l->doc, i < 0 ? key : value, "%s", why);
     if (!strcmp(yaml_text(key), "budget") && (why = spec_budget(yaml_text(value), &b))) return yaml_at(&l->doc, value, "budget: %s", why);
+    if ((why = spec_check_each(alone))) return yaml_at(&l->doc, value, "%s", why);
     l->owner[i] = owner;
+    l->place[i] = yaml_at(&l->doc, value, "%s", "");
     return NULL;
 }
 
@@ -282,6 +286,19 @@ static void fill_cell(Load *l, Cell *c, const int *level, long seed)
     c->key = sha256_hex(canonical, strlen(canonical), arena_raw(l->a, 65));
 }
 
+/* A setting that the file sets and that has no effect in any cell is refused. */
+static const char *check_applies(const Load *l)
+{
+    for (int i = 0; settings[i].key; i++) {
+        int applies = !l->place[i];
+        for (int c = 0; c < l->e->cells && !applies; c++) applies = spec_applies(l->e->cell[c].spec, &settings[i]);
+        if (!applies)
+            return arena_text(l->a, "%s%s: applies to %s, and no cell of the experiment has that", l->place[i],
+                              settings[i].key, settings[i].applies);
+    }
+    return NULL;
+}
+
 static const char *make_cells(Load *l)
 {
     Experiment *e = l->e;
@@ -293,6 +310,8 @@ static const char *make_cells(Load *l)
     int *level = arena_get(l->a, sizeof *level * (size_t)e->factors);
     for (int i = 0; i < e->cells; i++) {
         fill_cell(l, &e->cell[i], level, e->seed[i % e->seeds]);
+        const char *why = spec_check_values(e->cell[i].spec);
+        if (why) return arena_text(l->a, "%s: cell '%s': %s", l->doc.file, e->cell[i].label, why);
         for (int j = 0; j < i; j++)
             if (!strcmp(e->cell[i].key, e->cell[j].key))
                 return arena_text(l->a, "%s: the cells '%s' and '%s' have the same settings", l->doc.file, e->cell[j].label,
@@ -309,7 +328,8 @@ Experiment *experiment_parse(const char *file, const char *yaml, size_t len, con
     while (settings[count].key) count++;
     const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file, *dot = strrchr(base, '.');
     Experiment *e = arena_get(a, sizeof *e);
-    Load l = { .doc = { .file = file, .a = a }, .a = a, .e = e, .base = spec_new(a), .owner = arena_get(a, sizeof(char *) * (size_t)count) };
+    Load l = { .doc = { .file = file, .a = a }, .a = a, .e = e, .base = spec_new(a), .owner = arena_get(a, sizeof(char *) * (size_t)count),
+               .place = arena_get(a, sizeof(char *) * (size_t)count) };
     e->name = arena_text(a, "%.*s", (int)(dot ? dot - base : (long)strlen(base)), base);
     e->question = e->expectation = e->figure = e->overrides = "";
     e->text = arena_text(a, "%.*s", (int)len, yaml);
@@ -318,6 +338,7 @@ Experiment *experiment_parse(const char *file, const char *yaml, size_t len, con
     *why = yaml_parse(&l.doc, yaml, len, "an experiment", read_root, &l);
     if (!*why) *why = override(&l, words, n);
     if (!*why) *why = make_cells(&l);
+    if (!*why) *why = check_applies(&l);
     return *why ? NULL : e;
 }
 

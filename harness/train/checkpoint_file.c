@@ -8,7 +8,7 @@ const char *checkpoint_read_settings(Spec *spec, const char *path, const char *t
     const char *why = NULL;
     char *words = arena_text(a, "%s", text), *save = NULL;
     for (char *w = strtok_r(words, " ", &save); w && !why; w = strtok_r(NULL, " ", &save))
-        if ((why = spec_set(spec, w))) why = arena_text(a, "%s: %s", path, why);
+        if ((why = spec_set_stored(spec, w))) why = arena_text(a, "%s: %s", path, why);
     return why;
 }
 

@@ -177,5 +177,5 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_product), cmocka_unit_test(test_overrides),
                                         cmocka_unit_test(test_refused), cmocka_unit_test(test_mutations) };
-    return cmocka_run_group_tests_name("exp", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("experiment", tests, NULL, NULL);
 }
