@@ -6,7 +6,8 @@
 #include <string.h>
 
 const Setting settings[] = {
-#define S(key, type, value, min, max, applies, cell, doc) { key, type, value, doc, min, max, applies, cell },
+#define S(key, type, value, min, max, applies, cell, doc)                                          \
+    { key, type, value, doc, min, max, applies, cell },
 #include "models/settings.def"
 #undef S
     { NULL, NULL, NULL, NULL, 0, 0, NULL, 0 }
@@ -133,19 +134,28 @@ const char *spec_set(Spec *s, const char *word)
     const char *eq = strchr(word, '=');
     if (!eq) return arena_text(s->arena, "'%s': expected key=value", word);
     const size_t len = (size_t)(eq - word);
-    if (strlen(word) > MAX_WORD) return arena_text(s->arena, "'%.40s...': longer than %d bytes", word, MAX_WORD);
+    if (strlen(word) > MAX_WORD)
+        return arena_text(s->arena, "'%.40s...': longer than %d bytes", word, MAX_WORD);
     const int i = find(word, len);
     if (i < 0) {
-        if (len > 40) return arena_text(s->arena, "unknown setting '%.40s...'; `eightysix list settings` shows them all", word);
-        return arena_text(s->arena, "unknown setting '%.*s'; the nearest is '%s' (`eightysix list settings` shows them all)",
+        if (len > 40)
+            return arena_text(
+                s->arena, "unknown setting '%.40s...'; `eightysix list settings` shows them all",
+                word);
+        return arena_text(s->arena,
+                          "unknown setting '%.*s'; the nearest is '%s' (`eightysix list settings` "
+                          "shows them all)",
                           (int)len, word, nearest(word, len));
     }
-    if (strpbrk(eq + 1, " \t\r\n")) return arena_text(s->arena, "%s: expected no white space in '%s'", settings[i].key, eq + 1);
+    if (strpbrk(eq + 1, " \t\r\n"))
+        return arena_text(s->arena, "%s: expected no white space in '%s'", settings[i].key, eq + 1);
     if (!valid(settings[i].type, eq + 1))
-        return arena_text(s->arena, "%s=%s: expected %s (%s)", settings[i].key, eq + 1, settings[i].type, settings[i].doc);
+        return arena_text(s->arena, "%s=%s: expected %s (%s)", settings[i].key, eq + 1,
+                          settings[i].type, settings[i].doc);
     if (!in_range(&settings[i], eq + 1))
-        return arena_text(s->arena, "%s=%s: expected %s from %.16g to %.16g (%s)", settings[i].key, eq + 1,
-                          range_name(settings[i].type), settings[i].min, settings[i].max, settings[i].doc);
+        return arena_text(s->arena, "%s=%s: expected %s from %.16g to %.16g (%s)", settings[i].key,
+                          eq + 1, range_name(settings[i].type), settings[i].min, settings[i].max,
+                          settings[i].doc);
     s->value[i] = arena_text(s->arena, "%s", eq + 1);
     s->given[i] = 1;
     return NULL;
@@ -161,7 +171,8 @@ const char *spec_set_word(Spec *s, const char *word)
 {
     const int i = find(word, strcspn(word, "="));
     if (i >= 0 && s->given[i])
-        return arena_text(s->arena, "%.40s: '%s' is given twice; before it was %.40s", word, settings[i].key, s->value[i]);
+        return arena_text(s->arena, "%.40s: '%s' is given twice; before it was %.40s", word,
+                          settings[i].key, s->value[i]);
     return spec_set(s, word);
 }
 
@@ -174,7 +185,10 @@ const char *spec_str(const Spec *s, const char *key)
 
 long   spec_int(const Spec *s, const char *key) { return strtol(spec_str(s, key), NULL, 10); }
 double spec_num(const Spec *s, const char *key) { return strtod(spec_str(s, key), NULL); }
-int    spec_is (const Spec *s, const char *key, const char *value) { return !strcmp(spec_str(s, key), value); }
+int spec_is(const Spec *s, const char *key, const char *value)
+{
+    return !strcmp(spec_str(s, key), value);
+}
 
 int spec_list(const Spec *s, const char *key, long *out, int max)
 {
@@ -211,7 +225,8 @@ const char *spec_budget(const char *text, Budget *b)
     char *unit;
     *b = (Budget){ 0 };
     const double x = strtod(text, &unit);
-    if (unit == text || !(x >= 0) || x > 1e15) return "expected a number with a unit: 60s, 5m, 2h, 2Mtokens or 500steps";
+    if (unit == text || !(x >= 0) || x > 1e15)
+        return "expected a number with a unit: 60s, 5m, 2h, 2Mtokens or 500steps";
     const double most = 1e15;
     const double scale = *unit == 'k' ? 1e3 : *unit == 'M' ? 1e6 : *unit == 'G' ? 1e9 : 1;
     const char *u = scale > 1 ? unit + 1 : unit;

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* spec.h -- the settings of one run: key=value words with types, defaults and documentation.
  *
- * settings.def is the one list: it declares, checks, documents (`eightysix list settings`) and orders.
- * The canonical form of a spec is "k=v k=v" in that order, of the settings that differ from their default
- * and say what is computed; its SHA-256 is the key of a cell. */
+ * settings.def is the one list: it declares, checks, documents (`eightysix list settings`) and
+ * orders. The canonical form of a spec is "k=v k=v" in that order, of the settings that differ from
+ * their default and say what is computed; its SHA-256 is the key of a cell. */
 #ifndef SPEC_H
 #define SPEC_H
 #include "kernels/base.h"
 
 typedef struct Spec Spec;
 typedef struct Setting {
-    const char *key, *type;      /* type: "text", "int", "num", "flag" (0/1), "list" (comma list of numbers), "one of a|b|c" */
+    /* type: "text", "int", "num", "flag" (0/1), "list" (comma list of numbers), "one of a|b|c" */
+    const char *key, *type;
     const char *value, *doc;     /* default, one line */
     double      min, max;        /* of numbers, and of each of a list */
     const char *applies;         /* "head=tree", "a=x|y,b=z": where it has an effect; "": always */
@@ -20,15 +21,18 @@ extern const Setting settings[];  /* ended by a NULL key */
 
 Spec       *spec_new (Arena *);                          /* all defaults */
 Spec       *spec_copy(const Spec *, Arena *);
-/* "key=value": NULL, or a sentence (unknown key with the nearest known one, wrong type with what was expected) */
+/* "key=value": NULL, or a sentence (unknown key with the nearest known one, wrong type with what
+ * was expected) */
 const char *spec_set (Spec *, const char *word);
 /* The same for a value stored in a file: one that is unknown or out of range by now is ignored. */
 const char *spec_set_stored(Spec *, const char *word);
 /* The same for an argument of a command: a setting that was given before is refused. */
 const char *spec_set_word  (Spec *, const char *word);
-/* Settings one by one: names, budgets, lengths of lists. Messages of the checks live until the next check. */
+/* Settings one by one: names, budgets, lengths of lists. Messages of the checks live until the next
+ * check. */
 const char *spec_check_each(const Spec *);
-/* The settings as a whole: names, budgets, products, limits of the model. NULL or an error message. */
+/* The settings as a whole: names, budgets, products, limits of the model. NULL or an error message.
+ */
 const char *spec_check_values(const Spec *);
 /* spec_check_values, and no given setting that has no effect beside the others. */
 const char *spec_check(const Spec *);
@@ -39,7 +43,8 @@ double      spec_num (const Spec *, const char *key);
 int         spec_is  (const Spec *, const char *key, const char *value);
 int         spec_list(const Spec *, const char *key, long *out, int max);   /* how many */
 int         spec_given(const Spec *, const char *key);   /* 1: set by a word, even to its default */
-const char *spec_text(const Spec *);                     /* canonical; lives as long as the spec's arena */
+/* canonical; lives as long as the spec's arena */
+const char *spec_text(const Spec *);
 /* "60s" "5m" "2h", "1000000tokens" or "2Mtokens", "500steps": NULL or a sentence */
 typedef struct { double seconds; long tokens, steps; } Budget;   /* 0: not limited by this */
 const char *spec_budget(const char *text, Budget *);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What no setting says by itself: names, budgets, products of settings, and settings without effect. */
+/* What no setting says by itself: names, budgets, products of settings, and settings without
+ * effect. */
 #include "models/spec.h"
 #include "kernels/gemm.h"
 #include "kernels/ternary.h"
@@ -37,15 +38,20 @@ static const char *check_names(const Spec *s)
     const char *head = spec_str(s, "head"), *model = spec_str(s, "model");
     const char *kernel = spec_str(s, "kernel"), *gemm = spec_str(s, "gemm");
     if (!check_listed(check_models, model))
-        return REFUSE("model=%.99s: no such model; `eightysix list models` shows those there are", model);
+        return REFUSE("model=%.99s: no such model; `eightysix list models` shows those there are",
+                      model);
     if (!check_listed(check_heads, head))
-        return REFUSE("head=%.99s: no such head; `eightysix list heads` shows those there are", head);
+        return REFUSE("head=%.99s: no such head; `eightysix list heads` shows those there are",
+                      head);
     if (strcmp(kernel, "auto") && strcmp(kernel, "bits_auto") && !ternary_find(kernel))
-        return REFUSE("kernel=%.99s is not in this binary; `eightysix list kernels` shows those that are", kernel);
+        return REFUSE(
+            "kernel=%.99s is not in this binary; `eightysix list kernels` shows those that are",
+            kernel);
     for (const GemmProvider *p = gemm_providers; p->name; p++)
         if (!strcmp(p->name, gemm)) return NULL;
     if (!strcmp(gemm, "auto")) return NULL;
-    return REFUSE("gemm=%.99s: no such provider; `eightysix list gemm` shows those there are", gemm);
+    return REFUSE("gemm=%.99s: no such provider; `eightysix list gemm` shows those there are",
+                  gemm);
 }
 
 static const char *check_budgets(const Spec *s)
@@ -64,18 +70,22 @@ static const char *check_sizes(const Spec *s)
     const double tokens = spec_num(s, "batch") * spec_num(s, "seq") * spec_num(s, "accum");
     const long d = spec_int(s, "d"), groups = spec_int(s, "conv_groups");
     if (tokens > 2147483647.0)
-        return REFUSE("batch=%ld seq=%ld accum=%ld: expected at most 2147483647 tokens of a step", spec_int(s, "batch"),
-                      spec_int(s, "seq"), spec_int(s, "accum"));
+        return REFUSE("batch=%ld seq=%ld accum=%ld: expected at most 2147483647 tokens of a step",
+                      spec_int(s, "batch"), spec_int(s, "seq"), spec_int(s, "accum"));
     if (d % groups || d / groups > 1024)
-        return REFUSE("d=%ld conv_groups=%ld: expected groups that divide d into at most 1024 channels each", d, groups);
+        return REFUSE(
+            "d=%ld conv_groups=%ld: expected groups that divide d into at most 1024 channels each",
+            d, groups);
     return NULL;
 }
 
 static const char *check_lists(const Spec *s)
 {
     long dilation[CHECK_MOST_DILATIONS + 1];
-    if (spec_list(s, "dilations", dilation, CHECK_MOST_DILATIONS + 1) <= CHECK_MOST_DILATIONS) return NULL;
-    return REFUSE("dilations=%.99s: expected at most %d", spec_str(s, "dilations"), CHECK_MOST_DILATIONS);
+    if (spec_list(s, "dilations", dilation, CHECK_MOST_DILATIONS + 1) <= CHECK_MOST_DILATIONS)
+        return NULL;
+    return REFUSE("dilations=%.99s: expected at most %d", spec_str(s, "dilations"),
+                  CHECK_MOST_DILATIONS);
 }
 
 const char *spec_check_each(const Spec *s)
@@ -128,8 +138,8 @@ const char *spec_check(const Spec *s)
         CHECK(n < sizeof key);
         memcpy(key, t->applies, n);
         key[n] = 0;
-        why = REFUSE("%s=%.99s: applies to %s, and this run has %s=%.99s", t->key, spec_str(s, t->key), t->applies, key,
-                     spec_str(s, key));
+        why = REFUSE("%s=%.99s: applies to %s, and this run has %s=%.99s", t->key,
+                     spec_str(s, t->key), t->applies, key, spec_str(s, key));
     }
     return why;
 }

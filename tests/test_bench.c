@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The shim: samples arrive, iterations are those asked for, its file is what compare.py reads. The command: a kernel that
- * is wrong on one shape only is found on that shape, and is not timed. */
+/* The shim: samples arrive, iterations are those asked for, its file is what compare.py reads. The
+ * command: a kernel that is wrong on one shape only is found on that shape, and is not timed. */
 #include "harness/bench/bench.h"
 #include "tests/test.h"
 #include <jansson.h>
@@ -51,7 +51,8 @@ static void samples_and_file(void **state)
     close(mkstemp(path));
     Gbench *g = gbench_open(path, ROUNDS, take, &all, &why);
     assert_non_null(g);
-    const int a = gbench_add(g, "count/8x8/n1/t1", count, &done, 100, 0), b = gbench_add(g, "sleep/(a+b)*", sleeps, NULL, 0, 0);
+    const int a = gbench_add(g, "count/8x8/n1/t1", count, &done, 100, 0),
+              b = gbench_add(g, "sleep/(a+b)*", sleeps, NULL, 0, 0);
     for (int r = 0; r < ROUNDS; r++) {
         gbench_run(g, r % 2 ? a : b, 7, r);
         gbench_run(g, r % 2 ? b : a, 7, r);
@@ -85,7 +86,8 @@ static void no_such_place(void **state)
     assert_non_null(strstr(why, "/nowhere/at/all.json"));
 }
 
-static void spoiled(int32_t *y, const void *packed, const void *scratch, int n, int r0, int r1, int rows, int cols, int bits)
+static void spoiled(int32_t *y, const void *packed, const void *scratch, int n, int r0, int r1,
+                    int rows, int cols, int bits)
 {
     ternary_kernels[0]->gemm(y, packed, scratch, n, r0, r1, rows, cols, bits);
     if (rows == 256 && cols == 683 && r1 == rows) y[rows - 1]++;
@@ -94,7 +96,8 @@ static void spoiled(int32_t *y, const void *packed, const void *scratch, int n, 
 static int run_bench(const TernaryKernel *k, const char *filter)
 {
     const TernaryKernel *const kernels[] = { k, NULL };
-    char *argv[] = { "bench", "kernels", "--filter", (char *)filter, "--rounds", "2", "--threads", "2", "--no-db", "--json", NULL };
+    char *argv[] = { "bench",     "kernels", "--filter", (char *)filter, "--rounds", "2",
+                     "--threads", "2",       "--no-db",  "--json",       NULL };
     return bench_with(10, argv, kernels);
 }
 
@@ -111,6 +114,8 @@ static void wrong_kernel(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(samples_and_file), cmocka_unit_test(no_such_place), cmocka_unit_test(wrong_kernel) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(samples_and_file),
+                                        cmocka_unit_test(no_such_place),
+                                        cmocka_unit_test(wrong_kernel) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

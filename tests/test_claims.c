@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Claims: the rule of verdicts, what a claims file may not say, verdicts that follow from records and from
- * nothing else, the claims of this repository, and what `why` finds changed. */
+/* Claims: the rule of verdicts, what a claims file may not say, verdicts that follow from records
+ * and from nothing else, the claims of this repository, and what `why` finds changed. */
 #include "harness/judge/claims.h"
 #include "tests/place.h"
 #include <math.h>
@@ -22,16 +22,17 @@ static void test_rule(void **state)
     Arena *a = &p->a;
     Interval of;
     const Claim value = { .low = 86, .high = 86, .tolerance = 2 },
-        above = { .low = 5, .high = 10, .side = 1, .edge = 1 },
-                least = { .low = 5, .high = INFINITY }, below = { .low = 14, .high = 14, .tolerance = 1,
-                                                                  .side = -1, .edge = 50 };
+                above = { .low = 5, .high = 10, .side = 1, .edge = 1 },
+                least = { .low = 5, .high = INFINITY },
+                below = { .low = 14, .high = 14, .tolerance = 1, .side = -1, .edge = 50 };
     assert_int_equal(claim_decide(&value, NULL, 0, &of, a), CLAIM_UNTESTED);
     assert_int_equal(decide(value, 84, 88, a), CLAIM_HELD);
     assert_int_equal(decide(value, 83.9, 88, a), CLAIM_WEAKENED);
     assert_int_equal(decide(value, 88.1, 90, a), CLAIM_REFUTED);
     assert_int_equal(decide(value, 10, 83.9, a), CLAIM_REFUTED);
     assert_int_equal(decide(above, 5, 10, a), CLAIM_HELD);
-    assert_int_equal(decide(above, 2, 3, a), CLAIM_WEAKENED);        /* the direction, not the size */
+    /* the direction, not the size */
+    assert_int_equal(decide(above, 2, 3, a), CLAIM_WEAKENED);
     assert_int_equal(decide(above, 20, 30, a), CLAIM_WEAKENED);
     assert_int_equal(decide(above, 0.9, 1.1, a), CLAIM_WEAKENED);    /* the direction is open */
     assert_int_equal(decide(above, 0.5, 0.9, a), CLAIM_REFUTED);
@@ -50,25 +51,26 @@ static void test_rule(void **state)
 
 static void test_refused(void **state)
 {
-    static const struct { const char *text, *says; } bad[] = {
-        { "", ":1:1: the file is empty; expected claims" },
-        { "- x\n", ":1:1: claims: expected a mapping" },
-        { "x: y\n", ":1:4: x: expected a mapping" },
-        { "a b: {}\n", ":1:1: a claim 'a b': expected letters" },
-        { HEAD "  value: SELECT 1\n", ":2:3: x: expected a key 'claimed'" },
-        { HEAD "  claimed: 1\n", ":2:3: x: expected a key 'value'" },
-        { "x:\n  value: SELECT 1\n  claimed: 1\n",
-          ":2:3: x: expected keys 'words', 'source' and 'experiment'" },
-        { HEAD "  claimed: many\n", ":5:12: claimed 'many': expected a number" },
-        { HEAD "  claimed: {about: 3}\n", ":5:13: claimed: unknown key 'about'; expected a number, from and "
-                                          "to, least or most" },
-        { HEAD "  claimed: {from: 3, to: 2}\n", ":5:12: claimed: expected from <= to" },
-        { HEAD "  claimed: {}\n", ":5:12: claimed: expected a number" },
-        { HEAD "  tolerance: -1\n", ":5:14: tolerance: expected 0 or more" },
-        { HEAD "  above: 1\n  below: 2\n", ":6:3: expected one of above and below" },
-        { HEAD "  verdict: held\n", ":5:3: unknown key 'verdict'; expected words" },
-        { HEAD "x: {}\n", ":5:1: 'x' is given twice, first in line 1" },
-        { "x: [\n", "not YAML" } };
+    static const struct { const char *text, *says;
+    } bad[] = { { "", ":1:1: the file is empty; expected claims" },
+                { "- x\n", ":1:1: claims: expected a mapping" },
+                { "x: y\n", ":1:4: x: expected a mapping" },
+                { "a b: {}\n", ":1:1: a claim 'a b': expected letters" },
+                { HEAD "  value: SELECT 1\n", ":2:3: x: expected a key 'claimed'" },
+                { HEAD "  claimed: 1\n", ":2:3: x: expected a key 'value'" },
+                { "x:\n  value: SELECT 1\n  claimed: 1\n",
+                  ":2:3: x: expected keys 'words', 'source' and 'experiment'" },
+                { HEAD "  claimed: many\n", ":5:12: claimed 'many': expected a number" },
+                { HEAD "  claimed: {about: 3}\n",
+                  ":5:13: claimed: unknown key 'about'; expected a number, from and "
+                  "to, least or most" },
+                { HEAD "  claimed: {from: 3, to: 2}\n", ":5:12: claimed: expected from <= to" },
+                { HEAD "  claimed: {}\n", ":5:12: claimed: expected a number" },
+                { HEAD "  tolerance: -1\n", ":5:14: tolerance: expected 0 or more" },
+                { HEAD "  above: 1\n  below: 2\n", ":6:3: expected one of above and below" },
+                { HEAD "  verdict: held\n", ":5:3: unknown key 'verdict'; expected words" },
+                { HEAD "x: {}\n", ":5:1: 'x' is given twice, first in line 1" },
+                { "x: [\n", "not YAML" } };
     Place *p = *state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         Claims c;
@@ -84,15 +86,17 @@ static void test_definition(void **state)
     Place *p = *state;
     Claims c;
     Claim back;
-    holds(claims_load(place_write(p, "claims.yaml", HEAD "  claimed: {least: 0.1}\n  tolerance: 0.3\n  below: 7\n"
-                                    "  value: SELECT \"value\", 'a\\b' FROM result -- \xc3\xa9\n"), &c,
-                                        &p->a));
+    holds(
+        claims_load(place_write(p, "claims.yaml",
+                                HEAD "  claimed: {least: 0.1}\n  tolerance: 0.3\n  below: 7\n"
+                                     "  value: SELECT \"value\", 'a\\b' FROM result -- \xc3\xa9\n"),
+                    &c, &p->a));
     const char *line = claim_definition(c.claim, &p->a);
     assert_null(strchr(line, '\n'));
     holds(claim_defined("x", line, &back, &p->a));
     assert_string_equal(back.value, c.claim->value);
-    assert_true(back.low == 0.1 && back.high == INFINITY && back.tolerance == 0.3 && back.side == -1 &&
-                back.edge == 7);
+    assert_true(back.low == 0.1 && back.high == INFINITY && back.tolerance == 0.3 &&
+                back.side == -1 && back.edge == 7);
     assert_string_equal(claim_definition(&back, &p->a), line);
 }
 
@@ -140,8 +144,9 @@ static const char *judge(Place *p, const char *value, Claim c, Judgement *j)
     return why;
 }
 
-#define SPEED "SELECT t.tokens_per_s / s.tokens_per_s AS value, t.run, s.run AS run_s FROM result t " \
-              "JOIN result s ON s.seed = t.seed AND s.head = 'softmax' WHERE t.head = 'tree'"
+#define SPEED                                                                                      \
+    "SELECT t.tokens_per_s / s.tokens_per_s AS value, t.run, s.run AS run_s FROM result t "        \
+    "JOIN result s ON s.seed = t.seed AND s.head = 'softmax' WHERE t.head = 'tree'"
 
 static void test_judged(void **state)
 {
@@ -167,23 +172,30 @@ static void test_judged(void **state)
 
 static void test_questions(void **state)
 {
-    static const struct { const char *value, *says; } bad[] = {
-        { "SELECT value, run FROM metric", "f:1:2: x: value: expected a SELECT over views: no such table: "
-                                           "metric" },
-        { "WITH a AS (SELECT * FROM run) SELECT id AS value, id AS run FROM a", "no such table: run" },
-        { "SELECT tokens_per_s AS value, run FROM main.result, run", "no such table: run" },
-        { "UPDATE result SET nll = 1", "expected a SELECT" },
-        { "WITH a AS (SELECT 1) DELETE FROM result", "expected a SELECT, which changes nothing" },
-        { "PRAGMA user_version", "expected a SELECT" },
-        { "SELECT 1 AS value, 1 AS run; SELECT 2", "expected one SELECT only" },
-        { "SELECT FROM result", "syntax error" },
-        { "SELECT nll, run FROM result", "expected a column value and columns that begin with run" },
-        { "SELECT nll AS value FROM result", "expected a column value and columns that begin with run" },
-        { "SELECT head AS value, run FROM result", "expected a number, not 'softmax'" },
-        { "SELECT 1 AS value, NULL AS run", "expected the id of a run in column run" },
-        { "SELECT t.tokens_per_s / s.tokens_per_s AS value, t.run FROM result t JOIN result s ON s.seed = "
-          "t.seed "
-          "AND s.head = 'softmax' WHERE t.head = 'tree'", "depends on runs it does not name" } };
+    static const struct { const char *value, *says;
+    } bad[] = { { "SELECT value, run FROM metric",
+                  "f:1:2: x: value: expected a SELECT over views: no such table: "
+                  "metric" },
+                { "WITH a AS (SELECT * FROM run) SELECT id AS value, id AS run FROM a",
+                  "no such table: run" },
+                { "SELECT tokens_per_s AS value, run FROM main.result, run", "no such table: run" },
+                { "UPDATE result SET nll = 1", "expected a SELECT" },
+                { "WITH a AS (SELECT 1) DELETE FROM result",
+                  "expected a SELECT, which changes nothing" },
+                { "PRAGMA user_version", "expected a SELECT" },
+                { "SELECT 1 AS value, 1 AS run; SELECT 2", "expected one SELECT only" },
+                { "SELECT FROM result", "syntax error" },
+                { "SELECT nll, run FROM result",
+                  "expected a column value and columns that begin with run" },
+                { "SELECT nll AS value FROM result",
+                  "expected a column value and columns that begin with run" },
+                { "SELECT head AS value, run FROM result", "expected a number, not 'softmax'" },
+                { "SELECT 1 AS value, NULL AS run", "expected the id of a run in column run" },
+                { "SELECT t.tokens_per_s / s.tokens_per_s AS value, t.run FROM result t JOIN "
+                  "result s ON s.seed = "
+                  "t.seed "
+                  "AND s.head = 'softmax' WHERE t.head = 'tree'",
+                  "depends on runs it does not name" } };
     Place *p = *state;
     Judgement j;
     fill(p, "grid");
@@ -200,14 +212,16 @@ static const char one[] = HEAD "  claimed: 2\n  tolerance: 0.01\n  above: 1\n  v
 static void test_command(void **state)
 {
     Place *p = *state;
-    const char *said, *words = arena_text(&p->a, "claims --db %s --claims %s --recorded %s/claims.csv",
-                                          p->path, place_write(p, "claims.yaml", one), p->dir);
+    const char *said,
+        *words = arena_text(&p->a, "claims --db %s --claims %s --recorded %s/claims.csv", p->path,
+                            place_write(p, "claims.yaml", one), p->dir);
     fill(p, "grid");
     assert_int_equal(place_command(p, arena_text(&p->a, "%s --record", words), &said), 0);
     assert_says(said, "held        x: 1.996 [1.994, 1.998] 75 %, n 3; claimed 2 within 0.01");
     assert_int_equal(place_command(p, arena_text(&p->a, "%s --tap", words), &said), 0);
-    assert_string_equal(said, "TAP version 13\n1..1\nok 1 - x: held: 1.996 [1.994, 1.998] 75 %, n 3; claimed "
-                              "2 within 0.01\n");
+    assert_string_equal(
+        said, "TAP version 13\n1..1\nok 1 - x: held: 1.996 [1.994, 1.998] 75 %, n 3; claimed "
+              "2 within 0.01\n");
     by_hand(p, p->path, "UPDATE metric SET value = 500 WHERE value = 2000");
     assert_int_equal(place_command(p, words, &said), 1);
     assert_says(said, "refuted     x");
@@ -220,8 +234,8 @@ static void test_command(void **state)
     assert_says(said, "y: no claim of this name");
 }
 
-/* Every claim of this repository is a question over views; the reference records judge twelve or more, as
- * recorded. */
+/* Every claim of this repository is a question over views; the reference records judge twelve or
+ * more, as recorded. */
 static void test_ours(void **state)
 {
     Place *p = *state;
@@ -234,13 +248,17 @@ static void test_ours(void **state)
     for (int i = 0; i < c.n; i++) {
         Judgement j;
         holds(claim_judge(db, &c.claim[i], &j, &p->a));
-        if (j.verdict != CLAIM_UNTESTED) fail_msg("%s: judged from runs it is not about", c.claim[i].name);
+        if (j.verdict != CLAIM_UNTESTED)
+            fail_msg("%s: judged from runs it is not about", c.claim[i].name);
     }
     db_close(db);
     const char *path = arena_text(&p->a, "%s/reference.db", p->dir);
-    assert_int_equal(place_command(p, arena_text(&p->a, "merge results/reference/records --into %s", path), &said),
-                     0);
-    if (place_command(p, arena_text(&p->a, "claims --db %s --tap", path), &said)) fail_msg("%s", said);
+    assert_int_equal(
+        place_command(p, arena_text(&p->a, "merge results/reference/records --into %s", path),
+                      &said),
+        0);
+    if (place_command(p, arena_text(&p->a, "claims --db %s --tap", path), &said))
+        fail_msg("%s", said);
     int judged = 0;
     for (const char *s = said; (s = strstr(s, "\nok ")); s++) judged++;
     for (const char *s = said; (s = strstr(s, "# SKIP")); s++) judged--;
@@ -259,7 +277,8 @@ static void test_why(void **state)
         { "INSERT INTO text VALUES (2, 'corpus_sha', 'feed')",
           "corpus: synth was feed, is   (1 of 6 runs)" } };
     Place *p = *state;
-    const char *said, *words = arena_text(&p->a, "why x --db %s --claims %s", p->path, place_write(p, "claims.yaml", one));
+    const char *said, *words = arena_text(&p->a, "why x --db %s --claims %s", p->path,
+                                          place_write(p, "claims.yaml", one));
     fill(p, "grid");
     assert_int_equal(place_command(p, words, &said), 0);
     assert_says(said, "x: held: ");
@@ -272,8 +291,10 @@ static void test_why(void **state)
     assert_says(said, "6 runs behind it, 6 of them stale\n");
     assert_says(said, "to run, about 15 s:\n  eightysix train head=softmax seed=1\n");
     /* no spans */
-    assert_int_equal(place_command(p, arena_text(&p->a, "why time_split --db %s", p->path), &said), 2);
-    assert_int_equal(place_command(p, arena_text(&p->a, "why 'head=tree' --db %s", p->path), &said), 1);
+    assert_int_equal(place_command(p, arena_text(&p->a, "why time_split --db %s", p->path), &said),
+                     2);
+    assert_int_equal(place_command(p, arena_text(&p->a, "why 'head=tree' --db %s", p->path), &said),
+                     1);
     assert_says(said, "3 runs behind it, 3 of them stale\n");
 }
 
@@ -284,8 +305,10 @@ static void test_why_experiment(void **state)
     const char *said;
     fill(p, "quick");
     assert_int_equal(place_command(p, arena_text(&p->a, "why result --db %s", p->path), &said), 1);
-    assert_says(said, "flag: experiments/quick.yaml has no cell with these settings  (6 of 6 runs)\n");
-    assert_int_equal(place_command(p, arena_text(&p->a, "why head_share_all --db %s", p->path), &said), 1);
+    assert_says(said,
+                "flag: experiments/quick.yaml has no cell with these settings  (6 of 6 runs)\n");
+    assert_int_equal(
+        place_command(p, arena_text(&p->a, "why head_share_all --db %s", p->path), &said), 1);
     assert_says(said, "not tested");
     assert_says(said, "eightysix sweep experiments/split.yaml    # 9 cells\n");
 }
@@ -293,8 +316,8 @@ static void test_why_experiment(void **state)
 int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, place_make, place_drop)
-    const struct CMUnitTest tests[] = { T(test_rule), T(test_refused), T(test_definition), T(test_judged),
-                                        T(test_questions),
-                                        T(test_command), T(test_ours), T(test_why), T(test_why_experiment) };
+    const struct CMUnitTest tests[] = { T(test_rule),   T(test_refused),   T(test_definition),
+                                        T(test_judged), T(test_questions), T(test_command),
+                                        T(test_ours),   T(test_why),       T(test_why_experiment) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

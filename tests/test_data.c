@@ -25,7 +25,13 @@ static const char *small_file(const char *name)
     assert_non_null(w);
     tokens_add(w, tok, TOKENS / 2);
     tokens_add(w, tok + TOKENS / 2, TOKENS / 2);
-    const TokenFile head = { .V = SMALL_V, .bytes = 12345, .vocab = "bytes", .vocab_hash = "ab", .source = "here", .source_hash = "cd", .floor = 1.5 };
+    const TokenFile head = { .V = SMALL_V,
+                             .bytes = 12345,
+                             .vocab = "bytes",
+                             .vocab_hash = "ab",
+                             .source = "here",
+                             .source_hash = "cd",
+                             .floor = 1.5 };
     assert_null(tokens_commit(w, &head));
     return path;
 }
@@ -86,9 +92,11 @@ static void test_fuzz_tokens(void **state)
         const size_t used = arena.used;
         Rng r = rng_at(seed, STREAM_CHECK, (uint64_t)k);
         char *s = memcpy(arena_raw(&arena, n), whole, n);
-        for (int i = 0; i < 2; i++) s[rng_below(&r, k & 1 ? 480 : n)] ^= (char)(1 << rng_below(&r, 8));
+        for (int i = 0; i < 2; i++)
+            s[rng_below(&r, k & 1 ? 480 : n)] ^= (char)(1 << rng_below(&r, 8));
         const char *why = NULL;
-        TokenFile *f = tokens_open(write_file("c.tok", s, rng_below(&r, 8) ? n : rng_below(&r, n)), &arena, &why);
+        TokenFile *f = tokens_open(write_file("c.tok", s, rng_below(&r, 8) ? n : rng_below(&r, n)),
+                                   &arena, &why);
         assert_true(f || (why && *why));
         if (f) {
             for (long i = 0; i < f->n; i++) assert_true(f->tok[i] < f->V);
@@ -124,10 +132,15 @@ static void test_disk_full(void **state)
         signal(SIGXFSZ, SIG_IGN);
         setrlimit(RLIMIT_FSIZE, &(struct rlimit){ 8192, 8192 });
         TokenWriter *w = tokens_begin(in_tmp("full.tok"), &arena, &why);
-        const TokenFile head = { .V = 2, .vocab = "v", .vocab_hash = "", .source = "", .source_hash = "" };
+        const TokenFile head = {
+            .V = 2, .vocab = "v", .vocab_hash = "", .source = "", .source_hash = ""
+        };
         for (int i = 0; w && i < 100; i++) tokens_add(w, tok, TOKENS);
         why = w ? tokens_commit(w, &head) : NULL;
-        _exit(why && strstr(why, "full.tok: cannot be written: File too large") && access(in_tmp("full.tok"), F_OK) ? 0 : 1);
+        _exit(why && strstr(why, "full.tok: cannot be written: File too large") &&
+                      access(in_tmp("full.tok"), F_OK)
+                  ? 0
+                  : 1);
     }
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -141,7 +154,9 @@ static const char *write_xz(const char *name, const char *s, size_t n, size_t *p
 {
     uint8_t *out = arena_raw(&arena, n + 4096);
     size_t size = 0;
-    assert_int_equal(lzma_easy_buffer_encode(1, LZMA_CHECK_CRC64, NULL, (const uint8_t *)s, n, out, &size, n + 4096), LZMA_OK);
+    assert_int_equal(lzma_easy_buffer_encode(1, LZMA_CHECK_CRC64, NULL, (const uint8_t *)s, n, out,
+                                             &size, n + 4096),
+                     LZMA_OK);
     *packed = size;
     return write_file(name, out, size);
 }
@@ -151,7 +166,8 @@ static const char *read_text(const char *path, char *to, size_t *len, char hash[
     const char *why = NULL, *piece;
     Text *t = text_open(path, &arena, &why);
     *len = 0;
-    for (long n; t && (n = text_piece(t, &piece, &why)) > 0; *len += (size_t)n) memcpy(to + *len, piece, (size_t)n);
+    for (long n; t && (n = text_piece(t, &piece, &why)) > 0; *len += (size_t)n)
+        memcpy(to + *len, piece, (size_t)n);
     if (t) text_hash(t, hash), text_close(t);
     return why;
 }
@@ -199,13 +215,15 @@ static void test_corpus(void **state)
     make_corpus("small", 50000);
     const Corpus *c = open_corpus("corpus=small vocab=bytes valid_tokens=1000", &why);
     if (!c) fail_msg("%s", why);
-    assert_true(c->V == 257 && c->n_train == 50000 && c->n_valid == 1000 && c->text && isnan(c->floor));
+    assert_true(c->V == 257 && c->n_train == 50000 && c->n_valid == 1000 && c->text &&
+                isnan(c->floor));
     assert_true(c->bytes_per_token == 1);
     long sum = 0;
     double h = 0;
     for (int v = 0; v < c->V; v++) sum += c->freq[v];
     assert_int_equal(sum, 50000);
-    for (long i = 0; i < c->n_valid; i++) h -= log((double)(c->freq[c->valid[i]] + 1) / 50257.0) / 1000;
+    for (long i = 0; i < c->n_valid; i++)
+        h -= log((double)(c->freq[c->valid[i]] + 1) / 50257.0) / 1000;
     assert_true(fabs(h - c->unigram) < 1e-12);
     c = open_corpus("corpus=small vocab=words V=6", &why);
     assert_true(c && c->V == 6);
@@ -223,7 +241,8 @@ static void test_corpus(void **state)
     says(why, "expected at least 2 of each");
 }
 
-/* One file: the last 5 % validate. A changed text is tokenized again. A broken token file in the cache is named. */
+/* One file: the last 5 % validate. A changed text is tokenized again. A broken token file in the
+ * cache is named. */
 static void test_single_file(void **state)
 {
     (void)state;
@@ -235,7 +254,9 @@ static void test_single_file(void **state)
     write_file("one.txt", s, 10000);
     c = open_corpus(spec, &why);
     assert_true(c && c->n_train == 9500);
-    assert_int_equal(system(arena_text(&arena, "for f in %s/cache/one.txt.*.tok; do printf x >> $f; done", tmp)), 0);
+    assert_int_equal(
+        system(arena_text(&arena, "for f in %s/cache/one.txt.*.tok; do printf x >> $f; done", tmp)),
+        0);
     assert_null(open_corpus(spec, &why));
     says(why, "delete it and it is made again");
 }
@@ -275,7 +296,8 @@ static void test_batch(void **state)
     assert_memory_equal(x, x2, sizeof x);
     assert_memory_equal(y, y2, sizeof y);
     for (int b = 0; b < B; b++) assert_memory_equal(x + b * T + 1, y + b * T, (T - 1) * sizeof *x);
-    for (int i = 0; i < 3; i++) {                        /* another seed, step or micro-batch: other windows */
+    /* another seed, step or micro-batch: other windows */
+    for (int i = 0; i < 3; i++) {
         corpus_batch(c, 3 + (i == 0), 10 + (i == 1), 1 + (i == 2), B, T, x2, y2);
         assert_memory_not_equal(x, x2, sizeof x);
     }
@@ -284,7 +306,8 @@ static void test_batch(void **state)
     uint16_t ramp[1001];
     for (int i = 0; i < 1001; i++) ramp[i] = (uint16_t)i;
     const Corpus line = { .train = ramp, .n_train = 1001 };
-    for (long k = 0; k < rounds; k++) {                  /* windows cover the text evenly, ends included */
+    /* windows cover the text evenly, ends included */
+    for (long k = 0; k < rounds; k++) {
         corpus_batch(&line, 5, k, 0, B, 1, x, y);
         for (int b = 0; b < B; b++) assert_int_equal(y[b], x[b] + 1), sum += x[b];
     }
@@ -302,7 +325,8 @@ static void test_synth(void **state)
     assert_true(a->n_train == 20000 && a->n_valid == 3000 && a->V == 500 && !a->text);
     assert_memory_equal(a->train, b->train, 40000);
     assert_true(a->floor > 1 && a->floor < a->unigram && a->floor == b->floor);
-    const Corpus *c = open_corpus("corpus=synth V=500 train_tokens=20000 valid_tokens=3000 corpus_seed=2", &why);
+    const Corpus *c =
+        open_corpus("corpus=synth V=500 train_tokens=20000 valid_tokens=3000 corpus_seed=2", &why);
     assert_memory_not_equal(a->train, c->train, 40000);
     assert_null(open_corpus("corpus=synth vocab=gpt2", &why));
     says(why, "expected vocab=synth");
@@ -340,10 +364,12 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_token_file), cmocka_unit_test(test_token_faults), cmocka_unit_test(test_fuzz_tokens),
-        cmocka_unit_test(test_leave), cmocka_unit_test(test_disk_full), cmocka_unit_test(test_text), cmocka_unit_test(test_corpus),
-        cmocka_unit_test(test_single_file), cmocka_unit_test(test_token_corpus), cmocka_unit_test(test_batch),
-        cmocka_unit_test(test_synth), cmocka_unit_test(test_wikitext),
+        cmocka_unit_test(test_token_file),   cmocka_unit_test(test_token_faults),
+        cmocka_unit_test(test_fuzz_tokens),  cmocka_unit_test(test_leave),
+        cmocka_unit_test(test_disk_full),    cmocka_unit_test(test_text),
+        cmocka_unit_test(test_corpus),       cmocka_unit_test(test_single_file),
+        cmocka_unit_test(test_token_corpus), cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_synth),        cmocka_unit_test(test_wikitext),
     };
     return cmocka_run_group_tests(tests, setup, scratch_drop);
 }

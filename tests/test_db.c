@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The database: what goes in comes out through the views; what is not ours, newer or finished is refused. */
+/* The database: what goes in comes out through the views; what is not ours, newer or finished is
+ * refused. */
 #include "harness/store/csv.h"
 #include "tests/place.h"
 #include <math.h>
@@ -10,7 +11,9 @@ static void see_last(void *ctx, int columns, const char *const *value)
 {
     Seen *s = ctx;
     s->columns = columns;
-    for (int i = 0; i < columns; i++) snprintf(s->n ? s->value[i] : s->name[i], s->n ? 128 : 32, "%s", value[i] ? value[i] : "NULL");
+    for (int i = 0; i < columns; i++)
+        snprintf(s->n ? s->value[i] : s->name[i], s->n ? 128 : 32, "%s",
+                 value[i] ? value[i] : "NULL");
     s->n++;
     s->rows = s->n - 1;
 }
@@ -43,9 +46,13 @@ static long fill_seeded(Db *db, long seed, const char *nll)
     db_config(db, run, "head", "tree");
     db_config(db, run, "act", "f32");
     db_config(db, run, "corpus", "synth");
-    for (int step = 0; step < 4; step++)       /* the first two steps are not counted in the split */
+    /* the first two steps are not counted in the split */
+    for (int step = 0; step < 4; step++)
         for (int k = 0; k < 2; k++) {
-            snprintf(line, sizeof line, "span %s %d %s", k ? "head.forward" : "core.forward", step, step < 2 ? "9" : k ? "0.3" : "0.1");
+            snprintf(line, sizeof line, "span %s %d %s", k ? "head.forward" : "core.forward", step,
+                     step < 2 ? "9"
+                     : k      ? "0.3"
+                              : "0.1");
             say(db, run, line);
         }
     snprintf(line, sizeof line, "num nll 4 %s", nll);
@@ -102,7 +109,8 @@ static void test_round_trip(void **state)
     s = (Seen){ 0 };
     assert_null(db_view(db, "result", "other", see_last, &s, &p->a));
     assert_int_equal(s.rows, 0);
-    assert_non_null(strstr(db_view(db, "nothing", NULL, see_last, &s, &p->a), "expected one of act_bits, anatomy, behind, "));
+    assert_non_null(strstr(db_view(db, "nothing", NULL, see_last, &s, &p->a),
+                           "expected one of act_bits, anatomy, behind, "));
     const char *there = place_write(p, "there.csv", "kept\n"), *said;
     assert_non_null(csv_write(db, "nothing", NULL, there, &p->a));
     place_shell(p, arena_text(&p->a, "cat %s; ls %s.new", there, there), &said);
@@ -127,7 +135,8 @@ static void test_plans(void **state)
     assert_int_equal(db_experiment(db, "grid", "a", ""), first);
     const long other = db_experiment(db, "grid", "a", "d=64");
     assert_int_not_equal(other, first);
-    assert_int_not_equal(db_experiment(db, "grid", "a", ""), first);      /* the plan swept last is the last row */
+    /* the plan swept last is the last row */
+    assert_int_not_equal(db_experiment(db, "grid", "a", ""), first);
     db_flush(db);
     assert_string_equal(db_last_experiment(db, "current", &p->a), "grid");
     assert_true(db_has_experiment(db, "grid"));
@@ -142,10 +151,15 @@ static void test_kept(void **state)
     Db *db = db_open(p->path, &p->a, &why);
     fill_seeded(db, 1, "7");
     db_close(db);
-    assert_string_equal(sql_says(p, p->path, "UPDATE run SET error = 'x'"), "a finished run is never changed");
+    assert_string_equal(sql_says(p, p->path, "UPDATE run SET error = 'x'"),
+                        "a finished run is never changed");
     assert_string_equal(sql_says(p, p->path, "DELETE FROM run"), "a run is never deleted");
-    assert_non_null(strstr(sql_says(p, p->path, "PRAGMA foreign_keys = ON; INSERT INTO span VALUES (99, 0, 'data', 1)"), "FOREIGN KEY"));
-    assert_non_null(strstr(sql_says(p, p->path, "INSERT INTO span VALUES (1, 'x', 'data', 1)"), "cannot store TEXT"));
+    assert_non_null(
+        strstr(sql_says(p, p->path,
+                        "PRAGMA foreign_keys = ON; INSERT INTO span VALUES (99, 0, 'data', 1)"),
+               "FOREIGN KEY"));
+    assert_non_null(strstr(sql_says(p, p->path, "INSERT INTO span VALUES (1, 'x', 'data', 1)"),
+                           "cannot store TEXT"));
 }
 
 static void test_stale(void **state)
@@ -161,33 +175,42 @@ static void test_stale(void **state)
     db_run_start(db, NULL, "bad", "d=1");
     assert_int_equal(db_cell_state(db, "bad", &p->a, &reason, &wall), CELL_RUNNING);
     db_close(db);
-    assert_null(sql_says(p, p->path, "UPDATE build SET sha = 'feedface00'; UPDATE run SET sweeper_start = 1 WHERE status = 'running'"));
+    assert_null(sql_says(p, p->path,
+                         "UPDATE build SET sha = 'feedface00'; UPDATE run SET sweeper_start = 1 "
+                         "WHERE status = 'running'"));
     db = db_open(p->path, &p->a, &why);
     assert_int_equal(db_cell_state(db, "key1", &p->a, &reason, &wall), CELL_STALE);
     assert_non_null(strstr(reason, "ok run by build feedface, now "));
-    assert_int_equal(db_cell_state(db, "bad", &p->a, &reason, &wall), CELL_STALE);       /* its sweeper is not this process */
+    /* its sweeper is not this process */
+    assert_int_equal(db_cell_state(db, "bad", &p->a, &reason, &wall), CELL_STALE);
     assert_non_null(strstr(reason, "crash: the sweep that ran it"));
     db_close(db);
 }
 
-/* A run whose budget counts tokens is read for its losses and stands for its cell wherever it was; one of seconds does not. */
+/* A run whose budget counts tokens is read for its losses and stands for its cell wherever it was;
+ * one of seconds does not. */
 static void test_elsewhere(void **state)
 {
     Place *p = *state;
-    static const struct { const char *key, *spec; int counts; } cell[] = {
-        { "a", "budget=10s d=1 eval_every=5tokens", 0 }, { "b", "act=int8 budget=5Mtokens eval_every=10s", 1 },
-        { "c", "budget=7tokens", 1 }, { "d", "eval_every=5tokens", 0 }, { "e", "d=1 save=budget=5tokens", 0 } };
+    static const struct { const char *key, *spec; int counts;
+    } cell[] = { { "a", "budget=10s d=1 eval_every=5tokens", 0 },
+                 { "b", "act=int8 budget=5Mtokens eval_every=10s", 1 },
+                 { "c", "budget=7tokens", 1 },
+                 { "d", "eval_every=5tokens", 0 },
+                 { "e", "d=1 save=budget=5tokens", 0 } };
     enum { N = sizeof cell / sizeof *cell };
     const char *why, *reason;
     double wall;
     Db *db = db_open(p->path, &p->a, &why);
-    for (int i = 0; i < N; i++) db_run_end(db, db_run_start(db, NULL, cell[i].key, cell[i].spec), "ok", "", 1, 1);
+    for (int i = 0; i < N; i++)
+        db_run_end(db, db_run_start(db, NULL, cell[i].key, cell[i].spec), "ok", "", 1, 1);
     db_close(db);
     assert_null(sql_says(p, p->path, "UPDATE machine SET cpu = 'another'"));
     db = db_open(p->path, &p->a, &why);
     const long e = db_experiment(db, "grid", "question: q\n", "");
     for (int i = 0; i < N; i++) {
-        assert_int_equal(db_cell_state(db, cell[i].key, &p->a, &reason, &wall), cell[i].counts ? CELL_DONE : CELL_STALE);
+        assert_int_equal(db_cell_state(db, cell[i].key, &p->a, &reason, &wall),
+                         cell[i].counts ? CELL_DONE : CELL_STALE);
         if (!cell[i].counts) assert_non_null(strstr(reason, "ok run on another machine class"));
         db_plan(db, e, i, cell[i].key, cell[i].spec, cell[i].key, 1);
     }
@@ -197,7 +220,8 @@ static void test_elsewhere(void **state)
         assert_null(db_select(db, arena_text(&p->a, counts, cell[i].key), see_last, &seen, &p->a));
         assert_int_equal(atoi(field(&seen, "counts_tokens")), cell[i].counts);
         seen = (Seen){ 0 };
-        const char *ask = arena_text(&p->a, "SELECT status FROM result WHERE label = '%s'", cell[i].key);
+        const char *ask =
+            arena_text(&p->a, "SELECT status FROM result WHERE label = '%s'", cell[i].key);
         assert_null(db_select(db, ask, see_last, &seen, &p->a));
         assert_string_equal(field(&seen, "status"), cell[i].counts ? "ok" : "new");
     }

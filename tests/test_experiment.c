@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Experiment files: what is refused and where, the order of the product, keys, and mutations that must not break it. */
+/* Experiment files: what is refused and where, the order of the product, keys, and mutations that
+ * must not break it. */
 #include "harness/sweep/experiment.h"
 #include "harness/util/host.h"
 #include <setjmp.h>
@@ -23,7 +24,8 @@ static const char good[] =
     "limits: {seconds: 9.5, memory: 2GB}\n"
     "figure: time_split\n";
 
-static Experiment *parse(const char *yaml, const char *const *words, int n, Arena *a, const char **why)
+static Experiment *parse(const char *yaml, const char *const *words, int n, Arena *a,
+                         const char **why)
 {
     return experiment_parse("dir/t.yaml", yaml, strlen(yaml), words, n, a, why);
 }
@@ -31,8 +33,10 @@ static Experiment *parse(const char *yaml, const char *const *words, int n, Aren
 static void test_product(void **state)
 {
     (void)state;
-    static const char *const labels[] = { "head=softmax arithmetic=dense", "head=softmax arithmetic=ref",
-                                          "head=tree arithmetic=dense", "head=tree arithmetic=ref" };
+    static const char *const labels[] = { "head=softmax arithmetic=dense",
+                                          "head=softmax arithmetic=ref",
+                                          "head=tree arithmetic=dense",
+                                          "head=tree arithmetic=ref" };
     Arena a = arena_new(64 << 20);
     const char *why;
     const Experiment *e = parse(good, NULL, 0, &a, &why);
@@ -52,14 +56,16 @@ static void test_product(void **state)
         assert_int_equal(spec_int(e->cell[i].spec, "seed"), i % 2 ? 5 : 3);
         assert_string_equal(e->cell[i].key, sha256_hex(text, strlen(text), key));
     }
-    assert_string_equal(spec_text(e->cell[6].spec), "head=tree budget=2s seed=3 d=64 act=int8 kernel=ref");
+    assert_string_equal(spec_text(e->cell[6].spec),
+                        "head=tree budget=2s seed=3 d=64 act=int8 kernel=ref");
     arena_drop(&a);
 }
 
 static void test_overrides(void **state)
 {
     (void)state;
-    static const char *const words[] = { "d=32", "budget=1s", "seed=7" }, *const factor[] = { "head=tree" }, *const bad[] = { "d=x" };
+    static const char *const words[] = { "d=32", "budget=1s", "seed=7" },
+                             *const factor[] = { "head=tree" }, *const bad[] = { "d=x" };
     Arena a = arena_new(64 << 20);
     const char *why;
     const Experiment *e = parse(good, words, 3, &a, &why);
@@ -77,7 +83,8 @@ static void test_overrides(void **state)
 
 #define Q "question: q\n"
 #define F "factors: {head: [softmax]}\n"
-static const struct { const char *yaml, *where, *words; } refused[] = {
+static const struct { const char *yaml, *where, *words;
+} refused[] = {
     { "", "t.yaml:1:1: ", "empty" },
     { "- a\n", "t.yaml:1:1: ", "expected a mapping" },
     { Q F "colour: red\n", "t.yaml:3:1: ", "unknown key 'colour'" },
@@ -88,7 +95,8 @@ static const struct { const char *yaml, *where, *words; } refused[] = {
     { Q F "fixed: {d: 64, d: 32}\n", "t.yaml:3:16: ", "'d' is given twice, first in line 3" },
     { Q F "question: r\n", "t.yaml:3:1: ", "given twice, first in line 1" },
     { Q F "fixed: {head: tree}\n", "t.yaml:3:9: ", "already set by factor 'head'" },
-    { Q "factors: {head: [softmax], b: {x: {head: tree}}}\n", "t.yaml:2:36: ", "already set by factor 'head'" },
+    { Q "factors: {head: [softmax], b: {x: {head: tree}}}\n",
+      "t.yaml:2:36: ", "already set by factor 'head'" },
     { Q, "t.yaml:1:1: ", "expected a key 'factors'" },
     { F, "t.yaml:1:1: ", "expected a key 'question'" },
     { Q "factors: {}\n", "t.yaml:1:1: ", "at least one factor" },
@@ -118,7 +126,8 @@ static const struct { const char *yaml, *where, *words; } refused[] = {
     { Q F "figure: \"a\\0b\"\n", "t.yaml:3:9: ", "no zero byte" },
     { "question: [\n", "t.yaml:2:1: ", "not YAML" },
     { "question: \xff\n", "t.yaml:", "not YAML" },
-    { Q "factors: {d: [1,2,3,4,5,6,7,8,9,10,11], V: [2,3,4,5,6,7,8,9,10,11]}\nseeds: 1000\n", "t.yaml: ", "more than 10000 cells" },
+    { Q "factors: {d: [1,2,3,4,5,6,7,8,9,10,11], V: [2,3,4,5,6,7,8,9,10,11]}\nseeds: 1000\n",
+      "t.yaml: ", "more than 10000 cells" },
 };
 
 static void test_refused(void **state)
@@ -130,7 +139,8 @@ static void test_refused(void **state)
         if (parse(refused[i].yaml, NULL, 0, &a, &why)) fail_msg("accepted:\n%s", refused[i].yaml);
         assert_non_null(why);
         if (!strstr(why, refused[i].where) || !strstr(why, refused[i].words))
-            fail_msg("of\n%s\nexpected '%s' and '%s' in\n%s", refused[i].yaml, refused[i].where, refused[i].words, why);
+            fail_msg("of\n%s\nexpected '%s' and '%s' in\n%s", refused[i].yaml, refused[i].where,
+                     refused[i].words, why);
         arena_reset(&a, 0);
     }
     const char *why;
@@ -153,7 +163,8 @@ static void test_mutations(void **state)
         size_t len = sizeof good - 1;
         memcpy(text, good, len);
         for (uint64_t n = 1 + rng_below(&r, 4); n; n--) {
-            const size_t at = rng_below(&r, len), take = 1 + rng_below(&r, len - at < 12 ? len - at : 12);
+            const size_t at = rng_below(&r, len),
+                         take = 1 + rng_below(&r, len - at < 12 ? len - at : 12);
             const char c = bytes[rng_below(&r, sizeof bytes - 1)];
             switch (rng_below(&r, 4)) {
             case 0: text[at] = c; break;
@@ -175,7 +186,9 @@ static void test_mutations(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_product), cmocka_unit_test(test_overrides),
-                                        cmocka_unit_test(test_refused), cmocka_unit_test(test_mutations) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_product),
+                                        cmocka_unit_test(test_overrides),
+                                        cmocka_unit_test(test_refused),
+                                        cmocka_unit_test(test_mutations) };
     return cmocka_run_group_tests_name("experiment", tests, NULL, NULL);
 }

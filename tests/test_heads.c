@@ -587,7 +587,8 @@ static void tree_way(int tied, const char *shortlist)
     for (int i = 0; i < 4; i++) assert_null(spec_set(spec, words[i]));
     for (int v = 0; v < T_V; v++) freq[v] = count_of(v);
     const Exec *e = exec_make(spec, &arena, &why);
-    const Classes *k = classes_make(spec, e, &(HeadData){ .V = T_V, .freq = freq }, 17, &arena, &why);
+    const Classes *k =
+        classes_make(spec, e, &(HeadData) { .V = T_V, .freq = freq }, 17, &arena, &why);
     const Param *root = params_find(s->ps, "head.class.weight");
     const Param *leaf = params_find(s->ps, tied ? "embedding.weight" : "head.leaf.weight");
     const int C = k->C, behind = k->start[C], top = C + T_V - behind;
@@ -765,7 +766,8 @@ static void cutoffs_counted_is_the_cheapest(void **state)
                 fail_msg("cut-offs %d, %d cost %.4g, counted %.4g", a, b, two, least);
         }
     }
-    assert_int_equal(cutoffs_find(cut, "counted", (const double[]){ 0, 0.5, 1 }, 2, 8, &arena, &why), 1);
+    assert_int_equal(
+        cutoffs_find(cut, "counted", (const double[]) { 0, 0.5, 1 }, 2, 8, &arena, &why), 1);
     assert_int_equal(cut[0], 1);
     assert_int_equal(cut[1], 2);
 }

@@ -29,13 +29,15 @@ static void models_obey(void **state)
 
 /* A program that reads a value after another operation has taken over its gradient or memory does
  * not train on a wrong gradient: it ends with a message. */
-static Var parallel_block(Tape *t, Var x, Param *gain)       /* x + f(x) + g(x), g recorded too late */
+/* x + f(x) + g(x), g recorded too late */
+static Var parallel_block(Tape *t, Var x, Param *gain)
 {
     Var y = op_add(t, x, op_rmsnorm(t, x, gain, 1e-6, 0));
     return op_add(t, y, op_silu(t, x));
 }
 
-static Var reads_the_summand(Tape *t, Var x, Param *gain)    /* b of op_add, whose memory the sum may take */
+/* b of op_add, whose memory the sum may take */
+static Var reads_the_summand(Tape *t, Var x, Param *gain)
 {
     Var f = op_rmsnorm(t, x, gain, 1e-6, 0);
     Var y = op_add(t, x, f);
@@ -80,7 +82,8 @@ static void late_readers_die(void **state)
     assert_int_equal(ends_with(in_order, 1), 0);
     assert_int_equal(ends_with(parallel_block, 1), SIGABRT);
     assert_int_equal(ends_with(reads_the_summand, 1), SIGABRT);
-    assert_int_equal(ends_with(parallel_block, 0), 0);        /* without gradients nothing is taken over */
+    /* without gradients nothing is taken over */
+    assert_int_equal(ends_with(parallel_block, 0), 0);
 }
 
 static void parity_with(const char *name)

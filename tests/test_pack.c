@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Packs: several sittings become one database without loss, text and back is the identity, and verdicts
- * taken again from a pack are what they were, bit for bit, until a sample is touched. */
+/* Packs: several sittings become one database without loss, text and back is the identity, and
+ * verdicts taken again from a pack are what they were, bit for bit, until a sample is touched. */
 #include "harness/judge/claims.h"
 #include "harness/regress/regress.h"
 #include "tests/place.h"
@@ -17,8 +17,8 @@ static const char *told(Place *p, const char *path, const char *sql)
     while (sqlite3_step(s) == SQLITE_ROW)
         for (int i = 0; i < sqlite3_column_count(s); i++) {
             const char *v = (const char *)sqlite3_column_text(s, i);
-            all = arena_text(&p->a, "%s%s%c", all, v ? v : "NULL", i + 1 < sqlite3_column_count(s) ? '|'
-                             : '\n');
+            all = arena_text(&p->a, "%s%s%c", all, v ? v : "NULL",
+                             i + 1 < sqlite3_column_count(s) ? '|' : '\n');
         }
     sqlite3_finalize(s);
     sqlite3_close(db);
@@ -34,7 +34,8 @@ static void say(Db *db, long run, const char *text)
     db_record(db, run, &l);
 }
 
-/* A sitting: runs of two cells of the experiment, with every kind of record; nll + seed is their loss */
+/* A sitting: runs of two cells of the experiment, with every kind of record; nll + seed is their
+ * loss */
 static const char *sitting(Place *p, const char *name, const char *experiment, double nll)
 {
     const char *path = place_in(p, name), *why;
@@ -59,25 +60,27 @@ static const char *sitting(Place *p, const char *name, const char *experiment, d
         say(db, run, "text kernel a \"ref\", it says");
         for (int k = 0; k < 5; k++)
             say(db, run, arena_text(&p->a, "sample k/1 %d 2 %.17g 100", k, 12.5 + nll / 3 + k));
-        db_run_end(db, run, seed > 1 ? "fail" : "ok", seed > 1 ? "no, \"not\"\nthis" : "", 2.5 + nll / 7,
-                   4096);
+        db_run_end(db, run, seed > 1 ? "fail" : "ok", seed > 1 ? "no, \"not\"\nthis" : "",
+                   2.5 + nll / 7, 4096);
     }
     db_run_start(db, experiment, "late", "late");          /* has not ended */
     db_close(db);
     return path;
 }
 
-#define COUNTS "SELECT (SELECT count(*) FROM run WHERE status <> 'running'), " \
-               "(SELECT count(*) FROM config), (SELECT count(*) FROM metric), (SELECT count(*) FROM span), " \
-               "(SELECT count(*) FROM sample), (SELECT count(*) FROM text), (SELECT count(*) FROM plan), " \
-               "(SELECT count(*) FROM label), (SELECT count(*) FROM experiment), (SELECT count(*) FROM cell)"
+#define COUNTS                                                                                     \
+    "SELECT (SELECT count(*) FROM run WHERE status <> 'running'), "                                \
+    "(SELECT count(*) FROM config), (SELECT count(*) FROM metric), (SELECT count(*) FROM span), "  \
+    "(SELECT count(*) FROM sample), (SELECT count(*) FROM text), (SELECT count(*) FROM plan), "    \
+    "(SELECT count(*) FROM label), (SELECT count(*) FROM experiment), (SELECT count(*) FROM cell)"
 /* all that runs say, whatever their ids */
-#define RECORDS "SELECT r.uuid, r.cell, r.status, r.error, r.started, r.wall_s, e.name, m.name, m.value, " \
-                "s.step, s.phase, s.seconds, p.round, p.ns, t.value FROM run r " \
-                "LEFT JOIN experiment e ON e.id = r.experiment LEFT JOIN metric m ON m.run = r.id " \
-                "LEFT JOIN span s ON s.run = r.id AND s.step = m.step " \
-                "LEFT JOIN sample p ON p.run = r.id AND p.round = m.step LEFT JOIN text t ON t.run = r.id " \
-                "WHERE r.status <> 'running' ORDER BY 1, 8, 9, 10, 11, 13"
+#define RECORDS                                                                                    \
+    "SELECT r.uuid, r.cell, r.status, r.error, r.started, r.wall_s, e.name, m.name, m.value, "     \
+    "s.step, s.phase, s.seconds, p.round, p.ns, t.value FROM run r "                               \
+    "LEFT JOIN experiment e ON e.id = r.experiment LEFT JOIN metric m ON m.run = r.id "            \
+    "LEFT JOIN span s ON s.run = r.id AND s.step = m.step "                                        \
+    "LEFT JOIN sample p ON p.run = r.id AND p.round = m.step LEFT JOIN text t ON t.run = r.id "    \
+    "WHERE r.status <> 'running' ORDER BY 1, 8, 9, 10, 11, 13"
 
 static const char *merge(Place *p, const char *into, DbMerged *m, const char *one, const char *two)
 {
@@ -97,7 +100,8 @@ static void test_merge(void **state)
     assert_string_equal(told(p, c, COUNTS), "4|12|12|56|20|4|4|4|2|5\n");
     const char *both = told(p, c, RECORDS);
     assert_string_equal(told(p, c, "SELECT count(*) FROM pragma_foreign_key_check"), "0\n");
-    const char *again = merge(p, "d.db", &m, c, a);                   /* what is there already comes once */
+    /* what is there already comes once */
+    const char *again = merge(p, "d.db", &m, c, a);
     assert_true(m.runs == 4 && m.again == 2 && m.running == 1);
     assert_string_equal(told(p, again, RECORDS), both);
     assert_string_equal(told(p, again, COUNTS), "4|12|12|56|20|4|4|4|2|5\n");
@@ -112,16 +116,21 @@ static void test_same_name(void **state)
     Place *p = *state;
     DbMerged m;
     const char *a = sitting(p, "a.db", "one", 7), *b = sitting(p, "b.db", "one", 8);
-    by_hand(p, a, "UPDATE experiment SET planned = '2020-01-01T00:00:00Z'; DROP TRIGGER run_final; UPDATE run "
-               "SET started = '2020-01-01T00:00:01Z'");
+    by_hand(p, a,
+            "UPDATE experiment SET planned = '2020-01-01T00:00:00Z'; DROP TRIGGER run_final; "
+            "UPDATE run "
+            "SET started = '2020-01-01T00:00:01Z'");
     const char *shows = "SELECT experiment, nll FROM result WHERE status = 'ok'";
     assert_string_equal(told(p, merge(p, "c.db", &m, a, b), shows), "one|9.0\n");
     assert_string_equal(told(p, merge(p, "d.db", &m, b, a), shows), "one|9.0\n");
-    assert_string_equal(told(p, place_in(p, "c.db"), "SELECT planned > '2021' FROM current"), "1\n");
-    assert_string_equal(told(p, place_in(p, "d.db"), "SELECT planned > '2021' FROM current"), "1\n");
+    assert_string_equal(told(p, place_in(p, "c.db"), "SELECT planned > '2021' FROM current"),
+                        "1\n");
+    assert_string_equal(told(p, place_in(p, "d.db"), "SELECT planned > '2021' FROM current"),
+                        "1\n");
     assert_true(m.runs == 4);
-    assert_string_equal(told(p, place_in(p, "d.db"), "SELECT count(*), count(DISTINCT experiment) FROM run"),
-                        "4|2\n");
+    assert_string_equal(
+        told(p, place_in(p, "d.db"), "SELECT count(*), count(DISTINCT experiment) FROM run"),
+        "4|2\n");
 }
 
 static const char *differences(Place *p, const char *x, const char *y)
@@ -146,23 +155,30 @@ static void test_text(void **state)
 {
     Place *p = *state;
     DbMerged m;
-    const char *a = sitting(p, "a.db", "one", 7.1), *text = place_in(p, "text"), *again = place_in(p, "again"), *back;
+    const char *a = sitting(p, "a.db", "one", 7.1), *text = place_in(p, "text"),
+               *again = place_in(p, "again"), *back;
     save_text(p, a, text);
     back = merge(p, "back.db", &m, text, NULL);
     assert_int_equal(m.runs, 2);
     save_text(p, back, again);
     assert_string_equal(differences(p, text, again), "");
-    static const char *const equal[] = {       /* bit for bit: SQLite compares what it stores */
-        ("SELECT uuid, cell, status, error, started, hex(wall_s * 1e15), peak_rss_kb FROM run WHERE status <> "
+    static const char *const equal[] = {
+        /* bit for bit: SQLite compares what it stores */
+        ("SELECT uuid, cell, status, error, started, hex(wall_s * 1e15), peak_rss_kb FROM run "
+         "WHERE status <> "
          "'running' ORDER BY uuid"),
         "SELECT name, step, value IS NULL, printf('%!.20g', value) FROM metric ORDER BY rowid",
         "SELECT name, round, position, printf('%!.20g', ns), iters FROM sample ORDER BY rowid",
-        "SELECT key, value FROM text ORDER BY rowid", "SELECT key, value FROM config ORDER BY run, key",
+        "SELECT key, value FROM text ORDER BY rowid",
+        "SELECT key, value FROM config ORDER BY run, key",
         "SELECT name, sha, text, overrides, planned FROM experiment",
-        "SELECT steps, printf('%!.20g %!.20g %!.20g', core_forward, head_forward, step_s) FROM phase" };
+        "SELECT steps, printf('%!.20g %!.20g %!.20g', core_forward, head_forward, step_s) FROM "
+        "phase"
+    };
     for (size_t i = 0; i < sizeof equal / sizeof *equal; i++)
         assert_string_equal(told(p, a, equal[i]), told(p, back, equal[i]));
-    const char *first = "SELECT min(step) FROM span";         /* of two that have a run the first tells it */
+    /* of two that have a run the first tells it */
+    const char *first = "SELECT min(step) FROM span";
     assert_string_equal(told(p, merge(p, "raw.db", &m, a, text), first), "0\n");
     assert_string_equal(told(p, merge(p, "means.db", &m, text, a), first), "2\n");
     assert_non_null(strstr(told(p, a, "SELECT error FROM run"), "no, \"not\"\nthis"));
@@ -181,9 +197,10 @@ static void test_refused(void **state)
           "metric.csv:2: FOREIGN KEY constraint failed" } };
     Place *p = *state;
     DbMerged m;
-    const char *a = sitting(p, "a.db", "one", 7.1), *into = place_in(p, "into.db"), *text = place_in(p, "text"),
-        *odd = place_in(p, "odd"), *none = place_in(p, "none");
-    assert_says(db_merge(&a, 1, a, &m, &p->a), "a.db: is there already; expected the name of a new file");
+    const char *a = sitting(p, "a.db", "one", 7.1), *into = place_in(p, "into.db"),
+               *text = place_in(p, "text"), *odd = place_in(p, "odd"), *none = place_in(p, "none");
+    assert_says(db_merge(&a, 1, a, &m, &p->a),
+                "a.db: is there already; expected the name of a new file");
     assert_says(db_merge(&none, 1, into, &m, &p->a), "no such database");
     FILE *f = fopen(odd, "w");
     fputs("this is no database, but text of some length\n", f);
@@ -201,18 +218,20 @@ static void test_refused(void **state)
     unlink(arena_text(&p->a, "%s/run.csv", text));
     assert_says(db_merge(&text, 1, into, &m, &p->a), "run.csv: cannot be read: No such file");
     assert_int_equal(access(into, F_OK), -1);
-    assert_string_equal(told(p, a, "SELECT count(*) FROM run"), "3\n");       /* no source is ever touched */
+    /* no source is ever touched */
+    assert_string_equal(told(p, a, "SELECT count(*) FROM run"), "3\n");
 }
 
 /* ---- replay ---- */
-static const char claim[] = "loss:\n  words: w\n  source: s\n  experiment: e\n  claimed: {most: 9}\n"
-                            "  value: SELECT nll AS value, run FROM result WHERE experiment = 'one' AND "
-                            "status = 'ok'\n"
-                            "time:\n  words: w\n  source: s\n  experiment: e\n  claimed: 0.01\n"
-                            "  value: SELECT ns / iters AS value, run FROM gate_sample UNION ALL SELECT "
-                            "wall_s, run FROM result WHERE nll < 9\n"
-                            "never:\n  words: w\n  source: s\n  experiment: e\n  claimed: 1\n"
-                            "  value: SELECT nll AS value, run FROM result WHERE experiment = 'three'\n";
+static const char claim[] =
+    "loss:\n  words: w\n  source: s\n  experiment: e\n  claimed: {most: 9}\n"
+    "  value: SELECT nll AS value, run FROM result WHERE experiment = 'one' AND "
+    "status = 'ok'\n"
+    "time:\n  words: w\n  source: s\n  experiment: e\n  claimed: 0.01\n"
+    "  value: SELECT ns / iters AS value, run FROM gate_sample UNION ALL SELECT "
+    "wall_s, run FROM result WHERE nll < 9\n"
+    "never:\n  words: w\n  source: s\n  experiment: e\n  claimed: 1\n"
+    "  value: SELECT nll AS value, run FROM result WHERE experiment = 'three'\n";
 
 static void record(Place *p, const char *path)
 {
@@ -220,8 +239,11 @@ static void record(Place *p, const char *path)
     FILE *f = fopen(yaml, "w");
     fputs(claim, f);
     fclose(f);
-    const int code = place_command(p, arena_text(&p->a, "claims --db %s --claims %s --recorded %s --record", path,
-                                           yaml, place_in(p, "c.csv")), &said);
+    const int code =
+        place_command(p,
+                      arena_text(&p->a, "claims --db %s --claims %s --recorded %s --record", path,
+                                 yaml, place_in(p, "c.csv")),
+                      &said);
     if (code) fail_msg("%s", said);
     unlink(place_in(p, "c.csv"));
 }
@@ -246,10 +268,15 @@ static void test_replay(void **state)
     if (place_command(p, arena_text(&p->a, "replay %s", c), &said)) fail_msg("%s", said);
     assert_string_equal(said, "6 verdicts on claims, 0 comparisons of gates; 0 differ\n");
     save_text(p, c, place_in(p, "text"));
-    assert_int_equal(place_command(p, arena_text(&p->a, "replay %s", place_in(p, "text")), &said), 0);
-    assert_int_equal(place_command(p, arena_text(&p->a, "export --db %s --pack %s", c, place_in(p, "pack.db")), &said),
+    assert_int_equal(place_command(p, arena_text(&p->a, "replay %s", place_in(p, "text")), &said),
                      0);
-    assert_int_equal(place_command(p, arena_text(&p->a, "replay %s --verbose", place_in(p, "pack.db")), &said), 0);
+    assert_int_equal(
+        place_command(p, arena_text(&p->a, "export --db %s --pack %s", c, place_in(p, "pack.db")),
+                      &said),
+        0);
+    assert_int_equal(
+        place_command(p, arena_text(&p->a, "replay %s --verbose", place_in(p, "pack.db")), &said),
+        0);
     assert_says(said, "same     loss: refuted 9.3");
     /* the last digits of one value */
     by_hand(p, c, "UPDATE metric SET value = value + 1e-14 WHERE value BETWEEN 8 AND 8.2");
@@ -259,22 +286,28 @@ static void test_replay(void **state)
     assert_says(said, "; 1 differ\n");
 }
 
-/* A gate of invented times: head is `slower` than base, a copy of base is not, the canary is slower by 5 % */
+/* A gate of invented times: head is `slower` than base, a copy of base is not, the canary is slower
+ * by 5 % */
 static const char *gate(Place *p, const char *name, double slower)
 {
     enum { ROUNDS = 20, SAMPLES = 5, SIDES = 4 };
     static const char *const side[SIDES] = { "base", "head", "control", "canary" };
-    static const GateBuild build = { .ref = "r", .commit = "c", .binary = "b", .id = "i", .compiler = "c",
-                                     .flags = "f", .code = "k" };
+    static const GateBuild build = { .ref = "r",
+                                     .commit = "c",
+                                     .binary = "b",
+                                     .id = "i",
+                                     .compiler = "c",
+                                     .flags = "f",
+                                     .code = "k" };
     const char *path = place_in(p, name);
     const double shift[SIDES] = { 0, slower, 0, 0.05 };
     Rng rng = rng_at(test_seed(), STREAM_CHECK, 86);
     Gate g = { .rule = gate_rule, .base = &build, .head = &build,
-               .bench = arena_get(&p->a, sizeof(GateBench)), .benches = 1, .rounds = ROUNDS };
+               .bench = arena_get(&p->a, sizeof(GateBench)), .benches = 1, .plan = { .rounds = ROUNDS } };
     g.bench[0] = (GateBench){ .name = "b/1", .budget = 0.05, .probe = 1, .iters = 7 };
     GateCase *cases[SIDES] = { NULL, &g.bench[0].pair, &g.bench[0].control, &g.bench[0].canary };
-    GateRecord *r = gate_record_begin(&g, path, "regress base=c head=c rounds=20 samples=5 floor=0.02 seed=1",
-                                      &p->a);
+    GateRecord *r = gate_record_begin(
+        &g, path, "regress base=c head=c rounds=20 samples=5 floor=0.02 seed=1", &p->a);
     double d[SIDES][ROUNDS];
     for (int k = 1; k < SIDES; k++)
         *cases[k] = (GateCase){ .name = "b/1", .budget = 0.05, .d = d[k], .rounds = ROUNDS };
@@ -288,7 +321,8 @@ static const char *gate(Place *p, const char *name, double slower)
             const GateBlock b = { "b/1", side[k], round, k, SAMPLES, whole[k], 7, 0, 0 };
             gate_record_block(r, &b);
         }
-        for (int k = 1; k < SIDES; k++) d[k][round] = gate_shift(ns[0], SAMPLES, ns[k], SAMPLES, &p->a);
+        for (int k = 1; k < SIDES; k++)
+            d[k][round] = gate_shift(ns[0], SAMPLES, ns[k], SAMPLES, &p->a);
     }
     for (int k = 1; k < SIDES; k++) gate_decide(&g.rule, cases[k], 1, 1, &p->a);
     gate_record_verdicts(r, &g);
@@ -300,12 +334,15 @@ static void test_replay_gates(void **state)
 {
     Place *p = *state;
     DbMerged m;
-    const char *said, *a = gate(p, "a.db", 0), *b = gate(p, "b.db", 0.08), *c = merge(p, "c.db", &m, a, b);
+    const char *said, *a = gate(p, "a.db", 0), *b = gate(p, "b.db", 0.08),
+                      *c = merge(p, "c.db", &m, a, b);
     if (place_command(p, arena_text(&p->a, "replay %s --verbose", c), &said)) fail_msg("%s", said);
     assert_says(said, "gate of run 1, b/1: SAME");
     assert_says(said, "gate of run 2, b/1: REGRESSED");
     assert_says(said, "0 verdicts on claims, 6 comparisons of gates; 0 differ\n");
-    by_hand(p, c, "UPDATE sample SET ns = ns * 1.1 WHERE name = 'b/1@control' AND run = 1 AND round < 12");
+    by_hand(
+        p, c,
+        "UPDATE sample SET ns = ns * 1.1 WHERE name = 'b/1@control' AND run = 1 AND round < 12");
     assert_int_equal(place_command(p, arena_text(&p->a, "replay %s", c), &said), 1);
     assert_says(said, "differs  gate of run 1, b/1@control: recorded SAME");
     assert_says(said, "; 1 differ\n");
@@ -314,8 +351,7 @@ static void test_replay_gates(void **state)
 int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, place_make, place_drop)
-    const struct CMUnitTest tests[] = { T(test_merge), T(test_same_name), T(test_text), T(test_refused),
-                                        T(test_replay),
-                                        T(test_replay_gates) };
+    const struct CMUnitTest tests[] = { T(test_merge),   T(test_same_name), T(test_text),
+                                        T(test_refused), T(test_replay),    T(test_replay_gates) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The paper: what may not be typed into it, what its parts may not say, that a changed record changes its number and
- * makes stale what shows it and nothing else, and that TeX stops at a name that nothing defines. */
+/* The paper: what may not be typed into it, what its parts may not say, that a changed record
+ * changes its number and makes stale what shows it and nothing else, and that TeX stops at a name
+ * that nothing defines. */
 #include "harness/judge/paper.h"
 #include "tests/place.h"
 
@@ -12,17 +13,32 @@ static const char *in_root(Place *p, const char *path)
 /* ---- nothing is typed ---- */
 static void test_lint(void **state)
 {
-    static const struct { const char *line, *typed; } lines[] = {
-        { "It is 84.0 of it.", "4.0" }, { "about 84\\,\\% of it", "4\\,\\%" }, { "12 times as fast", "2 times" },
-        { "at 1127~GOP/s", "7~GOP" }, { "of 7 percent", "7 percent" }, { "10 tokens", "0 tokens" },
-        { "\\val{a_84.0} and \\with[\\,\\%]{x} at $n=512$, $683\\times256$, \\ref{fig:a1.5}", NULL },
-        { "50,257 words, 2 threads % 84.0 of a comment", NULL }, { "100\\% typed", "0\\%" } };
+    static const struct { const char *line, *typed;
+    } lines[] = {
+        { "It is 84.0 of it.", "4.0" },
+        { "about 84\\,\\% of it", "4\\,\\%" },
+        { "12 times as fast", "2 times" },
+        { "at 1127~GOP/s", "7~GOP" },
+        { "of 7 percent", "7 percent" },
+        { "10 tokens", "0 tokens" },
+        { "\\val{a_84.0} and \\with[\\,\\%]{x} at $n=512$, $683\\times256$, \\ref{fig:a1.5}",
+          NULL },
+        { "50,257 words, 2 threads % 84.0 of a comment", NULL },
+        { "100\\% typed", "0\\%" }
+    };
     Place *p = *state;
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
-        const char *why = paper_lint(place_write(p, "t.tex", arena_text(&p->a,
-            "\\vspace{1.5cm}\n\\begin{document}\n%s\n\\begin{thebibliography}{9}\n2406.02528\n", lines[i].line)), &p->a);
+        const char *why =
+            paper_lint(place_write(p, "t.tex",
+                                   arena_text(&p->a,
+                                              "\\vspace{1.5cm}\n\\begin{document}\n%s\n\\begin{"
+                                              "thebibliography}{9}\n2406.02528\n",
+                                              lines[i].line)),
+                       &p->a);
         if (!lines[i].typed) holds(why);
-        else assert_says(why ? why : "nothing", arena_text(&p->a, "t.tex:3: '%s' is typed", lines[i].typed));
+        else
+            assert_says(why ? why : "nothing",
+                        arena_text(&p->a, "t.tex:3: '%s' is typed", lines[i].typed));
     }
     holds(paper_lint(in_root(p, PAPER_TEXT), &p->a));
 }
@@ -30,16 +46,20 @@ static void test_lint(void **state)
 /* ---- its parts ---- */
 static void test_refused(void **state)
 {
-    static const struct { const char *text, *says; } bad[] = {
-        { "", "the file is empty" }, { "words: {}\n", "unknown key 'words'" },
+    static const struct { const char *text, *says;
+    } bad[] = {
+        { "", "the file is empty" },
+        { "words: {}\n", "unknown key 'words'" },
         { "numbers: {x: {experiment: e}}\n", "x: expected a key 'value'" },
         { "numbers: {x: {value: SELECT 1}}\n", "x: expected a key 'experiment'" },
         { "numbers: {x: {experiment: e, value: s, digits: 0}}\n", "digits: expected 1 to 9" },
         { "numbers: {x: {experiment: e, value: s, view: v}}\n", "unknown key 'view' of numbers" },
-        { "tables: {x: {experiment: e, rows: s, of: o, interval: i}}\n", "x: expected a key 'columns'" },
+        { "tables: {x: {experiment: e, rows: s, of: o, interval: i}}\n",
+          "x: expected a key 'columns'" },
         { "figures: {x: {experiment: e, view: v}}\n", "x: expected keys 'of' and 'interval'" },
         { "numbers: {x: {experiment: e, value: s}}\ntables: {x: {}}\n", "'x' is given twice" },
-        { "numbers: {a_claim: {experiment: e, value: s}}\n", "'a_claim' is given twice" } };
+        { "numbers: {a_claim: {experiment: e, value: s}}\n", "'a_claim' is given twice" }
+    };
     Place *p = *state;
     Claim claim = { .name = "a_claim", .experiment = "e", .value = "s" };
     const Claims claims = { &claim, 1 };
@@ -64,11 +84,15 @@ static void test_amount(void **state)
 /* ---- from records ---- */
 static const char parts[] =
     "numbers:\n"
-    "  share: {experiment: split, value: \"SELECT 100 * head_share AS value, run FROM result WHERE label = 'setting=all'\"}\n"
-    "  other: {experiment: quick, value: \"SELECT 100 * head_share AS value, run FROM result WHERE label LIKE 'head=tree arithmetic=dense'\"}\n"
-    "  none: {experiment: update_rows, value: \"SELECT nll AS value, run FROM result WHERE experiment = 'update_rows'\"}\n"
+    "  share: {experiment: split, value: \"SELECT 100 * head_share AS value, run FROM result WHERE "
+    "label = 'setting=all'\"}\n"
+    "  other: {experiment: quick, value: \"SELECT 100 * head_share AS value, run FROM result WHERE "
+    "label LIKE 'head=tree arithmetic=dense'\"}\n"
+    "  none: {experiment: update_rows, value: \"SELECT nll AS value, run FROM result WHERE "
+    "experiment = 'update_rows'\"}\n"
     "tables:\n"
-    "  t: {experiment: split, rows: \"SELECT label, printf('%.2f', head_share) FROM summary WHERE experiment = 'split'\", "
+    "  t: {experiment: split, rows: \"SELECT label, printf('%.2f', head_share) FROM summary WHERE "
+    "experiment = 'split'\", "
     "columns: [setting, share], of: runs, interval: none}\n"
     "figures:\n"
     "  f_split: {experiment: split, view: time_split, of: runs, interval: none}\n"
@@ -79,10 +103,20 @@ static const char *records(Place *p, const char *name, const char *edit)
 {
     const char *said, *db = arena_text(&p->a, "%s/%s.db", p->dir, name);
     const char *copy = arena_text(&p->a, "%s/%s", p->dir, name);
-    assert_int_equal(place_shell(p, arena_text(&p->a, "cp -r results/reference/records %s && sed -i '%s' %s/span.csv", copy, edit,
-                                          copy), &said), 0);
-    assert_int_equal(*edit != 0, place_shell(p, arena_text(&p->a, "cmp %s/span.csv results/reference/records/span.csv", copy), &said));
-    if (place_command(p, arena_text(&p->a, "merge %s --into %s", copy, db), &said)) fail_msg("%s", said);
+    assert_int_equal(
+        place_shell(p,
+                    arena_text(&p->a,
+                               "cp -r results/reference/records %s && sed -i '%s' %s/span.csv",
+                               copy, edit, copy),
+                    &said),
+        0);
+    assert_int_equal(
+        *edit != 0,
+        place_shell(p,
+                    arena_text(&p->a, "cmp %s/span.csv results/reference/records/span.csv", copy),
+                    &said));
+    if (place_command(p, arena_text(&p->a, "merge %s --into %s", copy, db), &said))
+        fail_msg("%s", said);
     return db;
 }
 
@@ -93,20 +127,27 @@ static const char *a_run(Place *p, const char *path)
     DbTable t;
     Db *db = db_open_read(path, &p->a, &why);
     if (!db) fail_msg("%s", why);
-    holds(db_table(db, "SELECT min(run) AS run FROM result WHERE experiment = 'split' AND label = 'setting=all'", &t, &p->a));
+    holds(db_table(
+        db,
+        "SELECT min(run) AS run FROM result WHERE experiment = 'split' AND label = 'setting=all'",
+        &t, &p->a));
     db_close(db);
     return db_field(&t, 0, "run");
 }
 
 static int paper(Place *p, const char *db, const char *more, const char **said)
 {
-    return place_command(p, arena_text(&p->a, "paper --db %s --out %s/out --parts %s/parts.yaml %s", db, p->dir, p->dir, more), said);
+    return place_command(p,
+                         arena_text(&p->a, "paper --db %s --out %s/out --parts %s/parts.yaml %s",
+                                    db, p->dir, p->dir, more),
+                         said);
 }
 
 static const char *line_of(Place *p, const char *name)
 {
     const char *said;
-    place_shell(p, arena_text(&p->a, "grep -F 'number{%s}' %s/out/numbers.tex", name, p->dir), &said);
+    place_shell(p, arena_text(&p->a, "grep -F 'number{%s}' %s/out/numbers.tex", name, p->dir),
+                &said);
     return said;
 }
 
@@ -114,8 +155,12 @@ static const char *line_of(Place *p, const char *name)
 static const char *host_of_split(Place *p, const char *db)
 {
     const char *said;
-    place_shell(p, arena_text(&p->a, "'%s' export records --db %s --out - | awk -F, '/^split,/ { gsub(/[(]R[)]/, \"\", $4); printf \"%%s, %%s cores\", $4, $5 }'",
-                              getenv("EIGHTYSIX_BINARY"), db), &said);
+    place_shell(p,
+                arena_text(&p->a,
+                           "'%s' export records --db %s --out - | awk -F, '/^split,/ { "
+                           "gsub(/[(]R[)]/, \"\", $4); printf \"%%s, %%s cores\", $4, $5 }'",
+                           getenv("EIGHTYSIX_BINARY"), db),
+                &said);
     return said;
 }
 
@@ -133,10 +178,12 @@ static void test_changed_record(void **state)
     same = line_of(p, "other");
     place_shell(p, arena_text(&p->a, "cat %s/out/numbers.tex", p->dir), &said);
     assert_says(said, "\\eightysixmissing{none}{eightysix sweep experiments/update\\_rows.yaml}");
-    assert_says(was, arena_text(&p->a, "{3}{least and most, covering 75 \\%%}{%s}", host_of_split(p, db)));
+    assert_says(
+        was, arena_text(&p->a, "{3}{least and most, covering 75 \\%%}{%s}", host_of_split(p, db)));
 
     /* the head's forward pass of one run takes a second longer */
-    const char *slow = records(p, "b", arena_text(&p->a, "s/^\\(%s,head.forward,.*,\\)0\\./\\11./", a_run(p, db)));
+    const char *slow =
+        records(p, "b", arena_text(&p->a, "s/^\\(%s,head.forward,.*,\\)0\\./\\11./", a_run(p, db)));
     assert_int_equal(paper(p, slow, "--check", &said), 1);
     assert_says(said, "stale  number share: its records have changed");
     assert_says(said, "stale  number head_share_all: its records have changed");
@@ -150,11 +197,20 @@ static void test_changed_record(void **state)
     assert_int_equal(paper(p, slow, "--check", &said), 0);
 
     /* what was made, and what makes it */
-    place_shell(p, arena_text(&p->a, "echo x >> %s/out/figures/f_quick.pdf; sed -i 's/{3}/{4}/' %s/out/numbers.tex", p->dir, p->dir), &said);
+    place_shell(
+        p,
+        arena_text(&p->a,
+                   "echo x >> %s/out/figures/f_quick.pdf; sed -i 's/{3}/{4}/' %s/out/numbers.tex",
+                   p->dir, p->dir),
+        &said);
     assert_int_equal(paper(p, slow, "--check", &said), 1);
     assert_says(said, "stale  figure f_quick: what was made is gone or was changed");
     assert_says(said, "numbers.tex: it is gone or was changed");
-    place_write(p, "parts.yaml", arena_text(&p->a, "%s  # more\n  g: {experiment: quick, view: time_split, of: o, interval: i}\n", parts));
+    place_write(
+        p, "parts.yaml",
+        arena_text(&p->a,
+                   "%s  # more\n  g: {experiment: quick, view: time_split, of: o, interval: i}\n",
+                   parts));
     assert_int_equal(paper(p, slow, "--check", &said), 1);
     assert_says(said, "stale  figure g: was never made");
 }
@@ -162,10 +218,18 @@ static void test_changed_record(void **state)
 /* ---- TeX ---- */
 static int tex(Place *p, const char *name, const char *body, const char **said)
 {
-    place_write(p, name, arena_text(&p->a, "\\documentclass{article}\n\\usepackage{eightysix}\n\\input{numbers}\n"
-                                          "\\begin{document}\n%s\n\\end{document}\n", body));
-    return place_shell(p, arena_text(&p->a, "max_print_line=1000 TEXINPUTS=%s/out:paper: pdflatex -halt-on-error -interaction=nonstopmode "
-                                      "-output-directory=%s %s/%s", p->dir, p->dir, p->dir, name), said);
+    place_write(p, name,
+                arena_text(&p->a,
+                           "\\documentclass{article}\n\\usepackage{eightysix}\n\\input{numbers}\n"
+                           "\\begin{document}\n%s\n\\end{document}\n",
+                           body));
+    return place_shell(p,
+                       arena_text(&p->a,
+                                  "max_print_line=1000 TEXINPUTS=%s/out:paper: pdflatex "
+                                  "-halt-on-error -interaction=nonstopmode "
+                                  "-output-directory=%s %s/%s",
+                                  p->dir, p->dir, p->dir, name),
+                       said);
 }
 
 static void test_tex(void **state)
@@ -178,11 +242,16 @@ static void test_tex(void **state)
     }
     place_write(p, "parts.yaml", parts);
     if (paper(p, records(p, "a", ""), "", &said)) fail_msg("%s", said);
-    const char *good = "\\val{share} \\with[\\%]{share} \\val{none} \\verdict{head_share_all} \\measured{none,share}{text} "
+    const char *good = "\\val{share} \\with[\\%]{share} \\val{none} \\verdict{head_share_all} "
+                       "\\measured{none,share}{text} "
                        "\\fig{f_split}{A.}\\fig{f_quick}{B.}\\tab{t}{C.}\\claimtable{D.}";
     if (tex(p, "good.tex", good, &said)) fail_msg("%s", said);
-    static const char *const bad[] = { "\\val{nosuch}", "\\with{nosuch}", "\\fig{nosuch}{A.}", "\\tab{nosuch}{A.}",
-                                       "\\measured{share,nosuch}{text}", "\\verdict{share}" };
+    static const char *const bad[] = { "\\val{nosuch}",
+                                       "\\with{nosuch}",
+                                       "\\fig{nosuch}{A.}",
+                                       "\\tab{nosuch}{A.}",
+                                       "\\measured{share,nosuch}{text}",
+                                       "\\verdict{share}" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(tex(p, "bad.tex", bad[i], &said), 1);
         assert_says(said, "paper.yaml has none");

@@ -41,7 +41,8 @@ static Lab *lab_new(const HeadDef *def, const Spec *s, Params *ps)
     return l;
 }
 
-/* Everything that evaluation and generation call, and forward, give the same bits without gradients. */
+/* Everything that evaluation and generation call, and forward, give the same bits without
+ * gradients. */
 static void heads_need_no_gradients_for_inference(void **state)
 {
     (void)state;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The gate. Its decision on a simulated machine whose speed drifts (AR(1), 3 %) and is disturbed to one side;
- * then the command itself with two programs that speak the protocol and invent their times. */
+/* The gate. Its decision on a simulated machine whose speed drifts (AR(1), 3 %) and is disturbed to
+ * one side; then the command itself with two programs that speak the protocol and invent their
+ * times. */
 #include "harness/store/db.h"
 #include "harness/regress/regress.h"
 #include "tests/place.h"
@@ -35,13 +36,16 @@ typedef struct { int first[4], others[4]; } Tally;
 static Tally gates(double keep, double shift, double budget, int n)
 {
     const uint64_t stream = (uint64_t)(int64_t)(1e4 * keep + 1e6 * shift);
-    Machine m = { .keep = keep, .sigma = 0.03, .skew = 0.01, .rng = rng_at(test_seed(), STREAM_CHECK, stream) };
+    Machine m = {
+        .keep = keep, .sigma = 0.03, .skew = 0.01, .rng = rng_at(test_seed(), STREAM_CHECK, stream)
+    };
     Arena a = arena_new(1 << 22);
     Tally t = { { 0 }, { 0 } };
     for (int g = 0; g < n; g++) {
         double d[CASES][2 * ROUNDS];
         GateCase c[CASES];
-        for (int i = 0; i < CASES; i++) c[i] = (GateCase){ .name = "", .budget = budget, .d = d[i] };
+        for (int i = 0; i < CASES; i++)
+            c[i] = (GateCase) { .name = "", .budget = budget, .d = d[i] };
         for (int look = 1, open = 1; look <= gate_rule.looks && open; look++) {
             for (int r = 0; r < ROUNDS; r++)
                 for (int i = 0; i < CASES; i++) {
@@ -60,8 +64,8 @@ static Tally gates(double keep, double shift, double budget, int n)
 static void expect_quiet(const int *verdicts, int gates_run)
 {
     if (verdicts[GATE_REGRESSED] * 100 > gates_run || verdicts[GATE_IMPROVED] * 100 > gates_run)
-        fail_msg("%d REGRESSED and %d IMPROVED in %d gates, nothing having changed", verdicts[GATE_REGRESSED],
-                 verdicts[GATE_IMPROVED], gates_run);
+        fail_msg("%d REGRESSED and %d IMPROVED in %d gates, nothing having changed",
+                 verdicts[GATE_REGRESSED], verdicts[GATE_IMPROVED], gates_run);
 }
 
 static void false_alarms(void **state)
@@ -112,7 +116,8 @@ static void pure(void **state)
     Arena a = arena_new(1 << 20);
     for (int i = 0; i < 20; i++) slow[i] = 0.05 + 0.001 * (i % 5), same[i] = 0.001 * (i % 5 - 2);
     for (int again = 0; again < 2; again++) {
-        GateCase c[2] = { { .budget = 0.05, .d = slow, .rounds = 20 }, { .budget = 0.05, .d = same, .rounds = 20 } };
+        GateCase c[2] = { { .budget = 0.05, .d = slow, .rounds = 20 },
+                          { .budget = 0.05, .d = same, .rounds = 20 } };
         assert_int_equal(gate_decide(&gate_rule, c, 2, 1, &a), 0);
         assert_int_equal(c[0].verdict, GATE_REGRESSED);
         assert_int_equal(c[1].verdict, GATE_SAME);
@@ -128,9 +133,12 @@ static void pure(void **state)
 static void codes(void **state)
 {
     (void)state;
-    static const struct { GateTotal t; int code; const char *verdict; } known[] = {
-        { { 0, 0, 0, 0 }, 0, "PASS" }, { { 0, 0, 0, 1 }, 3, "UNKNOWN" }, { { 0, 0, 1, 1 }, 1, "REGRESSED" },
-        { { 0, 1, 1, 0 }, 3, "INVALID" }, { { 1, 1, 0, 0 }, 1, "REGRESSED" } };
+    static const struct { GateTotal t; int code; const char *verdict;
+    } known[] = { { { 0, 0, 0, 0 }, 0, "PASS" },
+                  { { 0, 0, 0, 1 }, 3, "UNKNOWN" },
+                  { { 0, 0, 1, 1 }, 1, "REGRESSED" },
+                  { { 0, 1, 1, 0 }, 3, "INVALID" },
+                  { { 1, 1, 0, 0 }, 1, "REGRESSED" } };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         assert_int_equal(gate_code(&known[i].t), known[i].code);
         assert_string_equal(gate_verdict(&known[i].t), known[i].verdict);
@@ -144,24 +152,29 @@ static int shell(Place *p, const char *command)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* A program of the protocol: an iteration takes `ns`, times 1 + delay where it heeds --delay, and a little by
- * process; its laws hold or not, its loss is `nll`. */
+/* A program of the protocol: an iteration takes `ns`, times 1 + delay where it heeds --delay, and a
+ * little by process; its laws hold or not, its loss is `nll`. */
 static void invent(Place *p, const char *name, double ns, int heeds, int law, double nll)
 {
     FILE *f = fopen(arena_text(&p->a, "%s/%s", p->dir, name), "w");
     assert_non_null(f);
-    fprintf(f, "#!/bin/sh\n"
-               "case \"$1 $2\" in\n"
-               "'regress-sample list') printf 'text protocol 1\\ntext build b\\ntext compiler c\\ntext flags f\\n"
-               "text bench probe/1 5 1\\ntext bench plain/1 5 0\\ntext quality q head=q\\n' >&3 ;;\n"
-               "'regress-sample time') shift 3; while [ $# -gt 0 ]; do case $1 in --iters) n=$2 ;; --samples) k=$2 ;; --delay) d=$2 ;; esac; "
-               "shift 2; done\n"
-               "  if [ \"$n\" = 0 ]; then echo 'num iters 0 10' >&3; exit; fi\n"
-               "  awk -v n=$n -v k=$k -v d=$d -v p=$$ 'BEGIN { srand(p); for (i = 0; i < k; i++)\n"
-               "    printf \"sample x 0 %%d %%.3f %%d\\n\", i, %.0f * n * (1 + %d * d) * (1 + 0.002 * rand()), n }' >&3 ;;\n"
-               "check*) %s ;;\n"
-               "cell*) printf 'num nll_floor 0 3\\nnum nll 40 %g\\n' >&3 ;;\n"
-               "esac\n", ns, heeds, law ? "exit 0" : "echo 'FAIL  head x does not sum to one'; exit 1", nll);
+    fprintf(f,
+            "#!/bin/sh\n"
+            "case \"$1 $2\" in\n"
+            "'regress-sample list') printf 'text protocol 1\\ntext build b\\ntext compiler "
+            "c\\ntext flags f\\n"
+            "text bench probe/1 5 1\\ntext bench plain/1 5 0\\ntext quality q head=q\\n' >&3 ;;\n"
+            "'regress-sample time') shift 3; while [ $# -gt 0 ]; do case $1 in --iters) n=$2 ;; "
+            "--samples) k=$2 ;; --delay) d=$2 ;; esac; "
+            "shift 2; done\n"
+            "  if [ \"$n\" = 0 ]; then echo 'num iters 0 10' >&3; exit; fi\n"
+            "  awk -v n=$n -v k=$k -v d=$d -v p=$$ 'BEGIN { srand(p); for (i = 0; i < k; i++)\n"
+            "    printf \"sample x 0 %%d %%.3f %%d\\n\", i, %.0f * n * (1 + %d * d) * (1 + 0.002 * "
+            "rand()), n }' >&3 ;;\n"
+            "check*) %s ;;\n"
+            "cell*) printf 'num nll_floor 0 3\\nnum nll 40 %g\\n' >&3 ;;\n"
+            "esac\n",
+            ns, heeds, law ? "exit 0" : "echo 'FAIL  head x does not sum to one'; exit 1", nll);
     fclose(f);
     assert_int_equal(shell(p, arena_text(&p->a, "chmod +x %s", name)), 0);
 }
@@ -169,8 +182,12 @@ static void invent(Place *p, const char *name, double ns, int heeds, int law, do
 static int regress(Place *p, const char *more)
 {
     unlink(arena_text(&p->a, "%s/out", p->dir));
-    return shell(p, arena_text(&p->a, "%s regress --base ./base --head ./head --rounds 12 --db t.db --markdown r.md "
-                               "--junit r.xml %s", getenv("EIGHTYSIX_BINARY"), more));
+    return shell(
+        p,
+        arena_text(&p->a,
+                   "%s regress --base ./base --head ./head --rounds 12 --db t.db --markdown r.md "
+                   "--junit r.xml %s",
+                   getenv("EIGHTYSIX_BINARY"), more));
 }
 
 static int gate(Place *p, const char *words)
@@ -268,7 +285,8 @@ static void see(void *ctx, int columns, const char *const *value)
     s->rows++;
 }
 
-/* A run leaves its verdicts and all of its samples; a history whose level changes is remarked on. */
+/* A run leaves its verdicts and all of its samples; a history whose level changes is remarked on.
+ */
 static void records(void **state)
 {
     Place *p = *state;
@@ -285,7 +303,8 @@ static void records(void **state)
     if (!db) fail_msg("%s", why);
     Seen s = { 0 };
     assert_null(db_view(db, "gate", "regress", see, &s, &p->a));
-    assert_int_equal(s.rows - 1, 16 * 4);        /* plain/1, its control and canary, and the run as a whole */
+    /* plain/1, its control and canary, and the run as a whole */
+    assert_int_equal(s.rows - 1, 16 * 4);
     assert_int_equal(s.same, 16 * 2);
     s = (Seen){ 0 };
     assert_null(db_view(db, "gate_sample", "regress", see, &s, &p->a));
@@ -300,9 +319,14 @@ static void commits(void **state)
     if (!getenv("EIGHTYSIX_BINARY")) skip();
     if (system("git --version > /dev/null 2>&1")) skip();
     invent(p, "fake", 1e6, 1, 1, 5);
-    const char *commit = "git -c user.name=t -c user.email=t@t -c commit.gpgsign=false commit -q -a -m c";
-    assert_int_equal(shell(p, "git init -q . && git add fake && printf 'build/eightysix: fake\\n\\tmkdir -p build && "
-                              "cp fake build/eightysix\\n' > Makefile && git add Makefile"), 0);
+    const char *commit =
+        "git -c user.name=t -c user.email=t@t -c commit.gpgsign=false commit -q -a -m c";
+    assert_int_equal(
+        shell(
+            p,
+            "git init -q . && git add fake && printf 'build/eightysix: fake\\n\\tmkdir -p build && "
+            "cp fake build/eightysix\\n' > Makefile && git add Makefile"),
+        0);
     assert_int_equal(shell(p, commit), 0);
     invent(p, "fake", 1.07e6, 1, 1, 5);
     assert_int_equal(shell(p, commit), 0);
@@ -317,25 +341,33 @@ static void commits(void **state)
     assert_int_equal(shell(p, "test ! -e build/regress/base && test ! -e build/regress/head"), 0);
 }
 
-/* What a build executes is what it is compared by: equal objects are SAME, one that is missing is an error, and a
- * build that does not name any is measured. */
+/* What a build executes is what it is compared by: equal objects are SAME, one that is missing is
+ * an error, and a build that does not name any is measured. */
 static void objects(void **state)
 {
     Place *p = *state;
     if (!getenv("EIGHTYSIX_BINARY")) skip();
     if (system("git --version > /dev/null 2>&1")) skip();
-    static const char commit[] = "git -c user.name=t -c user.email=t@t -c commit.gpgsign=false commit -q -a --allow-empty -m c";
+    static const char commit[] = "git -c user.name=t -c user.email=t@t -c commit.gpgsign=false "
+                                 "commit -q -a --allow-empty -m c";
     invent(p, "fake", 1e6, 1, 1, 5);
-    assert_int_equal(shell(p, "git init -q . && printf 'build/eightysix: fake\n\tmkdir -p build && cp /bin/true build/a.o && "
-                              "cp fake build/eightysix\n' > Makefile && git add Makefile fake"), 0);
+    assert_int_equal(shell(p, "git init -q . && printf 'build/eightysix: fake\n\tmkdir -p build && "
+                              "cp /bin/true build/a.o && "
+                              "cp fake build/eightysix\n' > Makefile && git add Makefile fake"),
+                     0);
     assert_int_equal(shell(p, arena_text(&p->a, "%s && %s", commit, commit)), 0);
     assert_int_equal(gate(p, "--base HEAD~1 --head HEAD --rounds 12 --times-only"), 0);
     assert_false(says(p, "out", "SAME: both builds run the same code"));
-    assert_int_equal(shell(p, "sed -i 's/text compiler c/text object a.o\\\\n&/' fake && grep -q 'object a.o' fake"), 0);
+    assert_int_equal(
+        shell(
+            p,
+            "sed -i 's/text compiler c/text object a.o\\\\n&/' fake && grep -q 'object a.o' fake"),
+        0);
     assert_int_equal(shell(p, arena_text(&p->a, "%s && %s", commit, commit)), 0);
     assert_int_equal(gate(p, "--base HEAD~1 --head HEAD --rounds 12 --times-only"), 0);
     assert_true(says(p, "out", "SAME: both builds run the same code"));
-    assert_int_equal(shell(p, arena_text(&p->a, "sed -i 's/object a.o/object b.o/' fake && %s", commit)), 0);
+    assert_int_equal(
+        shell(p, arena_text(&p->a, "sed -i 's/object a.o/object b.o/' fake && %s", commit)), 0);
     assert_int_equal(gate(p, "--base HEAD~1 --head HEAD --rounds 12 --times-only"), 2);
     assert_true(says(p, "out", "HEAD: its objects cannot be hashed"));
 }
@@ -345,19 +377,33 @@ static void own_objects(void **state)
 {
     Place *p = *state;
     if (!getenv("EIGHTYSIX_BINARY")) skip();
-    assert_int_equal(shell(p, "$EIGHTYSIX_BINARY regress-sample list 3>list && grep '^text object ' list > named"), 0);
-    static const char *const must[] = { "trainer.o", "checkpoint.o", "session.o", "op_linear.o", "head_tree.o", "law_head.o" };
+    assert_int_equal(
+        shell(p,
+              "$EIGHTYSIX_BINARY regress-sample list 3>list && grep '^text object ' list > named"),
+        0);
+    static const char *const must[] = { "trainer.o",   "checkpoint.o", "session.o",
+                                        "op_linear.o", "head_tree.o",  "law_head.o" };
     for (size_t i = 0; i < sizeof must / sizeof *must; i++) assert_true(says(p, "named", must[i]));
-    assert_int_equal(shell(p, "cut -d' ' -f3 named | while read o; do test -e \"$(dirname $EIGHTYSIX_BINARY)/$o\" || exit 1; done"), 0);
+    assert_int_equal(shell(p, "cut -d' ' -f3 named | while read o; do test -e \"$(dirname "
+                              "$EIGHTYSIX_BINARY)/$o\" || exit 1; done"),
+                     0);
 }
 
 int main(void)
 {
 #define PLACED(test) cmocka_unit_test_setup_teardown(test, place_make, place_drop)
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(false_alarms), cmocka_unit_test(detection), cmocka_unit_test(no_pass_beyond_budget),
-        cmocka_unit_test(pure), cmocka_unit_test(codes), PLACED(command), PLACED(invalid), PLACED(faster_but_wrong),
-        PLACED(refused), PLACED(records), PLACED(commits),
-        PLACED(objects), PLACED(own_objects) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(false_alarms),
+                                        cmocka_unit_test(detection),
+                                        cmocka_unit_test(no_pass_beyond_budget),
+                                        cmocka_unit_test(pure),
+                                        cmocka_unit_test(codes),
+                                        PLACED(command),
+                                        PLACED(invalid),
+                                        PLACED(faster_but_wrong),
+                                        PLACED(refused),
+                                        PLACED(records),
+                                        PLACED(commits),
+                                        PLACED(objects),
+                                        PLACED(own_objects) };
     return cmocka_run_group_tests_name("regress", tests, NULL, NULL);
 }

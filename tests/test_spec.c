@@ -11,7 +11,8 @@ static void refuse(const char *word, const char *says)
 {
     const char *why = spec_set(spec_new(&arena), word);
     assert_non_null(why);
-    if (!strstr(why, says)) fail_msg("'%s' was refused with '%s', which does not say '%s'", word, why, says);
+    if (!strstr(why, says))
+        fail_msg("'%s' was refused with '%s', which does not say '%s'", word, why, says);
 }
 
 static void wrong_words_are_refused(void **state)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Statistics against published values, and the coverage of every interval by simulation: on skewed samples,
- * and on pairs of a machine whose speed drifts (AR(1)), within 1 % of what they say. */
+/* Statistics against published values, and the coverage of every interval by simulation: on skewed
+ * samples, and on pairs of a machine whose speed drifts (AR(1)), within 1 % of what they say. */
 #include "harness/util/stats.h"
 #include "tests/test.h"
 #include <math.h>
@@ -34,11 +34,13 @@ static void known_ranks(void **state)
     arena_drop(&a);
 }
 
-/* Binomial tables; Holm as R's p.adjust has it; Student's sleep data (1908) as R's t.test(paired) has it */
+/* Binomial tables; Holm as R's p.adjust has it; Student's sleep data (1908) as R's t.test(paired)
+ * has it */
 static void known_tests(void **state)
 {
     (void)state;
-    static const double p[] = { 0.03, 0.01, 0.04, 0.02, 0.05 }, holm[] = { 0.09, 0.05, 0.09, 0.08, 0.09 };
+    static const double p[] = { 0.03, 0.01, 0.04, 0.02, 0.05 },
+                        holm[] = { 0.09, 0.05, 0.09, 0.08, 0.09 };
     static const double first[] = { 0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0 };
     static const double second[] = { 1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4 };
     Arena a = arena_new(1 << 20);
@@ -46,7 +48,8 @@ static void known_tests(void **state)
     near(stats_sign(x, 10, 0.5), 11.0 / 1024, 1e-15);
     near(stats_sign(x, 10, 1), 1, 0);                     /* equal is not above */
     near(stats_sign(x, 10, -1), 1.0 / 1024, 1e-15);
-    assert_int_equal(stats_sign_needed(20, 0.0005), 18);  /* P(B >= 18) = 0.000201, P(B >= 17) = 0.00129 */
+    /* P(B >= 18) = 0.000201, P(B >= 17) = 0.00129 */
+    assert_int_equal(stats_sign_needed(20, 0.0005), 18);
     assert_int_equal(stats_sign_needed(40, 0.0005), 31);
     assert_int_equal(stats_sign_needed(5, 0.01), 6);
     stats_holm(adjusted, p, 5, &a);
@@ -59,17 +62,20 @@ static void known_tests(void **state)
     arena_drop(&a);
 }
 
-/* The flow of the Nile at Aswan, 1871 to 1970 (Cobb 1978): its level falls after 1898, the 28th year */
+/* The flow of the Nile at Aswan, 1871 to 1970 (Cobb 1978): its level falls after 1898, the 28th
+ * year */
 static void nile(void **state)
 {
     (void)state;
     static const double flow[] = {
-        1120, 1160, 963, 1210, 1160, 1160, 813, 1230, 1370, 1140, 995, 935, 1110, 994, 1020, 960, 1180,
-        799, 958, 1140, 1100, 1210, 1150, 1250, 1260, 1220, 1030, 1100, 774, 840, 874, 694, 940, 833,
-        701, 916, 692, 1020, 1050, 969, 831, 726, 456, 824, 702, 1120, 1100, 832, 764, 821, 768, 845,
-        864, 862, 698, 845, 744, 796, 1040, 759, 781, 865, 845, 944, 984, 897, 822, 1010, 771, 676, 649,
-        846, 812, 742, 801, 1040, 860, 874, 848, 890, 744, 749, 838, 1050, 918, 986, 797, 923, 975, 815,
-        1020, 906, 901, 1170, 912, 746, 919, 718, 714, 740 };
+        1120, 1160, 963, 1210, 1160, 1160, 813,  1230, 1370, 1140, 995,  935,  1110, 994,  1020,
+        960,  1180, 799, 958,  1140, 1100, 1210, 1150, 1250, 1260, 1220, 1030, 1100, 774,  840,
+        874,  694,  940, 833,  701,  916,  692,  1020, 1050, 969,  831,  726,  456,  824,  702,
+        1120, 1100, 832, 764,  821,  768,  845,  864,  862,  698,  845,  744,  796,  1040, 759,
+        781,  865,  845, 944,  984,  897,  822,  1010, 771,  676,  649,  846,  812,  742,  801,
+        1040, 860,  874, 848,  890,  744,  749,  838,  1050, 918,  986,  797,  923,  975,  815,
+        1020, 906,  901, 1170, 912,  746,  919,  718,  714,  740
+    };
     Arena a = arena_new(1 << 20);
     assert_int_equal(sizeof flow / sizeof *flow, 100);
     const Change c = stats_change(flow, 100, &a);
@@ -248,9 +254,14 @@ static void curves(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(known_ranks), cmocka_unit_test(known_tests), cmocka_unit_test(nile),
-        cmocka_unit_test(coverage_of_medians), cmocka_unit_test(coverage_of_means), cmocka_unit_test(detectable),
-        cmocka_unit_test(dan_wood), cmocka_unit_test(refused_fits), cmocka_unit_test(curves) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(known_ranks),
+                                        cmocka_unit_test(known_tests),
+                                        cmocka_unit_test(nile),
+                                        cmocka_unit_test(coverage_of_medians),
+                                        cmocka_unit_test(coverage_of_means),
+                                        cmocka_unit_test(detectable),
+                                        cmocka_unit_test(dan_wood),
+                                        cmocka_unit_test(refused_fits),
+                                        cmocka_unit_test(curves) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Sweeps whose cells misbehave in every way: the cell is a shell script that does what head= says. Each sweep is a process of
- * its own, so that it can be killed. */
+/* Sweeps whose cells misbehave in every way: the cell is a shell script that does what head= says.
+ * Each sweep is a process of its own, so that it can be killed. */
 #include "harness/cli/cmd.h"
 #include "harness/sweep/cell.h"
 #include "tests/place.h"
@@ -15,7 +15,8 @@ static const char script[] =
     "#!/bin/sh\n"
     "for w; do case $w in head=*) mode=${w#head=};; esac; done\n"
     "echo \"$mode\" >> started\n"
-    "echo \"text kernel fake\" >&3; echo \"num loss 0 9.5\" >&3; echo \"span core.forward 0 0.25\" >&3\n"
+    "echo \"text kernel fake\" >&3; echo \"num loss 0 9.5\" >&3; echo \"span core.forward 0 0.25\" "
+    ">&3\n"
     "case $mode in\n"
     "  fail)    echo noise >&2; echo \"eightysix: corpus 'x': no such file\" >&2; exit 2;;\n"
     "  skip)    echo 'eightysix: kernel=i9: needs a CPU of another kind' >&2; exit 77;;\n"
@@ -59,8 +60,12 @@ static int tear_down(void **state) { return chdir("/") || place_drop(state); }
 
 static void experiment(Place *p, const char *modes, const char *more)
 {
-    write_file("x.yaml", arena_text(&p->a, "question: what goes wrong?\nfixed: {threads: 2}\nfactors: {head: [%s]}\n"
-                                    "budget: 1s\n%s", modes, more), 0644);
+    write_file("x.yaml",
+               arena_text(&p->a,
+                          "question: what goes wrong?\nfixed: {threads: 2}\nfactors: {head: [%s]}\n"
+                          "budget: 1s\n%s",
+                          modes, more),
+               0644);
 }
 
 /* what becomes of the process before it sweeps */
@@ -99,7 +104,8 @@ static int sweep_end(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-#define RUN(fate, command, ...) sweep_end(sweep_start(fate, command, (const char *[]){ __VA_ARGS__, NULL }))
+#define RUN(fate, command, ...)                                                                    \
+    sweep_end(sweep_start(fate, command, (const char *[]) { __VA_ARGS__, NULL }))
 #define SWEEP(...) RUN(PLAIN, sweep_main, "x.yaml", "--db", "r/x.db", __VA_ARGS__)
 
 /* the first value of a query; "" for NULL or no row */
@@ -109,7 +115,8 @@ static const char *one(Place *p, const char *sql)
     sqlite3_stmt *s;
     assert_int_equal(sqlite3_open_v2("r/x.db", &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
     sqlite3_busy_timeout(db, 5000);
-    if (sqlite3_prepare_v2(db, sql, -1, &s, NULL) != SQLITE_OK) fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+    if (sqlite3_prepare_v2(db, sql, -1, &s, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
     const char *v = sqlite3_step(s) == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : NULL;
     v = arena_text(&p->a, "%s", v ? v : "");
     sqlite3_finalize(s);
@@ -119,13 +126,21 @@ static const char *one(Place *p, const char *sql)
 
 static void expect_run(Place *p, const char *mode, const char *status, const char *error)
 {
-    const char *from = arena_text(&p->a, "FROM run JOIN config c ON c.run = run.id AND c.key = 'head' AND c.value = '%s' "
-                                  "ORDER BY run.id DESC", mode);
+    const char *from =
+        arena_text(&p->a,
+                   "FROM run JOIN config c ON c.run = run.id AND c.key = 'head' AND c.value = '%s' "
+                   "ORDER BY run.id DESC",
+                   mode);
     assert_string_equal(one(p, arena_text(&p->a, "SELECT status %s", from)), status);
     const char *said = one(p, arena_text(&p->a, "SELECT error %s", from));
-    if (*error ? !strstr(said, error) : *said) fail_msg("%s: expected '%s' in '%s'", mode, error, said);
-    assert_string_equal(one(p, arena_text(&p->a, "SELECT value FROM metric WHERE name = 'loss' AND run = (SELECT run.id %s)", from)),
-                        "9.5");
+    if (*error ? !strstr(said, error) : *said)
+        fail_msg("%s: expected '%s' in '%s'", mode, error, said);
+    assert_string_equal(
+        one(p,
+            arena_text(&p->a,
+                       "SELECT value FROM metric WHERE name = 'loss' AND run = (SELECT run.id %s)",
+                       from)),
+        "9.5");
 }
 
 static int lines_of(const char *path)
@@ -151,10 +166,15 @@ static void test_ok(void **state)
     experiment(p, "ok", "");
     assert_int_equal(SWEEP("--seed", "1"), 0);
     expect_run(p, "ok", "ok", "");
-    assert_string_equal(one(p, "SELECT value FROM metric WHERE name = 'nll' ORDER BY rowid DESC LIMIT 1"), "7.25");  /* no cut line */
+    /* no cut line */
+    assert_string_equal(
+        one(p, "SELECT value FROM metric WHERE name = 'nll' ORDER BY rowid DESC LIMIT 1"), "7.25");
     assert_string_equal(one(p, "SELECT seconds FROM span"), "0.25");
     assert_string_equal(one(p, "SELECT value FROM config WHERE key = 'threads'"), "2");
-    assert_string_equal(one(p, "SELECT count(*) FROM run WHERE wall_s > 0 AND peak_rss_kb > 0 AND length(uuid) = 32"), "1");
+    assert_string_equal(
+        one(p,
+            "SELECT count(*) FROM run WHERE wall_s > 0 AND peak_rss_kb > 0 AND length(uuid) = 32"),
+        "1");
     FILE *f = fopen("ended", "r");
     char line[80] = "";
     assert_non_null(fgets(line, sizeof line, f));
@@ -169,7 +189,8 @@ static void test_ok(void **state)
 static void test_faults(void **state)
 {
     Place *p = *state;
-    experiment(p, "ok, fail, skip, mute, abort, kill9, slow, deaf, eater, rubbish", "limits: {seconds: 1, memory: 150MB}\n");
+    experiment(p, "ok, fail, skip, mute, abort, kill9, slow, deaf, eater, rubbish",
+               "limits: {seconds: 1, memory: 150MB}\n");
     assert_int_equal(SWEEP("--filter", "head=skip"), 0);
     assert_int_equal(SWEEP("--seed", "3"), 1);
     expect_run(p, "ok", "ok", "");
@@ -186,7 +207,9 @@ static void test_faults(void **state)
     assert_int_equal(access("r/logs/1.log", R_OK), 0);
     assert_int_equal(SWEEP("--dry-run"), 0);
     assert_says(printed, "done     head=ok  (ok)");
-    assert_says(printed, "stale    head=fail  (no ok run; the last one ended with fail: corpus 'x': no such file)");
+    assert_says(
+        printed,
+        "stale    head=fail  (no ok run; the last one ended with fail: corpus 'x': no such file)");
     assert_says(printed, "0 new, 9 stale, 1 done");
 }
 
@@ -240,34 +263,41 @@ static void test_usage(void **state)
     assert_int_equal(lines_of("started"), 0);
 }
 
-/* kill -9 of the sweep in the middle: its child dies, what was said stays, the next sweep finishes the rest */
+/* kill -9 of the sweep in the middle: its child dies, what was said stays, the next sweep finishes
+ * the rest */
 static void test_killed(void **state)
 {
     Place *p = *state;
     experiment(p, "wait1, wait2, wait3, wait4, wait5", "");
-    const pid_t pid = sweep_start(PLAIN, sweep_main, (const char *[]){ "x.yaml", "--db", "r/x.db", NULL });
+    const pid_t pid =
+        sweep_start(PLAIN, sweep_main, (const char *[]) { "x.yaml", "--db", "r/x.db", NULL });
     wait_for_lines("started", 3);
     usleep(200000);
     kill(pid, SIGKILL);
     assert_int_equal(sweep_end(pid), 128 + SIGKILL);
     usleep(700000);
-    assert_int_equal(lines_of("survived"), 2);                 /* the third child died with its parent */
+    /* the third child died with its parent */
+    assert_int_equal(lines_of("survived"), 2);
     assert_string_equal(one(p, "SELECT count(*) FROM run WHERE status = 'ok'"), "2");
-    assert_string_equal(one(p, "SELECT count(*) FROM metric m JOIN run r ON r.id = m.run WHERE status = 'running'"), "1");
+    assert_string_equal(
+        one(p, "SELECT count(*) FROM metric m JOIN run r ON r.id = m.run WHERE status = 'running'"),
+        "1");
     assert_int_equal(SWEEP("--seed", "1"), 0);
     assert_int_equal(lines_of("started"), 6);
     assert_int_equal(lines_of("ended"), 5);
     assert_string_equal(one(p, "SELECT count(*) FROM run WHERE status = 'ok'"), "5");
     assert_string_equal(one(p, "SELECT count(DISTINCT cell) FROM run WHERE status = 'ok'"), "5");
-    assert_string_equal(one(p, "SELECT status || ': ' || error FROM run WHERE status <> 'ok'"),
-                        arena_text(&p->a, "crash: the sweep that ran it (process %d) was killed", (int)pid));
+    assert_string_equal(
+        one(p, "SELECT status || ': ' || error FROM run WHERE status <> 'ok'"),
+        arena_text(&p->a, "crash: the sweep that ran it (process %d) was killed", (int)pid));
 }
 
 static void test_interrupted(void **state)
 {
     Place *p = *state;
     experiment(p, "slow, deaf", "");
-    const pid_t pid = sweep_start(PLAIN, sweep_main, (const char *[]){ "x.yaml", "--db", "r/x.db", NULL });
+    const pid_t pid =
+        sweep_start(PLAIN, sweep_main, (const char *[]) { "x.yaml", "--db", "r/x.db", NULL });
     wait_for_lines("started", 1);
     usleep(200000);
     kill(pid, SIGINT);
@@ -289,7 +319,9 @@ static void test_disk_full(void **state)
     assert_string_equal(one(p, "PRAGMA integrity_check"), "ok");
     assert_string_equal(one(p, "SELECT count(*) FROM run WHERE status = 'ok'"), "1");
     assert_int_equal(SWEEP("--seed", "1"), 0);
-    assert_string_equal(one(p, "SELECT count(*) FROM metric WHERE value = 1.5 AND run = (SELECT max(id) FROM run)"), "20000");
+    assert_string_equal(
+        one(p, "SELECT count(*) FROM metric WHERE value = 1.5 AND run = (SELECT max(id) FROM run)"),
+        "20000");
 }
 
 static void test_database(void **state)
@@ -297,7 +329,8 @@ static void test_database(void **state)
     Place *p = *state;
     experiment(p, "ok", "");
     assert_int_equal(SWEEP("--seed", "1"), 0);
-    assert_int_equal(chmod("r/x.db", 0444) || chmod("r", 0555) || chmod(".", 0777) || unlink("out"), 0);
+    assert_int_equal(chmod("r/x.db", 0444) || chmod("r", 0555) || chmod(".", 0777) || unlink("out"),
+                     0);
     assert_int_equal(RUN(NOBODY, sweep_main, "x.yaml", "--db", "r/x.db"), 2);
     assert_says(printed, "r/x.db: read-only; expected a database that can be written");
     assert_int_equal(RUN(NOBODY, export_main, "result", "--db", "r/x.db", "--out", "-"), 0);
@@ -329,8 +362,10 @@ static void test_one_cell(void **state)
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 int main(void)
 {
-    const struct CMUnitTest tests[] = { T(test_ok), T(test_faults), T(test_program_missing), T(test_resume), T(test_usage),
-                                        T(test_killed), T(test_interrupted), T(test_disk_full), T(test_database),
-                                        T(test_one_cell) };
+    const struct CMUnitTest tests[] = {
+        T(test_ok),       T(test_faults),  T(test_program_missing), T(test_resume),
+        T(test_usage),    T(test_killed),  T(test_interrupted),     T(test_disk_full),
+        T(test_database), T(test_one_cell)
+    };
     return cmocka_run_group_tests_name("sweep", tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The synthetic language: the filter against enumeration and against the stream it reads, the unigram law at a single
- * position, copies from beyond 208 tokens, reproducibility. Streams follow from seeds, so no bound here is a gamble. */
+/* The synthetic language: the filter against enumeration and against the stream it reads, the
+ * unigram law at a single position, copies from beyond 208 tokens, reproducibility. Streams follow
+ * from seeds, so no bound here is a gamble. */
 #include "harness/corpus/synth.h"
 #include <math.h>
 #include <setjmp.h>
@@ -17,7 +18,8 @@ static int stop (void **state) { (void)state; arena_drop(&arena); return 0; }
 
 static void within(double value, double low, double high)
 {
-    if (!(value >= low && value <= high)) fail_msg("%.12g is not in [%.12g, %.12g]", value, low, high);
+    if (!(value >= low && value <= high))
+        fail_msg("%.12g is not in [%.12g, %.12g]", value, low, high);
 }
 
 static uint16_t *read_stream(const Synth *s, uint64_t name, long n)
@@ -36,7 +38,8 @@ static void unigram_is_zipf_mandelbrot(void **state)
         double sum = 0;
         for (int id = 0; id < s->V; id++) {
             sum += synth_unigram(s, id);
-            const double ratio = pow((id + 1 + s->law.zipf_b) / (1 + s->law.zipf_b), -s->law.zipf_a);
+            const double ratio =
+                pow((id + 1 + s->law.zipf_b) / (1 + s->law.zipf_b), -s->law.zipf_a);
             within(synth_unigram(s, id) / synth_unigram(s, 0) / ratio, 1 - 1e-9, 1 + 1e-9);
         }
         within(sum, 1 - 1e-12, 1 + 1e-12);
@@ -47,7 +50,8 @@ static void unigram_is_zipf_mandelbrot(void **state)
 static void next_sums_to_one_and_gives_the_nll(void **state)
 {
     (void)state;
-    static const int sizes[] = { 2, 3, 41, 300 }, at[] = { 0, 1, 2, 17, 18, 61, 130, 208, 209, 210, 260, 261, 399 };
+    static const int sizes[] = { 2, 3, 41, 300 },
+                     at[] = { 0, 1, 2, 17, 18, 61, 130, 208, 209, 210, 260, 261, 399 };
     for (int k = 0; k < 4; k++) {
         const Synth *s = synth_make(sizes[k], 7 + (uint64_t)k, &arena);
         const uint16_t *tok = read_stream(s, 0, 400);
@@ -63,11 +67,13 @@ static void next_sums_to_one_and_gives_the_nll(void **state)
     }
 }
 
-/* ---- enumeration: e(x | w, z) from the points of the circle, then a sum over every hidden path ---- */
+/* ---- enumeration: e(x | w, z) from the points of the circle, then a sum over every hidden path
+ * ---- */
 
 enum { WORDS = 3, TOPICS = 2, LENGTH = 7, CUTS = 1000 };
 
-typedef struct { const Synth *s; double e[WORDS + 1][TOPICS][WORDS]; const uint16_t *tok; } Tiny;   /* w = WORDS: none */
+/* w = WORDS: none */
+typedef struct { const Synth *s; double e[WORDS + 1][TOPICS][WORDS]; const uint16_t *tok; } Tiny;
 
 static int by_place(const void *a, const void *b)
 {
@@ -82,7 +88,8 @@ static int word_of(const Synth *s, int64_t p)
     return s->word[i];
 }
 
-/* Every place where the density of the next point, or its word, or the class of a point can change. */
+/* Every place where the density of the next point, or its word, or the class of a point can change.
+ */
 static int cut_places(const Synth *s, int64_t *cut)
 {
     const int cells = SYNTH_CLASSES * TOPICS;
@@ -97,7 +104,8 @@ static int cut_places(const Synth *s, int64_t *cut)
 
 #define ONE_CLASS (SYNTH_TURN / SYNTH_CLASSES)
 
-/* Of the next point at p after word w (WORDS: none), the topic aside; 1 is uniform. classes: (WORDS) of a point of w. */
+/* Of the next point at p after word w (WORDS: none), the topic aside; 1 is uniform. classes:
+ * (WORDS) of a point of w. */
 static double density(const Synth *s, int w, int64_t p, double classes[][SYNTH_CLASSES])
 {
     const SynthLaw *law = &s->law;
@@ -106,8 +114,10 @@ static double density(const Synth *s, int w, int64_t p, double classes[][SYNTH_C
     sum -= law->w_class + law->w_pair;
     for (int g = 0; g < SYNTH_CLASSES; g++)
         for (int rule = 0; rule < SYNTH_RULES; rule++)
-            if (s->follow[rule][g] == p / ONE_CLASS) sum += law->w_class * classes[w][g] * SYNTH_CLASSES / SYNTH_RULES;
-    if (word_of(s, (p - s->turn + SYNTH_TURN) % SYNTH_TURN) == w) sum += law->w_pair / synth_unigram(s, w);
+            if (s->follow[rule][g] == p / ONE_CLASS)
+                sum += law->w_class * classes[w][g] * SYNTH_CLASSES / SYNTH_RULES;
+    if (word_of(s, (p - s->turn + SYNTH_TURN) % SYNTH_TURN) == w)
+        sum += law->w_pair / synth_unigram(s, w);
     return sum;
 }
 
@@ -119,7 +129,8 @@ static void emissions(Tiny *tiny)
     double classes[WORDS][SYNTH_CLASSES] = { { 0 } };
     for (int i = 0; i + 1 < n; i++) {
         const int w = word_of(s, cut[i]);
-        classes[w][cut[i] / ONE_CLASS] += (double)(cut[i + 1] - cut[i]) / (double)SYNTH_TURN / synth_unigram(s, w);
+        classes[w][cut[i] / ONE_CLASS] +=
+            (double)(cut[i + 1] - cut[i]) / (double)SYNTH_TURN / synth_unigram(s, w);
     }
     memset(tiny->e, 0, sizeof tiny->e);
     for (int i = 0; i + 1 < n; i++) {
@@ -127,7 +138,8 @@ static void emissions(Tiny *tiny)
         const int x = word_of(s, cut[i]), topic = (int)(cut[i] / (ONE_CLASS / TOPICS)) % TOPICS;
         for (int w = 0; w <= WORDS; w++)
             for (int z = 0; z < TOPICS; z++)
-                tiny->e[w][z][x] += mass * (density(s, w, cut[i], classes) + (topic == z) * s->law.w_topic * TOPICS);
+                tiny->e[w][z][x] += mass * (density(s, w, cut[i], classes) +
+                                            (topic == z) * s->law.w_topic * TOPICS);
     }
 }
 
@@ -150,10 +162,12 @@ static double paths(const Tiny *tiny, int t, int n, int mode, int z)
         const double p_topic = law->topic_switch / TOPICS + (y == z ? 1 - law->topic_switch : 0);
         for (int m = 0; m <= 2; m++) {
             double p_mode;
-            const double one = t >= 1 ? law->copy_start / SYNTH_LAGS : 0, three = t >= 3 ? law->copy_start / SYNTH_LAGS : 0;
+            const double one = t >= 1 ? law->copy_start / SYNTH_LAGS : 0,
+                         three = t >= 3 ? law->copy_start / SYNTH_LAGS : 0;
             if (mode == 0) p_mode = m == 1 ? one : m == 2 ? three : 1 - one - three;
             else p_mode = m == mode ? 1 - law->copy_stop : m == 0 ? law->copy_stop : 0;
-            if (p_mode > 0) sum += p_topic * p_mode * read_word(tiny, t, m, y) * paths(tiny, t + 1, n, m, y);
+            if (p_mode > 0)
+                sum += p_topic * p_mode * read_word(tiny, t, m, y) * paths(tiny, t + 1, n, m, y);
         }
     }
     return sum;
@@ -175,7 +189,8 @@ static void filter_is_the_sum_over_paths(void **state)
         emissions(&tiny);
         for (int n = 1; n <= LENGTH; n++) {
             double p = 0;
-            for (int z = 0; z < TOPICS; z++) p += paths(&tiny, 1, n, 0, z) * read_word(&tiny, 0, 0, z) / TOPICS;
+            for (int z = 0; z < TOPICS; z++)
+                p += paths(&tiny, 1, n, 0, z) * read_word(&tiny, 0, 0, z) / TOPICS;
             within(n * synth_nll(tiny.s, tiny.tok, n, NULL) + log(p), -1e-11, 1e-11);
         }
     }
@@ -183,7 +198,8 @@ static void filter_is_the_sum_over_paths(void **state)
 
 /* ---- the stream against the law ---- */
 
-/* One position of many streams: independent draws, so a plain chi-square holds; as a normal deviate. */
+/* One position of many streams: independent draws, so a plain chi-square holds; as a normal
+ * deviate. */
 static double unigram_deviate(int V, int at, long streams)
 {
     const Synth *s = synth_make(V, 3, &arena);
@@ -207,8 +223,8 @@ static void one_position_follows_the_unigram_law(void **state)
     within(unigram_deviate(20000, 1, 1500000), -3.5, 3.5);      /* five of the rarest word */
 }
 
-/* When the filter is the law of the stream, the sums of (nll - entropy of the prediction) and, for every pair of words,
- * of (seen - predicted) are martingales: zero within their own deviations. */
+/* When the filter is the law of the stream, the sums of (nll - entropy of the prediction) and, for
+ * every pair of words, of (seen - predicted) are martingales: zero within their own deviations. */
 static void stream_follows_the_filter(void **state)
 {
     (void)state;
@@ -249,8 +265,9 @@ static void no_other_law_reads_better(void **state)
 {
     (void)state;
     static const size_t at[] = {
-        offsetof(SynthLaw, w_topic), offsetof(SynthLaw, w_class), offsetof(SynthLaw, w_pair),
-        offsetof(SynthLaw, topic_switch), offsetof(SynthLaw, copy_start), offsetof(SynthLaw, copy_stop),
+        offsetof(SynthLaw, w_topic),    offsetof(SynthLaw, w_class),
+        offsetof(SynthLaw, w_pair),     offsetof(SynthLaw, topic_switch),
+        offsetof(SynthLaw, copy_start), offsetof(SynthLaw, copy_stop),
         offsetof(SynthLaw, slip),
     };
     const long n = 200000;
@@ -265,7 +282,8 @@ static void no_other_law_reads_better(void **state)
         for (int up = 0; up < 2; up++) {
             SynthLaw law = synth_law;
             *(double *)((char *)&law + at[k]) *= up ? 1.15 : 0.85;
-            within(synth_nll(synth_make_law(&law, 2000, 2, &arena), tok, n, NULL), floor + 1e-5, unigram);
+            within(synth_nll(synth_make_law(&law, 2000, 2, &arena), tok, n, NULL), floor + 1e-5,
+                   unigram);
         }
     SynthLaw law = synth_law;
     law.lag[3] = 210;
@@ -288,7 +306,8 @@ static double nll_within(const Synth *s, int reach, const uint16_t *tok, long n)
     return synth_nll(&reader, tok, n, NULL);
 }
 
-/* Each lag copies a sixth of a fifth of the words; a reader who sees only 208 words pays for two lags of five. */
+/* Each lag copies a sixth of a fifth of the words; a reader who sees only 208 words pays for two
+ * lags of five. */
 static void copies_reach_beyond_208(void **state)
 {
     (void)state;
@@ -316,7 +335,8 @@ static void streams_repeat_and_differ(void **state)
     const Synth *other = synth_make(50257, 2, &arena);
     const uint16_t *tok = read_stream(s, 0, N);
     assert_memory_equal(tok, read_stream(same, 0, N), N * sizeof *tok);
-    for (long n = 1; n < N; n += 271) assert_memory_equal(tok, read_stream(s, 0, n), (size_t)n * sizeof *tok);
+    for (long n = 1; n < N; n += 271)
+        assert_memory_equal(tok, read_stream(s, 0, n), (size_t)n * sizeof *tok);
     long by_stream = 0, by_seed = 0;
     const uint16_t *valid = read_stream(s, 1, N), *elsewhere = read_stream(other, 0, N);
     for (int t = 0; t < N; t++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The command `tokenize`, run in child processes: filters and their faults, token files of a corpus, downloads from
- * file:// (curl is needed). */
+/* The command `tokenize`, run in child processes: filters and their faults, token files of a
+ * corpus, downloads from file:// (curl is needed). */
 #include "harness/cli/cmd.h"
 #include "harness/corpus/data_parts.h"
 #include "harness/util/host.h"
@@ -17,7 +17,8 @@ static int command(const char *words, const char *in)
     fflush(NULL);
     const pid_t pid = fork();
     if (!pid) {
-        if (!freopen(in, "rb", stdin) || !freopen(out, "wb", stdout) || !freopen(err, "wb", stderr)) _exit(99);
+        if (!freopen(in, "rb", stdin) || !freopen(out, "wb", stdout) || !freopen(err, "wb", stderr))
+            _exit(99);
         const int code = tokenize_main(argc, argv);
         fflush(NULL);
         _exit(code);
@@ -52,13 +53,16 @@ static void test_filters(void **state)
 static void test_filter_faults(void **state)
 {
     (void)state;
-    static const struct { const char *ids, *sentence; } bad[] = {
-        { "1\n2\nx\n", "line 3 is 'x', expected an id from 0 to 256" }, { "1\n257\n", "line 2 is '257'" },
-        { "-1\n", "line 1 is '-1'" }, { "7 8\n", "line 1 is '7 8'" }, { "1\n\n2\n", "line 2 is ''" },
-        { "99999999999999999999\n", "line 1 is" }
-    };
+    static const struct { const char *ids, *sentence;
+    } bad[] = { { "1\n2\nx\n", "line 3 is 'x', expected an id from 0 to 256" },
+                { "1\n257\n", "line 2 is '257'" },
+                { "-1\n", "line 1 is '-1'" },
+                { "7 8\n", "line 1 is '7 8'" },
+                { "1\n\n2\n", "line 2 is ''" },
+                { "99999999999999999999\n", "line 1 is" } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_int_equal(command("decode vocab=bytes", write_file("in", bad[i].ids, strlen(bad[i].ids))), 2);
+        assert_int_equal(
+            command("decode vocab=bytes", write_file("in", bad[i].ids, strlen(bad[i].ids))), 2);
         err_says(bad[i].sentence);
     }
     assert_int_equal(command("decode vocab=bytes --bin", write_file("in", "\1\0\2", 3)), 2);
@@ -73,7 +77,8 @@ static void test_filter_faults(void **state)
     err_says("no GPT-2 vocabulary");
     assert_int_equal(command("frobnicate", in_tmp("in")), 2);
     assert_int_equal(command("", in_tmp("in")), 2);
-    static const char *const helps[] = { "--help", "encode --help", "decode --help", "corpus --help", "fetch --help" };
+    static const char *const helps[] = { "--help", "encode --help", "decode --help",
+                                         "corpus --help", "fetch --help" };
     for (int i = 0; i < 5; i++) assert_int_equal(command(helps[i], in_tmp("in")), 0);
 }
 
@@ -95,11 +100,13 @@ static void test_corpus_command(void **state)
 static void test_fetch(void **state)
 {
     (void)state;
-    const char *text = "once upon a time\n", *from = write_file("from", text, strlen(text)), *zero = arena_text(&arena, "%064d", 0);
+    const char *text = "once upon a time\n", *from = write_file("from", text, strlen(text)),
+               *zero = arena_text(&arena, "%064d", 0);
     char hash[65];
     size_t n;
     sha256_hex(text, strlen(text), hash);
-    const char *words = arena_text(&arena, "fetch tinystories file=tinystories/valid.txt url=file://%s sha256=", from);
+    const char *words = arena_text(
+        &arena, "fetch tinystories file=tinystories/valid.txt url=file://%s sha256=", from);
     write_file("in", "", 0);
     assert_int_equal(command(arena_text(&arena, "%s%s", words, zero), in_tmp("in")), 2);
     err_says(hash);
@@ -109,7 +116,8 @@ static void test_fetch(void **state)
     write_file("tinystories/valid.txt.part", text, 4);   /* resumes */
     assert_int_equal(command(arena_text(&arena, "%s%s", words, hash), in_tmp("in")), 0);
     assert_string_equal(read_file(in_tmp("tinystories/valid.txt"), &n), text);
-    assert_int_equal(command(arena_text(&arena, "%s%s", words, hash), in_tmp("in")), 0);      /* it is there */
+    /* it is there */
+    assert_int_equal(command(arena_text(&arena, "%s%s", words, hash), in_tmp("in")), 0);
     assert_int_equal(command(arena_text(&arena, "%s%s", words, zero), in_tmp("in")), 2);
     err_says("move it away first");
     assert_int_equal(command("fetch tinystories", in_tmp("in")), 2);
@@ -131,7 +139,9 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_filters), cmocka_unit_test(test_filter_faults), cmocka_unit_test(test_corpus_command),
+        cmocka_unit_test(test_filters),
+        cmocka_unit_test(test_filter_faults),
+        cmocka_unit_test(test_corpus_command),
         cmocka_unit_test(test_fetch),
     };
     return cmocka_run_group_tests(tests, setup, scratch_drop);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* GPT-2's vocabulary: its ids on public vectors, round trips, the split against PCRE2 and the published pattern, merges
- * against the plain algorithm, the loader against mutated files.
- * Tests with real data read EIGHTYSIX_DATA and are skipped where it has none. */
+/* GPT-2's vocabulary: its ids on public vectors, round trips, the split against PCRE2 and the
+ * published pattern, merges against the plain algorithm, the loader against mutated files. Tests
+ * with real data read EIGHTYSIX_DATA and are skipped where it has none. */
 #include "harness/corpus/bpe.h"
 #include "harness/corpus/data_parts.h"
 #include "harness/corpus/gpt2_pretokenizer.h"
@@ -19,12 +19,50 @@ static Vocab *gpt2(void)
     return v;
 }
 
-static const char *const awkward[] = {
-    "the", " the", "'s", "'re", "'ll", "'LL", "don't", "'", "  ", "   ", " ", "\n", "\r\n", "\t", "\v", "\x1c", "\x7f", "0", "12345", " 7",
-    "!?", " ...", "\xc3\xa9", " \xc3\xa9t\xc3\xa9", "\xe4\xb8\xad\xe6\x96\x87", "\xc2\xa0", "\xc2\x85", "\xe2\x80\x83", "\xe2\x80\xa8",
-    "\xe3\x80\x80", "\xe1\x9a\x80", "\xe2\x80\x99s", "\xf0\x9f\x98\x80", "\xd9\xa3", "\xc2\xbd", "\xcc\x81", "a", "Z", "_", "<|endoftext|>",
-    "<|end", "\xef\xbb\xbf", "\xe2\x85\xa7", "\xe0\xa4\x95\xe0\xa5\x8d"
-};
+static const char *const awkward[] = { "the",
+                                       " the",
+                                       "'s",
+                                       "'re",
+                                       "'ll",
+                                       "'LL",
+                                       "don't",
+                                       "'",
+                                       "  ",
+                                       "   ",
+                                       " ",
+                                       "\n",
+                                       "\r\n",
+                                       "\t",
+                                       "\v",
+                                       "\x1c",
+                                       "\x7f",
+                                       "0",
+                                       "12345",
+                                       " 7",
+                                       "!?",
+                                       " ...",
+                                       "\xc3\xa9",
+                                       " \xc3\xa9t\xc3\xa9",
+                                       "\xe4\xb8\xad\xe6\x96\x87",
+                                       "\xc2\xa0",
+                                       "\xc2\x85",
+                                       "\xe2\x80\x83",
+                                       "\xe2\x80\xa8",
+                                       "\xe3\x80\x80",
+                                       "\xe1\x9a\x80",
+                                       "\xe2\x80\x99s",
+                                       "\xf0\x9f\x98\x80",
+                                       "\xd9\xa3",
+                                       "\xc2\xbd",
+                                       "\xcc\x81",
+                                       "a",
+                                       "Z",
+                                       "_",
+                                       "<|endoftext|>",
+                                       "<|end",
+                                       "\xef\xbb\xbf",
+                                       "\xe2\x85\xa7",
+                                       "\xe0\xa4\x95\xe0\xa5\x8d" };
 enum { AWKWARD = sizeof awkward / sizeof *awkward };
 
 /* kind 0: valid UTF-8; 1: with stray bytes; 2: any bytes */
@@ -60,7 +98,8 @@ static void test_vectors(void **state)
         assert_true(len <= 4096);
         const long m = vocab_encode(v, json_string_value(text), len, id, 4096);
         assert_int_equal(m, json_array_size(ids));
-        for (long k = 0; k < m; k++) assert_int_equal(id[k], json_integer_value(json_array_get(ids, (size_t)k)));
+        for (long k = 0; k < m; k++)
+            assert_int_equal(id[k], json_integer_value(json_array_get(ids, (size_t)k)));
         n++;
     }
     json_decref(cases);
@@ -76,7 +115,8 @@ static void test_special(void **state)
     assert_int_equal(vocab_encode(v, "a<|endoftext|>\n", 15, id, 16), 3);
     assert_int_equal(id[1], 50256);
     id[1] = 7;
-    assert_int_equal(vocab_encode(v, "a<|endoftext|>\n", 15, id, 1), 3);       /* needs 3, may write 1 */
+    /* needs 3, may write 1 */
+    assert_int_equal(vocab_encode(v, "a<|endoftext|>\n", 15, id, 1), 3);
     assert_int_equal(id[1], 7);
 }
 
@@ -107,7 +147,8 @@ static void test_round_trip_real(void **state)
         const long m = round_trip(v, piece, (size_t)n, id);
         long at = 0, k = 0;
         for (long step = 1000; at < n && !total; step = 3 * step / 2 + 1) {
-            const long left = n - at, cut = step < left ? (long)vocab_cut(piece + at, (size_t)step) : left;
+            const long left = n - at,
+                       cut = step < left ? (long)vocab_cut(piece + at, (size_t)step) : left;
             k += vocab_encode(v, piece + at, (size_t)cut, again + k, n);
             at += cut;
         }
@@ -137,7 +178,8 @@ static void test_cut(void **state)
 static void pieces_agree(const Pretokenizer *p, const char *s, size_t n)
 {
     for (size_t i = 0; i < n; ) {
-        const size_t fast = pretokenizer_piece(p, s + i, n - i), slow = pretokenizer_piece_pcre2(p, s + i, n - i);
+        const size_t fast = pretokenizer_piece(p, s + i, n - i),
+                     slow = pretokenizer_piece_pcre2(p, s + i, n - i);
         assert_int_equal(fast, slow);
         assert_in_range(fast, 1, n - i);
         i += fast;
@@ -154,8 +196,10 @@ static void test_split_fast_path(void **state)
     for (int k = 0; k < 20000; k++) {
         Rng r = rng_at(seed, STREAM_CHECK, 200000 + (uint64_t)k);
         size_t n = random_text(&r, k % 3, s, sizeof s);
-        if (k % 4 == 3)                                  /* short strings over ASCII, where every rule meets every other */
-            for (size_t i = n = 1 + rng_below(&r, 8); i-- > 0; ) s[i] = "a1' \n!stmdrevl\x80"[rng_below(&r, 16)];
+        /* short strings over ASCII, where every rule meets every other */
+        if (k % 4 == 3)
+            for (size_t i = n = 1 + rng_below(&r, 8); i-- > 0;)
+                s[i] = "a1' \n!stmdrevl\x80"[rng_below(&r, 16)];
         pieces_agree(p, s, n);
     }
 }
@@ -168,7 +212,8 @@ static void test_split_real(void **state)
     Text *t = text_open(real_data("edu/valid.txt.xz"), &arena, &why);
     assert_non_null(t);
     for (long n; (n = text_piece(t, &piece, &why)) > 0; )
-        for (long at = 0; at < n; at += 4096) pieces_agree(p, piece + at, (size_t)(n - at < 4096 ? n - at : 4096));
+        for (long at = 0; at < n; at += 4096)
+            pieces_agree(p, piece + at, (size_t)(n - at < 4096 ? n - at : 4096));
     text_close(t);
 }
 
@@ -180,8 +225,10 @@ static void test_split_published(void **state)
     int error;
     size_t at;
     const Pretokenizer *p = pretokenizer_new(&arena, &why);
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
-                                     PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &error, &at, NULL);
+    pcre2_code *code =
+        pcre2_compile((PCRE2_SPTR) "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| "
+                                   "?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+                      PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &error, &at, NULL);
     pcre2_match_data *m = pcre2_match_data_create(1, NULL);
     static char s[500];
     for (int k = 0; k < 5000; k++) {
@@ -231,7 +278,8 @@ static void test_merge(void **state)
     for (int k = 0; k < 2000; k++) {
         Rng r = rng_at(seed, STREAM_CHECK, 400000 + (uint64_t)k);
         const int n = 1 + (int)rng_below(&r, k % 8 ? 12 : 700), letters = k % 3 ? 26 : 2;
-        for (int i = 0; i < n; i++) s[i] = (char)("etaoinshrdlcumwfgypbvkjxqz"[rng_below(&r, (uint64_t)letters)]);
+        for (int i = 0; i < n; i++)
+            s[i] = (char)("etaoinshrdlcumwfgypbvkjxqz"[rng_below(&r, (uint64_t)letters)]);
         const int m = merge_plainly(t, s, n, plain);
         assert_int_equal(vocab_encode(v, s, (size_t)n, id, 700), m);
         assert_memory_equal(id, plain, (size_t)m * sizeof *id);
@@ -246,7 +294,8 @@ static void test_long_pieces(void **state)
     const size_t n = 300000;
     char *s = arena_raw(&arena, n);
     uint16_t *id = arena_raw(&arena, n * sizeof *id);
-    static const char *const unit[] = { "a", " ", "\xc3\xa9", "\xff", "\xe4\xb8\xad", "ab1!", "\n", "\xe3\x80\x80" };
+    static const char *const unit[] = { "a",    " ",  "\xc3\xa9",    "\xff", "\xe4\xb8\xad",
+                                        "ab1!", "\n", "\xe3\x80\x80" };
     for (size_t k = 0; k < sizeof unit / sizeof *unit; k++) {
         const size_t len = strlen(unit[k]);
         for (size_t i = 0; i < n; i++) s[i] = unit[k][i % len];
@@ -254,7 +303,8 @@ static void test_long_pieces(void **state)
     }
 }
 
-/* A vocabulary of the bytes, "th", "the", " the" and <|endoftext|>; returns the length of the JSON. */
+/* A vocabulary of the bytes, "th", "the", " the" and <|endoftext|>; returns the length of the JSON.
+ */
 static size_t small_files(char *json, char *bpe)
 {
     char *p = json;
@@ -271,7 +321,8 @@ static size_t small_files(char *json, char *bpe)
     return (size_t)(p - json);
 }
 
-static Vocab *small_vocab(const char *json, size_t json_len, const char *bpe, size_t bpe_len, const char **why)
+static Vocab *small_vocab(const char *json, size_t json_len, const char *bpe, size_t bpe_len,
+                          const char **why)
 {
     write_file("encoder.json", json, json_len);
     write_file("vocab.bpe", bpe, bpe_len);
@@ -294,7 +345,8 @@ static void test_small_gpt2(void **state)
 static void gpt2_refused(const char *json, const char *bpe, const char *sentence)
 {
     const char *why = NULL;
-    if (small_vocab(json, strlen(json), bpe, strlen(bpe), &why)) fail_msg("accepted, expected '%s'", sentence);
+    if (small_vocab(json, strlen(json), bpe, strlen(bpe), &why))
+        fail_msg("accepted, expected '%s'", sentence);
     if (!strstr(why, sentence)) fail_msg("'%s' does not say '%s'", why, sentence);
 }
 
@@ -313,7 +365,8 @@ static void test_gpt2_faults(void **state)
     gpt2_refused(more, bpe, "entry \"zz\": expected a byte, the product of a merge");
     gpt2_refused(json, "t h\nth e\n", "entry \"\xc4\xa0the\": expected a byte, the product");
     gpt2_refused(json, "t h\nthe\n", "vocab.bpe: line 2: expected two symbols with one blank");
-    gpt2_refused(json, "th e\n", "line 1: expected symbols that are bytes or made by the lines before");
+    gpt2_refused(json, "th e\n",
+                 "line 1: expected symbols that are bytes or made by the lines before");
     gpt2_refused(json, "t h\nt h\n", "line 2: expected a product no line before has made");
     gpt2_refused(json, "t q\n", "line 1: expected a pair whose product is in encoder.json");
 }
@@ -329,7 +382,8 @@ static void test_fuzz_gpt2(void **state)
         Rng r = rng_at(seed, STREAM_CHECK, 500000 + (uint64_t)k);
         const char *why = NULL;
         memcpy(mj, json, nj), memcpy(mb, bpe, nb);
-        const size_t a = k & 1 ? mutate(&r, mj, nj, sizeof mj) : nj, b = k & 1 ? nb : mutate(&r, mb, nb, sizeof mb);
+        const size_t a = k & 1 ? mutate(&r, mj, nj, sizeof mj) : nj,
+                     b = k & 1 ? nb : mutate(&r, mb, nb, sizeof mb);
         Vocab *v = small_vocab(mj, a, mb, b, &why);
         assert_true(v || (why && *why));
         if (v) {
@@ -345,11 +399,19 @@ static void test_fuzz_gpt2(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors), cmocka_unit_test(test_special), cmocka_unit_test(test_round_trip_random),
-        cmocka_unit_test(test_round_trip_real), cmocka_unit_test(test_cut), cmocka_unit_test(test_split_fast_path),
-        cmocka_unit_test(test_split_real), cmocka_unit_test(test_split_published), cmocka_unit_test(test_merge),
-        cmocka_unit_test(test_long_pieces), cmocka_unit_test(test_small_gpt2),
-        cmocka_unit_test(test_gpt2_faults), cmocka_unit_test(test_fuzz_gpt2),
+        cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_special),
+        cmocka_unit_test(test_round_trip_random),
+        cmocka_unit_test(test_round_trip_real),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_split_fast_path),
+        cmocka_unit_test(test_split_real),
+        cmocka_unit_test(test_split_published),
+        cmocka_unit_test(test_merge),
+        cmocka_unit_test(test_long_pieces),
+        cmocka_unit_test(test_small_gpt2),
+        cmocka_unit_test(test_gpt2_faults),
+        cmocka_unit_test(test_fuzz_gpt2),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_drop);
 }

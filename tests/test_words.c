@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The vocabulary of words: its order and size, its list on disk, WikiText-2's published counts (skipped where
- * EIGHTYSIX_DATA has no WikiText-2), the loader against mutated lists. */
+/* The vocabulary of words: its order and size, its list on disk, WikiText-2's published counts
+ * (skipped where EIGHTYSIX_DATA has no WikiText-2), the loader against mutated lists. */
 #include "harness/corpus/data_parts.h"
 #include "harness/corpus/vocab_parts.h"
 #include "tests/scratch.h"
@@ -69,15 +69,20 @@ static void test_wikitext(void **state)
 {
     (void)state;
     const char *why = NULL, *piece;
-    static const struct { const char *name; long tokens; } split[] = { { "train", 2088628 }, { "valid", 217646 }, { "test", 245569 } };
+    static const struct {
+        const char *name;
+        long tokens;
+    } split[] = { { "train", 2088628 }, { "valid", 217646 }, { "test", 245569 } };
     Vocab *v = NULL;
     uint16_t *id = arena_raw(&arena, 8 << 20);
     for (int i = 0; i < 3; i++) {
         size_t n = 0;
         char *text = arena_raw(&arena, 12 << 20);
-        Text *t = text_open(real_data(arena_text(&arena, "wikitext-2/%s.txt.xz", split[i].name)), &arena, &why);
+        Text *t = text_open(real_data(arena_text(&arena, "wikitext-2/%s.txt.xz", split[i].name)),
+                            &arena, &why);
         assert_non_null(t);
-        for (long m; (m = text_piece(t, &piece, &why)) > 0; n += (size_t)m) memcpy(text + n, piece, (size_t)m);
+        for (long m; (m = text_piece(t, &piece, &why)) > 0; n += (size_t)m)
+            memcpy(text + n, piece, (size_t)m);
         text_close(t);
         if (!i) v = vocab_words_build(text, n, 65536, &arena);
         assert_int_equal(vocab_encode(v, text, n, id, 4 << 20), split[i].tokens);
@@ -110,8 +115,9 @@ static void test_fuzz_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words), cmocka_unit_test(test_words_list), cmocka_unit_test(test_words_faults),
-        cmocka_unit_test(test_wikitext), cmocka_unit_test(test_fuzz_words),
+        cmocka_unit_test(test_words),        cmocka_unit_test(test_words_list),
+        cmocka_unit_test(test_words_faults), cmocka_unit_test(test_wikitext),
+        cmocka_unit_test(test_fuzz_words),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_drop);
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* bench.h -- micro-benchmarks: cells that are checked, then timed in rounds, beside the limit that binds them.
+/* bench.h -- micro-benchmarks: cells that are checked, then timed in rounds, beside the limit that
+ * binds them.
  *
- * A group is what is compared with each other: its cells share one number of iterations, and every round visits all of
- * them in random order. A cell that its check found wrong is shown and not timed, and the command ends with 1. */
+ * A group is what is compared with each other: its cells share one number of iterations, and every
+ * round visits all of them in random order. A cell that its check found wrong is shown and not
+ * timed, and the command ends with 1. */
 #ifndef BENCH_H
 #define BENCH_H
 #include "harness/bench/gbench.h"
@@ -20,7 +22,9 @@ typedef struct BenchCell {
     double      ops, bytes;      /* of one iteration; 0: none to speak of */
     const char *limit;           /* what binds it: a name of probe.h; NULL: unknown */
     double      limit_ns;        /* the least time of one iteration by that */
-    double      compute_ns, read;/* of it by operations alone; bytes it must read, where the group has a cell that only reads: */
+    /* of it by operations alone; bytes it must read, where the group has a cell that only
+     * reads: */
+    double      compute_ns, read;
     int         reads;           /* 1: this one, of `bytes` */
     const char *compute;
     const char *broken;          /* what its check said; NULL: right */
@@ -37,7 +41,8 @@ typedef struct BenchCell {
 
 /* What the words of the command said. */
 typedef struct BenchPlan {
-    const char *what, *filter, *out, *db;       /* filter NULL: the kind's own; db NULL: nothing is recorded */
+    /* filter NULL: the kind's own; db NULL: nothing is recorded */
+    const char *what, *filter, *out, *db;
     int         all, cold, json, rounds, threads[BENCH_THREADS], n_threads;
     uint64_t    seed;
     const TernaryKernel *const *kernels;        /* NULL-ended */
@@ -48,19 +53,25 @@ Arena     *bench_home (Bench *);                /* of the whole command */
 /* A cell of the group when the filter lets its name through; otherwise NULL. */
 int        bench_wants(Bench *, const char *name);
 BenchCell *bench_cell (Bench *, const char *name, GbenchWork *, void *ctx);
-void       bench_group(Bench *);                /* calibrates, runs the rounds, shows and records; a new group begins */
-void       bench_skip (Bench *, const char *what, const char *why);       /* says that this cannot run here */
+/* calibrates, runs the rounds, shows and records; a new group begins */
+void       bench_group(Bench *);
+/* says that this cannot run here */
+void       bench_skip (Bench *, const char *what, const char *why);
 
-/* What the machine gives with so many threads at once, units a second, probed in every group that asks: of operations the
- * most, of bytes the mean of this run's probes; 0: not on this CPU. */
+/* What the machine gives with so many threads at once, units a second, probed in every group that
+ * asks: of operations the most, of bytes the mean of this run's probes; 0: not on this CPU. */
 double     bench_peak (Bench *, const char *probe, int threads);
-const char *bench_level(Bench *, double bytes);                            /* "read_l2": the level that holds so much */
+/* "read_l2": the level that holds so much */
+const char *bench_level(Bench *, double bytes);
 /* The binding one of a time by operations and a time by bytes; either may be 0 for unknown. */
-void       bench_limit(BenchCell *, const char *compute, double compute_ns, const char *memory, double memory_ns);
-double     bench_time (GbenchWork *, void *ctx, double seconds, long *iters);   /* ns per iteration, by the clock, for about so long */
+void bench_limit(BenchCell *, const char *compute, double compute_ns, const char *memory,
+                 double memory_ns);
+/* ns per iteration, by the clock, for about so long */
+double     bench_time (GbenchWork *, void *ctx, double seconds, long *iters);
 
-/* Units a second of a probe on so many threads at once. Of operations the best of a few samples, so that no limit is too
- * low; of bytes, which one core alone does not decide, their median, as of what is compared with it. */
+/* Units a second of a probe on so many threads at once. Of operations the best of a few samples, so
+ * that no limit is too low; of bytes, which one core alone does not decide, their median, as of
+ * what is compared with it. */
 double     machine_probe(const Probe *, int threads);
 
 /* The kinds. Each adds its groups one after the other. */
@@ -68,5 +79,6 @@ void bench_kernels(Bench *);
 void bench_heads  (Bench *);
 void bench_ops    (Bench *);
 void bench_machine(Bench *);
-int bench_with(int argc, char **argv, const TernaryKernel *const *kernels);     /* with these instead of the registry */
+/* with these instead of the registry */
+int bench_with(int argc, char **argv, const TernaryKernel *const *kernels);
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Output layers: forward and backward of n positions at V = 50,257, d = 256, in chunks as the head asks for them; beside
- * them `sgemm3`, the three bare products of a softmax (Z = X E', dX = Z E, dE += Z' X), which no softmax can undercut. */
+/* Output layers: forward and backward of n positions at V = 50,257, d = 256, in chunks as the head
+ * asks for them; beside them `sgemm3`, the three bare products of a softmax (Z = X E', dX = Z E, dE
+ * += Z' X), which no softmax can undercut. */
 #include "harness/bench/bench.h"
 #include "harness/laws/laws.h"
 #include "kernels/cpu.h"
@@ -65,10 +66,12 @@ static Job *job_new(const Exec *e, int n, uint64_t seed, Arena *a)
     return j;
 }
 
-static void add_head(Bench *b, const HeadDef *def, const Spec *spec, Job *j, const char *name, const char *broken)
+static void add_head(Bench *b, const HeadDef *def, const Spec *spec, Job *j, const char *name,
+                     const char *broken)
 {
     Arena *a = bench_arena(b), *own = arena_get(a, sizeof *own);
-    *own = arena_new((size_t)1 << 33);                 /* what the head takes beside its parameters */
+    /* what the head takes beside its parameters */
+    *own = arena_new((size_t)1 << 33);
     Params *ps = params_new(a);
     Param *e = params_add(ps, "embedding.weight", (int[]){ V, D, 0 }, GROUP_ADAMW, OWNER_CORE);
     long *freq = arena_get(a, sizeof *freq * V);
@@ -120,7 +123,8 @@ void bench_heads(Bench *b)
         const Exec *e = exec_of(spec, t, bench_home(b));
         for (int i = 0; heads[i]; i++) {
             CHECK(i < MOST);
-            const char *name = arena_text(bench_arena(b), "%s/V%d/d%d/n%d/t%d", heads[i]->name, V, D, n, t);
+            const char *name =
+                arena_text(bench_arena(b), "%s/V%d/d%d/n%d/t%d", heads[i]->name, V, D, n, t);
             if (!bench_wants(b, name)) continue;
             Arena lab = arena_new((size_t)1 << 34);
             const char *why = asked[i]++ ? NULL : law_head(heads[i], p->seed, &lab);
@@ -128,7 +132,8 @@ void bench_heads(Bench *b)
             arena_drop(&lab);
             add_head(b, heads[i], spec, job_new(e, n, p->seed, bench_arena(b)), name, said[i]);
         }
-        const char *name = arena_text(bench_arena(b), "sgemm3_%s/V%d/d%d/n%d/t%d", e->gemm->name, V, D, n, t);
+        const char *name =
+            arena_text(bench_arena(b), "sgemm3_%s/V%d/d%d/n%d/t%d", e->gemm->name, V, D, n, t);
         if (bench_wants(b, name)) add_sgemm3(b, job_new(e, n, p->seed, bench_arena(b)), name);
         bench_group(b);
     }

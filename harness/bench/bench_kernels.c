@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The ternary product, every kernel beside the dense float products of the same shape: Y (n, rows) = X (n, cols) W'.
- * An iteration is what a layer does: ternary_product, of a weight that was packed before. */
+/* The ternary product, every kernel beside the dense float products of the same shape: Y (n, rows)
+ * = X (n, cols) W'. An iteration is what a layer does: ternary_product, of a weight that was packed
+ * before. */
 #include "harness/bench/bench.h"
 #include "harness/laws/laws.h"
 #include "kernels/cpu.h"
@@ -8,13 +9,21 @@
 #include <math.h>
 #include <string.h>
 
-static const struct { int rows, cols; } shapes[] = { { 256, 256 }, { 683, 256 }, { 256, 683 }, { 1024, 1024 }, { 2816, 1024 },
-    { 2560, 2560 }, { 6912, 2560 }, { 4096, 4096 }, { 11008, 4096 } };
+static const struct {
+    int rows, cols;
+} shapes[] = { { 256, 256 },   { 683, 256 },   { 256, 683 },   { 1024, 1024 }, { 2816, 1024 },
+               { 2560, 2560 }, { 6912, 2560 }, { 4096, 4096 }, { 11008, 4096 } };
 static const int batches[] = { 1, 8, 32, 128, 512, 2048 };
-enum { SHAPES = sizeof shapes / sizeof *shapes, BATCHES = sizeof batches / sizeof *batches, MOST_PROVIDERS = 8, MOST_KERNELS = 64,
-       LAW_SHAPES = 20 };
+enum {
+    SHAPES = sizeof shapes / sizeof *shapes,
+    BATCHES = sizeof batches / sizeof *batches,
+    MOST_PROVIDERS = 8,
+    MOST_KERNELS = 64,
+    LAW_SHAPES = 20
+};
 #define COLD_BYTES 300e6
-#define CHECKED 1.3e8        /* multiply-adds of a check: all of a small shape, a sample of a large one */
+/* multiply-adds of a check: all of a small shape, a sample of a large one */
+#define CHECKED 1.3e8
 #define SLOW_MOST 1.1e9      /* multiply-adds of a cell of ref and portable */
 
 typedef struct {                      /* of a group: codes and activations that its cells share */
@@ -28,7 +37,8 @@ typedef struct {
     const TernaryKernel *k;
     const Gemm          *gemm;        /* one of the two */
     int      bits, by_n, dense8;      /* dense8: gemm's u8s8 */
-    char    *weight, *room;           /* copies of the weight, one after the other; prepared activations */
+    /* copies of the weight, one after the other; prepared activations */
+    char    *weight, *room;
     size_t   size, each;              /* of a copy; of what a thread reads */
     long     copies, at;
     const Probe *reader;              /* of run_read */
@@ -42,8 +52,15 @@ static size_t whole_lines(size_t bytes) { return (bytes + 63) / 64 * 64; }
 static TernaryProduct product_of(const Job *j, const char *packed)
 {
     const Shape *s = j->s;
-    return (TernaryProduct){ .kernel = j->k, .packed = packed, .x = s->x[j->bits], .y = j->y, .n = s->n, .rows = s->rows,
-                             .cols = s->cols, .act_bits = j->bits, .threads = s->threads };
+    return (TernaryProduct) { .kernel = j->k,
+                              .packed = packed,
+                              .x = s->x[j->bits],
+                              .y = j->y,
+                              .n = s->n,
+                              .rows = s->rows,
+                              .cols = s->cols,
+                              .act_bits = j->bits,
+                              .threads = s->threads };
 }
 
 static void product(const Job *j, const char *packed)
@@ -69,7 +86,8 @@ static void run_dense(void *ctx, long iters)
     Job *j = ctx;
     const Shape *s = j->s;
     for (; iters > 0; iters--)
-        gemm(j->gemm, 'N', 'T', s->n, s->rows, s->cols, 1, s->xf, s->cols, (const float *)next_copy(j), s->cols, 0, (float *)j->y, s->rows);
+        gemm(j->gemm, 'N', 'T', s->n, s->rows, s->cols, 1, s->xf, s->cols,
+             (const float *)next_copy(j), s->cols, 0, (float *)j->y, s->rows);
 }
 
 static void run_dense8(void *ctx, long iters)
@@ -100,7 +118,8 @@ static void run_read(void *ctx, long iters)
 }
 
 /* ---- checks ---- */
-/* Against the definition: all of y, or so many random ones. Poisoned first, so what is not written shows. */
+/* Against the definition: all of y, or so many random ones. Poisoned first, so what is not written
+ * shows. */
 static const char *check(Job *j, GbenchWork *run, uint64_t seed, Arena *a)
 {
     const Shape *s = j->s;
@@ -119,9 +138,11 @@ static const char *check(Job *j, GbenchWork *run, uint64_t seed, Arena *a)
         float f;
         memcpy(&f, &j->y[at], sizeof f);
         if (j->gemm && !j->dense8 && !(f == (float)sum))
-            return arena_text(a, "y[%d][%d] is %g, expected %d (seed %llu)", t, r, (double)f, sum, (unsigned long long)seed);
+            return arena_text(a, "y[%d][%d] is %g, expected %d (seed %llu)", t, r, (double)f, sum,
+                              (unsigned long long)seed);
         if ((!j->gemm || j->dense8) && j->y[at] != sum)
-            return arena_text(a, "y[%d][%d] is %d, expected %d (seed %llu)", t, r, j->y[at], sum, (unsigned long long)seed);
+            return arena_text(a, "y[%d][%d] is %d, expected %d (seed %llu)", t, r, j->y[at], sum,
+                              (unsigned long long)seed);
     }
     return NULL;
 }
@@ -143,15 +164,19 @@ static const char *law(Bench *b, const char **said, int *asked, int i)
 static void limit(Bench *b, BenchCell *c, const Job *j, int cold)
 {
     const Shape *s = j->s;
-    const double weights = (double)s->rows * s->cols, read = (double)j->size * (j->by_n ? s->threads : 1);
+    const double weights = (double)s->rows * s->cols,
+                 read = (double)j->size * (j->by_n ? s->threads : 1);
     const char *level = cold ? "read_dram" : bench_level(b, read / s->threads), *compute = NULL;
     const double bandwidth = bench_peak(b, level, s->threads);
     double ns = 0;
     if (j->gemm) {
         const unsigned has = cpu_has();
-        compute = j->dense8 && has & CPU_AMX ? "int8_amx" : j->dense8 && has & CPU_VNNI ? "int8_vnni512"
-                : has & CPU_NEON ? "f32_fma_neon" : has & CPU_AVX512 ? "f32_fma512"
-                : has & CPU_AVX2 ? "f32_fma256" : "f32_fma128";
+        compute = j->dense8 && has & CPU_AMX    ? "int8_amx"
+                  : j->dense8 && has & CPU_VNNI ? "int8_vnni512"
+                  : has & CPU_NEON              ? "f32_fma_neon"
+                  : has & CPU_AVX512            ? "f32_fma512"
+                  : has & CPU_AVX2              ? "f32_fma256"
+                                                : "f32_fma128";
         const double peak = bench_peak(b, compute, s->threads);
         if (peak > 0) ns = 2 * weights * s->n / peak * 1e9;
     } else {
@@ -174,10 +199,12 @@ static void fill_copies(Job *j, int cold, Arena *a)
 
 static void spread_copies(const Job *j)
 {
-    for (long i = 1; i < j->copies; i++) memcpy(j->weight + j->size * (size_t)i, j->weight, j->size);
+    for (long i = 1; i < j->copies; i++)
+        memcpy(j->weight + j->size * (size_t)i, j->weight, j->size);
 }
 
-static void add_ternary(Bench *b, const Shape *s, const TernaryKernel *k, int bits, int cold, const char *name, const char *broken)
+static void add_ternary(Bench *b, const Shape *s, const TernaryKernel *k, int bits, int cold,
+                        const char *name, const char *broken)
 {
     Arena *a = bench_arena(b);
     Job *j = arena_get(a, sizeof *j);
@@ -200,13 +227,16 @@ static void add_ternary(Bench *b, const Shape *s, const TernaryKernel *k, int bi
     limit(b, c, j, cold);
 }
 
-static void add_dense(Bench *b, const Shape *s, const Gemm *g, int dense8, int cold, const char *name)
+static void add_dense(Bench *b, const Shape *s, const Gemm *g, int dense8, int cold,
+                      const char *name)
 {
     Arena *a = bench_arena(b);
     Job *j = arena_get(a, sizeof *j);
     GbenchWork *work = dense8 ? run_dense8 : run_dense;
     const size_t all = (size_t)s->rows * (size_t)s->cols;
-    *j = (Job){ .s = s, .gemm = g, .dense8 = dense8, .size = whole_lines((dense8 ? 1 : sizeof(float)) * all) };
+    *j = (Job) {
+        .s = s, .gemm = g, .dense8 = dense8, .size = whole_lines((dense8 ? 1 : sizeof(float)) * all)
+    };
     fill_copies(j, cold, a);
     if (dense8) {
         memcpy(j->weight, s->w, all);
@@ -223,7 +253,8 @@ static void add_dense(Bench *b, const Shape *s, const Gemm *g, int dense8, int c
     limit(b, c, j, cold);
 }
 
-/* Codes uniform over {-1, 0, 1}, activations over all of their bits; whole numbers, whose float sums are exact as well. */
+/* Codes uniform over {-1, 0, 1}, activations over all of their bits; whole numbers, whose float
+ * sums are exact as well. */
 static void fill_shape(Shape *s, int at, uint64_t seed, Arena *a)
 {
     const size_t nw = (size_t)s->rows * (size_t)s->cols, nx = (size_t)s->n * (size_t)s->cols;
@@ -242,12 +273,17 @@ static void fill_shape(Shape *s, int at, uint64_t seed, Arena *a)
     }
 }
 
-typedef struct { const Gemm *gemm[MOST_PROVIDERS][BENCH_THREADS]; const char *said[MOST_KERNELS]; int asked[MOST_KERNELS]; } Parts;
+typedef struct {
+    const Gemm *gemm[MOST_PROVIDERS][BENCH_THREADS];
+    const char *said[MOST_KERNELS];
+    int asked[MOST_KERNELS];
+} Parts;
 
-static const char *cell_name(const char *prefix, const char *kernel, const Shape *s, int bits, int cold, Arena *a)
+static const char *cell_name(const char *prefix, const char *kernel, const Shape *s, int bits,
+                             int cold, Arena *a)
 {
-    return arena_text(a, "%s%s/%dx%d/n%d/t%d%s%s", prefix, kernel, s->rows, s->cols, s->n, s->threads,
-                      bits < 8 ? arena_text(a, "/b%d", bits) : "", cold ? "/cold" : "");
+    return arena_text(a, "%s%s/%dx%d/n%d/t%d%s%s", prefix, kernel, s->rows, s->cols, s->n,
+                      s->threads, bits < 8 ? arena_text(a, "/b%d", bits) : "", cold ? "/cold" : "");
 }
 
 static void add_kernel(Bench *b, Shape *s, int at, int i, int cold, Parts *parts)
@@ -261,7 +297,8 @@ static void add_kernel(Bench *b, Shape *s, int at, int i, int cold, Parts *parts
         const char *name = cell_name("", k->name, s, widths[w], cold, bench_arena(b));
         if (!bench_wants(b, name)) continue;
         if (!s->w) fill_shape(s, at, p->seed, bench_arena(b));
-        add_ternary(b, s, k, widths[w], cold, name, k->computes ? law(b, parts->said, parts->asked, i) : NULL);
+        add_ternary(b, s, k, widths[w], cold, name,
+                    k->computes ? law(b, parts->said, parts->asked, i) : NULL);
     }
 }
 
@@ -270,8 +307,10 @@ static void add_provider(Bench *b, Shape *s, int at, int i, int thread, int cold
 {
     const char *provider = gemm_providers[i].name, *why;
     for (int dense8 = 0; dense8 < 2; dense8++) {
-        const char *name = cell_name(dense8 ? "u8s8_" : "sgemm_", provider, s, 8, cold, bench_arena(b));
-        const int slow = !strcmp(provider, "portable") && (double)s->rows * s->cols * s->n > SLOW_MOST;
+        const char *name =
+            cell_name(dense8 ? "u8s8_" : "sgemm_", provider, s, 8, cold, bench_arena(b));
+        const int slow =
+            !strcmp(provider, "portable") && (double)s->rows * s->cols * s->n > SLOW_MOST;
         if (slow || !bench_wants(b, name)) continue;
         const Gemm **g = &parts->gemm[i][thread];
         if (!*g) *g = gemm_open(provider, s->threads, bench_home(b), &why);
@@ -282,7 +321,8 @@ static void add_provider(Bench *b, Shape *s, int at, int i, int thread, int cold
     }
 }
 
-/* read/<rows>x<cols>/n1/t<threads>[/cold]: what binds a product of one row, measured between its rounds */
+/* read/<rows>x<cols>/n1/t<threads>[/cold]: what binds a product of one row, measured between its
+ * rounds */
 static void add_reader(Bench *b, Shape *s, int cold)
 {
     const double weights = (double)s->rows * s->cols;
@@ -308,7 +348,10 @@ static void one_group(Bench *b, int shape, int batch, int thread, int cold, Part
 {
     const BenchPlan *p = bench_plan(b);
     Shape *s = arena_get(bench_arena(b), sizeof *s);
-    *s = (Shape){ .rows = shapes[shape].rows, .cols = shapes[shape].cols, .n = batches[batch], .threads = p->threads[thread] };
+    *s = (Shape) { .rows = shapes[shape].rows,
+                   .cols = shapes[shape].cols,
+                   .n = batches[batch],
+                   .threads = p->threads[thread] };
     const int at = (shape * BATCHES + batch) * 16 + thread;      /* names random data */
     for (int i = 0; p->kernels[i]; i++) add_kernel(b, s, at, i, cold, parts);
     for (int i = 0; gemm_providers[i].name; i++) add_provider(b, s, at, i, thread, cold, parts);
@@ -322,7 +365,8 @@ void bench_kernels(Bench *b)
     Parts *parts = arena_get(bench_home(b), sizeof *parts);
     for (int i = 0; p->kernels[i]; i++) {
         CHECK(i < MOST_KERNELS - 1);
-        if (!ternary_runs_here(p->kernels[i])) bench_skip(b, p->kernels[i]->name, "not on this CPU");
+        if (!ternary_runs_here(p->kernels[i]))
+            bench_skip(b, p->kernels[i]->name, "not on this CPU");
     }
     if (p->db)                    /* for the figures, whatever binds the cells below */
         for (int i = 0; probes[i].name; i++)
@@ -330,5 +374,6 @@ void bench_kernels(Bench *b)
     for (int shape = 0; shape < SHAPES; shape++)
         for (int batch = 0; batch < BATCHES; batch++)
             for (int t = 0; t < p->n_threads; t++)
-                for (int cold = 0; cold <= (p->cold && batches[batch] == 1); cold++) one_group(b, shape, batch, t, cold, parts);
+                for (int cold = 0; cold <= (p->cold && batches[batch] == 1); cold++)
+                    one_group(b, shape, batch, t, cold, parts);
 }

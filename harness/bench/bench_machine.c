@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The machine's peaks: every probe of kernels/probes.def, on one thread and on all, each with a buffer of its own. */
+/* The machine's peaks: every probe of kernels/probes.def, on one thread and on all, each with a
+ * buffer of its own. */
 #include "harness/bench/bench.h"
 #include "harness/util/clock.h"
 #include <gsl/gsl_sort.h>
@@ -14,7 +15,8 @@ static void work(void *ctx, long iters)
 {
     const Job *j = ctx;
 #pragma omp parallel for num_threads(j->threads) schedule(static, 1)
-    for (int t = 0; t < j->threads; t++) j->probe->work((int)iters, j->buffer + (size_t)t * j->probe->bytes, j->probe->bytes);
+    for (int t = 0; t < j->threads; t++)
+        j->probe->work((int)iters, j->buffer + (size_t)t * j->probe->bytes, j->probe->bytes);
 }
 
 /* every page is written by the thread that will read it */
@@ -49,7 +51,8 @@ double machine_probe(const Probe *p, int threads)
         work(&j, iters);
         const double took = clock_now() - from;
         ns[i] = took / (double)iters * 1e9;
-        if (took < PROBE_S / 8) iters *= 4, i--;        /* calibration was disturbed: the call itself would be measured */
+        /* calibration was disturbed: the call itself would be measured */
+        if (took < PROBE_S / 8) iters *= 4, i--;
     }
     gsl_sort(ns, 1, SAMPLES);
     const double rate = per / ns[strcmp(p->unit, "B/s") ? 0 : SAMPLES / 2] * 1e9;

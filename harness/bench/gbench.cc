@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Google Benchmark 1.7: every sample is a RunSpecifiedBenchmarks of the one benchmark that is registered, so the order of
- * samples is the caller's (its own --benchmark_enable_random_interleaving reports in bulk and seeds itself). What it says
- * of a run is passed on, renamed (no "/iterations:5/repeats:1/real_time") and numbered by round. */
+/* Google Benchmark 1.7: every sample is a RunSpecifiedBenchmarks of the one benchmark that is
+ * registered, so the order of samples is the caller's (its own
+ * --benchmark_enable_random_interleaving reports in bulk and seeds itself). What it says of a run
+ * is passed on, renamed (no "/iterations:5/repeats:1/real_time") and numbered by round. */
 #include "harness/bench/gbench.h"
 #include <benchmark/benchmark.h>
 #include <cerrno>
@@ -54,14 +55,16 @@ public:
             r.repetitions = g->rounds;
             r.repetition_index = g->round;
             g->take(g->ctx, g->bench, r.benchmark_name().c_str(), g->round,
-                    r.real_accumulated_time / static_cast<double>(r.iterations) * 1e9, static_cast<long>(r.iterations));
+                    r.real_accumulated_time / static_cast<double>(r.iterations) * 1e9,
+                    static_cast<long>(r.iterations));
         }
         if (g->out.is_open()) g->json.ReportRuns(runs);
     }
 };
 }
 
-extern "C" Gbench *gbench_open(const char *path, int rounds, GbenchTake *take, void *ctx, const char **why)
+extern "C" Gbench *gbench_open(const char *path, int rounds, GbenchTake *take, void *ctx,
+                               const char **why)
 {
     Gbench *g = new Gbench{};
     *why = nullptr;
@@ -82,7 +85,8 @@ extern "C" Gbench *gbench_open(const char *path, int rounds, GbenchTake *take, v
     return g;
 }
 
-extern "C" int gbench_add(Gbench *g, const char *name, GbenchWork *work, void *ctx, double ops, double bytes)
+extern "C" int gbench_add(Gbench *g, const char *name, GbenchWork *work, void *ctx, double ops,
+                          double bytes)
 {
     g->entries.push_back(Entry{name, work, ctx, ops, bytes});
     return static_cast<int>(g->entries.size()) - 1;
@@ -95,11 +99,22 @@ extern "C" void gbench_run(Gbench *g, int bench, long iters, int round)
     g->bench = bench;
     g->round = round;
     benchmark::ClearRegisteredBenchmarks();
-    benchmark::RegisterBenchmark(e.name.c_str(), [e](benchmark::State &state) {
-        while (state.KeepRunningBatch(state.max_iterations)) e.work(e.ctx, static_cast<long>(state.max_iterations));
-        if (e.ops > 0) state.counters["ops"] = Counter(e.ops, Counter::kIsIterationInvariantRate);
-        if (e.bytes > 0) state.counters["bytes"] = Counter(e.bytes, Counter::kIsIterationInvariantRate);
-    })->Iterations(iters)->Repetitions(1)->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kNanosecond);
+    benchmark::RegisterBenchmark(e.name.c_str(),
+                                 [e](benchmark::State &state) {
+                                     while (state.KeepRunningBatch(state.max_iterations))
+                                         e.work(e.ctx, static_cast<long>(state.max_iterations));
+                                     if (e.ops > 0)
+                                         state.counters["ops"] =
+                                             Counter(e.ops, Counter::kIsIterationInvariantRate);
+                                     if (e.bytes > 0)
+                                         state.counters["bytes"] =
+                                             Counter(e.bytes, Counter::kIsIterationInvariantRate);
+                                 })
+        ->Iterations(iters)
+        ->Repetitions(1)
+        ->UseRealTime()
+        ->MeasureProcessCPUTime()
+        ->Unit(benchmark::kNanosecond);
     Passer passer(g);
     benchmark::RunSpecifiedBenchmarks(&passer, std::string("all"));
     benchmark::ClearRegisteredBenchmarks();

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* cmd.h -- the commands: each takes the words after its own name and returns the exit code (harness/util/exit.h). */
+/* cmd.h -- the commands: each takes the words after its own name and returns the exit code
+ * (harness/util/exit.h). */
 #ifndef CMD_H
 #define CMD_H
 
 int bench_main   (int argc, char **argv);
-int cell_main    (int argc, char **argv);      /* hidden: one cell; records to descriptor 3, or stdout */
+/* hidden: one cell; records to descriptor 3, or stdout */
+int cell_main    (int argc, char **argv);
 int check_main   (int argc, char **argv);
 int claims_main  (int argc, char **argv);
 int eval_main    (int argc, char **argv);

@@ -5,27 +5,36 @@
 #include "harness/util/options.h"
 #include <string.h>
 
-static const char help[] =
-    "usage: eightysix export [VIEW | EXPERIMENT] [--db FILE] [--out DIR] [--experiment NAME] [--pack FILE] [--text DIR]\n\n"
-    "Writes a view as DIR/VIEW.csv, the results of an experiment as DIR/EXPERIMENT.csv, or, with neither, every view.\n\n"
-    "  --db FILE          the records (results/results.db)\n"
-    "  --out DIR          where to (results); - writes one view to stdout\n"
-    "  --experiment NAME  only this experiment's rows\n"
-    "  --pack FILE        instead: all records in one new file, for `eightysix merge` and `eightysix replay`\n"
-    "  --text DIR         instead: all records as CSV, one file per table; of single steps only means; merge reads it too\n\n"
-    "exit code: 0 written, 2 bad usage or input\n";
+static const char help[] = "usage: eightysix export [VIEW | EXPERIMENT] [--db FILE] [--out DIR] "
+                           "[--experiment NAME] [--pack FILE] [--text DIR]\n\n"
+                           "Writes a view as DIR/VIEW.csv, the results of an experiment as "
+                           "DIR/EXPERIMENT.csv, or, with neither, every view.\n\n"
+                           "  --db FILE          the records (results/results.db)\n"
+                           "  --out DIR          where to (results); - writes one view to stdout\n"
+                           "  --experiment NAME  only this experiment's rows\n"
+                           "  --pack FILE        instead: all records in one new file, for "
+                           "`eightysix merge` and `eightysix replay`\n"
+                           "  --text DIR         instead: all records as CSV, one file per table; "
+                           "of single steps only means; merge reads it too\n\n"
+                           "exit code: 0 written, 2 bad usage or input\n";
 
 int export_main(int argc, char **argv)
 {
     enum { MAX_VIEWS = 64 };
-    const char *db_path = "results/results.db", *dir = "results", *experiment = NULL, *why = NULL, *view[MAX_VIEWS];
+    const char *db_path = "results/results.db", *dir = "results", *experiment = NULL, *why = NULL,
+               *view[MAX_VIEWS];
     const char *pack = NULL, *text = NULL;
-    const Option options[] = { { "--db", &db_path, NULL }, { "--out", &dir, NULL }, { "--experiment", &experiment, NULL },
-                               { "--pack", &pack, NULL }, { "--text", &text, NULL }, { NULL, NULL, NULL } };
+    const Option options[] = { { "--db", &db_path, NULL },
+                               { "--out", &dir, NULL },
+                               { "--experiment", &experiment, NULL },
+                               { "--pack", &pack, NULL },
+                               { "--text", &text, NULL },
+                               { NULL, NULL, NULL } };
     const int words = options_read(argc, argv, options, help), to_stdout = !strcmp(dir, "-");
     if (words > 1) die("%s: expected one view or experiment; `eightysix export --help`", argv[2]);
     if (to_stdout && !words) die("--out -: expected the name of one view");
-    if ((pack || text) && (words || experiment)) die("--pack, --text: expected no view and no experiment; all records are written");
+    if ((pack || text) && (words || experiment))
+        die("--pack, --text: expected no view and no experiment; all records are written");
     Arena a = arena_new((size_t)1 << 32);
     if (pack) {
         DbMerged m;

@@ -11,7 +11,8 @@ int list_main(int argc, char **argv);
 static void list_settings(void)
 {
     for (const Setting *s = settings; s->key; s++) {
-        printf("  %-13s %-10s %s\n  %-13s %-10s   (%s", s->key, *s->value ? s->value : "-", s->doc, "", "", s->type);
+        printf("  %-13s %-10s %s\n  %-13s %-10s   (%s", s->key, *s->value ? s->value : "-", s->doc,
+               "", "", s->type);
         if (s->min < s->max) printf(", %.16g to %.16g", s->min, s->max);
         printf("%s%s)\n", *s->applies ? "; applies to " : "", s->applies);
     }
@@ -31,12 +32,15 @@ static void list_kernels(void)
 
 static void list_heads(void)
 {
-    for (int i = 0; heads[i]; i++) printf("  %-13s %s\n  %-13s   %s\n", heads[i]->name, heads[i]->brief, "", heads[i]->source);
+    for (int i = 0; heads[i]; i++)
+        printf("  %-13s %s\n  %-13s   %s\n", heads[i]->name, heads[i]->brief, "", heads[i]->source);
 }
 
 static void list_models(void)
 {
-    for (int i = 0; models[i]; i++) printf("  %-13s %s\n  %-13s   %s\n", models[i]->name, models[i]->brief, "", models[i]->source);
+    for (int i = 0; models[i]; i++)
+        printf("  %-13s %s\n  %-13s   %s\n", models[i]->name, models[i]->brief, "",
+               models[i]->source);
 }
 
 static void list_gemm(void)
@@ -52,9 +56,11 @@ static void list_gemm(void)
 
 static void list_corpora(void) { corpora_list(stdout); }
 
-static const struct { const char *name; void (*list)(void); } lists[] = {
-    { "models", list_models }, { "heads", list_heads }, { "kernels", list_kernels }, { "gemm", list_gemm },
-    { "corpora", list_corpora }, { "settings", list_settings } };
+static const struct { const char *name; void (*list)(void);
+} lists[] = {
+    { "models", list_models }, { "heads", list_heads },     { "kernels", list_kernels },
+    { "gemm", list_gemm },     { "corpora", list_corpora }, { "settings", list_settings }
+};
 enum { N = sizeof lists / sizeof *lists };
 
 int list_main(int argc, char **argv)
@@ -62,7 +68,8 @@ int list_main(int argc, char **argv)
     int shown = 0;
     if (argc > 1 && !strcmp(argv[1], "--help")) {
         puts("usage: eightysix list [models | heads | kernels | gemm | corpora | settings]\n\n"
-             "What is in this binary and what of it runs on this machine. EIGHTYSIX_CPU=avx2 (a comma list of sse2 avx2 avx512\n"
+             "What is in this binary and what of it runs on this machine. EIGHTYSIX_CPU=avx2 (a "
+             "comma list of sse2 avx2 avx512\n"
              "vnni popcnt512 vbmi amx neon dotprod) narrows the CPU for every command.");
         return 0;
     }
@@ -72,6 +79,9 @@ int list_main(int argc, char **argv)
         lists[i].list();
     }
     if (shown) return 0;
-    fprintf(stderr, "eightysix: list: no list '%s'; expected models, heads, kernels, gemm, corpora or settings\n", argv[1]);
+    fprintf(stderr,
+            "eightysix: list: no list '%s'; expected models, heads, kernels, gemm, corpora or "
+            "settings\n",
+            argv[1]);
     return 2;
 }

@@ -17,10 +17,14 @@ static const char help[] =
 int plot_main(int argc, char **argv)
 {
     static const char *const formats[] = { "svg", "png", "pdf", NULL };
-    const char *db_name = "results/results.db", *dir = "results/figures", *experiment = NULL, *why = NULL;
-    const Option options[] = { { "--db", &db_name, NULL }, { "--out", &dir, NULL }, { "--experiment", &experiment, NULL },
+    const char *db_name = "results/results.db", *dir = "results/figures", *experiment = NULL,
+               *why = NULL;
+    const Option options[] = { { "--db", &db_name, NULL },
+                               { "--out", &dir, NULL },
+                               { "--experiment", &experiment, NULL },
                                { NULL, NULL, NULL } };
-    if (options_read(argc, argv, options, help) != 1) die("plot: expected the name of one figure; `eightysix plot --help`");
+    if (options_read(argc, argv, options, help) != 1)
+        die("plot: expected the name of one figure; `eightysix plot --help`");
     Arena a = arena_new((size_t)1 << 28);
     Db *db = db_open_read(db_name, &a, &why);
     if (!db) die("%s", why);

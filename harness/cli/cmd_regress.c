@@ -8,20 +8,27 @@
 #include <unistd.h>
 
 static const char help[] =
-    "usage: eightysix regress --base REF --head REF [--rounds N] [--filter RE] [--markdown FILE] [--junit FILE] ...\n\n"
-    "Builds two commits in work trees under build/regress, with one make and one compiler, and says whether head is slower or\n"
-    "worse than base. REF may be the path of a program that was built before. Run it in the root of the repository.\n\n"
+    "usage: eightysix regress --base REF --head REF [--rounds N] [--filter RE] [--markdown FILE] "
+    "[--junit FILE] ...\n\n"
+    "Builds two commits in work trees under build/regress, with one make and one compiler, and "
+    "says whether head is slower or\n"
+    "worse than base. REF may be the path of a program that was built before. Run it in the root "
+    "of the repository.\n\n"
     "  --rounds N        of the first look (20); what is undecided then gets as many again\n"
     "  --samples K       of a block, 10 ms or more each (5)\n"
     "  --floor P         percent that nobody minds (2)\n"
     "  --filter RE       benchmarks whose name matches (POSIX extended)\n"
-    "  --seed N          of the order of blocks (1); --cpu C the core to run on (the last); --jobs N of make (all cores)\n"
+    "  --seed N          of the order of blocks (1); --cpu C the core to run on (the last); --jobs "
+    "N of make (all cores)\n"
     "  --always          measure even when the code is the same\n"
     "  --times-only      no laws, no quality, no instruction counts\n"
-    "  --accept-quality  losses may get better by more than the tolerance; --quality P sets that tolerance, percent (0.1)\n"
+    "  --accept-quality  losses may get better by more than the tolerance; --quality P sets that "
+    "tolerance, percent (0.1)\n"
     "  --markdown FILE   a report for a pull request; --junit FILE: one for CI\n"
-    "  --db FILE         where raw samples and verdicts go (results/results.db); --no-db records nothing\n\n"
-    "exit code: 0 pass; 1 a regression, or wrong results; 2 bad usage, or a build that fails; 3 inconclusive, or an invalid\n"
+    "  --db FILE         where raw samples and verdicts go (results/results.db); --no-db records "
+    "nothing\n\n"
+    "exit code: 0 pass; 1 a regression, or wrong results; 2 bad usage, or a build that fails; 3 "
+    "inconclusive, or an invalid\n"
     "measurement; 130 interrupted. results/BENCHMARKS.md explains.\n";
 
 static double number(const char *option, const char *text, double least, double most)
@@ -40,14 +47,24 @@ int regress_main(int argc, char **argv)
     const char *rounds = "20", *samples = "5", *floor = "2", *seed = "1", *quality = "0.1";
     const char *cpu = NULL, *jobs = NULL;
     int no_db = 0;
-    const Option options[] = {
-        { "--base", &p.base, NULL }, { "--head", &p.head, NULL }, { "--rounds", &rounds, NULL },
-        { "--samples", &samples, NULL }, { "--floor", &floor, NULL }, { "--filter", &p.filter, NULL },
-        { "--seed", &seed, NULL }, { "--cpu", &cpu, NULL }, { "--jobs", &jobs, NULL },
-        { "--always", NULL, &p.always }, { "--times-only", NULL, &p.times_only },
-        { "--accept-quality", NULL, &p.accept_quality }, { "--quality", &quality, NULL },
-        { "--markdown", &p.markdown, NULL }, { "--junit", &p.junit, NULL }, { "--db", &p.db, NULL },
-        { "--no-db", NULL, &no_db }, { 0 } };
+    const Option options[] = { { "--base", &p.base, NULL },
+                               { "--head", &p.head, NULL },
+                               { "--rounds", &rounds, NULL },
+                               { "--samples", &samples, NULL },
+                               { "--floor", &floor, NULL },
+                               { "--filter", &p.filter, NULL },
+                               { "--seed", &seed, NULL },
+                               { "--cpu", &cpu, NULL },
+                               { "--jobs", &jobs, NULL },
+                               { "--always", NULL, &p.always },
+                               { "--times-only", NULL, &p.times_only },
+                               { "--accept-quality", NULL, &p.accept_quality },
+                               { "--quality", &quality, NULL },
+                               { "--markdown", &p.markdown, NULL },
+                               { "--junit", &p.junit, NULL },
+                               { "--db", &p.db, NULL },
+                               { "--no-db", NULL, &no_db },
+                               { 0 } };
     if (options_read(argc, argv, options, help))
         die("regress %s: expected options only; see eightysix regress --help", argv[1]);
     if (!p.base || !p.head) die("regress: expected --base REF and --head REF");

@@ -6,9 +6,12 @@
 
 static const char help[] =
     "usage: eightysix sweep FILE.yaml [key=value ...] [--option ...]\n\n"
-    "Runs every cell of the experiment that has no ok run of this build on this machine, one child\n"
-    "process each, and records it. A cell whose budget counts tokens is run for its losses and may\n"
-    "have run on any machine. Killed and started again it goes on where it was. key=value replaces a\n"
+    "Runs every cell of the experiment that has no ok run of this build on this machine, one "
+    "child\n"
+    "process each, and records it. A cell whose budget counts tokens is run for its losses and "
+    "may\n"
+    "have run on any machine. Killed and started again it goes on where it was. key=value replaces "
+    "a\n"
     "fixed setting of the experiment.\n\n"
     "  --db FILE          the records (results/results.db); logs/, NAME.csv go beside it\n"
     "  --dry-run          list the cells as new, stale, done or running, with the reason and the\n"
@@ -19,7 +22,8 @@ static const char help[] =
     "  --seed S           of the order in which cells run (1)\n"
     "  --filter A=X,B=Y   only cells with these levels of these factors; seed=N too\n"
     "  --verbose          pass on the output of the cells on stderr (default: on a terminal)\n\n"
-    "exit code: 0 every cell is ok or skipped, 1 a cell failed, 2 bad usage or input, 130 interrupted\n";
+    "exit code: 0 every cell is ok or skipped, 1 a cell failed, 2 bad usage or input, 130 "
+    "interrupted\n";
 
 int sweep_main(int argc, char **argv)
 {

@@ -11,34 +11,49 @@ typedef struct { const char *vocab, *list, *name; long V; int bin; } Options;
 
 static int help(FILE *out, int code)
 {
-    fputs("usage: eightysix tokenize encode [vocab=gpt2|bytes|words] [list=FILE] [--bin]    text on stdin -> ids on stdout\n"
-          "       eightysix tokenize decode [vocab=gpt2|bytes|words] [list=FILE] [--bin]    ids on stdin -> text on stdout\n"
-          "       eightysix tokenize corpus NAME|FILE [vocab=auto|gpt2|words|bytes] [V=N]   makes token files, prints counts\n"
-          "       eightysix tokenize fetch NAME                                             brings public corpora here\n"
-          "       eightysix tokenize SUBCOMMAND --help\n", out);
+    fputs("usage: eightysix tokenize encode [vocab=gpt2|bytes|words] [list=FILE] [--bin]    text "
+          "on stdin -> ids on stdout\n"
+          "       eightysix tokenize decode [vocab=gpt2|bytes|words] [list=FILE] [--bin]    ids on "
+          "stdin -> text on stdout\n"
+          "       eightysix tokenize corpus NAME|FILE [vocab=auto|gpt2|words|bytes] [V=N]   makes "
+          "token files, prints counts\n"
+          "       eightysix tokenize fetch NAME                                             brings "
+          "public corpora here\n"
+          "       eightysix tokenize SUBCOMMAND --help\n",
+          out);
     return code;
 }
 
 static int help_filter(void)
 {
     fputs("usage: eightysix tokenize encode|decode [vocab=gpt2|bytes|words] [list=FILE] [--bin]\n\n"
-          "Filters. encode reads text and writes one id a line; decode reads ids and writes the text. With --bin ids are\n"
+          "Filters. encode reads text and writes one id a line; decode reads ids and writes the "
+          "text. With --bin ids are\n"
           "little-endian uint16 without separators. Any length streams; any bytes are accepted.\n"
-          "  vocab=gpt2   the original GPT-2 vocabulary, from gpt2/ in the data directory; <|endoftext|> is id 50256\n"
+          "  vocab=gpt2   the original GPT-2 vocabulary, from gpt2/ in the data directory; "
+          "<|endoftext|> is id 50256\n"
           "  vocab=bytes  256 ids and <|endoftext|>\n"
-          "  vocab=words  the word list list=FILE, one word a line in id order (`tokenize corpus` makes them)\n\n"
-          "Example:  eightysix tokenize encode < story.txt | eightysix tokenize decode | cmp - story.txt\n", stdout);
+          "  vocab=words  the word list list=FILE, one word a line in id order (`tokenize corpus` "
+          "makes them)\n\n"
+          "Example:  eightysix tokenize encode < story.txt | eightysix tokenize decode | cmp - "
+          "story.txt\n",
+          stdout);
     return 0;
 }
 
 static int help_corpus(void)
 {
     fputs("usage: eightysix tokenize corpus NAME|FILE [vocab=auto|gpt2|words|bytes] [V=N]\n\n"
-          "Makes the token files of a corpus, or finds them in the cache directory, and prints for each split its tokens,\n"
-          "the bytes of its text, hashes and, when made now, the speed. NAME is a directory of the data directory with\n"
-          "train.txt[.xz], valid.txt[.xz] and maybe test.txt[.xz]; FILE is a text (.txt, .txt.xz) or a token file (.tok).\n"
-          "V=N keeps the N most frequent words of vocab=words. `train`, `eval` and `sweep` do the same on first use.\n\n"
-          "Example:  eightysix tokenize corpus wikitext-2\n", stdout);
+          "Makes the token files of a corpus, or finds them in the cache directory, and prints for "
+          "each split its tokens,\n"
+          "the bytes of its text, hashes and, when made now, the speed. NAME is a directory of the "
+          "data directory with\n"
+          "train.txt[.xz], valid.txt[.xz] and maybe test.txt[.xz]; FILE is a text (.txt, .txt.xz) "
+          "or a token file (.tok).\n"
+          "V=N keeps the N most frequent words of vocab=words. `train`, `eval` and `sweep` do the "
+          "same on first use.\n\n"
+          "Example:  eightysix tokenize corpus wikitext-2\n",
+          stdout);
     return 0;
 }
 
@@ -48,7 +63,8 @@ static long number_of(const char *word, long low, long high)
     errno = 0;
     const char *digits = strchr(word, '=') + 1;
     const long n = strtol(digits, &end, 10);
-    if (errno || end == digits || *end || n < low || n > high) die("%s: expected a number from %ld to %ld", word, low, high);
+    if (errno || end == digits || *end || n < low || n > high)
+        die("%s: expected a number from %ld to %ld", word, low, high);
     return n;
 }
 
@@ -62,7 +78,8 @@ static int read_options(int argc, char **argv, Options *o)
         else if (!strncmp(argv[i], "list=", 5)) o->list = argv[i] + 5;
         else if (!strncmp(argv[i], "V=", 2)) o->V = number_of(argv[i], 2, 65536);
         else if (argv[i][0] == '-' || strchr(argv[i], '=') || o->name)
-            die("tokenize %s: '%s' is not understood; see `eightysix tokenize %s --help`", argv[0], argv[i], argv[0]);
+            die("tokenize %s: '%s' is not understood; see `eightysix tokenize %s --help`", argv[0],
+                argv[i], argv[0]);
         else o->name = argv[i];
     }
     return 0;
@@ -75,7 +92,8 @@ static Vocab *filter_vocab(const Options *o, Arena *a)
     if (!strcmp(o->vocab, "bytes")) v = vocab_bytes(a);
     else if (!strcmp(o->vocab, "gpt2")) v = gpt2_find(a, &why);
     else if (strcmp(o->vocab, "words")) die("vocab=%s: expected gpt2, bytes or words", o->vocab);
-    else if (!o->list) die("vocab=words: expected list=FILE, a list that `eightysix tokenize corpus` made");
+    else if (!o->list)
+        die("vocab=words: expected list=FILE, a list that `eightysix tokenize corpus` made");
     else v = vocab_words(o->list, a, &why);
     if (!v) die("%s", why);
     return v;
@@ -98,7 +116,8 @@ static void write_ids(const uint16_t *id, long n, int bin)
 
 static void stdout_done(void)
 {
-    if (fflush(stdout) || ferror(stdout)) die("standard output cannot be written: %s", strerror(errno));
+    if (fflush(stdout) || ferror(stdout))
+        die("standard output cannot be written: %s", strerror(errno));
 }
 
 static int encode(Vocab *v, int bin, Arena *a)
@@ -126,8 +145,10 @@ static int next_id(int bin, int V, long *where)
     if (bin) {
         const int low = getchar_unlocked(), high = low == EOF ? EOF : getchar_unlocked();
         if (low == EOF) return -1;
-        if (high == EOF) die("standard input: id %ld is cut in half: expected two bytes for each", *where);
-        if ((low | high << 8) >= V) die("standard input: id %ld is %d, expected less than %d", *where, low | high << 8, V);
+        if (high == EOF)
+            die("standard input: id %ld is cut in half: expected two bytes for each", *where);
+        if ((low | high << 8) >= V)
+            die("standard input: id %ld is %d, expected less than %d", *where, low | high << 8, V);
         return low | high << 8;
     }
     char line[32];
@@ -164,11 +185,13 @@ static int corpus(const Options *o, Arena *a)
     const Files *f = files_open(o->name, o->vocab, o->V, a, &why);
     if (!f) die("%s", why);
     const TokenFile *first = f->file[0];
-    printf("corpus %s  vocab %s  V %d  vocab_sha256 %s\n", o->name, first->vocab, first->V, first->vocab_hash);
+    printf("corpus %s  vocab %s  V %d  vocab_sha256 %s\n", o->name, first->vocab, first->V,
+           first->vocab_hash);
     for (int i = 0; i < 3; i++) {
         const TokenFile *t = f->file[i];
         if (!t) continue;
-        printf("%-5s  tokens %ld  bytes %ld  sha256 %s  %s", split_names[i], t->n, t->bytes, t->source_hash, t->path);
+        printf("%-5s  tokens %ld  bytes %ld  sha256 %s  %s", split_names[i], t->n, t->bytes,
+               t->source_hash, t->path);
         if (f->seconds[i] > 0) printf("  %.1f MB/s", (double)t->bytes / f->seconds[i] / 1e6);
         putchar('\n');
     }
@@ -181,7 +204,8 @@ int tokenize_main(int argc, char **argv)
     const char *what = argv[1];
     if (!strcmp(what, "--help")) return help(stdout, 0);
     if (!strcmp(what, "fetch")) return fetch_main(argc - 1, argv + 1);
-    const int filter = !strcmp(what, "encode") || !strcmp(what, "decode"), files = !strcmp(what, "corpus");
+    const int filter = !strcmp(what, "encode") || !strcmp(what, "decode"),
+              files = !strcmp(what, "corpus");
     if (!filter && !files) {
         fprintf(stderr, "eightysix: no subcommand '%s' of tokenize\n", what);
         return help(stderr, 2);
@@ -192,7 +216,9 @@ int tokenize_main(int argc, char **argv)
     Arena a = arena_new((size_t)1 << 30);
     int code;
     if (files) code = corpus(&o, &a);
-    else code = *what == 'e' ? encode(filter_vocab(&o, &a), o.bin, &a) : decode(filter_vocab(&o, &a), o.bin);
+    else
+        code = *what == 'e' ? encode(filter_vocab(&o, &a), o.bin, &a)
+                            : decode(filter_vocab(&o, &a), o.bin);
     arena_drop(&a);
     return code;
 }

@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* GPT-2's byte-level byte pair encoding (Sennrich et al. 2016, arXiv 1508.07909; Radford et al. 2019).
+/* GPT-2's byte-level byte pair encoding (Sennrich et al. 2016, arXiv 1508.07909; Radford et al.
+ * 2019).
  *
- * A piece of text (gpt2_pretokenizer.h) starts as its bytes; while two neighbours are in the list of merges, the pair that stands
- * first in the list (leftmost on a tie) becomes one symbol. Pairs wait in a heap ordered by (rank, position), so a piece
- * of n bytes costs n log n however long it is:
+ * A piece of text (gpt2_pretokenizer.h) starts as its bytes; while two neighbours are in the list
+ * of merges, the pair that stands first in the list (leftmost on a tie) becomes one symbol. Pairs
+ * wait in a heap ordered by (rank, position), so a piece of n bytes costs n log n however long it
+ * is:
  *
- *   symbols   l o w e r     next[]/prev[] link what is left;  heap: (rank of "l o", 0) (rank of "e r", 3) ...
+ *   symbols   l o w e r     next[]/prev[] link what is left;  heap: (rank of "l o", 0) (rank of "e
+ * r", 3) ...
  *
- * Pieces repeat, so their ids are kept in a table of 64-byte lines, one line per hash value, newest wins. */
+ * Pieces repeat, so their ids are kept in a table of 64-byte lines, one line per hash value, newest
+ * wins. */
 #include "harness/corpus/bpe.h"
 #include "harness/corpus/gpt2_pretokenizer.h"
 #include "harness/corpus/vocab_parts.h"
 
 enum { LINES = 1 << 15, KEY = 31, LINE_IDS = 15 };
-typedef struct { char key[KEY]; uint8_t len, n, pad; uint16_t id[LINE_IDS]; } Line;       /* n 0: empty */
+/* n 0: empty */
+typedef struct { char key[KEY]; uint8_t len, n, pad; uint16_t id[LINE_IDS]; } Line;
 _Static_assert(sizeof(Line) == 64, "a line of the cache is a cache line");
 
 typedef struct Bpe {
@@ -56,7 +61,8 @@ static void push_pair(const BpeTables *t, Work *w, int32_t i)
 /* An entry of the heap is stale when its pair has been eaten or changed since. */
 static int pair_lives(const BpeTables *t, const Work *w, int32_t i, uint32_t rank)
 {
-    return w->prev[i] != i && w->next[i] != NONE && bpe_rank(t, w->id[i], w->id[w->next[i]]) == rank;
+    return w->prev[i] != i && w->next[i] != NONE &&
+           bpe_rank(t, w->id[i], w->id[w->next[i]]) == rank;
 }
 
 static void merge(const BpeTables *t, Work *w, const char *s, int32_t n, Ids *out)
@@ -76,7 +82,8 @@ static void merge(const BpeTables *t, Work *w, const char *s, int32_t n, Ids *ou
         w->id[i] = t->product[rank];
         w->next[i] = w->next[gone];
         if (w->next[i] != NONE) w->prev[w->next[i]] = i;
-        w->prev[gone] = gone;                            /* a symbol that was eaten points at itself */
+        /* a symbol that was eaten points at itself */
+        w->prev[gone] = gone;
         push_pair(t, w, w->prev[i]);
         push_pair(t, w, i);
     }
@@ -97,14 +104,16 @@ static void merge_piece(const BpeTables *t, const char *s, size_t n, Ids *out)
     Arena a = arena_new(n * (3 * sizeof(uint64_t) + 2 * sizeof(int32_t) + sizeof(uint16_t)) + 4096);
     uint64_t *heap = arena_raw(&a, 3 * n * sizeof *heap);
     int32_t *next = arena_raw(&a, n * sizeof *next), *prev = arena_raw(&a, n * sizeof *prev);
-    merge(t, &(Work){ heap, 0, next, prev, arena_raw(&a, n * sizeof(uint16_t)) }, s, (int32_t)n, out);
+    merge(t, &(Work) { heap, 0, next, prev, arena_raw(&a, n * sizeof(uint16_t)) }, s, (int32_t)n,
+          out);
     arena_drop(&a);
 }
 
 static uint64_t key_hash(const char key[KEY], size_t len)
 {
     uint64_t a, b, c, d;
-    memcpy(&a, key, 8), memcpy(&b, key + 8, 8), memcpy(&c, key + 16, 8), memcpy(&d, key + KEY - 8, 8);
+    memcpy(&a, key, 8), memcpy(&b, key + 8, 8), memcpy(&c, key + 16, 8),
+        memcpy(&d, key + KEY - 8, 8);
     uint64_t h = (a ^ len) * 0x9e3779b97f4a7c15u;
     h = (h ^ h >> 32 ^ b) * 0xbf58476d1ce4e5b9u;
     h = (h ^ h >> 32 ^ c) * 0x94d049bb133111ebu;
@@ -137,8 +146,8 @@ static void encode_piece(Bpe *b, const char *s, size_t len, Ids *out)
     for (int i = 0; i < line->n; i++) ids_add(out, line->id[i]);
 }
 
-/* The pattern is shown the text up to a place where it splits anyway, so that a matcher which first looks at the whole
- * subject (PCRE2 without JIT) stays linear. */
+/* The pattern is shown the text up to a place where it splits anyway, so that a matcher which first
+ * looks at the whole subject (PCRE2 without JIT) stays linear. */
 static void encode_plain(Bpe *b, const char *s, size_t n, Ids *out)
 {
     size_t i = 0, shown = 0;

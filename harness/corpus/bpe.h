@@ -15,7 +15,8 @@ typedef struct BpeTables {
     int       end_of_text;       /* id of <|endoftext|>; -1: there is none */
 } BpeTables;
 
-static inline uint32_t bpe_slot(const BpeTables *t, uint32_t pair)        /* its slot, or the empty one for it */
+/* its slot, or the empty one for it */
+static inline uint32_t bpe_slot(const BpeTables *t, uint32_t pair)
 {
     uint32_t i = pair * 0x9e3779b1u;
     i = (i ^ i >> 15) & (t->slots - 1);

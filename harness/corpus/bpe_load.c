@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* GPT-2's vocabulary files. Both write a byte as one character, so that blanks and control bytes are visible: bytes
- * 33..126, 161..172, 174..255 are the characters of that code, the other 68 are U+0100, U+0101, ... in order.
+/* GPT-2's vocabulary files. Both write a byte as one character, so that blanks and control bytes
+ * are visible: bytes 33..126, 161..172, 174..255 are the characters of that code, the other 68 are
+ * U+0100, U+0101, ... in order.
  *
  *   encoder.json   {"!": 0, ..., "\u0120the": 262, ...}     every id 0..V-1 once
  *   vocab.bpe      #version: 0.2
- *                  \u0120 t                                 the pair of rank 0, and so on: both are symbols by then
+ *                  \u0120 t                                 the pair of rank 0, and so on: both are
+ * symbols by then
  *
  * An entry of encoder.json is a byte, the product of exactly one merge, or <|endoftext|>. */
 #include "harness/corpus/bpe.h"
@@ -18,7 +20,8 @@ typedef struct {
     const char *json_path, *bpe_path;
     json_t     *json;
     int         byte_of[512];        /* by character; -1 */
-    char       *made;                /* (V) 1: the id is a byte, or the product of a merge seen so far */
+    /* (V) 1: the id is a byte, or the product of a merge seen so far */
+    char       *made;
     const char **name;               /* (V) as encoder.json has it */
     int         V;
     Arena      *a, *room;            /* for the tables; for what only the loading needs */
@@ -35,7 +38,8 @@ static void byte_characters(int byte_of[512])
     }
 }
 
-/* The bytes a name stands for, to out (as many as it has characters, at most its length); -1: no such name. */
+/* The bytes a name stands for, to out (as many as it has characters, at most its length); -1: no
+ * such name. */
 static long name_bytes(const Loader *l, const char *name, char *out)
 {
     long n = 0;
@@ -62,7 +66,8 @@ static int read_names(Loader *l)
     json_t *value;
     const size_t n = json_object_size(l->json);
     if (n < 256 || n > VOCAB_MOST) {
-        *l->why = arena_text(l->a, "%s: %zu entries, expected 256 to %d", l->json_path, n, VOCAB_MOST);
+        *l->why =
+            arena_text(l->a, "%s: %zu entries, expected 256 to %d", l->json_path, n, VOCAB_MOST);
         return 0;
     }
     l->V = (int)n;
@@ -71,7 +76,8 @@ static int read_names(Loader *l)
     json_object_foreach(l->json, key, value) {
         const json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
         if (id < 0 || id >= l->V || l->name[id] || !*key) {
-            *l->why = arena_text(l->a, "%s: entry \"%.40s\": expected every id 0..%d once", l->json_path, key, l->V - 1);
+            *l->why = arena_text(l->a, "%s: entry \"%.40s\": expected every id 0..%d once",
+                                 l->json_path, key, l->V - 1);
             return 0;
         }
         l->name[id] = key;
@@ -82,12 +88,14 @@ static int read_names(Loader *l)
 static int read_bytes(Loader *l, BpeTables *t)
 {
     for (int c = 0; c < 512; c++) {
-        const char two[3] = { (char)(0xc0 | c >> 6), (char)(0x80 | (c & 0x3f)), 0 }, one[2] = { (char)c, 0 };
+        const char two[3] = { (char)(0xc0 | c >> 6), (char)(0x80 | (c & 0x3f)), 0 },
+                   one[2] = { (char)c, 0 };
         if (l->byte_of[c] < 0) continue;
         const int id = id_of(l, c < 0x80 ? one : two);
         if (id < 0) {
-            *l->why = arena_text(l->a, "%s: no entry \"%s\", expected one for every byte (this is byte %d)", l->json_path,
-                                 c < 0x80 ? one : two, l->byte_of[c]);
+            *l->why = arena_text(
+                l->a, "%s: no entry \"%s\", expected one for every byte (this is byte %d)",
+                l->json_path, c < 0x80 ? one : two, l->byte_of[c]);
             return 0;
         }
         t->byte_id[l->byte_of[c]] = (uint16_t)id;
@@ -100,10 +108,12 @@ static int read_bytes(Loader *l, BpeTables *t)
 static const char *read_merge(Loader *l, BpeTables *t, char *line)
 {
     char *right = strchr(line, ' ');
-    if (!right || right == line || !right[1] || strchr(right + 1, ' ')) return "two symbols with one blank between them";
+    if (!right || right == line || !right[1] || strchr(right + 1, ' '))
+        return "two symbols with one blank between them";
     *right++ = 0;
     const int a = id_of(l, line), b = id_of(l, right);
-    if (a < 0 || b < 0 || !l->made[a] || !l->made[b]) return "symbols that are bytes or made by the lines before";
+    if (a < 0 || b < 0 || !l->made[a] || !l->made[b])
+        return "symbols that are bytes or made by the lines before";
     const size_t left = strlen(line);
     memmove(line + left, right, strlen(right) + 1);
     const int id = id_of(l, line);
@@ -129,7 +139,8 @@ static int read_merges(Loader *l, BpeTables *t, char *text, size_t size)
         *next = 0;
         if (number == 1 && !strncmp(line, "#version", 8)) continue;
         if (next > line && next[-1] == '\r') next[-1] = 0;
-        const char *expected = strlen(line) + 1 < (size_t)(next - line) ? "no zero byte" : read_merge(l, t, line);
+        const char *expected =
+            strlen(line) + 1 < (size_t)(next - line) ? "no zero byte" : read_merge(l, t, line);
         if (expected) {
             *l->why = arena_text(l->a, "%s: line %ld: expected %s", l->bpe_path, number, expected);
             return 0;
@@ -151,8 +162,9 @@ static int read_texts(Loader *l, BpeTables *t, Vocab *v)
         const int special = !l->made[id] && !strcmp(l->name[id], END_OF_TEXT);
         const long n = special ? (long)sizeof END_OF_TEXT - 1 : name_bytes(l, l->name[id], p);
         if (n < 0 || (!l->made[id] && !special)) {
-            *l->why = arena_text(l->a, "%s: entry \"%.40s\": expected a byte, the product of a merge of %s, or %s",
-                                 l->json_path, l->name[id], l->bpe_path, END_OF_TEXT);
+            *l->why = arena_text(
+                l->a, "%s: entry \"%.40s\": expected a byte, the product of a merge of %s, or %s",
+                l->json_path, l->name[id], l->bpe_path, END_OF_TEXT);
             return 0;
         }
         if (special) memcpy(p, END_OF_TEXT, sizeof END_OF_TEXT - 1), t->end_of_text = id;
@@ -169,7 +181,8 @@ static BpeTables *load(const char *dir, Vocab *v, Arena *a, Arena *room, const c
     size_t json_size, bpe_size;
     json_error_t e;
     char hashes[130];
-    Loader l = { arena_text(a, "%s/encoder.json", dir), arena_text(a, "%s/vocab.bpe", dir), .a = a, .room = room, .why = why };
+    Loader l = { arena_text(a, "%s/encoder.json", dir), arena_text(a, "%s/vocab.bpe", dir), .a = a,
+                 .room = room, .why = why };
     BpeTables *t = arena_get(a, sizeof *t);
     char *json = file_slurp(l.json_path, 16 << 20, &json_size, room, why);
     char *bpe = json ? file_slurp(l.bpe_path, 16 << 20, &bpe_size, room, why) : NULL;
@@ -184,11 +197,13 @@ static BpeTables *load(const char *dir, Vocab *v, Arena *a, Arena *room, const c
     l.json = json_loadb(json, json_size, JSON_REJECT_DUPLICATES, &e);
     if (!json_is_object(l.json)) {
         *why = l.json ? arena_text(a, "%s: expected an object of \"token\": id", l.json_path)
-                      : arena_text(a, "%s: line %d, column %d: expected JSON: %s", l.json_path, e.line, e.column, e.text);
+                      : arena_text(a, "%s: line %d, column %d: expected JSON: %s", l.json_path,
+                                   e.line, e.column, e.text);
         json_decref(l.json);
         return NULL;
     }
-    const int good = read_names(&l) && read_bytes(&l, t) && read_merges(&l, t, bpe, bpe_size) && read_texts(&l, t, v);
+    const int good = read_names(&l) && read_bytes(&l, t) && read_merges(&l, t, bpe, bpe_size) &&
+                     read_texts(&l, t, v);
     json_decref(l.json);
     malloc_trim(0);          /* 7 MB of tree, which would stay in the heap */
     return good ? t : NULL;

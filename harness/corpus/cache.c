@@ -22,7 +22,8 @@ const char *data_find(const char *name, Arena *a)
     return cache_readable(path) ? path : NULL;
 }
 
-/* A directory without any write bit counts as read-only even for root, whom access() lets through. */
+/* A directory without any write bit counts as read-only even for root, whom access() lets through.
+ */
 static int cache_writable(const char *dir)
 {
     struct stat st;
@@ -46,7 +47,8 @@ const char *cache_path(const char *name, Arena *a, const char **why)
     const char *dir = getenv("EIGHTYSIX_CACHE");
     if (!dir || !*dir) {
         dir = arena_text(a, "%s/cache", data_dir());
-        if (!cache_writable(dir) && (cache_readable(dir) || !cache_writable(data_dir()))) dir = "build/cache";
+        if (!cache_writable(dir) && (cache_readable(dir) || !cache_writable(data_dir())))
+            dir = "build/cache";
     }
     if (cache_make_dirs(dir, a)) return arena_text(a, "%s/%s", dir, name);
     *why = arena_text(a, "%s: the cache directory cannot be made: %s (set EIGHTYSIX_CACHE)", dir,

@@ -1,28 +1,33 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* data_parts.h -- what data.c, tokens.c, text.c, files.c, fetch.c and tokenize.c share. Not for other files. */
+/* data_parts.h -- what data.c, tokens.c, text.c, files.c, fetch.c and tokenize.c share. Not for
+ * other files. */
 #ifndef DATA_PARTS_H
 #define DATA_PARTS_H
 #include "harness/corpus/data.h"
 
 /* --- tokens.c: writing token files */
 typedef struct TokenWriter TokenWriter;
-TokenWriter *tokens_begin (const char *path, Arena *, const char **why);  /* beside path, under another name */
+/* beside path, under another name */
+TokenWriter *tokens_begin (const char *path, Arena *, const char **why);
 void         tokens_add   (TokenWriter *, const uint16_t *tok, long n);
-/* The header from V, bytes, floor, vocab, vocab_hash, source, source_hash of head; synced and renamed: the file is whole
- * or it is not there. NULL, or a sentence; the writer is gone either way. head NULL: nothing is kept. */
+/* The header from V, bytes, floor, vocab, vocab_hash, source, source_hash of head; synced and
+ * renamed: the file is whole or it is not there. NULL, or a sentence; the writer is gone either
+ * way. head NULL: nothing is kept. */
 const char  *tokens_commit(TokenWriter *, const TokenFile *head);
-/* Gives back the pages of tokens first .. last-1 of the n mapped at all, and those a fault mapped around them. */
+/* Gives back the pages of tokens first .. last-1 of the n mapped at all, and those a fault mapped
+ * around them. */
 void         tokens_leave (const uint16_t *all, long n, long first, long last);
 
 /* --- text.c: reading text, plain or .xz, "-" for standard input, a piece at a time */
 typedef struct Text Text;
 Text       *text_open (const char *path, Arena *, const char **why);
-/* The next piece, about 1 MB, ended where vocab_cut allows or by the end of the text; it is good until the next call.
- * 0 at the end; -1 and a sentence. */
+/* The next piece, about 1 MB, ended where vocab_cut allows or by the end of the text; it is good
+ * until the next call. 0 at the end; -1 and a sentence. */
 long        text_piece(Text *, const char **piece, const char **why);
 double      text_done (const Text *);                    /* 0..1 of the file, as far as known */
 long        text_bytes(const Text *);                    /* so far, uncompressed */
-const char *text_hash (Text *, char out[65]);            /* SHA-256 of all bytes read; ends the counting */
+/* SHA-256 of all bytes read; ends the counting */
+const char *text_hash (Text *, char out[65]);
 void        text_close(Text *);
 
 /* --- files.c: from the name of a corpus to its files */
@@ -35,7 +40,8 @@ extern const char *const split_names[3];
 Source     *source_find(const char *corpus, Arena *, const char **why);
 Vocab      *gpt2_find (Arena *, const char **why);       /* vocab_gpt2 of data_find("gpt2") */
 
-/* A corpus as token files, those that are missing made now. seconds[i]: how long that took; 0: it was there. */
+/* A corpus as token files, those that are missing made now. seconds[i]: how long that took; 0: it
+ * was there. */
 typedef struct Files {
     const Source *source;
     TokenFile    *file[3];
@@ -49,7 +55,8 @@ TokenFile *synth_file(int V, uint64_t seed, int stream, long n, Arena *, const c
 
 /* --- fetch.c: recipes of public corpora, recipes.def */
 typedef struct Recipe {
-    const char *name, *file, *url, *sha256;   /* file: under the data directory; sha256 "": not known here */
+    /* file: under the data directory; sha256 "": not known here */
+    const char *name, *file, *url, *sha256;
     const char *then;                         /* what is left to do by hand; "" */
     const char *vocab;                        /* what the corpus asks for; "" for no corpus */
 } Recipe;

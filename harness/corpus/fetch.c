@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Downloads by recipe: curl writes FILE.part and resumes it, the SHA-256 is compared, then the file gets its name. A
- * hash that is not known here must come from the user; nothing is ever kept unverified. */
+/* Downloads by recipe: curl writes FILE.part and resumes it, the SHA-256 is compared, then the file
+ * gets its name. A hash that is not known here must come from the user; nothing is ever kept
+ * unverified. */
 #include "harness/corpus/cache.h"
 #include "harness/corpus/data_parts.h"
 #include "harness/util/host.h"
@@ -10,8 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define WIKITEXT_2  "https://raw.githubusercontent.com/pytorch/examples/77f55b912142e11fcfdf5b530231fb9c52f181e8/" \
-                    "word_language_model/data/wikitext-2/"
+#define WIKITEXT_2                                                                                 \
+    "https://raw.githubusercontent.com/pytorch/examples/77f55b912142e11fcfdf5b530231fb9c52f181e8/" \
+    "word_language_model/data/wikitext-2/"
 #define TINYSTORIES "https://huggingface.co/datasets/roneneldan/TinyStories/resolve/main/"
 const Recipe recipes[] = {
 #define R(name, file, url, sha256, then, vocab) { name, file, url, sha256, then, vocab },
@@ -22,11 +24,16 @@ const Recipe recipes[] = {
 
 static int help(FILE *out, int code)
 {
-    fputs("usage: eightysix tokenize fetch NAME [file=FILE] [url=URL] [sha256=HEX]\n\n"
-          "Brings the files of a recipe into the data directory (EIGHTYSIX_DATA, or data/). Downloads resume where they\n"
-          "stopped; a file whose SHA-256 is not the expected one is refused. Where the recipe knows no hash, give the one\n"
-          "its publisher states as sha256=HEX. file= picks one file of a recipe that has several, url= another place to\n"
-          "take it from (file:///path works), both of which a recipe of one file does not need.\n\n", out);
+    fputs(
+        "usage: eightysix tokenize fetch NAME [file=FILE] [url=URL] [sha256=HEX]\n\n"
+        "Brings the files of a recipe into the data directory (EIGHTYSIX_DATA, or data/). "
+        "Downloads resume where they\n"
+        "stopped; a file whose SHA-256 is not the expected one is refused. Where the recipe knows "
+        "no hash, give the one\n"
+        "its publisher states as sha256=HEX. file= picks one file of a recipe that has several, "
+        "url= another place to\n"
+        "take it from (file:///path works), both of which a recipe of one file does not need.\n\n",
+        out);
     for (const Recipe *r = recipes; r->name; r++)
         fprintf(out, "  %-13s %-34s %s\n", r->name, r->file, *r->sha256 ? "" : "needs sha256=HEX");
     fputs("\nExamples:  eightysix tokenize fetch gpt2\n"
@@ -40,7 +47,8 @@ static int curl(const char *url, const char *part)
     const pid_t pid = fork();
     if (pid < 0) return 127;
     if (!pid) {
-        execlp("curl", "curl", "-fL", "-C", "-", "--retry", "3", "--progress-bar", "-o", part, "--", url, (char *)NULL);
+        execlp("curl", "curl", "-fL", "-C", "-", "--retry", "3", "--progress-bar", "-o", part, "--",
+               url, (char *)NULL);
         _exit(127);
     }
     int status;
@@ -56,20 +64,26 @@ static const char *fetch(const char *path, const char *url, const char *sha256, 
     if (!access(path, R_OK)) {
         if ((why = sha256_file(path, hash))) return arena_text(a, "%s", why);
         if (!strcmp(hash, sha256)) return NULL;
-        return arena_text(a, "%s: there is a file with SHA-256 %s, expected %s; move it away first", path, hash, sha256);
+        return arena_text(a, "%s: there is a file with SHA-256 %s, expected %s; move it away first",
+                          path, hash, sha256);
     }
     fprintf(stderr, "%s <- %s\n", path, url);
     const int code = curl(url, part);
-    if (code == 127) return "curl: cannot be run: expected the program curl (`make deps` installs it)";
+    if (code == 127)
+        return "curl: cannot be run: expected the program curl (`make deps` installs it)";
     if (code && code != CURL_NOTHING_LEFT)
-        return arena_text(a, "%s: curl failed with exit code %d; what came is kept in %s and the next try resumes it",
+        return arena_text(a,
+                          "%s: curl failed with exit code %d; what came is kept in %s and the next "
+                          "try resumes it",
                           url, code, part);
     if ((why = sha256_file(part, hash))) return arena_text(a, "%s", why);
     if (strcmp(hash, sha256)) {
         unlink(part);
-        return arena_text(a, "%s: SHA-256 is %s, expected %s; the file is not kept", url, hash, sha256);
+        return arena_text(a, "%s: SHA-256 is %s, expected %s; the file is not kept", url, hash,
+                          sha256);
     }
-    return rename(part, path) ? arena_text(a, "%s: cannot be written: %s", path, strerror(errno)) : NULL;
+    return rename(part, path) ? arena_text(a, "%s: cannot be written: %s", path, strerror(errno))
+                              : NULL;
 }
 
 static int is_hash(const char *s) { return strlen(s) == 64 && strspn(s, "0123456789abcdef") == 64; }
@@ -78,9 +92,11 @@ typedef struct { const char *name, *file, *url, *sha256; } Wanted;
 
 static void fetch_line(const Recipe *r, const Wanted *w, Arena *a)
 {
-    const char *sha256 = w->sha256 ? w->sha256 : r->sha256, *path = arena_text(a, "%s/%s", data_dir(), r->file);
+    const char *sha256 = w->sha256 ? w->sha256 : r->sha256,
+               *path = arena_text(a, "%s/%s", data_dir(), r->file);
     if (!*sha256)
-        die("%s: no SHA-256 is known here: expected `tokenize fetch %s file=%s sha256=HEX` with the one its publisher states",
+        die("%s: no SHA-256 is known here: expected `tokenize fetch %s file=%s sha256=HEX` with "
+            "the one its publisher states",
             r->file, r->name, r->file);
     char *dir = arena_text(a, "%s", path);
     *strrchr(dir, '/') = 0;
@@ -104,7 +120,8 @@ int fetch_main(int argc, char **argv)
         else if (!strncmp(argv[i], "file=", 5)) w.file = v + 1;
         else if (!strncmp(argv[i], "url=", 4)) w.url = v + 1;
         else if (!strncmp(argv[i], "sha256=", 7)) w.sha256 = v + 1;
-        else if (v || w.name || argv[i][0] == '-') die("tokenize fetch: '%s': expected NAME, file=, url= or sha256=", argv[i]);
+        else if (v || w.name || argv[i][0] == '-')
+            die("tokenize fetch: '%s': expected NAME, file=, url= or sha256=", argv[i]);
         else w.name = argv[i];
     }
     if (w.sha256 && !is_hash(w.sha256)) die("sha256=%s: expected 64 digits of 0-9a-f", w.sha256);
@@ -113,11 +130,16 @@ int fetch_main(int argc, char **argv)
         known++;
         lines += !w.file || !strcmp(r->file, w.file);
     }
-    if (!known) die("no recipe '%s': `eightysix tokenize fetch --help` lists them", w.name ? w.name : "");
-    if (!lines) die("recipe %s has no file %s: `eightysix tokenize fetch --help` lists them", w.name, w.file);
-    if (lines > 1 && (w.url || w.sha256)) die("recipe %s has %d files: expected file=FILE beside url= or sha256=", w.name, lines);
+    if (!known)
+        die("no recipe '%s': `eightysix tokenize fetch --help` lists them", w.name ? w.name : "");
+    if (!lines)
+        die("recipe %s has no file %s: `eightysix tokenize fetch --help` lists them", w.name,
+            w.file);
+    if (lines > 1 && (w.url || w.sha256))
+        die("recipe %s has %d files: expected file=FILE beside url= or sha256=", w.name, lines);
     for (const Recipe *r = recipes; r->name; r++)
-        if (!strcmp(r->name, w.name) && (!w.file || !strcmp(r->file, w.file))) fetch_line(r, &w, &a);
+        if (!strcmp(r->name, w.name) && (!w.file || !strcmp(r->file, w.file)))
+            fetch_line(r, &w, &a);
     arena_drop(&a);
     return 0;
 }

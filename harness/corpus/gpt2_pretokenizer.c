@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* GPT-2's pattern (Radford et al. 2019, encoder.py of openai/gpt-2), first alternative that matches:
+/* GPT-2's pattern (Radford et al. 2019, encoder.py of openai/gpt-2), first alternative that
+ * matches:
  *
  *   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
  *
- * Its \s is Unicode's White_Space, written out below because PCRE2's own \s under UCP adds U+180E. Every valid character
- * belongs to a piece. Bytes that are no valid UTF-8 never match: a run of them is a piece of its own, and the text on
- * either side is split as if it ended there.
+ * Its \s is Unicode's White_Space, written out below because PCRE2's own \s under UCP adds U+180E.
+ * Every valid character belongs to a piece. Bytes that are no valid UTF-8 never match: a run of
+ * them is a piece of its own, and the text on either side is split as if it ended there.
  *
- * A PCRE2 call costs some 50 ns a piece; nearly all of English is decided by ASCII alone, so that is done by hand, and the
- * pattern is asked when a byte >= 0x80 could change the answer. Both are held equal by a test. */
+ * A PCRE2 call costs some 50 ns a piece; nearly all of English is decided by ASCII alone, so that
+ * is done by hand, and the pattern is asked when a byte >= 0x80 could change the answer. Both are
+ * held equal by a test. */
 #include "harness/corpus/gpt2_pretokenizer.h"
 #include <string.h>
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
 #define SPACE "\\p{Z}\\x09-\\x0d\\x85"
-static const char pattern[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" SPACE "\\p{L}\\p{N}]+"
-                              "|[" SPACE "]+(?![^" SPACE "])|[" SPACE "]+";
+static const char pattern[] =
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" SPACE "\\p{L}\\p{N}]+"
+    "|[" SPACE "]+(?![^" SPACE "])|[" SPACE "]+";
 
 struct Pretokenizer { pcre2_code *code; pcre2_match_data *match; };
 
@@ -25,18 +28,23 @@ enum { OTHER, LETTER, DIGIT, BLANK, BEYOND };
 #define X16(a) X8(a), X8(a)
 #define X26(a) X16(a), X8(a), a, a
 static const unsigned char class_of[256] = {
-    X8(OTHER), OTHER, BLANK, BLANK, BLANK, BLANK, BLANK, OTHER, OTHER, X16(OTHER),
-    BLANK, OTHER, OTHER, OTHER, OTHER, OTHER, OTHER, OTHER, X8(OTHER),
-    X8(DIGIT), DIGIT, DIGIT, OTHER, OTHER, OTHER, OTHER, OTHER, OTHER,
-    OTHER, X26(LETTER), OTHER, OTHER, OTHER, OTHER, OTHER,
-    OTHER, X26(LETTER), OTHER, OTHER, OTHER, OTHER, OTHER,
-    X16(BEYOND), X16(BEYOND), X16(BEYOND), X16(BEYOND), X16(BEYOND), X16(BEYOND), X16(BEYOND), X16(BEYOND)
+    X8(OTHER),   OTHER,       BLANK,       BLANK,       BLANK,       BLANK,       BLANK,
+    OTHER,       OTHER,       X16(OTHER),  BLANK,       OTHER,       OTHER,       OTHER,
+    OTHER,       OTHER,       OTHER,       OTHER,       X8(OTHER),   X8(DIGIT),   DIGIT,
+    DIGIT,       OTHER,       OTHER,       OTHER,       OTHER,       OTHER,       OTHER,
+    OTHER,       X26(LETTER), OTHER,       OTHER,       OTHER,       OTHER,       OTHER,
+    OTHER,       X26(LETTER), OTHER,       OTHER,       OTHER,       OTHER,       OTHER,
+    X16(BEYOND), X16(BEYOND), X16(BEYOND), X16(BEYOND), X16(BEYOND), X16(BEYOND), X16(BEYOND),
+    X16(BEYOND)
 };
 
-static size_t contraction(const char *s, size_t n)       /* 's 't 'm 'd 're 've 'll, after the apostrophe */
+/* 's 't 'm 'd 're 've 'll, after the apostrophe */
+static size_t contraction(const char *s, size_t n)
 {
     if (n >= 2 && strchr("stmd", s[1]) && s[1]) return 2;
-    if (n >= 3 && ((s[1] == 'r' && s[2] == 'e') || (s[1] == 'v' && s[2] == 'e') || (s[1] == 'l' && s[2] == 'l'))) return 3;
+    if (n >= 3 && ((s[1] == 'r' && s[2] == 'e') || (s[1] == 'v' && s[2] == 'e') ||
+                   (s[1] == 'l' && s[2] == 'l')))
+        return 3;
     return 0;
 }
 
@@ -53,7 +61,8 @@ size_t pretokenizer_piece_ascii(const char *text, size_t n)
     do i++; while (i < n && class_of[s[i]] == kind);
     if (i == n) return i;
     if (class_of[s[i]] == BEYOND) return 0;
-    return kind == BLANK && i > 1 ? i - 1 : i;           /* \s+(?!\S) leaves one blank to what follows */
+    /* \s+(?!\S) leaves one blank to what follows */
+    return kind == BLANK && i > 1 ? i - 1 : i;
 }
 
 size_t pretokenizer_piece_pcre2(const Pretokenizer *p, const char *s, size_t n)
@@ -81,13 +90,19 @@ Pretokenizer *pretokenizer_new(Arena *a, const char **why)
     size_t at;
     pcre2_general_context *g = pcre2_general_context_create(pcre_get, pcre_free, a);
     pcre2_compile_context *c = pcre2_compile_context_create(g);
-    p->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_MATCH_INVALID_UTF, &error, &at, c);
+    p->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
+                            PCRE2_UTF | PCRE2_MATCH_INVALID_UTF, &error, &at, c);
     if (!p->code) {
-        *why = arena_text(a, "PCRE2 refuses GPT-2's pattern at %zu (error %d): expected a library built with Unicode", at, error);
+        *why = arena_text(a,
+                          "PCRE2 refuses GPT-2's pattern at %zu (error %d): expected a library "
+                          "built with Unicode",
+                          at, error);
         return NULL;
     }
-    pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE);      /* where there is no JIT, the interpreter gives the same pieces */
+    /* where there is no JIT, the interpreter gives the same pieces */
+    pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE);
     p->match = pcre2_match_data_create(1, g);
-    pcre2_match(p->code, (PCRE2_SPTR)"a", 1, 0, PCRE2_NO_JIT, p->match, NULL);     /* takes its frames now, not later */
+    /* takes its frames now, not later */
+    pcre2_match(p->code, (PCRE2_SPTR)"a", 1, 0, PCRE2_NO_JIT, p->match, NULL);
     return p;
 }

@@ -1,38 +1,43 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The synthetic language.
  *
- * Words are arcs of a circle. The arc of the word of rank r is p(r) ~ (r + b)^-a of the turn (Zipf 1935, Mandelbrot
- * 1953), the arcs lie in random order, and to write a word is to draw a point:
+ * Words are arcs of a circle. The arc of the word of rank r is p(r) ~ (r + b)^-a of the turn (Zipf
+ * 1935, Mandelbrot 1953), the arcs lie in random order, and to write a word is to draw a point:
  *
  *     | class 0                           | class 1                           | ... 64 classes
  *     | topic 0 | topic 1 | ... | topic 15 | topic 0 | topic 1 | ... | topic 15 | ...
  *     |  the               | cat |dog|      of    | ...                            words
  *
- * so a frequent word belongs to every topic, maybe to several classes, and a rare one to one of each. The point is
+ * so a frequent word belongs to every topic, maybe to several classes, and a rare one to one of
+ * each. The point is
  *
  *     topic   uniform in the cells of the current topic z
- *     class   uniform in the class follow[rule][g], where g is the class of a point drawn in the previous word's arc and
- *             the rule one of two, each a permutation of the classes
- *     pair    a point drawn in the previous word's arc, turned by a fixed angle: a rare word has one or two partners
+ *     class   uniform in the class follow[rule][g], where g is the class of a point drawn in the
+ * previous word's arc and the rule one of two, each a permutation of the classes pair    a point
+ * drawn in the previous word's arc, turned by a fixed angle: a rare word has one or two partners
  *     plain   uniform
  *
- * with fixed weights. z is drawn anew with probability topic_switch (uniformly, also at the start). Over this runs a
- * second hidden chain: no copy, or a copy with lag l. From "no copy" each lag starts with probability copy_start / 5,
- * only if that many tokens exist; a copy stops with probability copy_stop. While copying, x_t = x_{t-l}, except that
- * with probability slip the word is written as above. The first word has no previous one: class and pair are plain.
+ * with fixed weights. z is drawn anew with probability topic_switch (uniformly, also at the start).
+ * Over this runs a second hidden chain: no copy, or a copy with lag l. From "no copy" each lag
+ * starts with probability copy_start / 5, only if that many tokens exist; a copy stops with
+ * probability copy_stop. While copying, x_t = x_{t-l}, except that with probability slip the word
+ * is written as above. The first word has no previous one: class and pair are plain.
  *
- * Every step maps the uniform law of the circle to itself whatever came before: a rotation and a permutation of equal
- * cells do, the topics do on average over z, and the copy chain never looks at the words. So p(r) is the exact law of
- * every single position, and nothing had to be balanced.
+ * Every step maps the uniform law of the circle to itself whatever came before: a rotation and a
+ * permutation of equal cells do, the topics do on average over z, and the copy chain never looks at
+ * the words. So p(r) is the exact law of every single position, and nothing had to be balanced.
  *
- * The filter (Baum and Petrie 1966): with the hidden state s = (m, z) and a_t(s) = P(s_t = s | x_0 .. x_{t-1}),
+ * The filter (Baum and Petrie 1966): with the hidden state s = (m, z) and a_t(s) = P(s_t = s | x_0
+ * .. x_{t-1}),
  *
- *     P(x_t | x_0 .. x_{t-1}) = sum_s a_t(s) e(x_t | s),     a_{t+1}(s') = sum_s P(s' | s) a_t(s) e(x_t | s) / the same,
- *     e(x | 0, z) = plain p(x) + topic |x & T_z| / |T_z| + class sum_g |w & g| / |w| mean_rule |x & follow(g)| / |g|
+ *     P(x_t | x_0 .. x_{t-1}) = sum_s a_t(s) e(x_t | s),     a_{t+1}(s') = sum_s P(s' | s) a_t(s)
+ * e(x_t | s) / the same, e(x | 0, z) = plain p(x) + topic |x & T_z| / |T_z| + class sum_g |w & g| /
+ * |w| mean_rule |x & follow(g)| / |g|
  *                   + pair |x & (w turned)| / |w|,
  *     e(x | l, z) = (1 - slip) [x = x_{t-l}] + slip e(x | 0, z)
  *
- * where w is the arc of x_{t-1}: 96 states and lengths of intersections, exact up to double rounding. */
+ * where w is the arc of x_{t-1}: 96 states and lengths of intersections, exact up to double
+ * rounding. */
 #include "harness/corpus/synth.h"
 #include "harness/util/shuffle.h"
 #include <math.h>
@@ -43,8 +48,16 @@
 enum { MODES = 1 + SYNTH_LAGS };
 
 const SynthLaw synth_law = {
-    .zipf_a = 1.1, .zipf_b = 2.7, .w_topic = 0.15, .w_class = 0.50, .w_pair = 0.25, .topics = SYNTH_TOPICS,
-    .topic_switch = 1 / 150.0, .lag = { 17, 61, 130, 209, 260 }, .copy_start = 1 / 80.0, .copy_stop = 1 / 16.0,
+    .zipf_a = 1.1,
+    .zipf_b = 2.7,
+    .w_topic = 0.15,
+    .w_class = 0.50,
+    .w_pair = 0.25,
+    .topics = SYNTH_TOPICS,
+    .topic_switch = 1 / 150.0,
+    .lag = { 17, 61, 130, 209, 260 },
+    .copy_start = 1 / 80.0,
+    .copy_stop = 1 / 16.0,
     .slip = 0.05,
 };
 
@@ -86,7 +99,10 @@ static int64_t topic_before(int64_t p, int z, int64_t K)
 
 /* ---- the language ---- */
 
-static double weight(const SynthLaw *law, int id) { return pow(id + 1 + law->zipf_b, -law->zipf_a); }
+static double weight(const SynthLaw *law, int id)
+{
+    return pow(id + 1 + law->zipf_b, -law->zipf_a);
+}
 
 /* Arcs in the order of s->word; word 0, the longest, takes what rounding leaves of the turn. */
 static void lay_arcs(Synth *s)
@@ -115,7 +131,8 @@ static void lay_arcs(Synth *s)
 Synth *synth_make_law(const SynthLaw *law, int V, uint64_t seed, Arena *arena)
 {
     CHECK(V >= 2 && V <= 65536);
-    CHECK(law->topics >= 1 && law->topics <= SYNTH_TOPICS && (law->topics & (law->topics - 1)) == 0);
+    CHECK(law->topics >= 1 && law->topics <= SYNTH_TOPICS &&
+          (law->topics & (law->topics - 1)) == 0);
     CHECK(law->w_topic + law->w_class + law->w_pair < 1);
     Synth *s = arena_get(arena, sizeof *s);
     Rng r = rng_at(seed, STREAM_SYNTH, 0);
@@ -139,7 +156,10 @@ Synth *synth_make_law(const SynthLaw *law, int V, uint64_t seed, Arena *arena)
     return s;
 }
 
-Synth *synth_make(int V, uint64_t seed, Arena *arena) { return synth_make_law(&synth_law, V, seed, arena); }
+Synth *synth_make(int V, uint64_t seed, Arena *arena)
+{
+    return synth_make_law(&synth_law, V, seed, arena);
+}
 
 double synth_unigram(const Synth *s, int id) { return length(arc_of(s, id)) / (double)TURN; }
 
@@ -152,7 +172,10 @@ double synth_unigram_entropy(const Synth *s)
 
 /* ---- writing ---- */
 
-static int may_copy(const Synth *s, int l, long t) { return s->law.lag[l] > 0 && s->law.lag[l] <= t; }
+static int may_copy(const Synth *s, int l, long t)
+{
+    return s->law.lag[l] > 0 && s->law.lag[l] <= t;
+}
 
 /* A new word after `previous` (-1: none) under topic z. */
 static int draw_word(const Synth *s, Rng *r, int previous, int z)
@@ -198,7 +221,8 @@ void synth_stream(const Synth *s, uint64_t stream, uint16_t *tok, long n)
 
 /* ---- reading ---- */
 
-typedef struct { double a[MODES][SYNTH_TOPICS]; } Filter;      /* P(mode, topic | what was read), sums to one */
+/* P(mode, topic | what was read), sums to one */
+typedef struct { double a[MODES][SYNTH_TOPICS]; } Filter;
 
 static Filter filter_start(const Synth *s)
 {
@@ -211,7 +235,8 @@ static Filter filter_start(const Synth *s)
 static void filter_predict(const Synth *s, Filter *f, long t)
 {
     const int K = s->law.topics;
-    const double change = s->law.topic_switch, stop = s->law.copy_stop, start = s->law.copy_start / SYNTH_LAGS;
+    const double change = s->law.topic_switch, stop = s->law.copy_stop,
+                 start = s->law.copy_start / SYNTH_LAGS;
     for (int m = 0; m < MODES; m++) {
         double mass = 0;
         for (int z = 0; z < K; z++) mass += f->a[m][z];
@@ -252,15 +277,20 @@ static void new_word(const Synth *s, int previous, int id, double *e)
 {
     const SynthLaw *law = &s->law;
     const Arc x = arc_of(s, id);
-    const double plain = 1 - law->w_topic - law->w_class - law->w_pair, p = length(x) / (double)TURN;
-    const double base = previous < 0 ? (1 - law->w_topic) * p : plain * p + successor(s, previous, x);
+    const double plain = 1 - law->w_topic - law->w_class - law->w_pair,
+                 p = length(x) / (double)TURN;
+    const double base =
+        previous < 0 ? (1 - law->w_topic) * p : plain * p + successor(s, previous, x);
     const double scale = law->w_topic * law->topics / (double)TURN;
     for (int z = 0; z < law->topics; z++)
-        e[z] = base + scale * (double)(topic_before(x.to, z, law->topics) - topic_before(x.from, z, law->topics));
+        e[z] = base + scale * (double)(topic_before(x.to, z, law->topics) -
+                                       topic_before(x.from, z, law->topics));
 }
 
-/* P(tok[t] = id | what was read) from the predicted state; `seen` (may be f) receives P(state, id | what was read). */
-static double filter_word(const Synth *s, const Filter *f, const uint16_t *tok, long t, int id, Filter *seen)
+/* P(tok[t] = id | what was read) from the predicted state; `seen` (may be f) receives P(state, id |
+ * what was read). */
+static double filter_word(const Synth *s, const Filter *f, const uint16_t *tok, long t, int id,
+                          Filter *seen)
 {
     double e[SYNTH_TOPICS], total = 0;
     new_word(s, t > 0 ? tok[t - 1] : -1, id, e);

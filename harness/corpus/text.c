@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Text as a stream of pieces that tokenize alone: bytes are read into a buffer, the buffer is cut at the last place
- * where vocab_cut allows, what follows is kept for the next piece.
+/* Text as a stream of pieces that tokenize alone: bytes are read into a buffer, the buffer is cut
+ * at the last place where vocab_cut allows, what follows is kept for the next piece.
  *
  *   buffer   [ the piece given out last | left over, moved to the front | read now ... ]
  *
- * The buffer is address space; a text costs the memory of its longest piece, about 1 MB unless it has no white space. */
+ * The buffer is address space; a text costs the memory of its longest piece, about 1 MB unless it
+ * has no white space. */
 #include "harness/corpus/data_parts.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +23,8 @@ struct Text {
     const char       *path;
     Arena             buffer, *arena;
     char             *text;
-    size_t            given, have;       /* bytes at the front given out last; bytes in the buffer */
+    /* bytes at the front given out last; bytes in the buffer */
+    size_t            given, have;
     int               fd, packed, ended;
     long              size, taken, bytes;    /* of the file (0: unknown); of it read; of text */
     lzma_stream       xz;
@@ -41,12 +43,17 @@ Text *text_open(const char *path, Arena *a, const char **why)
     struct stat st;
     const int fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : dup(0);
     if (fd < 0 || fstat(fd, &st) || S_ISDIR(st.st_mode)) {
-        *why = arena_text(a, "%s: cannot be read: %s", path, fd < 0 ? strerror(errno) : "not a file");
+        *why =
+            arena_text(a, "%s: cannot be read: %s", path, fd < 0 ? strerror(errno) : "not a file");
         if (fd >= 0) close(fd);
         return NULL;
     }
     Text *t = arena_get(a, sizeof *t);
-    *t = (Text){ .path = arena_text(a, "%s", path), .arena = a, .fd = fd, .packed = ends_with(path, ".xz"), .size = st.st_size };
+    *t = (Text) { .path = arena_text(a, "%s", path),
+                  .arena = a,
+                  .fd = fd,
+                  .packed = ends_with(path, ".xz"),
+                  .size = st.st_size };
     t->buffer = arena_new(room + PACKED + 4096);
     t->text = arena_raw(&t->buffer, room);
     t->xz_in = arena_raw(&t->buffer, PACKED);
@@ -83,9 +90,12 @@ static long read_text(Text *t, char *to, size_t most, const char **why)
         const lzma_ret r = lzma_code(&t->xz, action);
         if (r == LZMA_STREAM_END) break;
         if (r != LZMA_OK) {
-            *why = arena_text(t->arena, r == LZMA_BUF_ERROR ? "%s: cut short: expected more after %ld bytes"
-                              : r == LZMA_MEMLIMIT_ERROR ? "%s: expected an .xz file that unpacks in 256 MB (byte %ld)"
-                              : "%s: expected a sound .xz file; it breaks near byte %ld", t->path, t->taken);
+            *why = arena_text(t->arena,
+                              r == LZMA_BUF_ERROR ? "%s: cut short: expected more after %ld bytes"
+                              : r == LZMA_MEMLIMIT_ERROR
+                                  ? "%s: expected an .xz file that unpacks in 256 MB (byte %ld)"
+                                  : "%s: expected a sound .xz file; it breaks near byte %ld",
+                              t->path, t->taken);
             return -1;
         }
     }
@@ -110,7 +120,8 @@ long text_piece(Text *t, const char **piece, const char **why)
         t->given = t->ended ? t->have : vocab_cut(t->text, t->have);
         if (t->given || t->ended) break;
         if (t->have == room) {
-            *why = arena_text(t->arena, "%s: expected white space at least every %zu MB", t->path, room >> 20);
+            *why = arena_text(t->arena, "%s: expected white space at least every %zu MB", t->path,
+                              room >> 20);
             return -1;
         }
     }

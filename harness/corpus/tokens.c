@@ -22,8 +22,10 @@ enum { BLOCK = 1 << 20 };                /* tokens looked at before their pages 
 
 void tokens_leave(const uint16_t *all, long n, long first, long last)
 {
-    const uintptr_t page = 4096, around = 1 << 20;       /* a fault maps neighbours too; measured: 64 KB leaves a quarter */
-    const uintptr_t low = (uintptr_t)all / page * page, high = ((uintptr_t)(all + n) + page - 1) / page * page;
+    /* a fault maps neighbours too; measured: 64 KB leaves a quarter */
+    const uintptr_t page = 4096, around = 1 << 20;
+    const uintptr_t low = (uintptr_t)all / page * page,
+                    high = ((uintptr_t)(all + n) + page - 1) / page * page;
     uintptr_t from = (uintptr_t)(all + first) / around * around;
     uintptr_t to = ((uintptr_t)(all + last) + around - 1) / around * around;
     if (from < low) from = low;
@@ -51,13 +53,19 @@ static const char *header_check(const char *path, const Header *h, size_t size, 
 {
     if (memcmp(h->magic, "86tokens", 8))
         return arena_text(a, "%s: expected a token file (it does not begin with 86tokens)", path);
-    if (h->version != 1) return arena_text(a, "%s: a token file of version %u, expected 1", path, h->version);
-    if (h->V < 1 || h->V > 65536) return arena_text(a, "%s: a vocabulary of %u ids, expected 1 to 65536", path, h->V);
+    if (h->version != 1)
+        return arena_text(a, "%s: a token file of version %u, expected 1", path, h->version);
+    if (h->V < 1 || h->V > 65536)
+        return arena_text(a, "%s: a vocabulary of %u ids, expected 1 to 65536", path, h->V);
     if ((size - sizeof *h) % 2 || (size - sizeof *h) / 2 != h->tokens)
-        return arena_text(a, "%s: %zu bytes, expected a header of 4096 and 2 for each of its %llu tokens: is it cut short?",
+        return arena_text(a,
+                          "%s: %zu bytes, expected a header of 4096 and 2 for each of its %llu "
+                          "tokens: is it cut short?",
                           path, size, (unsigned long long)h->tokens);
-    if (h->bytes > INT64_MAX) return arena_text(a, "%s: the header's count of bytes of text is out of range", path);
-    if (!(h->floor >= 0 && h->floor < 64)) return arena_text(a, "%s: the header's loss of the true model is out of range", path);
+    if (h->bytes > INT64_MAX)
+        return arena_text(a, "%s: the header's count of bytes of text is out of range", path);
+    if (!(h->floor >= 0 && h->floor < 64))
+        return arena_text(a, "%s: the header's loss of the true model is out of range", path);
     return NULL;
 }
 
@@ -68,12 +76,19 @@ static TokenFile *mapped(const char *path, char *map, size_t size, Arena *a, con
     if ((*why = header_check(path, h, size, a))) return NULL;
     const long bad = bad_id(tok, (long)h->tokens, (int)h->V);
     if (bad >= 0) {
-        *why = arena_text(a, "%s: token %ld is id %d, expected less than %u", path, bad, tok[bad], h->V);
+        *why = arena_text(a, "%s: token %ld is id %d, expected less than %u", path, bad, tok[bad],
+                          h->V);
         return NULL;
     }
     TokenFile *f = arena_get(a, sizeof *f);
-    *f = (TokenFile){ .path = arena_text(a, "%s", path), .V = (int)h->V, .n = (long)h->tokens, .bytes = (long)h->bytes,
-                      .floor = h->floor, .tok = tok, .map = map, .map_size = size };
+    *f = (TokenFile) { .path = arena_text(a, "%s", path),
+                       .V = (int)h->V,
+                       .n = (long)h->tokens,
+                       .bytes = (long)h->bytes,
+                       .floor = h->floor,
+                       .tok = tok,
+                       .map = map,
+                       .map_size = size };
     f->vocab = arena_text(a, "%.32s", h->vocab);
     f->vocab_hash = arena_text(a, "%.64s", h->vocab_sha256);
     f->source = arena_text(a, "%.256s", h->source);
@@ -91,7 +106,8 @@ TokenFile *tokens_open(const char *path, Arena *a, const char **why)
         return NULL;
     }
     if (!S_ISREG(st.st_mode) || st.st_size < (off_t)sizeof(Header)) {
-        *why = arena_text(a, "%s: expected a token file: it has no room for the header of 4096 bytes", path);
+        *why = arena_text(
+            a, "%s: expected a token file: it has no room for the header of 4096 bytes", path);
         close(fd);
         return NULL;
     }
@@ -120,7 +136,8 @@ TokenWriter *tokens_begin(const char *path, Arena *a, const char **why)
 {
     static const Header empty;
     TokenWriter *w = arena_get(a, sizeof *w);
-    *w = (TokenWriter){ NULL, arena_text(a, "%s", path), arena_text(a, "%s.%d.part", path, (int)getpid()), 0, a };
+    *w = (TokenWriter) { NULL, arena_text(a, "%s", path),
+                         arena_text(a, "%s.%d.part", path, (int)getpid()), 0, a };
     if (!(w->f = fopen(w->part, "wb"))) {
         *why = arena_text(a, "%s: cannot be written: %s", w->part, strerror(errno));
         return NULL;
@@ -131,7 +148,8 @@ TokenWriter *tokens_begin(const char *path, Arena *a, const char **why)
 
 void tokens_add(TokenWriter *w, const uint16_t *tok, long n)
 {
-    fwrite(tok, sizeof *tok, (size_t)n, w->f);           /* a failure stays in the stream until tokens_commit */
+    /* a failure stays in the stream until tokens_commit */
+    fwrite(tok, sizeof *tok, (size_t)n, w->f);
     w->n += n;
 }
 
@@ -141,13 +159,16 @@ const char *tokens_commit(TokenWriter *w, const TokenFile *head)
 {
     int bad = ferror(w->f);
     if (head && !bad) {
-        Header h = { "86tokens", 1, (uint32_t)head->V, (uint64_t)w->n, (uint64_t)head->bytes, .floor = head->floor };
+        Header h = {
+            "86tokens",          1, (uint32_t)head->V, (uint64_t)w->n, (uint64_t)head->bytes,
+            .floor = head->floor
+        };
         copy(h.vocab, sizeof h.vocab, head->vocab);
         copy(h.vocab_sha256, sizeof h.vocab_sha256, head->vocab_hash);
         copy(h.source_sha256, sizeof h.source_sha256, head->source_hash);
         copy(h.source, sizeof h.source, head->source);
-        bad = fflush(w->f) || fseek(w->f, 0, SEEK_SET) || fwrite(&h, sizeof h, 1, w->f) != 1 || fflush(w->f) ||
-              fsync(fileno(w->f));
+        bad = fflush(w->f) || fseek(w->f, 0, SEEK_SET) || fwrite(&h, sizeof h, 1, w->f) != 1 ||
+              fflush(w->f) || fsync(fileno(w->f));
     }
     int err = errno;
     if (fclose(w->f) && !bad) bad = 1, err = errno;

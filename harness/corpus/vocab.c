@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What all vocabularies have in common, and the smallest of them: bytes, where id = byte and 256 = <|endoftext|>. */
+/* What all vocabularies have in common, and the smallest of them: bytes, where id = byte and 256 =
+ * <|endoftext|>. */
 #include "harness/util/host.h"
 #include "harness/corpus/vocab_parts.h"
 #include <errno.h>
@@ -20,14 +21,15 @@ const char *vocab_bytes_of(const Vocab *v, int id, size_t *len)
     return v->text + v->start[id];
 }
 
-/* The end of a character that PCRE2 or a reader may take for white space, given what stands before `end`.
- * Beyond ASCII it says yes too often (all of C2xx, E2xxxx), which costs nothing. */
+/* The end of a character that PCRE2 or a reader may take for white space, given what stands before
+ * `end`. Beyond ASCII it says yes too often (all of C2xx, E2xxxx), which costs nothing. */
 static int maybe_space(const unsigned char *s, size_t end)
 {
     const unsigned char last = s[end - 1];
     if (last < 0x80) return is_blank(last);
     if (end >= 2 && s[end - 2] == 0xc2) return 1;
-    return end >= 3 && (s[end - 3] == 0xe1 || s[end - 3] == 0xe2 || (s[end - 3] == 0xe3 && s[end - 2] == 0x80));
+    return end >= 3 &&
+           (s[end - 3] == 0xe1 || s[end - 3] == 0xe2 || (s[end - 3] == 0xe3 && s[end - 2] == 0x80));
 }
 
 int vocab_cuts_at(const char *text, size_t i)

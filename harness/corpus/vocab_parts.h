@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* vocab_parts.h -- what the three vocabularies (vocab.c, words.c, bpe.c) share. Not for other files. */
+/* vocab_parts.h -- what the three vocabularies (vocab.c, words.c, bpe.c) share. Not for other
+ * files. */
 #ifndef VOCAB_PARTS_H
 #define VOCAB_PARTS_H
 #include "harness/corpus/vocab.h"

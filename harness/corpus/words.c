@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Words: what stands between ASCII white space; a line end is the word <eos>; what is not in the list is <unk>.
+/* Words: what stands between ASCII white space; a line end is the word <eos>; what is not in the
+ * list is <unk>.
  *
- * This is the word level of WikiText-2 (Merity et al. 2016, arXiv 1609.07843), whose text has one blank before every
- * word and before every line end; decoding writes the same, so that WikiText comes back byte for byte and any other
- * text with its white space made regular.
+ * This is the word level of WikiText-2 (Merity et al. 2016, arXiv 1609.07843), whose text has one
+ * blank before every word and before every line end; decoding writes the same, so that WikiText
+ * comes back byte for byte and any other text with its white space made regular.
  *
- * Ids fall with frequency. The list on disk is one word a line in id order; <unk> and <eos> are always in it. */
+ * Ids fall with frequency. The list on disk is one word a line in id order; <unk> and <eos> are
+ * always in it. */
 #include "harness/util/host.h"
 #include "harness/corpus/vocab_parts.h"
 #include "harness/corpus/words.h"
@@ -13,8 +15,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-typedef struct { const char *s; uint32_t len, id; long count; } Word;     /* s NULL: an empty slot */
-typedef struct { Word *slot; size_t slots, n; } Table;                    /* open addressing, slots a power of two */
+/* s NULL: an empty slot */
+typedef struct { const char *s; uint32_t len, id; long count; } Word;
+/* open addressing, slots a power of two */
+typedef struct { Word *slot; size_t slots, n; } Table;
 typedef struct { Table table; int unk, eos; } Words;
 
 static int is_unk(const Word *w) { return w->len == 5 && !memcmp(w->s, "<unk>", 5); }
@@ -27,10 +31,12 @@ static Table table_new(size_t n, Arena *a)
     return (Table){ arena_get(a, slots * sizeof(Word)), slots, 0 };
 }
 
-static Word *table_at(const Table *t, const char *s, size_t len)      /* its slot, or the empty one where it belongs */
+/* its slot, or the empty one where it belongs */
+static Word *table_at(const Table *t, const char *s, size_t len)
 {
     size_t i = bytes_hash(s, len) & (t->slots - 1);
-    while (t->slot[i].s && (t->slot[i].len != len || memcmp(t->slot[i].s, s, len))) i = (i + 1) & (t->slots - 1);
+    while (t->slot[i].s && (t->slot[i].len != len || memcmp(t->slot[i].s, s, len)))
+        i = (i + 1) & (t->slots - 1);
     return &t->slot[i];
 }
 
@@ -76,7 +82,9 @@ static Vocab *make(const Word *list, size_t V, const char *path, Arena *a, const
     for (size_t i = 0; i < V; i++) {
         Word *e = table_at(&w->table, list[i].s, list[i].len);
         if (e->s) {
-            *why = arena_text(a, "%s: line %zu: the word of line %u again, expected every word once", path, i + 1, e->id + 1);
+            *why =
+                arena_text(a, "%s: line %zu: the word of line %u again, expected every word once",
+                           path, i + 1, e->id + 1);
             return NULL;
         }
         start[i] = (uint32_t)(p - text);
@@ -95,7 +103,10 @@ static Vocab *make(const Word *list, size_t V, const char *path, Arena *a, const
     }
     w->unk = (int)unk->id, w->eos = (int)eos->id;
     Vocab *v = arena_get(a, sizeof *v);
-    *v = (Vocab){ "words", sha256_hex(text, (size_t)(p - text), arena_raw(a, 65)), (int)V, text, start, encode, w };
+    *v = (Vocab) { "words", sha256_hex(text, (size_t)(p - text), arena_raw(a, 65)),
+                   (int)V,  text,
+                   start,   encode,
+                   w };
     return v;
 }
 
@@ -109,13 +120,15 @@ Vocab *vocab_words(const char *path, Arena *a, const char **why)
         next = memchr(p, '\n', (size_t)(end - p));
         if (!next) next = end;
         if (V == VOCAB_MOST) {
-            *why = arena_text(a, "%s: line %zu: expected at most %d words", path, V + 1, VOCAB_MOST);
+            *why =
+                arena_text(a, "%s: line %zu: expected at most %d words", path, V + 1, VOCAB_MOST);
             return NULL;
         }
         size_t len = 0;
         while (p + len < next && !is_blank((unsigned char)p[len])) len++;
         if (!len || p + len < next) {
-            *why = arena_text(a, "%s: line %zu: expected one word without white space", path, V + 1);
+            *why =
+                arena_text(a, "%s: line %zu: expected one word without white space", path, V + 1);
             return NULL;
         }
         list[V++] = (Word){ p, (uint32_t)len, 0, 0 };
@@ -198,7 +211,8 @@ static void keep(Word *list, size_t most, int (*is)(const Word *))
     size_t at = 0, last = most - 1;
     while (!is(&list[at])) at++;
     if (at < most) return;
-    while (is_unk(&list[last]) || is_eos(&list[last])) last--;     /* most >= 2, and `is` is not among them */
+    /* most >= 2, and `is` is not among them */
+    while (is_unk(&list[last]) || is_eos(&list[last])) last--;
     list[last] = list[at];
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* words.h -- counting the words of a text too large to hold: add pieces that end at white space, then take the list. */
+/* words.h -- counting the words of a text too large to hold: add pieces that end at white space,
+ * then take the list. */
 #ifndef WORDS_H
 #define WORDS_H
 #include "harness/corpus/vocab.h"

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const claim_verdicts[] = { "not tested", "held", "weakened", "refuted", "under review" };
+const char *const claim_verdicts[] = { "not tested", "held", "weakened", "refuted",
+                                       "under review" };
 
 ClaimVerdict claim_decide(const Claim *c, const double *x, int n, Interval *of, Arena *a)
 {
@@ -22,7 +23,8 @@ ClaimVerdict claim_decide(const Claim *c, const double *x, int n, Interval *of, 
 
 /* ---- the rows of a question ---- */
 enum { MOST_VALUES = 4096 };
-typedef struct Answer { double x[MOST_VALUES]; int n; const char *runs; } Answer;      /* runs: ids "1,2" */
+/* runs: ids "1,2" */
+typedef struct Answer { double x[MOST_VALUES]; int n; const char *runs; } Answer;
 
 /* "," ids "," with one more unless it is there */
 static const char *add_run(const char *runs, const char *id, Arena *a)
@@ -42,7 +44,8 @@ static const char *add_row(Answer *r, const DbTable *t, int row, Arena *a)
     for (int i = 0; i < t->columns; i++) {
         const char *id = t->field[(row + 1) * t->columns + i];
         if (strncmp(t->field[i], "run", 3)) continue;
-        if (!id || !atol(id)) return arena_text(a, "expected the id of a run in column %s", t->field[i]);
+        if (!id || !atol(id))
+            return arena_text(a, "expected the id of a run in column %s", t->field[i]);
         r->runs = add_run(r->runs, id, a);
     }
     return NULL;
@@ -77,10 +80,14 @@ static const char *ask(Db *db, const Claim *c, Answer *r, Arena *a)
 static const char *rows_of(Db *db, const char *runs, Arena *a, const char **rows)
 {
     const char *const select[] = {
-        arena_text(a, "SELECT DISTINCT u.experiment || '@' || u.planned || '@' || u.build FROM current u "
-                      "JOIN cell_run c ON c.plan = u.plan "
-                      "WHERE c.run IN (%s) ORDER BY 1", runs),
-        arena_text(a, "SELECT uuid FROM provenance WHERE run IN (%s) ORDER BY run", runs) };
+        arena_text(
+            a,
+            "SELECT DISTINCT u.experiment || '@' || u.planned || '@' || u.build FROM current u "
+            "JOIN cell_run c ON c.plan = u.plan "
+            "WHERE c.run IN (%s) ORDER BY 1",
+            runs),
+        arena_text(a, "SELECT uuid FROM provenance WHERE run IN (%s) ORDER BY run", runs)
+    };
     *rows = "";
     for (int k = 0; k < 2; k++) {
         DbTable t;
@@ -123,10 +130,12 @@ const char *claim_judge(Db *db, const Claim *c, Judgement *j, Arena *a)
     Judgement again;
     const char *why = judge(db, c, j, a);
     if (!why) why = claim_again(db, c, j->rows, &again, a);
-    if (why || (again.n == j->n && claim_same(j, claim_verdicts[again.verdict], again.of.median, again.of.low,
-                                              again.of.high)))
+    if (why || (again.n == j->n && claim_same(j, claim_verdicts[again.verdict], again.of.median,
+                                              again.of.low, again.of.high)))
         return why;
-    return arena_text(a, "%s: %s: value: depends on runs it does not name; expected them in columns that "
-                         "begin with run",
-                      c->at_value, c->name);
+    return arena_text(
+        a,
+        "%s: %s: value: depends on runs it does not name; expected them in columns that "
+        "begin with run",
+        c->at_value, c->name);
 }

@@ -4,22 +4,21 @@
  *   NAME:
  *     words: "86 % of the time ..."          as they were said
  *     source: where; what the words leave open
- *     experiment: split                      experiments/split.yaml feeds it; or a command: "bench machine"
- *     value: SELECT ... AS value, run ...    over views only; one row per run, seed or round
+ *     experiment: split                      experiments/split.yaml feeds it; or a command: "bench
+ * machine" value: SELECT ... AS value, run ...    over views only; one row per run, seed or round
  *     claimed: 86.6                          or {from: 5, to: 10}, {least: 5}, {most: 1}
  *     tolerance: 2                           default 0
  *     above: 50                              or below: the direction of the claim; default: none
  *     unit: "%"
  *     review: why this sentence is under review       its verdict is that, whatever the values say
  *
- * Columns of `value` whose names begin with "run" name the runs a row follows from, all of them: the
- * verdict is taken again with nothing but these in sight, and must come out the same.
+ * Columns of `value` whose names begin with "run" name the runs a row follows from, all of them:
+ * the verdict is taken again with nothing but these in sight, and must come out the same.
  *
  *   held        the interval of the median lies within tolerance of what is claimed
- *   refuted     it lies on the other side of `above` or `below`; without these: wholly beyond the tolerance
- *   weakened    neither
- *   not tested  there are no rows
- *   under review   the claim or its question is known to be wrong and not mended yet */
+ *   refuted     it lies on the other side of `above` or `below`; without these: wholly beyond the
+ * tolerance weakened    neither not tested  there are no rows under review   the claim or its
+ * question is known to be wrong and not mended yet */
 #ifndef CLAIMS_H
 #define CLAIMS_H
 #include "harness/store/db.h"
@@ -39,8 +38,16 @@ typedef struct Claim {
 } Claim;
 typedef struct Claims { Claim *claim; int n; } Claims;
 
-typedef enum { CLAIM_UNTESTED, CLAIM_HELD, CLAIM_WEAKENED, CLAIM_REFUTED, CLAIM_REVIEW, CLAIM_VERDICTS } ClaimVerdict;
-extern const char *const claim_verdicts[];                    /* "not tested" "held" "weakened" "refuted" "under review" */
+typedef enum {
+    CLAIM_UNTESTED,
+    CLAIM_HELD,
+    CLAIM_WEAKENED,
+    CLAIM_REFUTED,
+    CLAIM_REVIEW,
+    CLAIM_VERDICTS
+} ClaimVerdict;
+/* "not tested" "held" "weakened" "refuted" "under review" */
+extern const char *const claim_verdicts[];
 typedef struct Judgement {
     ClaimVerdict verdict;
     Interval     of;                       /* the values */
@@ -49,7 +56,8 @@ typedef struct Judgement {
     const char  *runs, *rows;              /* ids "1,2"; words for db_restrict */
 } Judgement;
 
-const char  *claims_load(const char *path, Claims *, Arena *);                    /* NULL, or a sentence */
+/* NULL, or a sentence */
+const char  *claims_load(const char *path, Claims *, Arena *);
 const Claim *claims_find(const Claims *, const char *name);
 /* A pure function of values. n 0: not tested */
 ClaimVerdict claim_decide(const Claim *, const double *x, int n, Interval *, Arena *);
@@ -58,7 +66,7 @@ const char  *claim_judge(Db *, const Claim *, Judgement *, Arena *);
 /* The same with nothing but these rows in sight. */
 const char  *claim_again(Db *, const Claim *, const char *rows, Judgement *, Arena *);
 /* Bit for bit; NAN is equal to NAN. */
-int          claim_same (const Judgement *, const char *verdict, double value, double low, double high);
+int claim_same(const Judgement *, const char *verdict, double value, double low, double high);
 /* What a verdict follows from besides rows, as one line, and back. */
 const char  *claim_definition(const Claim *, Arena *);
 const char  *claim_defined(const char *name, const char *definition, Claim *, Arena *);

@@ -34,12 +34,18 @@ static const char *read_claimed(Yaml *d, const Node *n, Claim *c)
     for (int i = 0; !why && i < yaml_pairs(n); i++) {
         const Node *key = yaml_key(d, n, i);
         const char *k = yaml_text(key);
-        if (!strcmp(k, "from") || !strcmp(k, "least")) why = number(d, yaml_value(d, n, i), k, &c->low);
-        else if (!strcmp(k, "to") || !strcmp(k, "most")) why = number(d, yaml_value(d, n, i), k, &c->high);
-        else why = yaml_at(d, key, "claimed: unknown key '%.60s'; expected a number, from and to, least or "
-                                  "most", k);
+        if (!strcmp(k, "from") || !strcmp(k, "least"))
+            why = number(d, yaml_value(d, n, i), k, &c->low);
+        else if (!strcmp(k, "to") || !strcmp(k, "most"))
+            why = number(d, yaml_value(d, n, i), k, &c->high);
+        else
+            why = yaml_at(d, key,
+                          "claimed: unknown key '%.60s'; expected a number, from and to, least or "
+                          "most",
+                          k);
     }
-    if (!why && !yaml_pairs(n)) why = yaml_at(d, n, "claimed: expected a number, from and to, least or most");
+    if (!why && !yaml_pairs(n))
+        why = yaml_at(d, n, "claimed: expected a number, from and to, least or most");
     if (!why && c->low > c->high) why = yaml_at(d, n, "claimed: expected from <= to");
     return why;
 }
@@ -77,18 +83,27 @@ static const char *read_key(Yaml *d, const Node *key, const Node *n, Claim *c)
                                  n->start_mark.column + 1);
         return read_sentence(d, n, k, &c->value);
     }
-    return yaml_at(d, key, "unknown key '%.60s'; expected words, source, experiment, value, claimed, "
-                          "tolerance, above, below, unit or review", k);
+    return yaml_at(d, key,
+                   "unknown key '%.60s'; expected words, source, experiment, value, claimed, "
+                   "tolerance, above, below, unit or review",
+                   k);
 }
 
 static const char *read_claim(Yaml *d, const Node *n, Claim *c)
 {
     const char *name = c->name, *why = yaml_want_map(d, n, name);
-    *c = (Claim){ .name = name, .words = "", .source = "", .experiment = "", .unit = "", .value = "",
-                  .low = NAN, .at_value = "",
-                  .at = arena_text(d->a, "%s:%zu:%zu", d->file, n->start_mark.line + 1,
-                                   n->start_mark.column + 1) };
-    for (int i = 0; !why && i < yaml_pairs(n); i++) why = read_key(d, yaml_key(d, n, i), yaml_value(d, n, i), c);
+    *c = (Claim) { .name = name,
+                   .words = "",
+                   .source = "",
+                   .experiment = "",
+                   .unit = "",
+                   .value = "",
+                   .low = NAN,
+                   .at_value = "",
+                   .at = arena_text(d->a, "%s:%zu:%zu", d->file, n->start_mark.line + 1,
+                                    n->start_mark.column + 1) };
+    for (int i = 0; !why && i < yaml_pairs(n); i++)
+        why = read_key(d, yaml_key(d, n, i), yaml_value(d, n, i), c);
     if (why) return why;
     if (isnan(c->low)) return yaml_at(d, n, "%s: expected a key 'claimed'", name);
     return *c->value ? NULL : yaml_at(d, n, "%s: expected a key 'value'", name);
@@ -108,7 +123,8 @@ static const char *read_claims(void *ctx, const Node *root)
         c->name = arena_text(l->doc.a, "%s", yaml_text(name));
         why = read_claim(&l->doc, body, c);
         if (!why && (!*c->words || !*c->source || !*c->experiment))
-            why = yaml_at(&l->doc, body, "%s: expected keys 'words', 'source' and 'experiment'", c->name);
+            why = yaml_at(&l->doc, body, "%s: expected keys 'words', 'source' and 'experiment'",
+                          c->name);
     }
     return why;
 }

@@ -36,8 +36,10 @@ static const char *amount(double x, Arena *a)
 const char *claim_range(const Claim *c, Arena *a)
 {
     const char *low = amount(c->low, a), *high = amount(c->high, a);
-    return c->low == c->high ? low : isinf(c->low) ? arena_text(a, "at most %s", high)
-         : isinf(c->high) ? arena_text(a, "at least %s", low) : arena_text(a, "%s to %s", low, high);
+    return c->low == c->high ? low
+           : isinf(c->low)   ? arena_text(a, "at most %s", high)
+           : isinf(c->high)  ? arena_text(a, "at least %s", low)
+                             : arena_text(a, "%s to %s", low, high);
 }
 
 static const char *claimed(const Claim *c, Arena *a)
@@ -49,7 +51,8 @@ static const char *claimed(const Claim *c, Arena *a)
 const char *claim_sentence(const Claim *c, const Judgement *j, Arena *a)
 {
     const char *unit = arena_text(a, "%s%s", *c->unit ? " " : "", c->unit);
-    if (!j->n) return arena_text(a, "no rows; claimed %s%s; %s", claimed(c, a), unit, c->experiment);
+    if (!j->n)
+        return arena_text(a, "no rows; claimed %s%s; %s", claimed(c, a), unit, c->experiment);
     const char *interval = j->n == 1 ? "" : arena_text(a, " [%s, %s] %.3g %%", amount(j->of.low, a),
                                                        amount(j->of.high, a),
                                                        100 * j->of.coverage);
@@ -99,9 +102,13 @@ static void keep(const Report *r, const char *db_path, Arena *a)
     for (int i = 0; i < r->claims.n; i++) {
         const Claim *c = &r->claims.claim[i];
         const Judgement *j = &r->of[i];
-        db_verdict(db, &(DbVerdict){ .name = c->name, .verdict = claim_verdicts[j->verdict], .rows = j->rows,
-                                     .definition = claim_definition(c, a), .value = j->of.median,
-                                     .low = j->of.low, .high = j->of.high });
+        db_verdict(db, &(DbVerdict) { .name = c->name,
+                                      .verdict = claim_verdicts[j->verdict],
+                                      .rows = j->rows,
+                                      .definition = claim_definition(c, a),
+                                      .value = j->of.median,
+                                      .low = j->of.low,
+                                      .high = j->of.high });
     }
     db_flush(db);
     db_close(db);
@@ -114,7 +121,8 @@ static void show(Report *r, int i, int at, Arena *a)
     const Claim *c = &r->claims.claim[i];
     const Judgement *j = &r->of[i];
     const char *verdict = claim_verdicts[j->verdict], *sentence = claim_sentence(c, j, a);
-    const int held = was_held(r, c, a), changed = held && j->verdict != CLAIM_HELD && j->verdict != CLAIM_REVIEW;
+    const int held = was_held(r, c, a),
+              changed = held && j->verdict != CLAIM_HELD && j->verdict != CLAIM_REVIEW;
     r->count[j->verdict]++;
     r->lost += changed && j->n;
     r->gone += changed && !j->n;
@@ -160,15 +168,17 @@ int claims_main(int argc, char **argv)
     if (!db || (why = db_hold(db))) die("%s", why);
     for (int i = 0; i < r.claims.n; i++) {
         chosen += r.chosen[i];
-        if (r.chosen[i] && (why = claim_judge(db, &r.claims.claim[i], &r.of[i], &a))) die("%s", why);
+        if (r.chosen[i] && (why = claim_judge(db, &r.claims.claim[i], &r.of[i], &a)))
+            die("%s", why);
     }
     db_close(db);
     if (r.tap) printf("TAP version 13\n1..%d\n", chosen);
     for (int i = 0; i < r.claims.n; i++)
         if (r.chosen[i]) show(&r, i, ++at, &a);
     if (!r.tap)
-        printf("\n%d held, %d weakened, %d refuted, %d under review, %d not tested\n", r.count[CLAIM_HELD],
-               r.count[CLAIM_WEAKENED], r.count[CLAIM_REFUTED], r.count[CLAIM_REVIEW], r.count[CLAIM_UNTESTED]);
+        printf("\n%d held, %d weakened, %d refuted, %d under review, %d not tested\n",
+               r.count[CLAIM_HELD], r.count[CLAIM_WEAKENED], r.count[CLAIM_REFUTED],
+               r.count[CLAIM_REVIEW], r.count[CLAIM_UNTESTED]);
     if (record) keep(&r, db_path, &a);
     arena_drop(&a);
     return r.lost ? 1 : r.gone ? 3 : 0;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The command `paper`. The file `stamps` has a line for each part that was made:
  *
- *   KIND NAME ROWS SCRIPT FILE          SHA-256 of its rows, of what makes it of them, of what was made ("-": nothing)
+ *   KIND NAME ROWS SCRIPT FILE          SHA-256 of its rows, of what makes it of them, of what was
+ * made ("-": nothing)
  *
- * and one for numbers.tex. Of a figure the script is its gnuplot text, its definition and the version of gnuplot. */
+ * and one for numbers.tex. Of a figure the script is its gnuplot text, its definition and the
+ * version of gnuplot. */
 #include "harness/util/yaml.h"
 #include "harness/util/file.h"
 #include "harness/util/options.h"
@@ -16,7 +18,8 @@
 
 static const char help[] =
     "usage: eightysix paper [--check] [--db FILE] [--out DIR] [--text FILE] [--parts FILE]\n\n"
-    "Writes DIR/numbers.tex, DIR/tables, DIR/figures and DIR/stamps from the records: every number, table and\n"
+    "Writes DIR/numbers.tex, DIR/tables, DIR/figures and DIR/stamps from the records: every "
+    "number, table and\n"
     "figure of " PAPER_TEXT ", and the claims. `make paper` sets the text with them.\n\n"
     "  --check       write nothing: which parts are stale, or not made?\n"
     "  --db FILE     the records (results/results.db)\n"
@@ -36,7 +39,10 @@ typedef struct Maker {
     const char *dir, *gnuplot, *numbers;       /* numbers: the text of numbers.tex */
 } Maker;
 
-static const char *hash(const char *text, char out[MADE]) { return sha256_hex(text, strlen(text), out); }
+static const char *hash(const char *text, char out[MADE])
+{
+    return sha256_hex(text, strlen(text), out);
+}
 
 static const char *gnuplot_version(Arena *a)
 {
@@ -92,16 +98,19 @@ static const char *stamps_text(const Maker *m)
     for (int i = 0; i < m->paper.n; i++) {
         const Stamp s = stamp_of(m, i);
         const PaperItem *p = &m->paper.item[i];
-        out = arena_text(m->a, "%s%s %s %s %s %s\n", out, kinds[p->kind], p->name, s.rows, s.script, s.file);
+        out = arena_text(m->a, "%s%s %s %s %s %s\n", out, kinds[p->kind], p->name, s.rows, s.script,
+                         s.file);
     }
     return out;
 }
 
 static void make_directories(const Maker *m)
 {
-    const char *const dirs[] = { m->dir, arena_text(m->a, "%s/tables", m->dir), arena_text(m->a, "%s/figures", m->dir) };
+    const char *const dirs[] = { m->dir, arena_text(m->a, "%s/tables", m->dir),
+                                 arena_text(m->a, "%s/figures", m->dir) };
     for (int i = 0; i < 3; i++)
-        if (mkdir(dirs[i], 0777) && errno != EEXIST) die("%s: cannot be made: %s", dirs[i], strerror(errno));
+        if (mkdir(dirs[i], 0777) && errno != EEXIST)
+            die("%s: cannot be made: %s", dirs[i], strerror(errno));
 }
 
 /* The stamps go first and come last, so that what was broken off is stale. */
@@ -122,7 +131,8 @@ static const char *make(const Maker *m)
     if (why) return why;
     save(arena_text(m->a, "%s/numbers.tex", m->dir), m->numbers, m->a);
     save(stamps, stamps_text(m), m->a);
-    printf("%s: %d numbers, %d tables, %d figures; %d without records\n", m->dir, count[0], count[1], count[2], none);
+    printf("%s: %d numbers, %d tables, %d figures; %d without records\n", m->dir, count[0],
+           count[1], count[2], none);
     return NULL;
 }
 
@@ -138,30 +148,38 @@ static int compare(const Maker *m, const char *stamps, int i)
     const PaperItem *p = &m->paper.item[i];
     const Stamp is = stamp_of(m, i);
     Stamp was;
-    const char *key = arena_text(m->a, "\n%s %s ", kinds[p->kind], p->name), *at = strstr(stamps, key);
+    const char *key = arena_text(m->a, "\n%s %s ", kinds[p->kind], p->name),
+               *at = strstr(stamps, key);
     if (!at || sscanf(at + strlen(key), "%64s %64s %64s", was.rows, was.script, was.file) != 3)
         return stale(kinds[p->kind], p->name, "was never made");
-    if (strcmp(was.rows, is.rows)) return stale(kinds[p->kind], p->name, "its records have changed");
+    if (strcmp(was.rows, is.rows))
+        return stale(kinds[p->kind], p->name, "its records have changed");
     if (strcmp(was.script, is.script))
-        return stale(kinds[p->kind], p->name, p->kind == PAPER_FIGURE ? "its script, definition or gnuplot has changed"
-                                                                      : "its definition has changed");
-    return strcmp(was.file, is.file) ? stale(kinds[p->kind], p->name, "what was made is gone or was changed") : 0;
+        return stale(kinds[p->kind], p->name,
+                     p->kind == PAPER_FIGURE ? "its script, definition or gnuplot has changed"
+                                             : "its definition has changed");
+    return strcmp(was.file, is.file)
+               ? stale(kinds[p->kind], p->name, "what was made is gone or was changed")
+               : 0;
 }
 
 /* 1: something is stale */
 static int check(const Maker *m)
 {
-    const char *path = arena_text(m->a, "%s/stamps", m->dir), *numbers = arena_text(m->a, "%s/numbers.tex", m->dir), *why;
+    const char *path = arena_text(m->a, "%s/stamps", m->dir),
+               *numbers = arena_text(m->a, "%s/numbers.tex", m->dir), *why;
     char sha[MADE];
     size_t len;
     int old = 0;
-    const char *stamps = access(path, R_OK) ? NULL : arena_text(m->a, "\n%s", yaml_load(path, &len, m->a, &why));
+    const char *stamps =
+        access(path, R_OK) ? NULL : arena_text(m->a, "\n%s", yaml_load(path, &len, m->a, &why));
     if (!stamps) {
         printf("stale  the paper: %s is not there; `make paper` makes it\n", path);
         return 1;
     }
     for (int i = 0; i < m->paper.n; i++) old += compare(m, stamps, i);
-    if (sha256_file(numbers, sha) || !strstr(stamps, arena_text(m->a, "\nnumbers numbers.tex - - %s\n", sha)))
+    if (sha256_file(numbers, sha) ||
+        !strstr(stamps, arena_text(m->a, "\nnumbers numbers.tex - - %s\n", sha)))
         old += stale("file", numbers, "it is gone or was changed");
     printf("%s: %d parts, %d stale\n", m->dir, m->paper.n, old);
     return old > 0;
@@ -187,13 +205,17 @@ int paper_main(int argc, char **argv)
     const char *db = "results/results.db", *text = PAPER_TEXT, *parts = PAPER_FILE, *why;
     Maker m = { .dir = "build/paper" };
     int only_check = 0;
-    const Option options[] = { { "--db", &db, NULL }, { "--out", &m.dir, NULL }, { "--text", &text, NULL },
-                               { "--parts", &parts, NULL }, { "--check", NULL, &only_check }, { NULL, NULL, NULL } };
-    if (options_read(argc, argv, options, help)) die("paper: expected options only; `eightysix paper --help`");
+    const Option options[] = {
+        { "--db", &db, NULL },       { "--out", &m.dir, NULL },        { "--text", &text, NULL },
+        { "--parts", &parts, NULL }, { "--check", NULL, &only_check }, { NULL, NULL, NULL }
+    };
+    if (options_read(argc, argv, options, help))
+        die("paper: expected options only; `eightysix paper --help`");
     Arena a = arena_new((size_t)1 << 32);
     Claims claims;
     m.a = &a;
-    if ((why = paper_lint(text, &a)) || (why = claims_load(CLAIMS_FILE, &claims, &a))) die("%s", why);
+    if ((why = paper_lint(text, &a)) || (why = claims_load(CLAIMS_FILE, &claims, &a)))
+        die("%s", why);
     if ((why = paper_load(parts, &claims, &m.paper, &a))) die("%s", why);
     m.db = db_open_read(db, &a, &why);
     if (!m.db || (why = db_hold(m.db))) die("%s", why);

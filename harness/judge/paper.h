@@ -9,17 +9,20 @@
  *     NAME: {experiment: bench, rows: SELECT ..., columns: [...], n: ..., interval: ...}
  *   figures:
  *     NAME: {experiment: quick, view: time_split, beside: [speed], n: ..., interval: ...}
- *           experiments/VIEW.gp on the rows of the experiment; beside: others it reads runs of ('*': all)
+ *           experiments/VIEW.gp on the rows of the experiment; beside: others it reads runs of
+ * ('*': all)
  *
  * n: SELECT a, b: how many samples stand behind a row, at least and at most; of: what they are;
- * interval: what the limits shown are; needs: SELECT x: not 0 where there are records enough to draw.
+ * interval: what the limits shown are; needs: SELECT x: not 0 where there are records enough to
+ * draw.
  *
  *   commands: {EXPERIMENT: make bench}
  *           what makes its records, where that is not `eightysix sweep experiments/EXPERIMENT.yaml`
  *
- * From these `eightysix paper` writes numbers.tex (TeX macros, the records of each beside it), tables/NAME.tex,
- * figures/NAME.pdf, and `stamps`: of each the SHA-256 of its rows, of its script and of the file made, and the
- * gnuplot. What has no records is said to be so, with the command that makes them. */
+ * From these `eightysix paper` writes numbers.tex (TeX macros, the records of each beside it),
+ * tables/NAME.tex, figures/NAME.pdf, and `stamps`: of each the SHA-256 of its rows, of its script
+ * and of the file made, and the gnuplot. What has no records is said to be so, with the command
+ * that makes them. */
 #ifndef PAPER_H
 #define PAPER_H
 #include "harness/judge/claims.h"
@@ -30,8 +33,10 @@ enum { PAPER_BESIDE = 4, PAPER_COLUMNS = 16 };
 typedef enum { PAPER_NUMBER, PAPER_TABLE, PAPER_FIGURE, PAPER_CLAIM } PaperKind;
 typedef struct PaperItem {
     PaperKind   kind;
-    const char *name, *experiment, *run, *at;             /* run: the command; at: file:line:column */
-    const char *select, *view, *n, *of, *interval, *needs;        /* select: value or rows; "" where there is none */
+    /* run: the command; at: file:line:column */
+    const char *name, *experiment, *run, *at;
+    /* select: value or rows; "" where there is none */
+    const char *select, *view, *n, *of, *interval, *needs;
     const char *beside[PAPER_BESIDE + 1], *column[PAPER_COLUMNS + 1];
     int         digits, mean;
     const Claim *claim;                                   /* of PAPER_CLAIM */
@@ -58,7 +63,8 @@ const char *paper_whole(Db *, const Paper *, const PaperPart *, const char **tex
 const char *paper_amount(double x, int digits, Arena *);
 const char *paper_escape(const char *, Arena *);
 
-/* Numbers that are typed into a text instead of made: decimals, and integers before a unit, outside of
- * comments, arguments of the macros of numbers, and the bibliography. NULL, or "file:line: ..." */
+/* Numbers that are typed into a text instead of made: decimals, and integers before a unit, outside
+ * of comments, arguments of the macros of numbers, and the bibliography. NULL, or "file:line: ..."
+ */
 const char *paper_lint(const char *path, Arena *);
 #endif

@@ -7,11 +7,14 @@
 #include <string.h>
 
 /* names, not numbers: arguments of these are not looked at */
-static const char *const named[] = { "\\val{", "\\with{", "\\claimed{", "\\verdict{", "\\fig{", "\\tab{", "\\ref{",
-                                     "\\label{", "\\cite{", "\\input{", "\\measured{", "\\shownin{", "\\nof{" };
+static const char *const named[] = { "\\val{",  "\\with{",  "\\claimed{",  "\\verdict{",
+                                     "\\fig{",  "\\tab{",   "\\ref{",      "\\label{",
+                                     "\\cite{", "\\input{", "\\measured{", "\\shownin{",
+                                     "\\nof{" };
 /* decimals; whole numbers before a unit */
-static const char typed[] = "[0-9][.][0-9]|[0-9]([\\]?[, ]|~|[{}])*([\\]%|percent|times|[GTM]?(FLOP|OP)|[GMK]B|"
-                            "(milli|nano)?seconds?|ms|ns|tokens|nats|bits per|positions per)";
+static const char typed[] =
+    "[0-9][.][0-9]|[0-9]([\\]?[, ]|~|[{}])*([\\]%|percent|times|[GTM]?(FLOP|OP)|[GMK]B|"
+    "(milli|nano)?seconds?|ms|ns|tokens|nats|bits per|positions per)";
 
 static void blank(char *from, const char *to) { memset(from, ' ', (size_t)(to - from)); }
 
@@ -43,8 +46,9 @@ const char *paper_lint(const char *path, Arena *a)
         if (strstr(line, "\\begin{thebibliography}")) inside = 0;
         clean(line);
         if (inside && !regexec(&re, line, 1, &m, 0))
-            why = arena_text(a, "%s:%d: '%.*s' is typed; expected a macro of a number (" PAPER_FILE ")", path, number,
-                             (int)(m.rm_eo - m.rm_so), line + m.rm_so);
+            why = arena_text(
+                a, "%s:%d: '%.*s' is typed; expected a macro of a number (" PAPER_FILE ")", path,
+                number, (int)(m.rm_eo - m.rm_so), line + m.rm_so);
     }
     regfree(&re);
     return why;

@@ -23,7 +23,8 @@ static const char *read_list(Yaml *d, const Node *n, const char *key, const char
     if (n->type != YAML_SEQUENCE_NODE || yaml_items(n) > most)
         return yaml_at(d, n, "%s: expected a list [a, b], of %d at most", key, most);
     const char *why = NULL;
-    for (int i = 0; !why && i < yaml_items(n); i++) why = read_text(d, yaml_item(d, n, i), key, &out[i]);
+    for (int i = 0; !why && i < yaml_items(n); i++)
+        why = read_text(d, yaml_item(d, n, i), key, &out[i]);
     return why;
 }
 
@@ -42,7 +43,8 @@ static const char *read_key(Yaml *d, const Node *key, const Node *n, PaperItem *
         { "view", 4, &p->view }, { "needs", 4, &p->needs }, { "n", 6, &p->n }, { "of", 6, &p->of },
         { "interval", 6, &p->interval } };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if (!strcmp(k, texts[i].key) && texts[i].kinds >> p->kind & 1) return read_text(d, n, k, texts[i].to);
+        if (!strcmp(k, texts[i].key) && texts[i].kinds >> p->kind & 1)
+            return read_text(d, n, k, texts[i].to);
     if (p->kind == PAPER_NUMBER && !strcmp(k, "digits")) return read_digits(d, n, &p->digits);
     if (p->kind == PAPER_NUMBER && !strcmp(k, "mean")) {
         const char *is, *why = read_text(d, n, k, &is);
@@ -51,8 +53,10 @@ static const char *read_key(Yaml *d, const Node *key, const Node *n, PaperItem *
     }
     if (p->kind == PAPER_TABLE && !strcmp(k, "columns"))
         return read_list(d, n, k, p->column, PAPER_COLUMNS);
-    if (p->kind != PAPER_NUMBER && !strcmp(k, "beside")) return read_list(d, n, k, p->beside, PAPER_BESIDE);
-    return yaml_at(d, key, "unknown key '%.60s' of %s; harness/judge/paper.h has them", k, sections[p->kind]);
+    if (p->kind != PAPER_NUMBER && !strcmp(k, "beside"))
+        return read_list(d, n, k, p->beside, PAPER_BESIDE);
+    return yaml_at(d, key, "unknown key '%.60s' of %s; harness/judge/paper.h has them", k,
+                   sections[p->kind]);
 }
 
 static const char *check(Yaml *d, const Node *n, const PaperItem *p)
@@ -63,7 +67,9 @@ static const char *check(Yaml *d, const Node *n, const PaperItem *p)
                       p->kind == PAPER_FIGURE ? "view" : p->kind == PAPER_TABLE ? "rows" : "value");
     if (p->kind != PAPER_NUMBER && (!*p->of || !*p->interval))
         return yaml_at(d, n, "%s: expected keys 'of' and 'interval'", p->name);
-    return p->kind != PAPER_TABLE || p->column[0] ? NULL : yaml_at(d, n, "%s: expected a key 'columns'", p->name);
+    return p->kind != PAPER_TABLE || p->column[0]
+               ? NULL
+               : yaml_at(d, n, "%s: expected a key 'columns'", p->name);
 }
 
 static const PaperItem *find(const Paper *all, const char *name)
@@ -82,10 +88,19 @@ static const char *read_item(Load *l, PaperKind kind, const Node *name, const No
         why = yaml_at(d, name, "'%s' is given twice", yaml_text(name));
     if (why) return why;
     PaperItem *p = &l->paper->item[l->paper->n++];
-    *p = (PaperItem){ .kind = kind, .name = arena_text(d->a, "%s", yaml_text(name)), .experiment = "", .run = "",
-                      .select = "", .view = "", .n = "", .of = "", .interval = "", .needs = "", .digits = 3,
-                      .at = arena_text(d->a, "%s:%zu:%zu", d->file, body->start_mark.line + 1,
-                                       body->start_mark.column + 1) };
+    *p = (PaperItem) { .kind = kind,
+                       .name = arena_text(d->a, "%s", yaml_text(name)),
+                       .experiment = "",
+                       .run = "",
+                       .select = "",
+                       .view = "",
+                       .n = "",
+                       .of = "",
+                       .interval = "",
+                       .needs = "",
+                       .digits = 3,
+                       .at = arena_text(d->a, "%s:%zu:%zu", d->file, body->start_mark.line + 1,
+                                        body->start_mark.column + 1) };
     for (int i = 0; !why && i < yaml_pairs(body); i++)
         why = read_key(d, yaml_key(d, body, i), yaml_value(d, body, i), p);
     return why ? why : check(d, body, p);
@@ -98,7 +113,8 @@ static const char *read_section(Load *l, const Node *key, const Node *n)
     if (n == l->commands) return NULL;
     while (kind < PAPER_CLAIM && strcmp(yaml_text(key), sections[kind])) kind++;
     if (kind == PAPER_CLAIM)
-        return yaml_at(d, key, "unknown key '%.60s'; expected commands, numbers, tables, figures", yaml_text(key));
+        return yaml_at(d, key, "unknown key '%.60s'; expected commands, numbers, tables, figures",
+                       yaml_text(key));
     const char *why = yaml_want_map(d, n, sections[kind]);
     for (int i = 0; !why && i < yaml_pairs(n); i++)
         why = read_item(l, (PaperKind)kind, yaml_key(d, n, i), yaml_value(d, n, i));
@@ -109,9 +125,19 @@ static void add_claims(Load *l)
 {
     for (int i = 0; i < l->claims->n; i++) {
         const Claim *c = &l->claims->claim[i];
-        l->paper->item[l->paper->n++] = (PaperItem){
-            .kind = PAPER_CLAIM, .name = c->name, .experiment = c->experiment, .run = "", .at = c->at, .select = c->value,
-            .view = "", .n = "", .of = "", .interval = "", .needs = "", .digits = 3, .claim = c };
+        l->paper->item[l->paper->n++] = (PaperItem) { .kind = PAPER_CLAIM,
+                                                      .name = c->name,
+                                                      .experiment = c->experiment,
+                                                      .run = "",
+                                                      .at = c->at,
+                                                      .select = c->value,
+                                                      .view = "",
+                                                      .n = "",
+                                                      .of = "",
+                                                      .interval = "",
+                                                      .needs = "",
+                                                      .digits = 3,
+                                                      .claim = c };
     }
 }
 
@@ -119,14 +145,16 @@ static const char *find_commands(Load *l, const Node *root)
 {
     Yaml *d = &l->doc;
     for (int i = 0; i < yaml_pairs(root); i++)
-        if (!strcmp(yaml_text(yaml_key(d, root, i)), "commands")) l->commands = yaml_value(d, root, i);
+        if (!strcmp(yaml_text(yaml_key(d, root, i)), "commands"))
+            l->commands = yaml_value(d, root, i);
     const char *why = l->commands ? yaml_want_map(d, l->commands, "commands") : NULL;
     for (int i = 0; !why && l->commands && i < yaml_pairs(l->commands); i++)
         why = yaml_want_scalar(d, yaml_value(d, l->commands, i), "a command");
     return why;
 }
 
-/* what makes the records of an experiment: as `commands` says, its sweep, or its name is a command itself */
+/* what makes the records of an experiment: as `commands` says, its sweep, or its name is a command
+ * itself */
 static const char *command(Load *l, const char *experiment)
 {
     Yaml *d = &l->doc;
@@ -154,7 +182,8 @@ static const char *read_paper(void *ctx, const Node *root)
     for (int i = 0; !why && i < yaml_pairs(root); i++)
         why = read_section(l, yaml_key(d, root, i), yaml_value(d, root, i));
     if (!why) add_claims(l);
-    for (int i = 0; !why && i < l->paper->n; i++) l->paper->item[i].run = command(l, l->paper->item[i].experiment);
+    for (int i = 0; !why && i < l->paper->n; i++)
+        l->paper->item[i].run = command(l, l->paper->item[i].experiment);
     return why;
 }
 
@@ -164,7 +193,8 @@ const char *paper_load(const char *path, const Claims *claims, Paper *out, Arena
     size_t len;
     const char *text = yaml_load(share_path(path, a), &len, a, &why);
     Load l = { .doc = { .file = path, .a = a }, .paper = out, .claims = claims };
-    return text ? yaml_parse(&l.doc, text, len, "numbers, tables and figures", read_paper, &l) : why;
+    return text ? yaml_parse(&l.doc, text, len, "numbers, tables and figures", read_paper, &l)
+                : why;
 }
 
 const char *paper_definition(const PaperItem *p, Arena *a)
@@ -172,7 +202,7 @@ const char *paper_definition(const PaperItem *p, Arena *a)
     const char *list = "";
     for (int i = 0; p->column[i]; i++) list = arena_text(a, "%s|%s", list, p->column[i]);
     for (int i = 0; p->beside[i]; i++) list = arena_text(a, "%s+%s", list, p->beside[i]);
-    return arena_text(a, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%d %d\n%s", p->name, p->experiment, p->run, p->select,
-                      p->view, p->needs, p->n, p->of, p->interval, p->digits, p->mean,
-                      p->claim ? claim_definition(p->claim, a) : list);
+    return arena_text(a, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%d %d\n%s", p->name, p->experiment,
+                      p->run, p->select, p->view, p->needs, p->n, p->of, p->interval, p->digits,
+                      p->mean, p->claim ? claim_definition(p->claim, a) : list);
 }

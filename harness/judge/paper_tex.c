@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What TeX reads of numbers, tables and figures. Of each one line of macros that paper/eightysix.sty defines:
+/* What TeX reads of numbers, tables and figures. Of each one line of macros that
+ * paper/eightysix.sty defines:
  *
- *   \eightysixnumber {name}{value}{low}{high}{n}{interval}{host}      low, high: "" of a single value
- *   \eightysixclaim  {name}{words}{claimed}{within}{unit}{verdict}    after its number
+ *   \eightysixnumber {name}{value}{low}{high}{n}{interval}{host}      low, high: "" of a single
+ * value \eightysixclaim  {name}{words}{claimed}{within}{unit}{verdict}    after its number
  *   \eightysixshown  {name}{n}{interval}{host}{commits}               of a table or a figure
  *   \eightysixmissing{name}{command} */
 #include "harness/util/share.h"
@@ -34,7 +35,8 @@ const char *paper_escape(const char *s, Arena *a)
 
 static const char *amount(double x, int decimals, Arena *a)
 {
-    char *text = arena_text(a, "%.*f", decimals, fabs(x)), *out = arena_raw(a, 2 * strlen(text) + 16), *to = out;
+    char *text = arena_text(a, "%.*f", decimals, fabs(x)),
+         *out = arena_raw(a, 2 * strlen(text) + 16), *to = out;
     const int whole = (int)strcspn(text, ".");
     if (x < 0 && text[strspn(text, "0.")]) to = stpcpy(to, "\\ensuremath{-}");
     for (int i = 0; text[i]; i++) {
@@ -52,7 +54,10 @@ static int decimals_of(double x, int digits)
     return d < 0 ? 0 : d > 9 ? 9 : d;
 }
 
-const char *paper_amount(double x, int digits, Arena *a) { return amount(x, decimals_of(x, digits), a); }
+const char *paper_amount(double x, int digits, Arena *a)
+{
+    return amount(x, decimals_of(x, digits), a);
+}
 
 static const char *missing(const PaperItem *p, Arena *a)
 {
@@ -75,7 +80,8 @@ static const char *host_name(const char *rig, Arena *a)
     char *name = arena_text(a, "%.*s", end ? (int)(end - rig) : (int)strlen(rig), rig), *at;
     static const char *const marks[] = { "(R)", "(TM)", "(r)" };
     for (int i = 0; i < 3; i++)
-        while ((at = strstr(name, marks[i]))) memmove(at, at + strlen(marks[i]), strlen(at + strlen(marks[i])) + 1);
+        while ((at = strstr(name, marks[i])))
+            memmove(at, at + strlen(marks[i]), strlen(at + strlen(marks[i])) + 1);
     for (size_t n = strlen(name); n && name[n - 1] == ' '; n--) name[n - 1] = 0;
     return cores ? arena_text(a, "%s, %s", name, cores + 1 + strspn(cores + 1, " ")) : name;
 }
@@ -84,12 +90,18 @@ static const char *origin(Db *db, const char *runs, Origin *o, Arena *a)
 {
     DbTable t;
     *o = (Origin){ "", "" };
-    const char *why = db_table(db, arena_text(a, "SELECT DISTINCT rig, substr(git, 1, 7) AS git, dirty FROM provenance "
-                                                 "WHERE run IN (%s) ORDER BY run", runs), &t, a);
+    const char *why =
+        db_table(db,
+                 arena_text(a,
+                            "SELECT DISTINCT rig, substr(git, 1, 7) AS git, dirty FROM provenance "
+                            "WHERE run IN (%s) ORDER BY run",
+                            runs),
+                 &t, a);
     for (int i = 0; !why && i < t.rows; i++) {
         const int dirty = strcmp(db_field(&t, i, "dirty"), "0");
         o->host = add(o->host, "; ", host_name(db_field(&t, i, "rig"), a), a);
-        o->commits = add(o->commits, ", ", arena_text(a, "%s%s", db_field(&t, i, "git"), dirty ? "+" : ""), a);
+        o->commits = add(o->commits, ", ",
+                         arena_text(a, "%s%s", db_field(&t, i, "git"), dirty ? "+" : ""), a);
     }
     return why;
 }
@@ -99,7 +111,8 @@ static const char *method(const PaperItem *p, const Judgement *j, Arena *a)
 {
     if (j->n < 2) return "one value";
     if (p->mean) return arena_text(a, "Student's t, %g %%", 100 * CLAIMS_LEVEL);
-    if (j->of.coverage >= CLAIMS_LEVEL) return arena_text(a, "order statistics, %.3g %%", 100 * j->of.coverage);
+    if (j->of.coverage >= CLAIMS_LEVEL)
+        return arena_text(a, "order statistics, %.3g %%", 100 * j->of.coverage);
     return arena_text(a, "least and most, covering %.0f %%", 100 * j->of.coverage);
 }
 
@@ -122,23 +135,32 @@ static const char *number_tex(const PaperItem *p, const Judgement *j, const Orig
     const Range r = range_of(p, j, a);
     const int decimals = decimals_of(r.value, p->digits);
     const char *how = method(p, j, a);
-    const char *low = j->n < 2 ? "" : amount(r.low, decimals, a), *high = j->n < 2 ? "" : amount(r.high, decimals, a);
-    return arena_text(a, "%% %s: %.17g [%.17g, %.17g], n %d, %s; %s; commits %s; from %s\n"
-                         "\\eightysixnumber{%s}{%s}{%s}{%s}{%d}{%s}{%s}\n", p->name, r.value, r.low, r.high, j->n, how,
-                      o->host, o->commits, j->rows, p->name, amount(r.value, decimals, a), low, high, j->n,
-                      paper_escape(how, a), paper_escape(o->host, a));
+    const char *low = j->n < 2 ? "" : amount(r.low, decimals, a),
+               *high = j->n < 2 ? "" : amount(r.high, decimals, a);
+    return arena_text(a,
+                      "%% %s: %.17g [%.17g, %.17g], n %d, %s; %s; commits %s; from %s\n"
+                      "\\eightysixnumber{%s}{%s}{%s}{%s}{%d}{%s}{%s}\n",
+                      p->name, r.value, r.low, r.high, j->n, how, o->host, o->commits, j->rows,
+                      p->name, amount(r.value, decimals, a), low, high, j->n, paper_escape(how, a),
+                      paper_escape(o->host, a));
 }
 
 static const char *claim_tex(const Claim *c, const Judgement *j, Arena *a)
 {
-    const char *within = c->tolerance > 0 ? arena_text(a, "~\\ensuremath{\\pm}~%g", c->tolerance) : "";
-    return arena_text(a, "\\eightysixclaim{%s}{%s}{%s}{%s}{%s}{%s}\n", c->name, paper_escape(c->words, a),
-                      claim_range(c, a), within, paper_escape(c->unit, a), claim_verdicts[j->verdict]);
+    const char *within =
+        c->tolerance > 0 ? arena_text(a, "~\\ensuremath{\\pm}~%g", c->tolerance) : "";
+    return arena_text(a, "\\eightysixclaim{%s}{%s}{%s}{%s}{%s}{%s}\n", c->name,
+                      paper_escape(c->words, a), claim_range(c, a), within,
+                      paper_escape(c->unit, a), claim_verdicts[j->verdict]);
 }
 
 static const char *number_part(Db *db, const PaperItem *p, PaperPart *out, Arena *a)
 {
-    const Claim any = { .name = p->name, .value = p->select, .at = p->at, .at_value = p->at, .low = -INFINITY,
+    const Claim any = { .name = p->name,
+                        .value = p->select,
+                        .at = p->at,
+                        .at_value = p->at,
+                        .low = -INFINITY,
                         .high = INFINITY };
     const Claim *c = p->claim ? p->claim : &any;
     Judgement j;
@@ -154,12 +176,16 @@ static const char *number_part(Db *db, const PaperItem *p, PaperPart *out, Arena
 }
 
 /* ---- tables ---- */
-static int is_number(const char *s) { return *s >= '0' && *s <= '9' ? 1 : *s == '-' && s[1] >= '0' && s[1] <= '9'; }
+static int is_number(const char *s)
+{
+    return *s >= '0' && *s <= '9' ? 1 : *s == '-' && s[1] >= '0' && s[1] <= '9';
+}
 
 static const char *cell_tex(const char *s, Arena *a)
 {
     if (!s || !*s) return "--";
-    return *s == '-' && is_number(s) ? arena_text(a, "\\ensuremath{-}%s", paper_escape(s + 1, a)) : paper_escape(s, a);
+    return *s == '-' && is_number(s) ? arena_text(a, "\\ensuremath{-}%s", paper_escape(s + 1, a))
+                                     : paper_escape(s, a);
 }
 
 static const char *table_tex(const PaperItem *p, const DbTable *t, Arena *a)
@@ -175,9 +201,13 @@ static const char *table_tex(const PaperItem *p, const DbTable *t, Arena *a)
         head = arena_text(a, "%s%s%s", head, c ? " & " : "", paper_escape(p->column[c], a));
     }
     for (int i = t->columns; i < (t->rows + 1) * t->columns; i++)
-        body = arena_text(a, "%s%s%s", body, cell_tex(t->field[i], a), (i + 1) % t->columns ? " & " : " \\\\\n");
-    return arena_text(a, "%% made by `eightysix paper`\n\\begin{tabular}{%s}\\toprule\n%s \\\\\\midrule\n%s"
-                         "\\bottomrule\\end{tabular}\n", align, head, body);
+        body = arena_text(a, "%s%s%s", body, cell_tex(t->field[i], a),
+                          (i + 1) % t->columns ? " & " : " \\\\\n");
+    return arena_text(
+        a,
+        "%% made by `eightysix paper`\n\\begin{tabular}{%s}\\toprule\n%s \\\\\\midrule\n%s"
+        "\\bottomrule\\end{tabular}\n",
+        align, head, body);
 }
 
 /* ---- tables and figures ---- */
@@ -185,7 +215,8 @@ static const char *table_tex(const PaperItem *p, const DbTable *t, Arena *a)
 static const char *rows_text(const DbTable *t, Arena *a)
 {
     size_t room = 1;
-    for (int i = 0; i < (t->rows + 1) * t->columns; i++) room += (t->field[i] ? strlen(t->field[i]) : 4) + 2;
+    for (int i = 0; i < (t->rows + 1) * t->columns; i++)
+        room += (t->field[i] ? strlen(t->field[i]) : 4) + 2;
     char *out = arena_raw(a, room), *to = out;
     for (int i = 0; t->rows && i < (t->rows + 1) * t->columns; i++) {
         if (!strcmp(t->field[i % t->columns], "run")) continue;
@@ -202,7 +233,8 @@ static const char *samples(Db *db, const PaperItem *p, const char **out, Arena *
     DbTable t;
     *out = "";
     const char *why = *p->n ? db_table(db, p->n, &t, a) : NULL;
-    if (why || !*p->n || !t.rows) return why ? arena_text(a, "%s: %s: n: %s", p->at, p->name, why) : NULL;
+    if (why || !*p->n || !t.rows)
+        return why ? arena_text(a, "%s: %s: n: %s", p->at, p->name, why) : NULL;
     const char *least = t.field[t.columns], *most = t.field[2 * t.columns - 1];
     if (!least || !most) return NULL;
     *out = strcmp(least, most) ? arena_text(a, "%s to %s", least, most) : least;
@@ -211,8 +243,11 @@ static const char *samples(Db *db, const PaperItem *p, const char **out, Arena *
 
 static const char *shown(Db *db, const PaperItem *p, const char **tex, Arena *a)
 {
-    const char *runs = arena_text(a, "SELECT run FROM figure_runs WHERE experiment GLOB '%s'", p->experiment), *n = "";
-    for (int i = 0; p->beside[i]; i++) runs = arena_text(a, "%s OR experiment GLOB '%s'", runs, p->beside[i]);
+    const char *runs = arena_text(a, "SELECT run FROM figure_runs WHERE experiment GLOB '%s'",
+                                  p->experiment),
+               *n = "";
+    for (int i = 0; p->beside[i]; i++)
+        runs = arena_text(a, "%s OR experiment GLOB '%s'", runs, p->beside[i]);
     Origin o;
     const char *why = origin(db, runs, &o, a);
     if (!why) why = samples(db, p, &n, a);
@@ -233,7 +268,8 @@ static const char *script_text(const char *path, const char **out, Arena *a)
     const char *all = text;
     for (const char *at = text; (at = strstr(at, load)); ) {
         const char *more, *name = at += sizeof load - 1;
-        if ((why = script_text(arena_text(a, "%.*s", (int)strcspn(name, "'"), name), &more, a))) return why;
+        if ((why = script_text(arena_text(a, "%.*s", (int)strcspn(name, "'"), name), &more, a)))
+            return why;
         all = arena_text(a, "%s%s", all, more);
     }
     *out = all;
@@ -257,13 +293,15 @@ static const char *shown_part(Db *db, const PaperItem *p, PaperPart *out, Arena 
     DbTable t;
     const int table = p->kind == PAPER_TABLE;
     const char *select = table ? p->select
-                       : arena_text(a, "SELECT * FROM \"%s\" WHERE experiment = '%s'", p->view, p->experiment);
+                               : arena_text(a, "SELECT * FROM \"%s\" WHERE experiment = '%s'",
+                                            p->view, p->experiment);
     const char *why = db_table(db, select, &t, a);
     if (why) return arena_text(a, "%s: %s: %s", p->at, p->name, why);
     int columns = 0;
     while (p->column[columns]) columns++;
     if (table && columns != t.columns)
-        return arena_text(a, "%s: %s: columns: expected %d, as the rows have", p->at, p->name, t.columns);
+        return arena_text(a, "%s: %s: columns: expected %d, as the rows have", p->at, p->name,
+                          t.columns);
     int there;
     if ((why = enough(db, p, &there, a))) return why;
     if (!there) t.rows = 0;
@@ -278,8 +316,10 @@ static const char *shown_part(Db *db, const PaperItem *p, PaperPart *out, Arena 
     return why || !t.rows ? why : shown(db, p, &out->tex, a);
 }
 
-/* counts of verdicts, the hosts of all that is shown, the rows of the table of claims, the level of intervals */
-const char *paper_whole(Db *db, const Paper *paper, const PaperPart *part, const char **tex, Arena *a)
+/* counts of verdicts, the hosts of all that is shown, the rows of the table of claims, the level of
+ * intervals */
+const char *paper_whole(Db *db, const Paper *paper, const PaperPart *part, const char **tex,
+                        Arena *a)
 {
     static const char *const names[] = { "untested", "held", "weakened", "refuted", "review" };
     const char *rows = "", *out = "";
@@ -291,17 +331,21 @@ const char *paper_whole(Db *db, const Paper *paper, const PaperPart *part, const
         all++;
     }
     for (int k = 0; k < CLAIM_VERDICTS; k++)
-        out = arena_text(a, "%s\\eightysixnumber{claims_%s}{%d}{}{}{%d}{}{}\n", out, names[k], count[k], all);
+        out = arena_text(a, "%s\\eightysixnumber{claims_%s}{%d}{}{}{%d}{}{}\n", out, names[k],
+                         count[k], all);
     Origin o;
     const char *why = origin(db, "SELECT run FROM figure_runs", &o, a);
-    *tex = arena_text(a, "%s\\eightysixnumber{claims_all}{%d}{}{}{%d}{}{}\n\\def\\eightysixclaims{%s}\n"
-                         "\\def\\eightysixhosts{%s}\n\\def\\eightysixlevel{%g}\n", out, all, all, rows,
-                      paper_escape(o.host, a), 100 * CLAIMS_LEVEL);
+    *tex =
+        arena_text(a,
+                   "%s\\eightysixnumber{claims_all}{%d}{}{}{%d}{}{}\n\\def\\eightysixclaims{%s}\n"
+                   "\\def\\eightysixhosts{%s}\n\\def\\eightysixlevel{%g}\n",
+                   out, all, all, rows, paper_escape(o.host, a), 100 * CLAIMS_LEVEL);
     return why;
 }
 
 const char *paper_part(Db *db, const PaperItem *p, PaperPart *out, Arena *a)
 {
     *out = (PaperPart){ .rows = "", .tex = "", .script = paper_definition(p, a) };
-    return p->kind == PAPER_TABLE || p->kind == PAPER_FIGURE ? shown_part(db, p, out, a) : number_part(db, p, out, a);
+    return p->kind == PAPER_TABLE || p->kind == PAPER_FIGURE ? shown_part(db, p, out, a)
+                                                             : number_part(db, p, out, a);
 }

@@ -10,21 +10,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const char *gnuplot(const char *script, const char *data, const char *output, const char *format, Arena *a)
+static const char *gnuplot(const char *script, const char *data, const char *output,
+                           const char *format, Arena *a)
 {
     int status = 0;
     fflush(NULL);
     const pid_t pid = fork();
     if (pid == 0) {
         setenv("LC_ALL", "C.UTF-8", 1);      /* the fonts' encoding, and a point in every number */
-        setenv("GNUPLOT_LIB", share_dir("experiments/style.gp", a), 1);      /* where `load` looks beside this directory */
+        /* where `load` looks beside this directory */
+        setenv("GNUPLOT_LIB", share_dir("experiments/style.gp", a), 1);
         execlp("gnuplot", "gnuplot", "-c", script, data, output, format, (char *)NULL);
         _exit(errno == ENOENT ? 127 : 126);
     }
-    if (pid < 0 || waitpid(pid, &status, 0) != pid) return arena_text(a, "gnuplot: no child process: %s", strerror(errno));
+    if (pid < 0 || waitpid(pid, &status, 0) != pid)
+        return arena_text(a, "gnuplot: no child process: %s", strerror(errno));
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return NULL;
     unlink(output);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 127) return "gnuplot: not found; install gnuplot-nox (`make deps`)";
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+        return "gnuplot: not found; install gnuplot-nox (`make deps`)";
     return arena_text(a, "gnuplot failed on %s with %s (its words are above)", script, data);
 }
 
@@ -35,17 +39,22 @@ static void count_row(void *ctx, int columns, const char *const *value)
     ++*(int *)ctx;
 }
 
-const char *plot_draw(Db *db, const char *figure, const char *experiment, const char *stem, const char *const *formats, Arena *a)
+const char *plot_draw(Db *db, const char *figure, const char *experiment, const char *stem,
+                      const char *const *formats, Arena *a)
 {
     const char *why = NULL, *script = share_path(arena_text(a, "experiments/%s.gp", figure), a);
     int rows = 0;
-    if (access(script, R_OK)) return arena_text(a, "%s: cannot be read: %s", script, strerror(errno));
+    if (access(script, R_OK))
+        return arena_text(a, "%s: cannot be read: %s", script, strerror(errno));
     if (!experiment) experiment = db_last_experiment(db, figure, a);
     if ((why = db_view(db, figure, experiment, count_row, &rows, a))) return why;
-    if (rows < 2) return arena_text(a, "%s: the view '%s' has no rows of %s%s", db_path(db), figure,
-                                     experiment ? "experiment " : "any experiment", experiment ? experiment : "");
+    if (rows < 2)
+        return arena_text(a, "%s: the view '%s' has no rows of %s%s", db_path(db), figure,
+                          experiment ? "experiment " : "any experiment",
+                          experiment ? experiment : "");
     if ((why = csv_write(db, figure, experiment, arena_text(a, "%s.csv", stem), a))) return why;
     for (int i = 0; formats[i] && !why; i++)
-        why = gnuplot(script, arena_text(a, "%s.csv", stem), arena_text(a, "%s.%s", stem, formats[i]), formats[i], a);
+        why = gnuplot(script, arena_text(a, "%s.csv", stem),
+                      arena_text(a, "%s.%s", stem, formats[i]), formats[i], a);
     return why;
 }

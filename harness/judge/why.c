@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The command `why`: from a figure, a claim or a cell to the runs behind it; each is compared with what
- * would run now.
+/* The command `why`: from a figure, a claim or a cell to the runs behind it; each is compared with
+ * what would run now.
  *
  *   flag     compiler or its flags; or the settings: its experiment has no such cell any more
  *   commit   the sources
  *   corpus   the training text
  *   host     CPU, instruction sets, cores
  *
- * What would refresh it is the set of its cells that have no ok run of this build on this machine. */
+ * What would refresh it is the set of its cells that have no ok run of this build on this machine.
+ */
 #include "harness/judge/claims.h"
 #include "harness/corpus/data.h"
 #include "harness/sweep/experiment.h"
@@ -21,9 +22,11 @@
 
 static const char help[] =
     "usage: eightysix why FIGURE|CLAIM|CELL [--experiment NAME] [--db FILE] [--claims FILE]\n\n"
-    "Names the runs behind a figure (a view), a claim or a cell (its label, or the first digits of its key), "
+    "Names the runs behind a figure (a view), a claim or a cell (its label, or the first digits of "
+    "its key), "
     "what has changed\n"
-    "since - a flag, the commit, the corpus, the host - and the fewest runs that would refresh it, with "
+    "since - a flag, the commit, the corpus, the host - and the fewest runs that would refresh it, "
+    "with "
     "their time.\n\n"
     "  --experiment NAME  whose rows the figure shows (the last experiment that has some)\n"
     "  --db FILE          the records (results/results.db)\n"
@@ -87,8 +90,8 @@ static int compare_build(Why *w, const DbTable *t, int i)
     if (strcmp(compiler, b->compiler))
         stale(w, arena_text(w->a, "flag: compiler was %s, is %s", compiler, b->compiler));
     if (strcmp(flags, b->flags))
-        stale(w, arena_text(w->a, "flag: compiler flags had %s, have %s", without(flags, b->flags, w->a),
-                            without(b->flags, flags, w->a)));
+        stale(w, arena_text(w->a, "flag: compiler flags had %s, have %s",
+                            without(flags, b->flags, w->a), without(b->flags, flags, w->a)));
     if (strcmp(git, b->git))
         stale(w, arena_text(w->a, "commit: was %.10s, is %.10s%s", git, b->git, changes));
     else if (same_tools) stale(w, arena_text(w->a, "commit: other changes on top of %.10s", git));
@@ -121,7 +124,8 @@ static int compare_corpus(Why *w, const DbTable *t, int i)
     const Corpus *c = s ? corpus_open(s, &a, &why) : NULL;
     const int changed = c && strcmp(c->sha, was);
     if (changed)
-        stale(w, arena_text(w->a, "corpus: %s was %.10s, is %.10s", db_field(t, i, "corpus"), was, c->sha));
+        stale(w, arena_text(w->a, "corpus: %s was %.10s, is %.10s", db_field(t, i, "corpus"), was,
+                            c->sha));
     arena_drop(&a);
     return changed;
 }
@@ -130,7 +134,8 @@ static int compare_corpus(Why *w, const DbTable *t, int i)
 static Experiment *experiment(Why *w, const char *name, const char *overrides)
 {
     enum { MOST_WORDS = 64 };
-    const char *path = share_path(arena_text(w->a, "experiments/%s.yaml", name), w->a), *why, *words[MOST_WORDS];
+    const char *path = share_path(arena_text(w->a, "experiments/%s.yaml", name), w->a), *why,
+               *words[MOST_WORDS];
     int n = 0;
     if (access(path, R_OK)) return NULL;
     char *rest = arena_text(w->a, "%s", overrides);
@@ -146,8 +151,8 @@ static Experiment *experiment(Why *w, const char *name, const char *overrides)
 
 static const char *sweep_all(Why *w, const Experiment *e)
 {
-    return arena_text(w->a, "eightysix sweep experiments/%s.yaml%s%s", e->name, *e->overrides ? " " : "",
-                      e->overrides);
+    return arena_text(w->a, "eightysix sweep experiments/%s.yaml%s%s", e->name,
+                      *e->overrides ? " " : "", e->overrides);
 }
 
 static const char *sweep_of(Why *w, const Experiment *e, const Cell *c)
@@ -157,16 +162,20 @@ static const char *sweep_of(Why *w, const Experiment *e, const Cell *c)
     return arena_text(w->a, "%s --filter %s,seed=%ld", sweep_all(w, e), filter, c->seed);
 }
 
-/* The cell again, unless a run of it is fresh already, which any new plan takes. 1: something is to be run */
+/* The cell again, unless a run of it is fresh already, which any new plan takes. 1: something is to
+ * be run */
 static int refresh_cell(Why *w, const char *key, const char *command)
 {
     const char *reason;
     double wall = NAN;
-    if (db_cell_state(w->db, key, w->a, &reason, &wall) != CELL_DONE) return refresh(w, command, wall);
-    return refresh(w, arena_text(w->a, "%s    # finished already: only the plan is made anew", command), 0);
+    if (db_cell_state(w->db, key, w->a, &reason, &wall) != CELL_DONE)
+        return refresh(w, command, wall);
+    return refresh(
+        w, arena_text(w->a, "%s    # finished already: only the plan is made anew", command), 0);
 }
 
-/* The experiment whose file a run came from (NULL: none), and its cell there (NULL: it has none such now) */
+/* The experiment whose file a run came from (NULL: none), and its cell there (NULL: it has none
+ * such now) */
 static const Experiment *origin(Why *w, const DbTable *t, int i, const Cell **cell)
 {
     const char *name = db_field(t, i, "experiment"), *overrides = db_field(t, i, "overrides");
@@ -182,7 +191,8 @@ static int compare_settings(Why *w, const DbTable *t, int i)
     const Cell *cell;
     const Experiment *e = origin(w, t, i, &cell);
     if (!e || cell) return 0;
-    stale(w, arena_text(w->a, "flag: experiments/%s.yaml has no cell with these settings", e->name));
+    stale(w,
+          arena_text(w->a, "flag: experiments/%s.yaml has no cell with these settings", e->name));
     return 1;
 }
 
@@ -193,7 +203,9 @@ static void refresh_run(Why *w, const DbTable *t, int i)
     const Experiment *e = origin(w, t, i, &cell);
     if (cell) refresh_cell(w, key, sweep_of(w, e, cell));
     else if (e) refresh(w, sweep_all(w, e), NAN);
-    else refresh_cell(w, key, arena_text(w->a, "eightysix %s%s", spec_of(t, i, w->a) ? "train " : "", spec));
+    else
+        refresh_cell(w, key,
+                     arena_text(w->a, "eightysix %s%s", spec_of(t, i, w->a) ? "train " : "", spec));
 }
 
 /* All of its cells that are not done, by one command when that is all of them */
@@ -221,8 +233,10 @@ static void refresh_experiment(Why *w, const char *name)
 static const char *runs_where(Why *w, const char *where)
 {
     const char *select = arena_text(w->a,
-        "SELECT p.*, (SELECT overrides FROM current u WHERE u.experiment = p.experiment) AS overrides "
-        "FROM provenance p WHERE p.run IN (%s) ORDER BY p.run", where);
+                                    "SELECT p.*, (SELECT overrides FROM current u WHERE "
+                                    "u.experiment = p.experiment) AS overrides "
+                                    "FROM provenance p WHERE p.run IN (%s) ORDER BY p.run",
+                                    where);
     return db_table(w->db, select, &w->runs, w->a);
 }
 
@@ -230,10 +244,13 @@ static const char *runs_of_figure(Why *w, const char *figure)
 {
     const char *e = w->experiment ? w->experiment : db_last_experiment(w->db, figure, w->a);
     if (!e)
-        return arena_text(w->a, "%s: the view '%s' has no rows of any experiment", db_path(w->db), figure);
-    if (!db_has_experiment(w->db, e)) return arena_text(w->a, "%s: no experiment '%s'", db_path(w->db), e);
+        return arena_text(w->a, "%s: the view '%s' has no rows of any experiment", db_path(w->db),
+                          figure);
+    if (!db_has_experiment(w->db, e))
+        return arena_text(w->a, "%s: no experiment '%s'", db_path(w->db), e);
     printf("%s: a figure of experiment %s\n", figure, e);
-    return runs_where(w, arena_text(w->a, "SELECT run FROM figure_runs WHERE experiment = '%s'", e));
+    return runs_where(w,
+                      arena_text(w->a, "SELECT run FROM figure_runs WHERE experiment = '%s'", e));
 }
 
 static const char *runs_of_claim(Why *w, const Claim *c)
@@ -250,7 +267,8 @@ static const char *runs_of_claim(Why *w, const Claim *c)
 static const char *runs_of_cell(Why *w, const char *name)
 {
     const int hex = strlen(name) >= 6 && !name[strspn(name, "0123456789abcdef")];
-    if (strchr(name, '\'')) return arena_text(w->a, "%s: no figure, claim or cell of this name", name);
+    if (strchr(name, '\''))
+        return arena_text(w->a, "%s: no figure, claim or cell of this name", name);
     const char *by_key = "SELECT max(run) FROM provenance WHERE cell LIKE '%s%%' GROUP BY cell";
     const char *by_label = "SELECT run FROM cell_run WHERE label = '%s' AND run IS NOT NULL";
     const char *why = runs_where(w, arena_text(w->a, hex ? by_key : by_label, name));
@@ -277,10 +295,11 @@ static int answer(Why *w)
     for (int i = 0; i < w->runs.rows; i++) {
         const DbTable *t = &w->runs;
         const char *status = db_field(t, i, "status");
-        const int changed = compare_build(w, t, i) | compare_host(w, t, i) | compare_corpus(w, t, i) |
-                            compare_settings(w, t, i);
+        const int changed = compare_build(w, t, i) | compare_host(w, t, i) |
+                            compare_corpus(w, t, i) | compare_settings(w, t, i);
         const int failed = strcmp(status, "ok");
-        if (failed) stale(w, arena_text(w->a, "run %s ended with %s", db_field(t, i, "run"), status));
+        if (failed)
+            stale(w, arena_text(w->a, "run %s ended with %s", db_field(t, i, "run"), status));
         if (changed || failed) refresh_run(w, t, i);
         old += changed || failed;
     }
@@ -296,7 +315,8 @@ static int answer(Why *w)
 
 int why_main(int argc, char **argv)
 {
-    const char *db_path = "results/results.db", *path = CLAIMS_FILE, *experiment_name = NULL, *why = NULL;
+    const char *db_path = "results/results.db", *path = CLAIMS_FILE, *experiment_name = NULL,
+               *why = NULL;
     const Option options[] = { { "--db", &db_path, NULL }, { "--claims", &path, NULL },
                                { "--experiment", &experiment_name, NULL }, { NULL, NULL, NULL } };
     if (options_read(argc, argv, options, help) != 1)
@@ -304,9 +324,12 @@ int why_main(int argc, char **argv)
     Arena a = arena_new((size_t)1 << 32);
     Claims claims = { 0 };
     Why *w = arena_get(&a, sizeof *w);
-    *w = (Why){ .a = &a, .build = build_read(&a), .host = host_read(&a), .experiment = experiment_name };
+    *w = (Why) {
+        .a = &a, .build = build_read(&a), .host = host_read(&a), .experiment = experiment_name
+    };
     w->rig = host_class(w->host, &a);
-    if (!access(share_path(path, &a), F_OK) && (why = claims_load(path, &claims, &a))) die("%s", why);
+    if (!access(share_path(path, &a), F_OK) && (why = claims_load(path, &claims, &a)))
+        die("%s", why);
     w->db = db_open_read(db_path, &a, &why);
     if (!w->db) die("%s", why);
     if ((why = find(w, argv[1], &claims))) die("%s", why);

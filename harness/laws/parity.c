@@ -26,9 +26,10 @@ typedef struct {
 } Parity;
 
 typedef struct { const char *name; double tolerance; } Tolerance;
-static const Tolerance tolerances[] = { { "loss", 1e-5 },  { "act", 1e-5 },  { "logits", 1e-5 }, { "grad", 1e-4 },
-                   { "dact", 1e-4 },  { "norm", 1e-5 }, { "after", 1e-5 },  { "ema", 1e-5 },
-                   { "state", 1e-4 }, { "ns5", 1e-4 } };
+static const Tolerance tolerances[] = { { "loss", 1e-5 },  { "act", 1e-5 },  { "logits", 1e-5 },
+                                        { "grad", 1e-4 },  { "dact", 1e-4 }, { "norm", 1e-5 },
+                                        { "after", 1e-5 }, { "ema", 1e-5 },  { "state", 1e-4 },
+                                        { "ns5", 1e-4 } };
 
 static json_t *parity_entry(const Parity *p, const char *name)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A gate from end to end: arguments that can be refused at once, two builds, laws and quality, rounds,
- * instruction counts, the verdict, its reports. */
+/* A gate from end to end: arguments that can be refused at once, two builds, laws and quality,
+ * rounds, instruction counts, the verdict, its reports. */
 #include "harness/regress/regress.h"
 #include "harness/util/clock.h"
 #include <errno.h>
@@ -61,13 +61,16 @@ static void gate_add_up(Gate *g)
         g->total.regressed += b->pair.verdict == GATE_REGRESSED;
         g->total.unknown += b->pair.verdict == GATE_UNKNOWN;
         if (!b->probe) continue;
-        const int moved = b->control.verdict == GATE_REGRESSED || b->control.verdict == GATE_IMPROVED;
+        const int moved =
+            b->control.verdict == GATE_REGRESSED || b->control.verdict == GATE_IMPROVED;
         g->total.invalid += moved + (b->canary.verdict != GATE_REGRESSED);
     }
 }
 
-/* Beside its name and renamed, so that a report is whole; what is no file (/dev/stdout) is written to. */
-static void gate_write(const char *path, void (*report)(const Gate *, FILE *), const Gate *g, Arena *a)
+/* Beside its name and renamed, so that a report is whole; what is no file (/dev/stdout) is written
+ * to. */
+static void gate_write(const char *path, void (*report)(const Gate *, FILE *), const Gate *g,
+                       Arena *a)
 {
     struct stat st;
     if (!path) return;
@@ -86,9 +89,10 @@ static void gate_write(const char *path, void (*report)(const Gate *, FILE *), c
 static const char *gate_spec(Gate *g, Arena *a)
 {
     const GatePlan *p = &g->plan;
-    return arena_text(a, "regress base=%s head=%s filter=%s rounds=%d samples=%d floor=%g seed=%llu cpu=%d",
-                      gate_build_name(g->base), gate_build_name(g->head), p->filter ? p->filter : ".",
-                      p->rounds, p->samples, g->rule.floor, (unsigned long long)p->seed, p->cpu);
+    return arena_text(
+        a, "regress base=%s head=%s filter=%s rounds=%d samples=%d floor=%g seed=%llu cpu=%d",
+        gate_build_name(g->base), gate_build_name(g->head), p->filter ? p->filter : ".", p->rounds,
+        p->samples, g->rule.floor, (unsigned long long)p->seed, p->cpu);
 }
 
 static void gate_look(Gate *g, GateRecord *record, Arena *a)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The two builds of a gate, and how anything is run: as a child of its own process group, its words kept.
+/* The two builds of a gate, and how anything is run: as a child of its own process group, its words
+ * kept.
  *
  *     build/regress/NAME         a git work tree of the commit, built there, removed after
  *     build/regress/NAME.log     what make said
  *
- * A build says which objects its benchmarks, laws and quality cells execute. They are hashed without debug
- * sections, so that a commit which changes comments, documentation or reports has the same code and nothing needs
- * to be measured. A build that does not say (an old one) counts as different from any other. */
+ * A build says which objects its benchmarks, laws and quality cells execute. They are hashed
+ * without debug sections, so that a commit which changes comments, documentation or reports has the
+ * same code and nothing needs to be measured. A build that does not say (an old one) counts as
+ * different from any other. */
 #include "harness/regress/regress.h"
 #include "harness/sweep/child.h"
 #include <errno.h>
@@ -47,9 +49,12 @@ GateRun gate_run(const char *const *words, double seconds, GateLine *line, void 
     }
     const size_t at = a->used;
     Ear ear = { .line = line, .ctx = ctx, .said = arena_raw(a, SAID_MOST) };
-    const ChildPlan plan = { .program = "/usr/bin/env", .argv = argv, .limits = { .seconds = seconds },
+    const ChildPlan plan = { .program = "/usr/bin/env",
+                             .argv = argv,
+                             .limits = { .seconds = seconds },
                              .line = hear_line,
-                             .said = hear_words, .ctx = &ear };
+                             .said = hear_words,
+                             .ctx = &ear };
     Child *c = arena_raw(a, sizeof *c);
     const int signals = child_signals();
     const char *why = child_start(c, &plan), *error = why;
@@ -69,7 +74,8 @@ GateRun gate_run(const char *const *words, double seconds, GateLine *line, void 
     return (GateRun){ status, arena_text(a, "%s", sentence), ear.said };
 }
 
-#define RUN(a, ...) gate_run((const char *const[]){ __VA_ARGS__, NULL }, BUILD_LIMIT_S, NULL, NULL, a)
+#define RUN(a, ...)                                                                                \
+    gate_run((const char *const[]) { __VA_ARGS__, NULL }, BUILD_LIMIT_S, NULL, NULL, a)
 static int ok(const GateRun *r) { return !strcmp(r->status, "ok"); }
 
 static const char *first_line(const GateRun *r, Arena *a)
@@ -112,7 +118,8 @@ static void save_log(const char *path, const char *text)
 
 static void check_out(GateBuild *b, const char *dir, const char *name, int jobs, Arena *a)
 {
-    const char *tree = arena_text(a, "%s/%s", dir, name), *log = arena_text(a, "%s/%s.log", dir, name);
+    const char *tree = arena_text(a, "%s/%s", dir, name),
+               *log = arena_text(a, "%s/%s.log", dir, name);
     CHECK(left.n < TREES && strlen(tree) < sizeof left.tree[0]);
     if (!left.n) atexit(remove_all);
     remove_tree(tree, a);                    /* a gate that was killed may have left it */
@@ -121,23 +128,26 @@ static void check_out(GateBuild *b, const char *dir, const char *name, int jobs,
     strcpy(left.tree[left.n++], tree);
     b->tree = tree;
     b->binary = arena_text(a, "%s/build/eightysix", tree);
-    r = RUN(a, "-u", "MAKEFLAGS", "-u", "MFLAGS", "-u", "OUT", "-u", "SAN", "MAKELEVEL=1", "make", "-C", tree,
-            arena_text(a, "-j%d", jobs), "OUT=build", "build/eightysix");
+    r = RUN(a, "-u", "MAKEFLAGS", "-u", "MFLAGS", "-u", "OUT", "-u", "SAN", "MAKELEVEL=1", "make",
+            "-C", tree, arena_text(a, "-j%d", jobs), "OUT=build", "build/eightysix");
     save_log(log, r.said);
     if (left.interrupted) exit(130);
     if (!ok(&r)) die("%s: make: %s; all it said is in %s", b->ref, r.error, log);
 }
 
-/* The objects that the build says it executes, each without debug sections, by name; all of its objects where it
- * does not say. One that is missing is an error: what is not hashed would not be looked at. */
+/* The objects that the build says it executes, each without debug sections, by name; all of its
+ * objects where it does not say. One that is missing is an error: what is not hashed would not be
+ * looked at. */
 static const char *code_of(const GateBuild *b, Arena *a)
 {
-    static const char script[] =
-        "cd \"$0/build\" && { [ -n \"$1\" ] && printf '%s\\n' $1 || find . -name '*.o'; } | LC_ALL=C sort | while read -r f; do "
-        "objcopy --strip-debug \"$f\" stripped || exit 1; echo \"$f $(sha256sum < stripped)\"; done > hashed && "
-        "sha256sum < hashed";
+    static const char script[] = "cd \"$0/build\" && { [ -n \"$1\" ] && printf '%s\\n' $1 || find "
+                                 ". -name '*.o'; } | LC_ALL=C sort | while read -r f; do "
+                                 "objcopy --strip-debug \"$f\" stripped || exit 1; echo \"$f "
+                                 "$(sha256sum < stripped)\"; done > hashed && "
+                                 "sha256sum < hashed";
     const GateRun r = RUN(a, "sh", "-c", script, b->tree, b->objects);
-    if (!ok(&r) || strlen(r.said) < 64) die("%s: its objects cannot be hashed: %s", b->ref, *r.error ? r.error : r.said);
+    if (!ok(&r) || strlen(r.said) < 64)
+        die("%s: its objects cannot be hashed: %s", b->ref, *r.error ? r.error : r.said);
     return arena_text(a, "%.64s", r.said);
 }
 
@@ -163,7 +173,8 @@ static void ask_protocol(GateBuild *b, Arena *a)
     const GateRun r = gate_run(words, 60, hear_build, &ear, a);
     if (left.interrupted) exit(130);
     if (!ok(&r) || !ear.protocol)
-        die("%s has no command regress-sample: the gate needs it in both builds, so the oldest base is the "
+        die("%s has no command regress-sample: the gate needs it in both builds, so the oldest "
+            "base is the "
             "commit that has it",
             b->ref);
     if (ear.protocol != REGRESS_PROTOCOL)
@@ -176,7 +187,9 @@ GateBuild *gate_build(const char *ref, const char *name, int jobs, Arena *a)
     char path[4096];
     struct stat st;
     GateBuild *b = arena_get(a, sizeof *b);
-    *b = (GateBuild){ .ref = ref, .commit = "", .code = "", .id = "", .compiler = "", .flags = "", .objects = "" };
+    *b = (GateBuild) {
+        .ref = ref, .commit = "", .code = "", .id = "", .compiler = "", .flags = "", .objects = ""
+    };
     mkdir("build", 0777), mkdir("build/regress", 0777);
     if (!realpath("build/regress", path)) die("build/regress: cannot be made: %s", strerror(errno));
     const char *dir = arena_text(a, "%s", path);
@@ -190,7 +203,8 @@ GateBuild *gate_build(const char *ref, const char *name, int jobs, Arena *a)
         const char *commit = arena_text(a, "%s^{commit}", ref);
         const GateRun r = RUN(a, "git", "rev-parse", "--verify", "--quiet", commit);
         if (!ok(&r))
-            die("%s: expected a commit of this repository, or the path of a program that was built before",
+            die("%s: expected a commit of this repository, or the path of a program that was built "
+                "before",
                 ref);
         b->commit = first_line(&r, a);
         check_out(b, dir, name, jobs, a);

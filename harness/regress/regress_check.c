@@ -2,11 +2,12 @@
 /* What is not time, and so needs no statistics:
  *
  *   laws          `check` of head's build: what is fast and wrong fails here
- *   quality       a short training per head on the synthetic language, same seed: the loss of the validation
- *                 text. Moved by more than the tolerance, or below the entropy of the language, it fails; better
- *                 too, as a normaliser that was dropped looks better, unless accepted (--accept-quality)
- *   instructions  by callgrind, on AVX2 for both builds (valgrind knows no AVX-512). More by the tolerance
- *                 fails unless the same benchmark's time is SAME or IMPROVED: then it is a note */
+ *   quality       a short training per head on the synthetic language, same seed: the loss of the
+ * validation text. Moved by more than the tolerance, or below the entropy of the language, it
+ * fails; better too, as a normaliser that was dropped looks better, unless accepted
+ * (--accept-quality) instructions  by callgrind, on AVX2 for both builds (valgrind knows no
+ * AVX-512). More by the tolerance fails unless the same benchmark's time is SAME or IMPROVED: then
+ * it is a note */
 #include "harness/regress/regress.h"
 #include <math.h>
 #include <stdlib.h>
@@ -14,7 +15,8 @@
 
 enum { COUNT_LIMIT_S = 300, CHECK_LIMIT_S = 1200, CELL_LIMIT_S = 300 };
 #define COUNT_TOLERANCE 1e-3
-#define COUNTED_NS 1e6           /* of all iterations at full speed; valgrind: 50 times that, FMA 500 */
+/* of all iterations at full speed; valgrind: 50 times that, FMA 500 */
+#define COUNTED_NS 1e6
 
 static int gate_check_ok(const GateRun *r) { return !strcmp(r->status, "ok"); }
 
@@ -63,21 +65,24 @@ static Loss gate_check_train(const GateBuild *b, const char *words, const char *
     return loss;
 }
 
-static GateCheck gate_check_compare(const char *name, Loss base, Loss head, double tolerance, int accept, Arena *a)
+static GateCheck gate_check_compare(const char *name, Loss base, Loss head, double tolerance,
+                                    int accept, Arena *a)
 {
     const double moved = head.nll - base.nll, share = fabs(moved) / fabs(base.nll);
     GateCheck c = { "quality", name, NULL, GATE_SAME, base.nll, head.nll };
     if (head.nll < head.floor) {
         c.verdict = GATE_REGRESSED;
-        c.sentence = arena_text(a, "%.4f nats per token, below the entropy of the language, %.4f", head.nll,
-                                head.floor);
+        c.sentence = arena_text(a, "%.4f nats per token, below the entropy of the language, %.4f",
+                                head.nll, head.floor);
     } else if (share > tolerance) {
         const int better = moved < 0;
         c.verdict = better && accept ? GATE_IMPROVED : GATE_REGRESSED;
-        c.sentence = arena_text(a, "loss %.4f -> %.4f nats, %.3f %% %s%s", base.nll, head.nll, 100 * share,
-                                better ? "better" : "worse",
+        c.sentence = arena_text(a, "loss %.4f -> %.4f nats, %.3f %% %s%s", base.nll, head.nll,
+                                100 * share, better ? "better" : "worse",
                                 better && !accept ? "; if that is meant, --accept-quality" : "");
-    } else c.sentence = moved == 0 ? "the same loss" : arena_text(a, "loss moved by %+.2g nats", moved);
+    } else
+        c.sentence =
+            moved == 0 ? "the same loss" : arena_text(a, "loss moved by %+.2g nats", moved);
     return c;
 }
 
@@ -100,16 +105,30 @@ void gate_check_quality(Gate *g, Arena *a)
 
 /* ---- instructions ---- */
 /* NAN and a sentence when valgrind says no number */
-static double gate_check_count(const GateBuild *b, const char *bench, long iters, const char **why, Arena *a)
+static double gate_check_count(const GateBuild *b, const char *bench, long iters, const char **why,
+                               Arena *a)
 {
-    const char *const words[] = { "EIGHTYSIX_CPU=avx2", "OMP_NUM_THREADS=1", "valgrind", "--tool=callgrind",
-        "--callgrind-out-file=/dev/null", "--toggle-collect=regress_counted", b->binary, "regress-sample", "count",
-        bench, "--iters", arena_text(a, "%ld", iters), NULL };
+    const char *const words[] = { "EIGHTYSIX_CPU=avx2",
+                                  "OMP_NUM_THREADS=1",
+                                  "valgrind",
+                                  "--tool=callgrind",
+                                  "--callgrind-out-file=/dev/null",
+                                  "--toggle-collect=regress_counted",
+                                  b->binary,
+                                  "regress-sample",
+                                  "count",
+                                  bench,
+                                  "--iters",
+                                  arena_text(a, "%ld", iters),
+                                  NULL };
     const GateRun r = gate_run(words, COUNT_LIMIT_S, NULL, NULL, a);
     const char *s = strstr(r.said, "Collected :");
     const double n = s ? strtod(s + strlen("Collected :"), NULL) : 0;
-    const char *own = strstr(r.said, "eightysix: ");      /* valgrind has the last word, the program the reason */
-    *why = gate_check_ok(&r) && n > 0 ? NULL : gate_check_ok(&r) ? "callgrind counted nothing" : r.error;
+    /* valgrind has the last word, the program the reason */
+    const char *own = strstr(r.said, "eightysix: ");
+    *why = gate_check_ok(&r) && n > 0 ? NULL
+           : gate_check_ok(&r)        ? "callgrind counted nothing"
+                                      : r.error;
     if (*why && own) *why = arena_text(a, "%.*s", (int)strcspn(own, "\n"), own);
     return *why ? NAN : n;
 }
@@ -118,11 +137,13 @@ static void gate_check_judge(Gate *g, const GateBench *b, double base, double he
 {
     const double more = head / base - 1;
     const int fine = b->pair.verdict == GATE_SAME || b->pair.verdict == GATE_IMPROVED;
-    GateCheck c = { "instructions", b->name, arena_text(a, "%+.3f %%", 100 * more), GATE_SAME, base, head };
+    GateCheck c = { "instructions", b->name, arena_text(a, "%+.3f %%", 100 * more),
+                    GATE_SAME,      base,    head };
     if (more < -COUNT_TOLERANCE) c.verdict = GATE_IMPROVED;
     if (more > COUNT_TOLERANCE && !fine) c.verdict = GATE_REGRESSED;
     if (more > COUNT_TOLERANCE && fine)
-        c.sentence = arena_text(a, "%+.3f %%; the clock says %s", 100 * more, verdict_names[b->pair.verdict]);
+        c.sentence = arena_text(a, "%+.3f %%; the clock says %s", 100 * more,
+                                verdict_names[b->pair.verdict]);
     gate_check_add(g, c, a);
 }
 
@@ -142,7 +163,8 @@ void gate_check_counts(Gate *g, Arena *a)
         const double base = gate_check_count(g->base, b->name, iters, &why, a);
         const double head = gate_check_count(g->head, b->name, iters, &head_why, a);
         if (why || head_why)
-            gate_note(g, arena_text(a, "%s: instructions were not counted: %s", b->name, why ? why : head_why));
+            gate_note(g, arena_text(a, "%s: instructions were not counted: %s", b->name,
+                                    why ? why : head_why));
         else gate_check_judge(g, b, base, head, a);
     }
 }

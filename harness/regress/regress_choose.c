@@ -21,8 +21,9 @@ static void choose_line(void *ctx, const Record *l)
     if (l->kind != 't') return;
     if (!strcmp(l->name, "bench") && s->benches < GATE_MOST &&
         sscanf(l->text, "%255s %lf %d", name, &budget, &probe) == 3)
-        s->bench[s->benches++] = (GateBench){ .name = arena_text(s->a, "%s", name), .budget = budget / 100,
-                                              .probe = probe };
+        s->bench[s->benches++] = (GateBench) { .name = arena_text(s->a, "%s", name),
+                                               .budget = budget / 100,
+                                               .probe = probe };
     if (!strcmp(l->name, "quality") && s->qualities < GATE_MOST &&
         sscanf(l->text, "%255s %n", name, &end) == 1) {
         s->quality[s->qualities] = arena_text(s->a, "%s", name);
@@ -54,7 +55,8 @@ static const GateBench *choose_find(const Lists *s, const char *name)
 }
 
 /* Notes what only one of them has. */
-static void choose_benches(Gate *g, const Lists *base, const Lists *head, const regex_t *filter, Arena *a)
+static void choose_benches(Gate *g, const Lists *base, const Lists *head, const regex_t *filter,
+                           Arena *a)
 {
     g->bench = arena_get(a, sizeof *g->bench * GATE_MOST);
     for (int i = 0; i < base->benches; i++) {

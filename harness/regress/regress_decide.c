@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The decision. Per benchmark, with n rounds so far, at a look that has alpha' = alpha / looks:
  *
- *   slower   sign test of median(d) <= floor, faster of median(-d) <= floor; each Holm over all benchmarks,
- *   those decided
- *            at an earlier look counted in and not tested again
- *   REGRESSED  slower <= alpha'      IMPROVED  faster <= alpha'
- *   SAME     the interval of median(d) at level 1 - alpha' / benchmarks lies inside +-floor, and the
- *   detectable effect is
- *            within the benchmark's budget
+ *   slower   sign test of median(d) <= floor, faster of median(-d) <= floor; each Holm over all
+ * benchmarks, those decided at an earlier look counted in and not tested again REGRESSED  slower <=
+ * alpha'      IMPROVED  faster <= alpha' SAME     the interval of median(d) at level 1 - alpha' /
+ * benchmarks lies inside +-floor, and the detectable effect is within the benchmark's budget
  *   UNKNOWN  otherwise
  *
- * Why signs of pairs: with noise that drifts (AR(1), coefficient 0.8 to 0.99, 3 %) a Mann-Whitney test of
- * A..A against B..B, 20 to 40 samples each, raises 20 to 38 % false alarms at alpha 0.01; pairs within a
- * round stay under 1 %. Order statistics hold for any law, however skewed the pairs. */
+ * Why signs of pairs: with noise that drifts (AR(1), coefficient 0.8 to 0.99, 3 %) a Mann-Whitney
+ * test of A..A against B..B, 20 to 40 samples each, raises 20 to 38 % false alarms at alpha 0.01;
+ * pairs within a round stay under 1 %. Order statistics hold for any law, however skewed the pairs.
+ */
 #include "harness/regress/regress.h"
 #include <math.h>
 
@@ -48,7 +46,8 @@ int gate_decide(const GateRule *rule, GateCase *cases, int n, int look, Arena *a
     CHECK(n >= 1 && look >= 1 && look <= rule->looks);
     const size_t at = a->used, bytes = sizeof(double) * (size_t)n;
     const double alpha = rule->alpha / rule->looks, level = 1 - alpha / n;
-    double *slow = arena_raw(a, bytes), *fast = arena_raw(a, bytes), *adjusted = arena_raw(a, 2 * bytes);
+    double *slow = arena_raw(a, bytes), *fast = arena_raw(a, bytes),
+           *adjusted = arena_raw(a, 2 * bytes);
     int open = 0;
     for (int i = 0; i < n; i++) {
         const GateCase *c = &cases[i];

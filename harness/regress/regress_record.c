@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A gate in the database: a run of the experiment `regress` with all of its samples, each named BENCH@SIDE, and its
- * verdicts as texts verdict:NAME beside numbers shift:NAME, low:NAME ... The views gate and gate_sample read them. */
+/* A gate in the database: a run of the experiment `regress` with all of its samples, each named
+ * BENCH@SIDE, and its verdicts as texts verdict:NAME beside numbers shift:NAME, low:NAME ... The
+ * views gate and gate_sample read them. */
 #include "harness/regress/regress.h"
 #include "harness/store/db.h"
 #include <math.h>
@@ -46,8 +47,13 @@ void gate_record_block(GateRecord *r, const GateBlock *b)
     const size_t at = r->a->used;
     const char *name = arena_text(r->a, "%s@%s", b->bench, b->side);
     for (int i = 0; i < b->n; i++)
-        db_record(r->db, r->run, &(Record){ .kind = 'p', .name = name, .step = b->round, .position = b->position * b->n + i,
-                                             .value = b->ns[i], .iters = b->iters });
+        db_record(r->db, r->run,
+                  &(Record) { .kind = 'p',
+                              .name = name,
+                              .step = b->round,
+                              .position = b->position * b->n + i,
+                              .value = b->ns[i],
+                              .iters = b->iters });
     number(r, "switches", name, b->round, (double)b->switches);
     number(r, "steal", name, b->round, (double)b->steal);
     arena_reset(r->a, at);
@@ -87,7 +93,8 @@ void gate_record_verdicts(GateRecord *r, const Gate *g)
 
 void gate_record_end(GateRecord *r, int interrupted, double seconds)
 {
-    db_run_end(r->db, r->run, interrupted ? "crash" : "ok", interrupted ? "interrupted" : "", seconds, 0);
+    db_run_end(r->db, r->run, interrupted ? "crash" : "ok", interrupted ? "interrupted" : "",
+               seconds, 0);
     db_close(r->db);
 }
 
@@ -128,8 +135,12 @@ void gate_record_history(GateRecord *r, Gate *g)
         if (db_view(r->db, "gate", "regress", see_past, p, r->a) || p->n < HISTORY_LEAST) continue;
         const Change c = stats_change(p->shift, p->n, r->a);
         if (c.p <= HISTORY_ALPHA)
-            gate_note(g, arena_text(r->a, "history of %d runs against this base: %s went from %+.1f %% to %+.1f %% "
-                               "at run %ld (Pettitt, p %.2g)", p->n, p->bench, 100 * expm1(c.before),
-                               100 * expm1(c.after), p->run[c.at], c.p));
+            gate_note(g,
+                      arena_text(
+                          r->a,
+                          "history of %d runs against this base: %s went from %+.1f %% to %+.1f %% "
+                          "at run %ld (Pettitt, p %.2g)",
+                          p->n, p->bench, 100 * expm1(c.before), 100 * expm1(c.after), p->run[c.at],
+                          c.p));
     }
 }

@@ -48,10 +48,12 @@ static const char *summary(const Gate *g)
     if (g->equal) return "SAME: both builds run the same code; nothing was measured";
     if (g->total.wrong) return "REGRESSED: head computes something else than base";
     if (g->total.invalid)
-        return "INVALID: a control moved or a canary was not found; this machine cannot be trusted now";
+        return "INVALID: a control moved or a canary was not found; this machine cannot be trusted "
+               "now";
     if (g->total.regressed) return "REGRESSED: head is slower than base";
     if (g->total.unknown)
-        return "UNKNOWN: the noise is larger than what must be seen; a quieter machine or more rounds may tell";
+        return "UNKNOWN: the noise is larger than what must be seen; a quieter machine or more "
+               "rounds may tell";
     return "PASS: nothing is slower by more than the floor, nothing computes something else";
 }
 
@@ -73,21 +75,25 @@ static void case_row(const GateBench *b, const Row *row, FILE *f, int markdown)
     const GateCase *c = row->c;
     const int pair = c == &b->pair;
     snprintf(name, sizeof name, "%s%s", pair ? b->name : "", row->suffix);
-    fprintf(f, markdown ? "| %s | %s | %s | %+.1f %% | %+.1f ... %+.1f %% | %s | %.0f %% | %d | %s |\n"
-                        : "%-38s %10s %10s %+7.1f %% [%+6.1f, %+6.1f] %8s %5.0f %% %6d  %s\n",
-            name, pair ? time_text(b->base_ns, b->rounds, base) : "", pair ? time_text(b->head_ns, b->rounds,
-                    head) : "", percent(c->shift.median),
+    fprintf(f,
+            markdown ? "| %s | %s | %s | %+.1f %% | %+.1f ... %+.1f %% | %s | %.0f %% | %d | %s |\n"
+                     : "%-38s %10s %10s %+7.1f %% [%+6.1f, %+6.1f] %8s %5.0f %% %6d  %s\n",
+            name, pair ? time_text(b->base_ns, b->rounds, base) : "",
+            pair ? time_text(b->head_ns, b->rounds, head) : "", percent(c->shift.median),
             percent(c->shift.low), percent(c->shift.high), detectable_text(c->detectable, seen),
-                    100 * c->budget, c->rounds, verdict_names[c->verdict]);
+            100 * c->budget, c->rounds, verdict_names[c->verdict]);
 }
 
 static void times(const Gate *g, FILE *f, int markdown)
 {
     Row row[3];
-    fputs(markdown ? "| benchmark | base | head | change | interval | detectable | budget | rounds | verdict |\n"
+    fputs(markdown ? "| benchmark | base | head | change | interval | detectable | budget | rounds "
+                     "| verdict |\n"
                      "|---|---:|---:|---:|---:|---:|---:|---:|---|\n"
-                   : "benchmark                                    base       head    change  interval          "
-                     "detectable  budget rounds  verdict\n", f);
+                   : "benchmark                                    base       head    change  "
+                     "interval          "
+                     "detectable  budget rounds  verdict\n",
+          f);
     for (int i = 0; i < g->benches; i++)
         for (int k = 0, n = rows_of(&g->bench[i], row); k < n; k++)
             case_row(&g->bench[i], &row[k], f, markdown);
@@ -98,16 +104,19 @@ static void checks(const Gate *g, FILE *f, int markdown)
     if (markdown && g->checks.n) fputs("\n| check | of | verdict | |\n|---|---|---|---|\n", f);
     for (int i = 0; i < g->checks.n; i++) {
         const GateCheck *c = &g->checks.list[i];
-        fprintf(f, markdown ? "| %s | %s | %s | %s |\n" : "%-13s %-38s %-10s %s\n", c->kind, c->name,
-                verdict_names[c->verdict], c->sentence);
+        fprintf(f, markdown ? "| %s | %s | %s | %s |\n" : "%-13s %-38s %-10s %s\n", c->kind,
+                c->name, verdict_names[c->verdict], c->sentence);
     }
 }
 
 static void terms(const Gate *g, FILE *f)
 {
-    fprintf(f, "change: of the median time over rounds, with an interval; detectable: the slowdown that these rounds\n"
-               "find %.0f times in 100 (above its budget a benchmark cannot be called SAME). floor %.3g %%, alpha %g for all\n"
-               "benchmarks and %d looks together.\n",
+    fprintf(f,
+            "change: of the median time over rounds, with an interval; detectable: the slowdown "
+            "that these rounds\n"
+            "find %.0f times in 100 (above its budget a benchmark cannot be called SAME). floor "
+            "%.3g %%, alpha %g for all\n"
+            "benchmarks and %d looks together.\n",
             100 * g->rule.power, 100 * g->rule.floor, g->rule.alpha, g->rule.looks);
 }
 
@@ -123,9 +132,11 @@ void gate_report(const Gate *g, FILE *f)
         if (g->checks.n) fputc('\n', f);
         terms(g, f);
     }
-    for (int i = 0; i < g->benches; i++) switches += g->bench[i].switches, steal += g->bench[i].steal;
+    for (int i = 0; i < g->benches; i++)
+        switches += g->bench[i].switches, steal += g->bench[i].steal;
     if (!g->equal)
-        fprintf(f, "while timing: %ld forced context switches, %ld ticks stolen by the hypervisor\n",
+        fprintf(f,
+                "while timing: %ld forced context switches, %ld ticks stolen by the hypervisor\n",
                 switches, steal);
     for (int i = 0; i < g->notes; i++) fprintf(f, "note: %s\n", g->note[i]);
     fprintf(f, "\n%s\n", summary(g));
@@ -134,8 +145,8 @@ void gate_report(const Gate *g, FILE *f)
 void gate_markdown(const Gate *g, FILE *f)
 {
     char base[80], head[80];
-    fprintf(f, "### eightysix regress: %s\n\n`%s` against `%s`\n\n", summary(g), side_text(g->head, head),
-            side_text(g->base, base));
+    fprintf(f, "### eightysix regress: %s\n\n`%s` against `%s`\n\n", summary(g),
+            side_text(g->head, head), side_text(g->base, base));
     if (!g->equal) {
         times(g, f, 1);
         checks(g, f, 1);
@@ -180,7 +191,10 @@ static const char *bad_of(Verdict v)
     return v == GATE_REGRESSED ? "failure" : v == GATE_UNKNOWN ? "skipped" : NULL;
 }
 
-static int moved(const GateCase *c) { return c->verdict == GATE_REGRESSED || c->verdict == GATE_IMPROVED; }
+static int moved(const GateCase *c)
+{
+    return c->verdict == GATE_REGRESSED || c->verdict == GATE_IMPROVED;
+}
 
 static void xml_bench(const GateBench *b, FILE *f)
 {
@@ -192,7 +206,8 @@ static void xml_bench(const GateBench *b, FILE *f)
                      100 * c->budget);
     xml_case("time", b->name, bad_of(c->verdict), verdict_names[c->verdict], sentence, f);
     if (!b->probe) return;
-    xml_case("control", b->name, moved(&b->control) ? "error" : NULL, "INVALID", "base differs from its own copy", f);
+    xml_case("control", b->name, moved(&b->control) ? "error" : NULL, "INVALID",
+             "base differs from its own copy", f);
     xml_case("canary", b->name, b->canary.verdict != GATE_REGRESSED ? "error" : NULL, "INVALID",
              "a delay of 5 % was not found", f);
 }
@@ -218,8 +233,11 @@ void gate_junit(const Gate *g, FILE *f)
         count(&n, b->canary.verdict != GATE_REGRESSED ? "error" : NULL);
     }
     for (int i = 0; i < g->checks.n; i++) count(&n, bad_of(g->checks.list[i].verdict));
-    fprintf(f, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"eightysix regress\" tests=\"%d\" failures=\"%d\" "
-               "errors=\"%d\" skipped=\"%d\">\n", n.tests, n.failures, n.errors, n.skipped);
+    fprintf(f,
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"eightysix regress\" "
+            "tests=\"%d\" failures=\"%d\" "
+            "errors=\"%d\" skipped=\"%d\">\n",
+            n.tests, n.failures, n.errors, n.skipped);
     if (g->equal) xml_case("code", "the same code", NULL, "", "", f);
     for (int i = 0; i < g->benches && !g->equal; i++) xml_bench(&g->bench[i], f);
     for (int i = 0; i < g->checks.n; i++) {

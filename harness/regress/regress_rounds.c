@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The rounds of a gate: a process per block, the sides of a benchmark in random order and back.
  *
- * Every run carries its own proof. A probe benchmark has two sides more: a second copy of base, which
- * must not differ, and base with a delay, which must be found REGRESSED. */
+ * Every run carries its own proof. A probe benchmark has two sides more: a second copy of base,
+ * which must not differ, and base with a delay, which must be found REGRESSED. */
 #include "harness/regress/regress.h"
 #include "harness/util/clock.h"
 #include "harness/util/progress.h"
@@ -43,15 +43,27 @@ static Block rounds_block(Rounds *r, const char *bench, int side, long iters)
 {
     Arena *a = &r->round;
     Block b = { .n = 0 };
-    const char *const words[] = { "OMP_NUM_THREADS=1", r->binary[side], "regress-sample", "time", bench,
-        "--iters", arena_text(a, "%ld", iters),
-        "--samples", arena_text(a, "%d", r->gate->plan.samples), "--cpu", arena_text(a, "%d", r->gate->plan.cpu), "--delay",
-        side == SIDE_CANARY ? arena_text(a, "%g", r->gate->delay) : "0", NULL };
+    const char *const words[] = { "OMP_NUM_THREADS=1",
+                                  r->binary[side],
+                                  "regress-sample",
+                                  "time",
+                                  bench,
+                                  "--iters",
+                                  arena_text(a, "%ld", iters),
+                                  "--samples",
+                                  arena_text(a, "%d", r->gate->plan.samples),
+                                  "--cpu",
+                                  arena_text(a, "%d", r->gate->plan.cpu),
+                                  "--delay",
+                                  side == SIDE_CANARY ? arena_text(a, "%g", r->gate->delay) : "0",
+                                  NULL };
     const GateRun run = gate_run(words, BLOCK_LIMIT_S, rounds_line, &b, a);
     if (gate_interrupted()) return b;
-    if (strcmp(run.status, "ok")) die("%s of %s: %s: %s", bench, side_names[side], run.status, run.error);
+    if (strcmp(run.status, "ok"))
+        die("%s of %s: %s: %s", bench, side_names[side], run.status, run.error);
     if (iters ? b.n != r->gate->plan.samples : b.iters < 1)
-        die("%s of %s: expected %d samples, got %d", bench, side_names[side], r->gate->plan.samples, b.n);
+        die("%s of %s: expected %d samples, got %d", bench, side_names[side], r->gate->plan.samples,
+            b.n);
     return b;
 }
 
@@ -69,7 +81,8 @@ static void rounds_calibrate(Rounds *r)
 
 static int rounds_open(const GateBench *b)
 {
-    const int probe = b->probe && (b->control.verdict == GATE_UNKNOWN || b->canary.verdict == GATE_UNKNOWN);
+    const int probe =
+        b->probe && (b->control.verdict == GATE_UNKNOWN || b->canary.verdict == GATE_UNKNOWN);
     return b->pair.verdict == GATE_UNKNOWN || probe;
 }
 
@@ -127,8 +140,8 @@ static void rounds_all(Rounds *r, int round, int of)
     if (r->record) gate_record_flush(r->record);
 }
 
-/* Benchmarks are one family; controls another, and so are canaries: a canary is not made harder to see by the
- * number of benchmarks, nor is a control let off by it. */
+/* Benchmarks are one family; controls another, and so are canaries: a canary is not made harder to
+ * see by the number of benchmarks, nor is a control let off by it. */
 static int rounds_decide(Rounds *r, int look)
 {
     Gate *g = r->gate;
@@ -166,7 +179,8 @@ static void rounds_prepare(Rounds *r, Arena *a)
         b->base_ns = arena_get(a, bytes);
         b->head_ns = arena_get(a, bytes);
         for (int k = 0; k < 3; k++)
-            *cases[k] = (GateCase){ .name = b->name, .budget = b->budget, .d = arena_get(a, bytes) };
+            *cases[k] =
+                (GateCase) { .name = b->name, .budget = b->budget, .d = arena_get(a, bytes) };
     }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the gate times, one benchmark in a process of its own: the hidden command regress-sample. Every
- * benchmark runs on one thread, which is bound to a core. Its name says its work: two builds are compared
- * where the names are equal. */
+/* What the gate times, one benchmark in a process of its own: the hidden command regress-sample.
+ * Every benchmark runs on one thread, which is bound to a core. Its name says its work: two builds
+ * are compared where the names are equal. */
 #include "harness/bench/bench.h"
 #include "harness/util/clock.h"
 #include "harness/regress/regress.h"
@@ -19,7 +19,8 @@ struct Bench1 {
     const char *name;
     double      budget;          /* percent that may go unseen */
     int         probe;
-    Work      (*make)(const Bench1 *, int counted, Arena *);      /* counted: for callgrind, which is slow */
+    /* counted: for callgrind, which is slow */
+    Work      (*make)(const Bench1 *, int counted, Arena *);
     const char *part;            /* kernel, operation, head */
     int         n;               /* batch rows of a kernel */
 };
@@ -43,7 +44,13 @@ static const Exec *exec_of(const char *const *words, Spec **spec, Arena *a)
 
 /* ---- ternary products: prepare and gemm of n rows with a packed weight of 1024 x 1024 ---- */
 enum { SIDE = 1024 };
-typedef struct { const TernaryKernel *k; int n; void *packed, *room; int8_t *x; int32_t *y; } Product;
+typedef struct {
+    const TernaryKernel *k;
+    int n;
+    void *packed, *room;
+    int8_t *x;
+    int32_t *y;
+} Product;
 
 static void run_product(void *ctx, long iters)
 {
@@ -82,7 +89,8 @@ typedef struct { const F32 *f; float *x, *y, *z, *u, *rstd, *gain, *w, *room; } 
 
 static void run_rmsnorm(void *ctx, long iters)
 {
-    for (const Op *o = ctx; iters > 0; iters--) o->f->rmsnorm(o->y, o->z, o->x, o->gain, N, D, 1e-6f);
+    for (const Op *o = ctx; iters > 0; iters--)
+        o->f->rmsnorm(o->y, o->z, o->x, o->gain, N, D, 1e-6f);
 }
 
 static void run_conv(void *ctx, long iters)
@@ -93,8 +101,9 @@ static void run_conv(void *ctx, long iters)
         const size_t item = (size_t)(i % (N / T * GROUPS)), n = item / GROUPS, g = item % GROUPS;
         const size_t at = n * T * D + g * (size_t)s.c;
         const float *w = o->w + g * TAPS * (size_t)(s.c * s.w);
-        o->f->conv(o->y + at, o->z + item * (size_t)(T * s.c), o->u + item * (size_t)(T * s.c), o->x + at, o->rstd + n * T,
-                   o->gain + g * (size_t)s.c, w, w + WEIGHTS, o->room, &s);
+        o->f->conv(o->y + at, o->z + item * (size_t)(T * s.c), o->u + item * (size_t)(T * s.c),
+                   o->x + at, o->rstd + n * T, o->gain + g * (size_t)s.c, w, w + WEIGHTS, o->room,
+                   &s);
     }
 }
 
@@ -115,7 +124,8 @@ static Work make_op(const Bench1 *b, int counted, Arena *a)
     return (Work){ strcmp(b->part, "conv") ? run_rmsnorm : run_conv, o };
 }
 
-/* ---- heads: forward and backward of 512 positions, V = 8192, d = 64, targets of frequency 1 / rank ---- */
+/* ---- heads: forward and backward of 512 positions, V = 8192, d = 64, targets of frequency 1 /
+ * rank ---- */
 enum { HEAD_V = 8192, HEAD_D = 64, COUNTED = 32 };     /* COUNTED: positions under callgrind */
 typedef struct { const HeadDef *def; void *head; int n; float *x, *dx; int *y; } Head;
 
@@ -141,21 +151,26 @@ static Work make_head(const Bench1 *b, int counted, Arena *a)
     const Exec *e = exec_of(words, &spec, a);
     Rng rng = rng_at(1, STREAM_CHECK, 13);
     long *freq = arena_raw(a, sizeof *freq * HEAD_V);
-    *h = (Head){ .def = head_find(b->part), .n = counted ? COUNTED : N, .x = normals(N * HEAD_D, 1, &rng, a),
-                 .dx = arena_get(a, sizeof(float) * N * HEAD_D),
-                 .y = arena_raw(a, sizeof(int) * N) };
+    *h = (Head) { .def = head_find(b->part),
+                  .n = counted ? COUNTED : N,
+                  .x = normals(N * HEAD_D, 1, &rng, a),
+                  .dx = arena_get(a, sizeof(float) * N * HEAD_D),
+                  .y = arena_raw(a, sizeof(int) * N) };
     for (int v = 0; v < HEAD_V; v++) freq[v] = 1000000 / (v + 1);
     for (int i = 0; i < N; i++) h->y[i] = (int)exp(rng_uniform(&rng) * log(HEAD_V)) - 1;
     Params *ps = params_new(a);
-    Param *e_rows = params_add(ps, "embedding.weight", (int[]){ HEAD_V, HEAD_D, 0 }, GROUP_ADAMW, OWNER_CORE);
+    Param *e_rows =
+        params_add(ps, "embedding.weight", (int[]) { HEAD_V, HEAD_D, 0 }, GROUP_ADAMW, OWNER_CORE);
     param_normal(e_rows, 1, 0, 0.02);
     h->head = h->def->make(spec, e, ps, &(HeadData){ .V = HEAD_V, .freq = freq }, HEAD_D, a);
     if (!h->head) die("%s", ps->why);
     return (Work){ run_head, h };
 }
 
-/* ---- a training step: one batch again and again, at rates so small that the work stays the same ---- */
-enum { STEP_B = 1, STEP_T = 64 };                     /* what fits in a core's second cache varies least between processes */
+/* ---- a training step: one batch again and again, at rates so small that the work stays the same
+ * ---- */
+/* what fits in a core's second cache varies least between processes */
+enum { STEP_B = 1, STEP_T = 64 };
 typedef struct { Session *s; Step step; Batch *batch; } TimedStep;
 
 static void train_step(const TimedStep *t)
@@ -172,8 +187,10 @@ static void run_step(void *ctx, long iters)
 static Work make_step(const Bench1 *b, int counted, Arena *a)
 {
     (void)counted;
-    static const char *const words[] = { "V=1024", "d=64", "train_tokens=20000", "valid_tokens=2048",
-                                         "threads=1", "cutoffs=200,1000", NULL };
+    static const char *const words[] = {
+        "V=1024",           "d=64", "train_tokens=20000", "valid_tokens=2048", "threads=1",
+        "cutoffs=200,1000", NULL
+    };
     Spec *spec = spec_new(a);
     TimedStep *t = arena_get(a, sizeof *t);
     const char *why = spec_set(spec, arena_text(a, "head=%s", b->part));
@@ -203,22 +220,26 @@ static int runs_here(const Bench1 *b) { return b->make != make_product || kernel
 /* ---- the protocol ---- */
 static void list(Recorder *rec, Arena *a)
 {
-    static const char small[] = "V=512 d=32 recursions=1 dilations=1,4 conv_groups=4 seq=32 accum=1 train_tokens=20000 "
-                                "valid_tokens=2048 cutoffs=40,200 threads=1 warmup=5 lr=3e-3 budget=40steps";
+    static const char small[] =
+        "V=512 d=32 recursions=1 dilations=1,4 conv_groups=4 seq=32 accum=1 train_tokens=20000 "
+        "valid_tokens=2048 cutoffs=40,200 threads=1 warmup=5 lr=3e-3 budget=40steps";
     const Build *b = build_read(a);
     record_text(rec, "protocol", arena_text(a, "%d", REGRESS_PROTOCOL));
     record_text(rec, "build", b->id);
     record_text(rec, "compiler", b->compiler);
     record_text(rec, "flags", b->flags);
     char *objects = arena_text(a, "%s", b->executed), *save = NULL;
-    for (char *o = strtok_r(objects, " ", &save); o; o = strtok_r(NULL, " ", &save)) record_text(rec, "object", o);
+    for (char *o = strtok_r(objects, " ", &save); o; o = strtok_r(NULL, " ", &save))
+        record_text(rec, "object", o);
     for (int i = 0; i < BENCHES; i++)
         if (runs_here(&benches[i]))
             record_text(rec, "bench", arena_text(a, "%s %g %d", benches[i].name, benches[i].budget,
                                               benches[i].probe));
     for (int i = 0; heads[i]; i++)
-        record_text(rec, "quality", arena_text(a, "%s head=%s %s", heads[i]->name, heads[i]->name, small));
-    record_text(rec, "quality", arena_text(a, "softmax+int8 head=softmax act=int8 quant=absmean %s", small));
+        record_text(rec, "quality",
+                    arena_text(a, "%s head=%s %s", heads[i]->name, heads[i]->name, small));
+    record_text(rec, "quality",
+                arena_text(a, "softmax+int8 head=softmax act=int8 quant=absmean %s", small));
 }
 
 /* The body that callgrind counts: by its name, so it stays a function and calls, not jumps. */
@@ -266,7 +287,8 @@ static void pin(int cpu)
         die("--cpu %d: expected a core that this process may use", cpu);
 }
 
-static void time_it(const Bench1 *b, const Work *w, long iters, long samples, double delay, int cpu, Recorder *rec)
+static void time_it(const Bench1 *b, const Work *w, long iters, long samples, double delay, int cpu,
+                    Recorder *rec)
 {
     struct rusage before, after;
     if (!iters) {
@@ -281,7 +303,8 @@ static void time_it(const Bench1 *b, const Work *w, long iters, long samples, do
     sample(w, iters, delay);
     const long steal = stolen(cpu);
     getrusage(RUSAGE_SELF, &before);
-    for (long k = 0; k < samples; k++) record_sample(rec, b->name, 0, k, sample(w, iters, delay) * 1e9, iters);
+    for (long k = 0; k < samples; k++)
+        record_sample(rec, b->name, 0, k, sample(w, iters, delay) * 1e9, iters);
     getrusage(RUSAGE_SELF, &after);
     record_num(rec, "switches", 0, (double)(after.ru_nivcsw - before.ru_nivcsw));
     record_num(rec, "steal", 0, (double)(stolen(cpu) - steal));
@@ -291,7 +314,8 @@ static const Bench1 *find(const char *name)
 {
     for (int i = 0; i < BENCHES; i++)
         if (!strcmp(benches[i].name, name) && runs_here(&benches[i])) return &benches[i];
-    die("regress-sample %s: no such benchmark here; `eightysix regress-sample list` shows them", name);
+    die("regress-sample %s: no such benchmark here; `eightysix regress-sample list` shows them",
+        name);
 }
 
 int regress_sample(const SamplePlan *p)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Questions over views. Whether a question reads nothing else is asked of SQLite itself: it is prepared in
- * a database in memory where every view is an empty table and nothing else exists. */
+/* Questions over views. Whether a question reads nothing else is asked of SQLite itself: it is
+ * prepared in a database in memory where every view is an empty table and nothing else exists. */
 #include "harness/store/db_parts.h"
 #include <math.h>
 #include <string.h>
@@ -18,7 +18,8 @@ static int stub_view(Db *db, const char *view)
                            NULL) != SQLITE_OK) return 0;
     const char *columns = "";
     for (int i = 0; i < sqlite3_column_count(s); i++)
-        columns = arena_text(db->a, "%s%s\"%s\"", columns, i ? ", " : "", sqlite3_column_name(s, i));
+        columns =
+            arena_text(db->a, "%s%s\"%s\"", columns, i ? ", " : "", sqlite3_column_name(s, i));
     sqlite3_finalize(s);
     const int ok = run(db->stub, arena_text(db->a, "CREATE TABLE \"%s\" (%s)", view, columns));
     arena_reset(db->a, at);
@@ -40,7 +41,8 @@ const char *db_check(Db *db, const char *select, Arena *a)
 {
     sqlite3_stmt *s = NULL;
     const char *rest = "", *first = select + strspn(select, " \t\r\n");
-    if (strncasecmp(first, "select", 6) && strncasecmp(first, "with", 4)) return "expected a SELECT";
+    if (strncasecmp(first, "select", 6) && strncasecmp(first, "with", 4))
+        return "expected a SELECT";
     if (!db->stub) {
         const char *why = make_stub(db);
         if (why) return why;
@@ -58,7 +60,8 @@ const char *db_select(Db *db, const char *select, DbRow *row, void *ctx, Arena *
     const char *why = db_check(db, select, a);
     sqlite3_stmt *s = NULL;
     if (why) return why;
-    if (sqlite3_prepare_v2(db->sql, select, -1, &s, NULL) != SQLITE_OK) return db_sentence(db, "read");
+    if (sqlite3_prepare_v2(db->sql, select, -1, &s, NULL) != SQLITE_OK)
+        return db_sentence(db, "read");
     return db_rows(db, s, 1, row, ctx);
 }
 
@@ -97,15 +100,20 @@ const char *db_field(const DbTable *t, int row, const char *column)
 
 const char *db_hold(Db *db)
 {
-    return run(db->sql, "CREATE TEMP TABLE held AS SELECT * FROM run_phase; CREATE INDEX temp.held_run ON held (run);"
-                        "DROP VIEW temp.run_phase; CREATE TEMP VIEW run_phase AS SELECT * FROM held")
-        ? NULL : db_sentence(db, "read");
+    return run(db->sql,
+               "CREATE TEMP TABLE held AS SELECT * FROM run_phase; CREATE INDEX temp.held_run ON "
+               "held (run);"
+               "DROP VIEW temp.run_phase; CREATE TEMP VIEW run_phase AS SELECT * FROM held")
+               ? NULL
+               : db_sentence(db, "read");
 }
 
-/* Views of this connection that stand before the tables of the same name: the views above them read these. */
+/* Views of this connection that stand before the tables of the same name: the views above them read
+ * these. */
 static const char restriction[] =
     "CREATE TEMP VIEW run AS SELECT * FROM main.run WHERE uuid IN (SELECT word FROM kept);"
-    "CREATE TEMP VIEW experiment AS SELECT e.* FROM main.experiment e JOIN main.build b ON b.id = e.build "
+    "CREATE TEMP VIEW experiment AS SELECT e.* FROM main.experiment e JOIN main.build b ON b.id = "
+    "e.build "
     "WHERE e.name || '@' || e.planned || '@' || b.sha IN (SELECT word FROM kept)";
 
 void db_restrict(Db *db, const char *rows)

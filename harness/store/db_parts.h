@@ -7,7 +7,8 @@
 
 enum { KEPT = 48, BUSY_MS = 20000 };
 struct Db {
-    sqlite3      *sql, *stub;                /* stub: every view as an empty table; NULL: not asked for yet */
+    /* stub: every view as an empty table; NULL: not asked for yet */
+    sqlite3      *sql, *stub;
     const char   *path;
     Arena        *a;
     const Host   *host;
@@ -20,7 +21,8 @@ struct Db {
 
 const char *db_sentence(Db *, const char *what);     /* what it refused: "read", "written" */
 const char *db_column  (sqlite3_stmt *, int i);      /* "" for NULL */
-/* Names and rows of a statement, which it ends. exact: reals with all 17 digits, not the 15 of SQLite's text */
+/* Names and rows of a statement, which it ends. exact: reals with all 17 digits, not the 15 of
+ * SQLite's text */
 const char *db_rows    (Db *, sqlite3_stmt *, int exact, DbRow *, void *ctx);
 
 /* --- db_text.c: the tables of an empty database from a directory of CSV files */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The records as text: DIR/TABLE.csv with a line of names (RFC 4180). A field without quotes that is empty
- * is NULL, "" is an empty text; a number has as many digits as give it back bit for bit. span.csv is the
- * view span_mean; its rows are read back as that many equal steps. Training loss and time of
- * single steps are left out. */
+/* The records as text: DIR/TABLE.csv with a line of names (RFC 4180). A field without quotes that
+ * is empty is NULL, "" is an empty text; a number has as many digits as give it back bit for bit.
+ * span.csv is the view span_mean; its rows are read back as that many equal steps. Training loss
+ * and time of single steps are left out. */
 #include "harness/store/db_parts.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -12,42 +12,52 @@
 enum { MOST_COLUMNS = 16, MOST_BYTES = 1 << 28 };
 /* types: of its fields, as in db.c */
 typedef struct Table { const char *name, *types, *save, *load; } Table;
-#define MACHINE "id, cpu, isa, cores, kernel, hostname, governor, virt, mem_kb, l1d_kb, l2_kb, l3_kb"
+#define MACHINE                                                                                    \
+    "id, cpu, isa, cores, kernel, hostname, governor, virt, mem_kb, l1d_kb, l2_kb, l3_kb"
 #define BUILD "id, sha, git, dirty, compiler, flags"
-#define RUN "id, uuid, cell, experiment, build, machine, status, error, started, wall_s, peak_rss_kb"
+#define RUN                                                                                        \
+    "id, uuid, cell, experiment, build, machine, status, error, started, wall_s, peak_rss_kb"
 #define VERDICT "id, name, verdict, sentence, value, low, high, runs, build, machine, decided"
 #define ARTIFACT "id, path, sha, rows_sha, script_sha, build, made"
 
 static const Table tables[] = {
-    { "machine", "lsslssssllll", "SELECT " MACHINE " FROM machine WHERE id IN (SELECT machine FROM run UNION "
+    { "machine", "lsslssssllll",
+      "SELECT " MACHINE " FROM machine WHERE id IN (SELECT machine FROM run UNION "
       "SELECT machine FROM experiment UNION SELECT machine FROM verdict) ORDER BY id",
       "INSERT INTO machine (" MACHINE ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?)" },
-    { "build", "lsslss", "SELECT " BUILD " FROM build WHERE id IN (SELECT build FROM run UNION SELECT build "
-                                         "FROM experiment UNION "
+    { "build", "lsslss",
+      "SELECT " BUILD " FROM build WHERE id IN (SELECT build FROM run UNION SELECT build "
+      "FROM experiment UNION "
       "SELECT build FROM verdict UNION SELECT build FROM artifact) ORDER BY id",
-          "INSERT INTO build (" BUILD ") VALUES (?,?,?,?,?,?)" },
+      "INSERT INTO build (" BUILD ") VALUES (?,?,?,?,?,?)" },
     { "experiment", "lsssslls", "SELECT * FROM experiment ORDER BY id",
       "INSERT INTO experiment VALUES (?,?,?,?,?,?,?,?)" },
     { "cell", "ss", "SELECT * FROM cell ORDER BY key", "INSERT INTO cell VALUES (?,?)" },
     { "plan", "llssl", "SELECT * FROM plan ORDER BY 1, 2", "INSERT INTO plan VALUES (?,?,?,?,?)" },
-    { "label", "llss", "SELECT * FROM label ORDER BY 1, 2, 3", "INSERT INTO label VALUES (?,?,?,?)" },
+    { "label", "llss", "SELECT * FROM label ORDER BY 1, 2, 3",
+      "INSERT INTO label VALUES (?,?,?,?)" },
     { "run", "lsslllsssdl", "SELECT " RUN " FROM run WHERE status <> 'running' ORDER BY id",
       "INSERT INTO run (" RUN ", sweeper, sweeper_start) VALUES (?,?,?,?,?,?,?,?,?,?,?,0,0)" },
-    { "config", "lss", "SELECT * FROM config WHERE run IN (SELECT id FROM run WHERE status <> 'running') "
-                       "ORDER BY run, key",
+    { "config", "lss",
+      "SELECT * FROM config WHERE run IN (SELECT id FROM run WHERE status <> 'running') "
+      "ORDER BY run, key",
       "INSERT INTO config VALUES (?,?,?)" },
-    { "metric", "lsld", "SELECT * FROM metric WHERE name NOT IN ('step_s', 'loss') "
+    { "metric", "lsld",
+      "SELECT * FROM metric WHERE name NOT IN ('step_s', 'loss') "
       "AND run IN (SELECT id FROM run WHERE status <> 'running') ORDER BY run, rowid",
-          "INSERT INTO metric VALUES (?,?,?,?)" },
+      "INSERT INTO metric VALUES (?,?,?,?)" },
     { "span", "lslld",
-      "SELECT run, phase, first_step, steps, seconds AS mean FROM span_mean WHERE status <> 'running' ORDER BY run, phase",
+      "SELECT run, phase, first_step, steps, seconds AS mean FROM span_mean WHERE status <> "
+      "'running' ORDER BY run, phase",
       "WITH RECURSIVE at(k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM at WHERE k + 1 < ?4) "
       "INSERT INTO span SELECT ?1, ?3 + k, ?2, ?5 FROM at" },
-    { "sample", "lslldl", "SELECT * FROM sample WHERE run IN (SELECT id FROM run WHERE status <> 'running') "
-                          "ORDER BY run, rowid",
+    { "sample", "lslldl",
+      "SELECT * FROM sample WHERE run IN (SELECT id FROM run WHERE status <> 'running') "
+      "ORDER BY run, rowid",
       "INSERT INTO sample VALUES (?,?,?,?,?,?)" },
-    { "text", "lss", "SELECT * FROM text WHERE run IN (SELECT id FROM run WHERE status <> 'running') ORDER "
-                     "BY run, rowid",
+    { "text", "lss",
+      "SELECT * FROM text WHERE run IN (SELECT id FROM run WHERE status <> 'running') ORDER "
+      "BY run, rowid",
       "INSERT INTO text VALUES (?,?,?)" },
     { "verdict", "lsssdddslls", "SELECT " VERDICT " FROM verdict ORDER BY id",
       "INSERT INTO verdict (" VERDICT ") VALUES (?,?,?,?,?,?,?,?,?,?,?)" },
@@ -88,12 +98,14 @@ static int save_rows(sqlite3_stmt *s, FILE *out)
 {
     int rc;
     const int n = sqlite3_column_count(s);
-    for (int i = 0; i < n; i++) fprintf(out, "%s%s", sqlite3_column_name(s, i), i + 1 < n ? "," : "\n");
+    for (int i = 0; i < n; i++)
+        fprintf(out, "%s%s", sqlite3_column_name(s, i), i + 1 < n ? "," : "\n");
     while ((rc = sqlite3_step(s)) == SQLITE_ROW)
         for (int i = 0; i < n; i++) {
             const int type = sqlite3_column_type(s, i);
             if (type == SQLITE_FLOAT) put_real(out, sqlite3_column_double(s, i));
-            else if (type == SQLITE_INTEGER) fprintf(out, "%lld", (long long)sqlite3_column_int64(s, i));
+            else if (type == SQLITE_INTEGER)
+                fprintf(out, "%lld", (long long)sqlite3_column_int64(s, i));
             else if (type != SQLITE_NULL) put_text(out, (const char *)sqlite3_column_text(s, i));
             fputc(i + 1 < n ? ',' : '\n', out);
         }
@@ -110,7 +122,8 @@ static const char *save(Db *db, const Table *t, const char *path)
         why = db_sentence(db, "read");
     sqlite3_finalize(s);
     const int bad = ferror(out) | fclose(out);
-    return why || !bad ? why : arena_text(db->a, "%s: cannot be written: %s", path, strerror(errno));
+    return why || !bad ? why
+                       : arena_text(db->a, "%s: cannot be written: %s", path, strerror(errno));
 }
 
 const char *db_save_text(Db *db, const char *dir, Arena *a)
@@ -130,7 +143,8 @@ typedef struct Reader {
     char       *field[MOST_COLUMNS];         /* NULL: SQL's NULL */
 } Reader;
 
-/* The field at r->at, unquoted in place; leaves r->at behind it. 0: the row ends with it; -1: bad */
+/* The field at r->at, unquoted in place; leaves r->at behind it. 0: the row ends with it; -1: bad
+ */
 static int read_field(Reader *r, char **field)
 {
     char *from = r->at, *to = from;
@@ -216,7 +230,8 @@ static const char *load(Db *db, const Table *t, const char *dir)
     Reader r = { .path = arena_text(db->a, "%s/%s.csv", dir, t->name) };
     r.at = whole_file(r.path, db->a, &why);
     if (!r.at) return why;
-    if (sqlite3_prepare_v2(db->sql, t->load, -1, &s, NULL) != SQLITE_OK) return db_sentence(db, "written");
+    if (sqlite3_prepare_v2(db->sql, t->load, -1, &s, NULL) != SQLITE_OK)
+        return db_sentence(db, "written");
     why = load_rows(db, t, &r, s);
     sqlite3_finalize(s);
     return why;

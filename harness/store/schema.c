@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* schema.sql and views.sql as strings of the program, by the assembler's .incbin (found by -I). A later version of the
- * tables is one more script: migrations[n] leads from user_version n to n + 1. */
+/* schema.sql and views.sql as strings of the program, by the assembler's .incbin (found by -I). A
+ * later version of the tables is one more script: migrations[n] leads from user_version n to n + 1.
+ */
 #include "harness/store/db.h"
 
-#define EMBED(name, path) \
-    __asm__(".section .rodata\n.globl " #name "\n.hidden " #name "\n" #name ":\n.incbin \"" path "\"\n.byte 0\n.previous\n"); \
+#define EMBED(name, path)                                                                          \
+    __asm__(".section .rodata\n.globl " #name "\n.hidden " #name "\n" #name ":\n.incbin \"" path   \
+            "\"\n.byte 0\n.previous\n");                                                           \
     extern const char name[] __attribute__((visibility("hidden")))
 
 EMBED(schema_1, "harness/store/schema.sql");

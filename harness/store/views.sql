@@ -1,10 +1,14 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- The views: all that figures, tables and exports read. They hold no data and follow the program, not user_version.
--- Every view has a column `experiment` and shows the last plan of each; one run stands for a cell: the last ok one, else
--- the last one, of the plan's build and rig; of any rig where the budget counts tokens, since such a run is read for its losses.
+-- The views: all that figures, tables and exports read. They hold no data and follow the program,
+-- not user_version.
+-- Every view has a column `experiment` and shows the last plan of each; one run stands for a cell:
+-- the last ok one, else
+-- the last one, of the plan's build and rig; of any rig where the budget counts tokens, since such
+-- a run is read for its losses.
 
 CREATE VIEW current AS
-SELECT e.id AS plan, e.name AS experiment, e.overrides, e.planned, b.sha AS build, b.git, b.dirty, b.compiler, m.rig, m.cpu,
+SELECT e.id AS plan, e.name AS experiment, e.overrides, e.planned, b.sha AS build, b.git, b.dirty,
+    b.compiler, m.rig, m.cpu,
        m.isa, m.cores
 FROM experiment e JOIN build b ON b.id = e.build JOIN machine m ON m.id = e.machine
 WHERE e.id = (SELECT max(id) FROM experiment WHERE name = e.name);
@@ -12,11 +16,13 @@ WHERE e.id = (SELECT max(id) FROM experiment WHERE name = e.name);
 -- counts_tokens: 1 where the budget of a cell counts tokens, not seconds
 CREATE VIEW cell_budget AS
 SELECT NULL AS experiment, key AS cell,
-       rest LIKE 'budget=%' AND substr(rest, 1, instr(rest || ' ', ' ') - 1) LIKE '%tokens' AS counts_tokens
+       rest LIKE 'budget=%' AND substr(rest, 1, instr(rest || ' ',
+           ' ') - 1) LIKE '%tokens' AS counts_tokens
 FROM (SELECT key, substr(spec, instr(' ' || spec, ' budget=')) AS rest FROM cell);
 
 CREATE VIEW cell_run AS
-SELECT c.experiment, c.plan, p.position, p.label, p.seed, p.cell, c.cpu, c.cores, c.build, c.git, r.id AS run,
+SELECT c.experiment, c.plan, p.position, p.label, p.seed, p.cell, c.cpu, c.cores, c.build, c.git,
+    r.id AS run,
        coalesce(r.status, 'new') AS status, coalesce(r.error, '') AS error, r.wall_s, r.peak_rss_kb
 FROM current c JOIN plan p ON p.experiment = c.plan
 LEFT JOIN run r ON r.id = (
@@ -31,31 +37,42 @@ LEFT JOIN run r ON r.id = (
 -- head and arithmetic as the experiment labels them, else as the settings say
 CREATE VIEW cell_labelled AS
 SELECT c.*,
-       coalesce((SELECT level FROM label l WHERE l.experiment = c.plan AND l.position = c.position AND factor = 'head'),
+       coalesce((SELECT level FROM label l WHERE l.experiment = c.plan AND l.position = c.position
+           AND factor = 'head'),
                 (SELECT value FROM config WHERE run = c.run AND key = 'head')) AS head,
-       coalesce((SELECT level FROM label l WHERE l.experiment = c.plan AND l.position = c.position AND factor = 'arithmetic'),
-                CASE (SELECT value FROM config WHERE run = c.run AND key = 'act') WHEN 'f32' THEN 'dense f32'
-                ELSE (SELECT value FROM text WHERE run = c.run AND key = 'kernel' ORDER BY rowid DESC LIMIT 1) END) AS arithmetic
+       coalesce((SELECT level FROM label l WHERE l.experiment = c.plan AND l.position = c.position
+           AND factor = 'arithmetic'),
+                CASE (SELECT value FROM config WHERE run = c.run AND key = 'act') WHEN 'f32'
+                    THEN 'dense f32'
+                ELSE (SELECT value FROM text WHERE run = c.run AND key = 'kernel'
+                    ORDER BY rowid DESC LIMIT 1) END) AS arithmetic
 FROM cell_run c;
 
--- what is kept of spans: the mean seconds per step of each phase of a run, the first two steps (cold caches, first touch) left out where
--- there are more; to a picosecond, so that steps and their mean, read back as that many equal steps, give the same number
+-- what is kept of spans: the mean seconds per step of each phase of a run, the first two steps
+-- (cold caches, first touch) left out where
+-- there are more; to a picosecond, so that steps and their mean, read back as that many equal
+-- steps, give the same number
 CREATE VIEW span_mean AS
 WITH f AS MATERIALIZED (
     SELECT (SELECT name FROM experiment WHERE id = run.experiment) AS experiment, id AS run, status,
            min((SELECT max(step) FROM span WHERE run = run.id),
-               2 + coalesce((SELECT max(value) FROM metric WHERE run = run.id AND name = 'first_step'), 0)) AS first_step FROM run),
+               2 + coalesce((SELECT max(value) FROM metric WHERE run = run.id
+                   AND name = 'first_step'), 0)) AS first_step FROM run),
 n AS MATERIALIZED (
-    SELECT *, (SELECT count(DISTINCT step) FROM span WHERE run = f.run AND step >= f.first_step) AS steps FROM f)
-SELECT n.experiment, n.run, n.status, s.phase, n.first_step, n.steps, round(total(s.seconds) / n.steps, 12) AS seconds
+    SELECT *, (SELECT count(DISTINCT step) FROM span WHERE run = f.run
+        AND step >= f.first_step) AS steps FROM f)
+SELECT n.experiment, n.run, n.status, s.phase, n.first_step, n.steps,
+    round(total(s.seconds) / n.steps, 12) AS seconds
 FROM n JOIN span s ON s.run = n.run AND s.step >= n.first_step
 GROUP BY n.run, s.phase;
 
 CREATE VIEW run_phase AS
 SELECT experiment, run, steps,
        total(seconds) FILTER (WHERE phase = 'data') AS data,
-       total(seconds) FILTER (WHERE phase IN ('core.forward', 'core.linear.forward')) AS core_forward,
-       total(seconds) FILTER (WHERE phase IN ('core.backward', 'core.linear.backward')) AS core_backward,
+       total(seconds) FILTER (WHERE phase IN ('core.forward',
+           'core.linear.forward')) AS core_forward,
+       total(seconds) FILTER (WHERE phase IN ('core.backward',
+           'core.linear.backward')) AS core_backward,
        total(seconds) FILTER (WHERE phase = 'core.update') AS core_update,
        total(seconds) FILTER (WHERE phase = 'other') AS other,
        total(seconds) FILTER (WHERE phase = 'head.forward') AS head_forward,
@@ -68,7 +85,8 @@ SELECT experiment, run, steps,
 FROM span_mean GROUP BY run;
 
 CREATE VIEW phase AS
-SELECT c.experiment, c.position, p.run, p.steps, p.data, p.core_forward, p.core_backward, p.core_update, p.other, p.head_forward,
+SELECT c.experiment, c.position, p.run, p.steps, p.data, p.core_forward, p.core_backward,
+    p.core_update, p.other, p.head_forward,
        p.head_backward, p.head_update, p.linear_forward, p.linear_backward, p.step_s
 FROM cell_run c JOIN run_phase p ON p.run = c.run;
 
@@ -89,18 +107,21 @@ SELECT experiment, position, run,
        max(value) FILTER (WHERE name = 'params') AS params,
        max(value) FILTER (WHERE name = 'threads') AS threads,
        max(value) FILTER (WHERE name = 'classes_s') AS classes_s
-FROM (SELECT c.experiment, c.position, c.run, m.name, m.value, max(m.step)      -- the value of the row with the greatest step
+-- the value of the row with the greatest step
+FROM (SELECT c.experiment, c.position, c.run, m.name, m.value, max(m.step)
       FROM cell_run c JOIN metric m ON m.run = c.run
       GROUP BY c.experiment, c.position, m.name)
 GROUP BY experiment, position;
 
--- one row per cell, whatever became of it. head_share: head.forward + head.backward of the step; v_share: with head.update
+-- one row per cell, whatever became of it. head_share: head.forward + head.backward of the step;
+-- v_share: with head.update
 CREATE VIEW result AS
 SELECT n.experiment, n.position, n.label, n.seed, n.head, n.arithmetic, n.status, n.error,
        x.tokens_per_s, x.supervised_per_s,
        (p.head_forward + p.head_backward) / p.step_s AS head_share,
        (p.head_forward + p.head_backward + p.head_update) / p.step_s AS v_share,
-       x.nll, x.nll_floor, x.unigram, x.bits_per_byte, x.steps, x.tokens, x.supervised, x.seconds, x.flops, x.params,
+       x.nll, x.nll_floor, x.unigram, x.bits_per_byte, x.steps, x.tokens, x.supervised, x.seconds,
+           x.flops, x.params,
        p.step_s, n.wall_s, n.peak_rss_kb,
        (SELECT value FROM text WHERE run = n.run AND key = 'kernel') AS kernel,
        (SELECT value FROM text WHERE run = n.run AND key = 'gemm') AS gemm,
@@ -114,52 +135,70 @@ ORDER BY n.experiment, n.position;
 
 -- per ok run: seconds of each phase per step
 CREATE VIEW time_split_run AS
-SELECT r.experiment, r.position, r.label, r.seed, r.head, r.arithmetic, p.data, p.core_forward, p.core_backward, p.core_update,
-       p.other, p.head_forward, p.head_backward, p.head_update, p.linear_forward, p.linear_backward, p.step_s, p.steps, r.head_share, r.v_share, r.tokens_per_s,
+SELECT r.experiment, r.position, r.label, r.seed, r.head, r.arithmetic, p.data, p.core_forward,
+    p.core_backward, p.core_update,
+       p.other, p.head_forward, p.head_backward, p.head_update, p.linear_forward, p.linear_backward,
+           p.step_s, p.steps, r.head_share, r.v_share, r.tokens_per_s,
        r.supervised_per_s, r.nll, r.nll_floor, r.kernel, r.cpu, r.cores, r.run
 FROM result r JOIN phase p ON p.experiment = r.experiment AND p.position = r.position
 WHERE r.status = 'ok'
 ORDER BY r.experiment, r.position;
 
--- figure 1: per cell without its seed, shares of the step in percent, means over n runs; block: number of the head, for spacing
+-- figure 1: per cell without its seed, shares of the step in percent, means over n runs; block:
+-- number of the head, for spacing
 CREATE VIEW time_split AS
 SELECT experiment, head, arithmetic, label,
        dense_rank() OVER (PARTITION BY experiment ORDER BY first) - 1 AS block,
        row_number() OVER (PARTITION BY experiment ORDER BY first, min(position)) - 1 AS bar,
        100 * avg(data / step_s) AS data, 100 * avg(core_forward / step_s) AS core_forward,
-       100 * avg(core_backward / step_s) AS core_backward, 100 * avg(core_update / step_s) AS core_update,
+       100 * avg(core_backward / step_s) AS core_backward,
+           100 * avg(core_update / step_s) AS core_update,
        100 * avg(other / step_s) AS other, 100 * avg(head_forward / step_s) AS head_forward,
-       100 * avg(head_backward / step_s) AS head_backward, 100 * avg(head_update / step_s) AS head_update,
-       100 * avg(linear_forward / step_s) AS linear_forward, 100 * avg(linear_backward / step_s) AS linear_backward,
-       100 * avg(head_share) AS head_share, 100 * avg(v_share) AS v_share, 1000 * avg(step_s) AS step_ms,
-       avg(tokens_per_s) AS tokens_per_s, avg(supervised_per_s) AS supervised_per_s, count(*) AS n, sum(steps) AS steps,
+       100 * avg(head_backward / step_s) AS head_backward,
+           100 * avg(head_update / step_s) AS head_update,
+       100 * avg(linear_forward / step_s) AS linear_forward,
+           100 * avg(linear_backward / step_s) AS linear_backward,
+       100 * avg(head_share) AS head_share, 100 * avg(v_share) AS v_share,
+           1000 * avg(step_s) AS step_ms,
+       avg(tokens_per_s) AS tokens_per_s, avg(supervised_per_s) AS supervised_per_s, count(*) AS n,
+           sum(steps) AS steps,
        max(cpu) AS cpu, max(cores) AS cores
 FROM (SELECT *, min(position) OVER (PARTITION BY experiment, head) AS first FROM time_split_run)
 GROUP BY experiment, label
 ORDER BY experiment, bar;
 
--- validation loss as it fell: one row per evaluation of an ok run; line numbers the runs, colour the cells without their seed
+-- validation loss as it fell: one row per evaluation of an ok run; line numbers the runs, colour
+-- the cells without their seed
 CREATE VIEW curve AS
 SELECT n.experiment, n.position, n.label, n.seed, n.head, n.arithmetic,
        dense_rank() OVER (PARTITION BY n.experiment ORDER BY n.first) AS colour,
        dense_rank() OVER (PARTITION BY n.experiment ORDER BY n.position) AS line, m.step,
-       coalesce((SELECT max(value) FROM metric WHERE run = n.run AND name = 'eval_seconds' AND step = m.step),
-                (SELECT max(value) FROM metric WHERE run = n.run AND name = 'seconds' AND step = m.step)) AS seconds,
-       coalesce((SELECT max(value) FROM metric WHERE run = n.run AND name = 'eval_tokens' AND step = m.step),
-                (SELECT max(value) FROM metric WHERE run = n.run AND name = 'tokens' AND step = m.step)) AS tokens,
+       coalesce((SELECT max(value) FROM metric WHERE run = n.run AND name = 'eval_seconds'
+           AND step = m.step),
+                (SELECT max(value) FROM metric WHERE run = n.run AND name = 'seconds'
+                    AND step = m.step)) AS seconds,
+       coalesce((SELECT max(value) FROM metric WHERE run = n.run AND name = 'eval_tokens'
+           AND step = m.step),
+                (SELECT max(value) FROM metric WHERE run = n.run AND name = 'tokens'
+                    AND step = m.step)) AS tokens,
        m.value AS nll, x.unigram, x.nll_floor,
-       (SELECT value FROM config WHERE run = n.run AND key = 'corpus') AS corpus, n.cpu, n.cores, n.run
-FROM (SELECT *, min(position) OVER (PARTITION BY experiment, label) AS first FROM cell_labelled WHERE status = 'ok') n
+       (SELECT value FROM config WHERE run = n.run AND key = 'corpus') AS corpus, n.cpu, n.cores,
+           n.run
+FROM (SELECT *, min(position) OVER (PARTITION BY experiment, label) AS first FROM cell_labelled
+    WHERE status = 'ok') n
 JOIN metric m ON m.run = n.run AND m.name = 'nll'
 JOIN number x ON x.experiment = n.experiment AND x.position = n.position
 ORDER BY n.experiment, n.position, m.step;
 
 -- a number of an ok run per row, and its median over seeds
 CREATE VIEW measure AS
-SELECT r.experiment, r.position, r.label, r.seed, r.run, j.key AS name, CAST(j.value AS REAL) AS value
+SELECT r.experiment, r.position, r.label, r.seed, r.run, j.key AS name,
+    CAST(j.value AS REAL) AS value
 FROM result r, json_each(json_object(
-    'tokens_per_s', tokens_per_s, 'supervised_per_s', supervised_per_s, 'head_share', head_share, 'v_share', v_share,
-    'nll', nll, 'nll_floor', nll_floor, 'bits_per_byte', bits_per_byte, 'step_s', step_s, 'wall_s', wall_s,
+    'tokens_per_s', tokens_per_s, 'supervised_per_s', supervised_per_s, 'head_share', head_share,
+        'v_share', v_share,
+    'nll', nll, 'nll_floor', nll_floor, 'bits_per_byte', bits_per_byte, 'step_s', step_s, 'wall_s',
+        wall_s,
     'peak_rss_kb', peak_rss_kb)) j
 WHERE r.status = 'ok' AND j.value IS NOT NULL;
 
@@ -186,15 +225,18 @@ SELECT experiment, label, max(n) AS n,
        max(value) FILTER (WHERE name = 'peak_rss_kb') AS peak_rss_kb
 FROM median GROUP BY experiment, label ORDER BY experiment, min(position);
 
--- one row per cell of a run of `eightysix bench`: median over its rounds, beside the limit that binds it; low, high: 95 %
+-- one row per cell of a run of `eightysix bench`: median over its rounds, beside the limit that
+-- binds it; low, high: 95 %
 CREATE VIEW timing AS
 SELECT 'bench' AS experiment, t.run, c.value AS kind, t.name, t.n AS rounds, t.ns AS median_ns,
        (SELECT value FROM metric WHERE run = t.run AND name = 'ci_low:' || t.name) AS low_ns,
        (SELECT value FROM metric WHERE run = t.run AND name = 'ci_high:' || t.name) AS high_ns,
-       o.value / t.ns AS gops, b.value / t.ns AS gbs, o.value AS ops, b.value AS bytes, x.value AS "limit",
+       o.value / t.ns AS gops, b.value / t.ns AS gbs, o.value AS ops, b.value AS bytes,
+           x.value AS "limit",
        100 * l.value / t.ns AS percent_of_limit, p.value AS prepare_ns, m.cpu, m.cores, r.started
 FROM (SELECT run, name, n, avg(each) AS ns
-      FROM (SELECT run, name, ns / iters AS each, row_number() OVER (PARTITION BY run, name ORDER BY ns / iters) AS i,
+      FROM (SELECT run, name, ns / iters AS each, row_number() OVER (PARTITION BY run, name
+          ORDER BY ns / iters) AS i,
                    count(*) OVER (PARTITION BY run, name) AS n FROM sample)
       WHERE i IN ((n + 1) / 2, (n + 2) / 2) GROUP BY run, name) t
 JOIN run r ON r.id = t.run
@@ -207,64 +249,90 @@ LEFT JOIN metric p ON p.run = t.run AND p.name = 'prepare_ns:' || t.name
 LEFT JOIN text x ON x.run = t.run AND x.key = 'limit:' || t.name
 ORDER BY t.run, t.name;
 
--- cells of `bench kernels`, the name taken apart: <kernel>/<rows>x<cols>/n<n>/t<threads>[/b<bits>][/cold]; of each the one
+-- cells of `bench kernels`, the name taken apart:
+-- <kernel>/<rows>x<cols>/n<n>/t<threads>[/b<bits>][/cold]; of each the one
 -- measured last with the build and the rig of the last such run
 CREATE VIEW kernel_cell AS
 WITH last AS (
-    SELECT r.build, m.rig FROM run r JOIN config c ON c.run = r.id AND c.key = 'bench' AND c.value = 'kernels'
+    SELECT r.build, m.rig FROM run r JOIN config c ON c.run = r.id AND c.key = 'bench'
+        AND c.value = 'kernels'
     JOIN machine m ON m.id = r.machine WHERE r.status = 'ok' ORDER BY r.id DESC LIMIT 1),
 seen AS (
-    SELECT t.*, max(t.run) FROM timing t JOIN run r ON r.id = t.run JOIN machine m ON m.id = r.machine JOIN last
-    WHERE t.kind = 'kernels' AND r.build = last.build AND m.rig = last.rig AND r.status = 'ok' GROUP BY t.name),
+    SELECT t.*, max(t.run) FROM timing t JOIN run r ON r.id = t.run JOIN machine m
+        ON m.id = r.machine JOIN last
+    WHERE t.kind = 'kernels' AND r.build = last.build AND m.rig = last.rig AND r.status = 'ok'
+        GROUP BY t.name),
 parts AS (
-    SELECT *, substr(name, 1, instr(name, '/') - 1) AS kernel, substr(name, instr(name, '/') + 1) AS tail FROM seen),
+    SELECT *, substr(name, 1, instr(name, '/') - 1) AS kernel, substr(name, instr(name,
+        '/') + 1) AS tail FROM seen),
 shapes AS (
-    SELECT *, substr(tail, 1, instr(tail, '/') - 1) AS shape, substr(tail, instr(tail, '/') + 1) || '/' AS rest FROM parts)
-SELECT experiment, run, name, kernel, shape, CAST(shape AS INTEGER) AS rows, CAST(substr(shape, instr(shape, 'x') + 1) AS INTEGER) AS cols,
-       CAST(substr(rest, 2) AS INTEGER) AS n, CAST(substr(rest, instr(rest, '/t') + 2) AS INTEGER) AS threads,
-       CASE WHEN instr(rest, '/b') THEN CAST(substr(rest, instr(rest, '/b') + 2) AS INTEGER) ELSE 8 END AS bits,
-       instr(rest, '/cold') > 0 AS cold, median_ns, gops, ops / high_ns AS gops_low, ops / low_ns AS gops_high, gbs,
+    SELECT *, substr(tail, 1, instr(tail, '/') - 1) AS shape, substr(tail, instr(tail,
+        '/') + 1) || '/' AS rest FROM parts)
+SELECT experiment, run, name, kernel, shape, CAST(shape AS INTEGER) AS rows, CAST(substr(shape,
+    instr(shape, 'x') + 1) AS INTEGER) AS cols,
+       CAST(substr(rest, 2) AS INTEGER) AS n, CAST(substr(rest, instr(rest,
+           '/t') + 2) AS INTEGER) AS threads,
+       CASE WHEN instr(rest, '/b') THEN CAST(substr(rest, instr(rest, '/b') + 2) AS INTEGER)
+           ELSE 8 END AS bits,
+       instr(rest, '/cold') > 0 AS cold, median_ns, gops, ops / high_ns AS gops_low,
+           ops / low_ns AS gops_high, gbs,
        ops / bytes AS ops_per_byte, "limit", percent_of_limit, prepare_ns, rounds, cpu, cores
 FROM shapes;
 
 -- what the machine gave at most, as probed in the runs above: GOP/s, GB/s
 CREATE VIEW peak AS
 SELECT 'bench' AS experiment, substr(m.name, 6, instr(m.name, '/t') - 6) AS probe,
-       CAST(substr(m.name, instr(m.name, '/t') + 2) AS INTEGER) AS threads, max(m.value) / 1e9 AS rate, m.run
+       CAST(substr(m.name, instr(m.name, '/t') + 2) AS INTEGER) AS threads,
+           max(m.value) / 1e9 AS rate, m.run
 FROM metric m WHERE m.name LIKE 'peak:%' AND m.run IN (SELECT run FROM kernel_cell) GROUP BY m.name;
 
--- figure: throughput against n, on all threads, hot; panel: 1 the narrow shape of FlashLM v3's GLU, 2 a wide one; peaks as
+-- figure: throughput against n, on all threads, hot; panel: 1 the narrow shape of FlashLM v3's GLU,
+-- 2 a wide one; peaks as
 -- rows of their own, over all n
 CREATE VIEW kernels AS
-SELECT 'bench' AS experiment, k.panel, c.shape, dense_rank() OVER (PARTITION BY k.panel ORDER BY c.kernel) AS line, c.kernel AS label,
+SELECT 'bench' AS experiment, k.panel, c.shape, dense_rank() OVER (PARTITION BY k.panel
+    ORDER BY c.kernel) AS line, c.kernel AS label,
        0 AS is_peak, c.n, c.gops, c.gops_low, c.gops_high, c.threads, c.rounds, c.cpu, c.cores
-FROM kernel_cell c JOIN (SELECT 1 AS panel, '683x256' AS shape UNION SELECT 2, '2560x2560') k ON k.shape = c.shape
-WHERE c.cold = 0 AND c.bits = 8 AND c.gops IS NOT NULL AND c.threads = (SELECT max(threads) FROM kernel_cell)
-  AND c.kernel IN ('i2_amx', 'i2_avx512', 't5_avx512', 'bits_avx512', 'lut_avx512', 'i2_avx2', 'i2_neon', 'i2_neon_dot', 'bits_neon', 'lut_neon',
-                   'i2_scalar', 'ref', 'i8_amx', 'sgemm_amx', 'sgemm_dnnl', 'sgemm_openblas', 'u8s8_dnnl')
+FROM kernel_cell c JOIN (SELECT 1 AS panel, '683x256' AS shape UNION SELECT 2, '2560x2560') k
+    ON k.shape = c.shape
+WHERE c.cold = 0 AND c.bits = 8 AND c.gops IS NOT NULL AND c.threads = (SELECT max(threads)
+    FROM kernel_cell)
+  AND c.kernel IN ('i2_amx', 'i2_avx512', 't5_avx512', 'bits_avx512', 'lut_avx512', 'i2_avx2',
+      'i2_neon', 'i2_neon_dot', 'bits_neon', 'lut_neon',
+                   'i2_scalar', 'ref', 'i8_amx', 'sgemm_amx', 'sgemm_dnnl', 'sgemm_openblas',
+                       'u8s8_dnnl')
 UNION ALL
-SELECT 'bench', k.panel, k.shape, 0, p.probe, 1, NULL, p.rate, p.rate, p.rate, p.threads, NULL, NULL, NULL
+SELECT 'bench', k.panel, k.shape, 0, p.probe, 1, NULL, p.rate, p.rate, p.rate, p.threads, NULL,
+    NULL, NULL
 FROM peak p JOIN (SELECT 1 AS panel, '683x256' AS shape UNION SELECT 2, '2560x2560') k
-WHERE p.threads = (SELECT max(threads) FROM kernel_cell) AND p.probe IN ('int8_amx', 'int8_vnni512', 'int8_maddubs256', 'f32_fma512', 'f32_fma256', 'f32_fma_neon')
+WHERE p.threads = (SELECT max(threads) FROM kernel_cell) AND p.probe IN ('int8_amx', 'int8_vnni512',
+    'int8_maddubs256', 'f32_fma512', 'f32_fma256', 'f32_fma_neon')
 ORDER BY 2, 4, 7;
 
--- figure: operations a second against operations per byte of weights read; one row per cell, then the roofs
+-- figure: operations a second against operations per byte of weights read; one row per cell, then
+-- the roofs
 CREATE VIEW roofline AS
-SELECT 'bench' AS experiment, c.kernel AS label, 0 AS is_peak, c.shape, c.n, c.cold, c.ops_per_byte, c.gops, c.gbs, c."limit",
+SELECT 'bench' AS experiment, c.kernel AS label, 0 AS is_peak, c.shape, c.n, c.cold, c.ops_per_byte,
+    c.gops, c.gbs, c."limit",
        c.percent_of_limit, c.threads, c.cpu, c.cores
 FROM kernel_cell c
 WHERE c.threads = (SELECT max(threads) FROM kernel_cell) AND c.bits = 8 AND c.gops IS NOT NULL
   AND c.shape IN ('2560x2560', '4096x4096') AND (c.n > 1 OR c.cold OR c.shape = '2560x2560')
-  AND c.kernel IN ('i2_amx', 'i2_avx512', 't5_avx512', 'bits_avx512', 'lut_avx512', 'i2_avx2', 'i2_neon', 'i2_scalar', 'ref', 'i8_amx', 'sgemm_amx', 'sgemm_dnnl', 'sgemm_openblas')
+  AND c.kernel IN ('i2_amx', 'i2_avx512', 't5_avx512', 'bits_avx512', 'lut_avx512', 'i2_avx2',
+      'i2_neon', 'i2_scalar', 'ref', 'i8_amx', 'sgemm_amx', 'sgemm_dnnl', 'sgemm_openblas')
 UNION ALL
-SELECT 'bench', p.probe, 1, NULL, NULL, NULL, NULL, p.rate, p.rate, NULL, NULL, p.threads, NULL, NULL FROM peak p
+SELECT 'bench', p.probe, 1, NULL, NULL, NULL, NULL, p.rate, p.rate, NULL, NULL, p.threads, NULL,
+    NULL FROM peak p
 WHERE p.threads = (SELECT max(threads) FROM kernel_cell);
 
--- figure: bit-sliced cost and model loss against activation bits; kind cost: time of a product relative to the first row's;
+-- figure: bit-sliced cost and model loss against activation bits; kind cost: time of a product
+-- relative to the first row's;
 -- kind loss: nats above the runs with float activations, of the same seed
 CREATE VIEW act_bits AS
-SELECT n.experiment, 'loss' AS kind, 'bits ' || b.value AS label, CAST(b.value AS INTEGER) AS bits, n.seed,
-       x.nll - (SELECT y.nll FROM cell_labelled f JOIN number y ON y.run = f.run AND y.experiment = f.experiment
+SELECT n.experiment, 'loss' AS kind, 'bits ' || b.value AS label, CAST(b.value AS INTEGER) AS bits,
+    n.seed,
+       x.nll - (SELECT y.nll FROM cell_labelled f JOIN number y ON y.run = f.run
+           AND y.experiment = f.experiment
                 JOIN config a ON a.run = f.run AND a.key = 'act' AND a.value = 'f32'
                 WHERE f.experiment = n.experiment AND f.seed = n.seed AND f.status = 'ok') AS value,
        NULL AS low, NULL AS high, x.tokens, n.cpu, n.cores
@@ -273,23 +341,31 @@ JOIN config a ON a.run = n.run AND a.key = 'act' AND a.value = 'int8'
 JOIN config b ON b.run = n.run AND b.key = 'act_bits'
 WHERE n.status = 'ok'
 UNION ALL
-SELECT e.experiment, 'cost', c.kernel || ' ' || c.shape || ' n' || c.n, c.bits, NULL, c.gops, c.gops_low, c.gops_high, NULL, c.cpu, c.cores
+SELECT e.experiment, 'cost', c.kernel || ' ' || c.shape || ' n' || c.n, c.bits, NULL, c.gops,
+    c.gops_low, c.gops_high, NULL, c.cpu, c.cores
 FROM kernel_cell c JOIN (SELECT DISTINCT experiment FROM cell_run) e
-WHERE c.kernel IN ('bits_avx512', 'bits_avx2', 'bits_neon') AND c.shape = '2560x2560' AND c.n = 512 AND NOT c.cold
+WHERE c.kernel IN ('bits_avx512', 'bits_avx2', 'bits_neon') AND c.shape = '2560x2560' AND c.n = 512
+    AND NOT c.cold
   AND c.threads = (SELECT max(threads) FROM kernel_cell)
 ORDER BY 1, 2, 3, 4;
 
--- one row per comparison of a gate (`eightysix regress`): shift, low, high and detectable are of ln (time of head / time of
--- base); NAME@control is base against its copy, NAME@canary against base with a delay, quality:NAME and laws:NAME have none
+-- one row per comparison of a gate (`eightysix regress`): shift, low, high and detectable are of ln
+-- (time of head / time of
+-- base); NAME@control is base against its copy, NAME@canary against base with a delay, quality:NAME
+-- and laws:NAME have none
 CREATE VIEW gate AS
-SELECT 'regress' AS experiment, r.id AS run, r.started, m.rig, b.value AS base, h.value AS head, substr(v.key, 9) AS bench,
+SELECT 'regress' AS experiment, r.id AS run, r.started, m.rig, b.value AS base, h.value AS head,
+    substr(v.key, 9) AS bench,
        v.value AS verdict,
        (SELECT value FROM metric WHERE run = r.id AND name = 'shift:' || substr(v.key, 9)) AS shift,
        (SELECT value FROM metric WHERE run = r.id AND name = 'low:' || substr(v.key, 9)) AS low,
        (SELECT value FROM metric WHERE run = r.id AND name = 'high:' || substr(v.key, 9)) AS high,
-       (SELECT value FROM metric WHERE run = r.id AND name = 'detectable:' || substr(v.key, 9)) AS detectable,
-       (SELECT value FROM metric WHERE run = r.id AND name = 'rounds:' || substr(v.key, 9)) AS rounds,
-       (SELECT value FROM metric WHERE run = r.id AND name = 'budget:' || substr(v.key, 9)) AS budget
+       (SELECT value FROM metric WHERE run = r.id AND name = 'detectable:' || substr(v.key,
+           9)) AS detectable,
+       (SELECT value FROM metric WHERE run = r.id AND name = 'rounds:' || substr(v.key,
+           9)) AS rounds,
+       (SELECT value FROM metric WHERE run = r.id AND name = 'budget:' || substr(v.key,
+           9)) AS budget
 FROM text v
 JOIN run r ON r.id = v.run
 JOIN machine m ON m.id = r.machine
@@ -298,146 +374,198 @@ JOIN config h ON h.run = r.id AND h.key = 'head'
 WHERE v.key LIKE 'verdict:%'
 ORDER BY r.id, v.rowid;
 
--- the raw samples of gates, from which the same verdicts follow: position counts through the blocks of a round
+-- the raw samples of gates, from which the same verdicts follow: position counts through the blocks
+-- of a round
 CREATE VIEW gate_sample AS
-SELECT 'regress' AS experiment, run, substr(name, 1, instr(name, '@') - 1) AS bench, substr(name, instr(name, '@') + 1) AS side,
+SELECT 'regress' AS experiment, run, substr(name, 1, instr(name, '@') - 1) AS bench, substr(name,
+    instr(name, '@') + 1) AS side,
        round, position, ns / iters AS ns, iters
 FROM sample WHERE instr(name, '@') > 0;
 
--- tokens/s of a cell over its seeds, which are its rounds: median, and the 95 % interval between order statistics of stats.h.
--- ranks: from how many values on which one from each end; below six no interval covers so much, and all of them are taken.
--- signature: every setting that can change the speed and is not the default, which programs of before may not have had; but the
+-- tokens/s of a cell over its seeds, which are its rounds: median, and the 95 % interval between
+-- order statistics of stats.h.
+-- ranks: from how many values on which one from each end; below six no interval covers so much, and
+-- all of them are taken.
+-- signature: every setting that can change the speed and is not the default, which programs of
+-- before may not have had; but the
 -- threads: losses can come from one, side by side, speeds from all
 CREATE VIEW cell_speed AS
-WITH ranks (from_n, low_rank) AS (VALUES (1, 1), (9, 2), (12, 3), (15, 4), (17, 5), (20, 6), (23, 7), (25, 8), (28, 9), (30, 10),
+WITH ranks (from_n, low_rank) AS (VALUES (1, 1), (9, 2), (12, 3), (15, 4), (17, 5), (20, 6), (23,
+    7), (25, 8), (28, 9), (30, 10),
     (33, 11), (35, 12), (37, 13), (40, 14)),
 sorted AS (
-    SELECT n.experiment, n.label, n.head, n.run, n.cpu, n.cores, n.build, x.tokens_per_s AS v, x.supervised_per_s AS s,
+    SELECT n.experiment, n.label, n.head, n.run, n.cpu, n.cores, n.build, x.tokens_per_s AS v,
+        x.supervised_per_s AS s,
            row_number() OVER (PARTITION BY n.experiment, n.label ORDER BY x.tokens_per_s) AS i,
            row_number() OVER (PARTITION BY n.experiment, n.label ORDER BY x.supervised_per_s) AS j,
-           count(*) OVER (PARTITION BY n.experiment, n.label) AS n, min(n.position) OVER (PARTITION BY n.experiment, n.label) AS first
+           count(*) OVER (PARTITION BY n.experiment, n.label) AS n,
+               min(n.position) OVER (PARTITION BY n.experiment, n.label) AS first
     FROM cell_labelled n JOIN number x ON x.experiment = n.experiment AND x.position = n.position
     WHERE n.status = 'ok' AND x.tokens_per_s > 0),
 ranked AS (SELECT *, (SELECT max(low_rank) FROM ranks WHERE from_n <= n) AS r FROM sorted),
 medians AS (
     SELECT experiment, first AS position, label, head, n, r AS low_rank, min(run) AS one,
            avg(v) FILTER (WHERE i IN ((n + 1) / 2, (n + 2) / 2)) AS tokens_per_s,
-           max(v) FILTER (WHERE i = r) AS tokens_low, max(v) FILTER (WHERE i = n + 1 - r) AS tokens_high,
-           avg(s) FILTER (WHERE j IN ((n + 1) / 2, (n + 2) / 2)) AS supervised_per_s, cpu, cores, build
+           max(v) FILTER (WHERE i = r) AS tokens_low,
+               max(v) FILTER (WHERE i = n + 1 - r) AS tokens_high,
+           avg(s) FILTER (WHERE j IN ((n + 1) / 2, (n + 2) / 2)) AS supervised_per_s, cpu, cores,
+               build
     FROM ranked GROUP BY experiment, label)
-SELECT experiment, position, label, head, n, low_rank, tokens_per_s, tokens_low, tokens_high, supervised_per_s,
-       (SELECT coalesce(group_concat(word, ' '), '') FROM (SELECT config.key || '=' || value AS word FROM config
+SELECT experiment, position, label, head, n, low_rank, tokens_per_s, tokens_low, tokens_high,
+    supervised_per_s,
+       (SELECT coalesce(group_concat(word, ' '), '') FROM (SELECT config.key || '=' || value AS word
+           FROM config
             JOIN run ON run.id = config.run JOIN cell ON cell.key = run.cell
-            WHERE run.id = one AND instr(' ' || cell.spec || ' ', ' ' || config.key || '=' || value || ' ') AND config.key NOT IN (
-            'budget', 'seed', 'schedule', 'warmup', 'decay', 'lr', 'lr_head', 'lr_normuon', 'eval', 'eval_every', 'valid_tokens', 'from',
+            WHERE run.id = one AND instr(' ' || cell.spec || ' ',
+                ' ' || config.key || '=' || value || ' ') AND config.key NOT IN (
+            'budget', 'seed', 'schedule', 'warmup', 'decay', 'lr', 'lr_head', 'lr_normuon', 'eval',
+                'eval_every', 'valid_tokens', 'from',
             'save', 'save_every', 'resume', 'threads') ORDER BY config.key)) AS signature,
        cpu, cores, build
 FROM medians ORDER BY experiment, position;
 
--- time without noise: losses against tokens, of any experiment and under any load, over the tokens/s of the experiment `speed`,
+-- time without noise: losses against tokens, of any experiment and under any load, over the
+-- tokens/s of the experiment `speed`,
 -- where all settings that can change the speed are the same; the CPU is that of the speeds
 CREATE VIEW composed AS
 WITH clean AS MATERIALIZED (SELECT * FROM cell_speed WHERE experiment = 'speed'),
      cells AS MATERIALIZED (SELECT experiment, label, signature FROM cell_speed)
 SELECT v.experiment, v.position, v.label, v.head, v.seed, v.colour, v.line, v.step, v.tokens, v.nll,
-       v.tokens / s.tokens_per_s AS seconds, v.tokens / s.tokens_high AS seconds_low, v.tokens / s.tokens_low AS seconds_high,
-       v.seconds AS seconds_measured, s.n AS rounds, v.unigram, v.nll_floor, v.corpus, s.cpu, s.cores, s.build AS speed_build
+       v.tokens / s.tokens_per_s AS seconds, v.tokens / s.tokens_high AS seconds_low,
+           v.tokens / s.tokens_low AS seconds_high,
+       v.seconds AS seconds_measured, s.n AS rounds, v.unigram, v.nll_floor, v.corpus, s.cpu,
+           s.cores, s.build AS speed_build
 FROM curve v JOIN cells c ON c.experiment = v.experiment AND c.label = v.label
 JOIN clean s ON s.signature = c.signature
 ORDER BY v.experiment, v.position, v.step;
 
--- mean over the seeds of a cell, evaluation by evaluation, as far as all seeds came; low, high: the least and the most
+-- mean over the seeds of a cell, evaluation by evaluation, as far as all seeds came; low, high: the
+-- least and the most
 CREATE VIEW mean_curve AS
 WITH numbered AS (
     SELECT v.*, s.seconds AS clean, s.seconds_low AS clean_low, s.seconds_high AS clean_high,
            row_number() OVER (PARTITION BY v.experiment, v.position ORDER BY v.step) AS evaluation
-    FROM curve v LEFT JOIN composed s ON s.experiment = v.experiment AND s.position = v.position AND s.step = v.step),
+    FROM curve v LEFT JOIN composed s ON s.experiment = v.experiment AND s.position = v.position
+        AND s.step = v.step),
 means AS (
-    SELECT experiment, label, head, min(position) AS position, min(colour) AS line, evaluation, count(*) AS n, avg(seconds) AS seconds,
-           avg(tokens) AS tokens, avg(nll) AS nll, min(nll) AS low, max(nll) AS high, avg(clean) AS clean_seconds,
-           avg(clean_low) AS clean_low, avg(clean_high) AS clean_high, max(unigram) AS unigram, max(nll_floor) AS nll_floor,
+    SELECT experiment, label, head, min(position) AS position, min(colour) AS line, evaluation,
+        count(*) AS n, avg(seconds) AS seconds,
+           avg(tokens) AS tokens, avg(nll) AS nll, min(nll) AS low, max(nll) AS high,
+               avg(clean) AS clean_seconds,
+           avg(clean_low) AS clean_low, avg(clean_high) AS clean_high, max(unigram) AS unigram,
+               max(nll_floor) AS nll_floor,
            max(corpus) AS corpus, max(cpu) AS cpu, max(cores) AS cores
     FROM numbered GROUP BY experiment, label, evaluation)
-SELECT * FROM means m WHERE n = (SELECT max(n) FROM means WHERE experiment = m.experiment AND label = m.label)
+SELECT * FROM means m WHERE n = (SELECT max(n) FROM means WHERE experiment = m.experiment
+    AND label = m.label)
 ORDER BY experiment, line, evaluation;
 
 -- figures: loss against seconds, and against tokens
 CREATE VIEW equal_time AS SELECT * FROM mean_curve;
 CREATE VIEW equal_tokens AS SELECT * FROM mean_curve;
 
--- figure: what a head costs in loss and gives in speed, one row per cell without its seed; the speed by the experiment `speed` where
+-- figure: what a head costs in loss and gives in speed, one row per cell without its seed; the
+-- speed by the experiment `speed` where
 -- it measured this cell, else of the runs themselves
 CREATE VIEW pareto AS
-WITH clean AS MATERIALIZED (SELECT * FROM cell_speed WHERE experiment = 'speed'), own AS MATERIALIZED (SELECT * FROM cell_speed)
+WITH clean AS MATERIALIZED (SELECT * FROM cell_speed WHERE experiment = 'speed'),
+    own AS MATERIALIZED (SELECT * FROM cell_speed)
 SELECT o.experiment, o.position, o.label, o.head, r.n, r.nll, r.nll_low, r.nll_high,
-       coalesce(c.tokens_per_s, o.tokens_per_s) AS tokens_per_s, coalesce(c.tokens_low, o.tokens_low) AS tokens_low,
+       coalesce(c.tokens_per_s, o.tokens_per_s) AS tokens_per_s, coalesce(c.tokens_low,
+           o.tokens_low) AS tokens_low,
        coalesce(c.tokens_high, o.tokens_high) AS tokens_high, c.n AS rounds, r.tokens, r.unigram,
        (SELECT value FROM config WHERE run = r.run AND key = 'corpus') AS corpus, o.cpu, o.cores
 FROM own o
-JOIN (SELECT experiment, label, count(*) AS n, avg(nll) AS nll, min(nll) AS nll_low, max(nll) AS nll_high, avg(tokens) AS tokens,
+JOIN (SELECT experiment, label, count(*) AS n, avg(nll) AS nll, min(nll) AS nll_low,
+    max(nll) AS nll_high, avg(tokens) AS tokens,
              max(unigram) AS unigram, max(run) AS run
-      FROM result WHERE status = 'ok' AND nll IS NOT NULL GROUP BY experiment, label) r ON r.experiment = o.experiment AND r.label = o.label
+      FROM result WHERE status = 'ok' AND nll IS NOT NULL GROUP BY experiment, label) r
+          ON r.experiment = o.experiment AND r.label = o.label
 LEFT JOIN clean c ON c.signature = o.signature
 ORDER BY o.experiment, o.position;
 
 -- figure: speed and share of the head against the size of the vocabulary, medians over the seeds
 CREATE VIEW vocab AS
-SELECT s.experiment, s.position, s.label, s.head, dense_rank() OVER (PARTITION BY s.experiment ORDER BY s.first) AS line,
+SELECT s.experiment, s.position, s.label, s.head, dense_rank() OVER (PARTITION BY s.experiment
+    ORDER BY s.first) AS line,
        CAST(s.V AS INTEGER) AS V, s.n, s.tokens_per_s, s.tokens_low, s.tokens_high,
-       (SELECT value FROM median m WHERE m.experiment = s.experiment AND m.label = s.label AND m.name = 'head_share') AS head_share,
+       (SELECT value FROM median m WHERE m.experiment = s.experiment AND m.label = s.label
+           AND m.name = 'head_share') AS head_share,
        s.cpu, s.cores
 FROM (SELECT s.*, min(s.position) OVER (PARTITION BY s.experiment, s.head) AS first,
              (SELECT max(m.value) FROM cell_run c JOIN metric m ON m.run = c.run AND m.name = 'V'
               WHERE c.experiment = s.experiment AND c.label = s.label) AS V FROM cell_speed s) s
 ORDER BY s.experiment, line, V;
 
--- phases of a step against what the rig allows at the peaks probed on it (best rounds of all threads): forward a third and backward two
--- thirds of the FLOPs that model and head count; updates by their bytes, those of AdamW with EMA and of clearing gradients, 40 a
--- parameter, and after them the FLOPs of Newton-Schulz. Means over the runs of a cell; NULL: no probes on this rig, or of updates no
+-- phases of a step against what the rig allows at the peaks probed on it (best rounds of all
+-- threads): forward a third and backward two
+-- thirds of the FLOPs that model and head count; updates by their bytes, those of AdamW with EMA
+-- and of clearing gradients, 40 a
+-- parameter, and after them the FLOPs of Newton-Schulz. Means over the runs of a cell; NULL: no
+-- probes on this rig, or of updates no
 -- FLOPs recorded
 CREATE VIEW phase_limit AS
 WITH rate AS MATERIALIZED (
-    SELECT m.rig, 1e9 * max(s.ops / s.ns) FILTER (WHERE s.name LIKE 'f32_fma%/t' || m.cores) AS flops,
+    SELECT m.rig, 1e9 * max(s.ops / s.ns) FILTER (WHERE s.name LIKE 'f32_fma%/t' || m.cores)
+        AS flops,
            1e9 * max(s.bytes / s.ns) FILTER (WHERE s.name = 'triad_dram/t' || m.cores) AS bytes
-    FROM bench_sample s JOIN run r ON r.id = s.run JOIN machine m ON m.id = r.machine GROUP BY m.rig),
+    FROM bench_sample s JOIN run r ON r.id = s.run JOIN machine m ON m.id = r.machine
+        GROUP BY m.rig),
 cell AS MATERIALIZED (
-    SELECT n.experiment, n.label, n.head, min(n.position) AS position, count(*) AS n, m.rig, n.cpu, n.cores,
-           avg(p.core_forward) AS core_forward, avg(p.core_backward) AS core_backward, avg(p.head_forward) AS head_forward,
-           avg(p.head_backward) AS head_backward, avg(p.core_update + p.head_update) AS updates, avg(x.tokens / x.steps) AS tokens,
-           avg(x.params) AS params, avg((SELECT value FROM metric WHERE run = n.run AND name = 'core_flops')) AS core_flops,
+    SELECT n.experiment, n.label, n.head, min(n.position) AS position, count(*) AS n, m.rig, n.cpu,
+        n.cores,
+           avg(p.core_forward) AS core_forward, avg(p.core_backward) AS core_backward,
+               avg(p.head_forward) AS head_forward,
+           avg(p.head_backward) AS head_backward, avg(p.core_update + p.head_update) AS updates,
+               avg(x.tokens / x.steps) AS tokens,
+           avg(x.params) AS params, avg((SELECT value FROM metric WHERE run = n.run
+               AND name = 'core_flops')) AS core_flops,
            avg((SELECT value FROM metric WHERE run = n.run AND name = 'head_flops')) AS head_flops,
-           avg((SELECT value FROM metric WHERE run = n.run AND name = 'update_flops')) AS update_flops
+           avg((SELECT value FROM metric WHERE run = n.run
+               AND name = 'update_flops')) AS update_flops
     FROM cell_labelled n JOIN phase p ON p.experiment = n.experiment AND p.position = n.position
     JOIN number x ON x.experiment = n.experiment AND x.position = n.position
     JOIN run r ON r.id = n.run JOIN machine m ON m.id = r.machine
     WHERE n.status = 'ok' GROUP BY n.experiment, n.label, m.rig),
 phases AS (
-    SELECT 1 AS k, 'core forward' AS phase, core_forward AS seconds, core_flops * tokens / 3 AS flops, 0 AS bytes, cell.* FROM cell UNION ALL
-    SELECT 2, 'core backward', core_backward, core_flops * tokens * 2 / 3, 0, cell.* FROM cell UNION ALL
+    SELECT 1 AS k, 'core forward' AS phase, core_forward AS seconds,
+        core_flops * tokens / 3 AS flops, 0 AS bytes, cell.* FROM cell UNION ALL
+    SELECT 2, 'core backward', core_backward, core_flops * tokens * 2 / 3, 0, cell.* FROM cell
+        UNION ALL
     SELECT 3, 'head forward', head_forward, head_flops * tokens / 3, 0, cell.* FROM cell UNION ALL
-    SELECT 4, 'head backward', head_backward, head_flops * tokens * 2 / 3, 0, cell.* FROM cell UNION ALL
+    SELECT 4, 'head backward', head_backward, head_flops * tokens * 2 / 3, 0, cell.* FROM cell
+        UNION ALL
     SELECT 5, 'updates', updates, update_flops, 40 * params, cell.* FROM cell)
 SELECT p.experiment, p.position, p.label, p.head, p.k, p.phase, p.n, 1000 * p.seconds AS ms,
        1000 * (p.flops / r.flops + p.bytes / r.bytes) AS limit_ms,
        100 * (p.flops / r.flops + p.bytes / r.bytes) / p.seconds AS percent, p.cpu, p.cores
 FROM phases p LEFT JOIN rate r ON r.rig = p.rig ORDER BY p.experiment, p.position, p.k;
 
--- figure: speed-up over the full softmax at all positions, on four clocks: seconds per token read, seconds per supervised position,
--- FLOPs per token read, seconds to the loss that the softmax ends with (clean seconds where there are some; between evaluations
--- by straight lines; NULL: not reached; at_least 1: below it at its first evaluation already). Of the first clock, bound: a head that
--- costs nothing, no update either (Amdahl); roofline: one whose FLOPs run at the best rate of the dense products that `bench` measured
+-- figure: speed-up over the full softmax at all positions, on four clocks: seconds per token read,
+-- seconds per supervised position,
+-- FLOPs per token read, seconds to the loss that the softmax ends with (clean seconds where there
+-- are some; between evaluations
+-- by straight lines; NULL: not reached; at_least 1: below it at its first evaluation already). Of
+-- the first clock, bound: a head that
+-- costs nothing, no update either (Amdahl); roofline: one whose FLOPs run at the best rate of the
+-- dense products that `bench` measured
 -- on this CPU (NULL: none), with the softmax's update
 CREATE VIEW clocks AS
 WITH cell AS MATERIALIZED (
-    SELECT p.*, (SELECT o.supervised_per_s / o.tokens_per_s FROM cell_speed o WHERE o.experiment = p.experiment AND o.label = p.label) AS supervised,
-           (SELECT max(m.value) FROM cell_run c JOIN metric m ON m.run = c.run AND m.name = 'core_flops'
+    SELECT p.*, (SELECT o.supervised_per_s / o.tokens_per_s FROM cell_speed o
+        WHERE o.experiment = p.experiment AND o.label = p.label) AS supervised,
+           (SELECT max(m.value) FROM cell_run c JOIN metric m ON m.run = c.run
+               AND m.name = 'core_flops'
             WHERE c.experiment = p.experiment AND c.label = p.label) AS core_flops,
-           (SELECT max(m.value) FROM cell_run c JOIN metric m ON m.run = c.run AND m.name = 'head_flops'
+           (SELECT max(m.value) FROM cell_run c JOIN metric m ON m.run = c.run
+               AND m.name = 'head_flops'
             WHERE c.experiment = p.experiment AND c.label = p.label) AS head_flops
     FROM pareto p),
 base AS MATERIALIZED (
-    SELECT c.*, (SELECT value FROM median m WHERE m.experiment = c.experiment AND m.label = c.label AND m.name = 'head_share') AS share,
-           (SELECT value FROM median m WHERE m.experiment = c.experiment AND m.label = c.label AND m.name = 'v_share') AS v_share
+    SELECT c.*, (SELECT value FROM median m WHERE m.experiment = c.experiment AND m.label = c.label
+        AND m.name = 'head_share') AS share,
+           (SELECT value FROM median m WHERE m.experiment = c.experiment AND m.label = c.label
+               AND m.name = 'v_share') AS v_share
     FROM cell c WHERE c.head = 'softmax' AND c.supervised > 0.999),
 path AS MATERIALIZED (
     SELECT experiment, label, coalesce(clean_seconds, seconds) AS t, nll,
@@ -445,61 +573,83 @@ path AS MATERIALIZED (
     FROM mean_curve WINDOW w AS (PARTITION BY experiment, label ORDER BY evaluation)),
 reached AS MATERIALIZED (
     SELECT p.experiment, p.label, p.nll0 IS NULL AS first,
-           min(CASE WHEN p.nll0 > b.nll THEN p.t0 + (p.nll0 - b.nll) / (p.nll0 - p.nll) * (p.t - p.t0) ELSE p.t END) AS t
-    FROM path p JOIN base b ON b.experiment = p.experiment WHERE p.nll <= b.nll + 1e-9 GROUP BY p.experiment, p.label),
+           min(CASE WHEN p.nll0 > b.nll
+               THEN p.t0 + (p.nll0 - b.nll) / (p.nll0 - p.nll) * (p.t - p.t0) ELSE p.t END) AS t
+    FROM path p JOIN base b ON b.experiment = p.experiment WHERE p.nll <= b.nll + 1e-9
+        GROUP BY p.experiment, p.label),
 rate AS MATERIALIZED (
-    SELECT cpu, cores, max(gops) * 1e9 AS flops FROM timing WHERE name LIKE 'sgemm%/t' || cores GROUP BY cpu, cores),
-clock (clock, name) AS (VALUES (1, 'time per token'), (2, 'time per position'), (3, 'FLOPs per token'), (4, 'time to equal loss'))
+    SELECT cpu, cores, max(gops) * 1e9 AS flops FROM timing WHERE name LIKE 'sgemm%/t' || cores
+        GROUP BY cpu, cores),
+clock (clock, name) AS (VALUES (1, 'time per token'), (2, 'time per position'), (3,
+    'FLOPs per token'), (4, 'time to equal loss'))
 SELECT c.experiment, c.position, c.label, c.head, k.clock, k.name,
        CASE k.clock WHEN 1 THEN c.tokens_per_s / b.tokens_per_s
                     WHEN 2 THEN c.supervised * c.tokens_per_s / (b.supervised * b.tokens_per_s)
                     WHEN 3 THEN (b.core_flops + b.head_flops) / (c.core_flops + c.head_flops)
-                    ELSE (SELECT t FROM reached WHERE experiment = b.experiment AND label = b.label) /
-                         (SELECT t FROM reached WHERE experiment = c.experiment AND label = c.label) END AS value,
-       CASE k.clock WHEN 4 THEN (SELECT first FROM reached WHERE experiment = c.experiment AND label = c.label) END AS at_least,
-       CASE k.clock WHEN 1 THEN c.tokens_low / b.tokens_high END AS low, CASE k.clock WHEN 1 THEN c.tokens_high / b.tokens_low END AS high,
+                    ELSE (SELECT t FROM reached WHERE experiment = b.experiment
+                        AND label = b.label) /
+                         (SELECT t FROM reached WHERE experiment = c.experiment
+                             AND label = c.label) END AS value,
+       CASE k.clock WHEN 4 THEN (SELECT first FROM reached WHERE experiment = c.experiment
+           AND label = c.label) END AS at_least,
+       CASE k.clock WHEN 1 THEN c.tokens_low / b.tokens_high END AS low, CASE k.clock WHEN 1
+           THEN c.tokens_high / b.tokens_low END AS high,
        1 / (1 - b.v_share) AS bound,
-       1 / (1 - b.share + c.head_flops * b.tokens_per_s / (SELECT flops FROM rate r WHERE r.cpu = c.cpu AND r.cores = c.cores)) AS roofline,
+       1 / (1 - b.share + c.head_flops * b.tokens_per_s / (SELECT flops FROM rate r
+           WHERE r.cpu = c.cpu AND r.cores = c.cores)) AS roofline,
        c.corpus, c.cpu, c.cores
 FROM cell c JOIN base b ON b.experiment = c.experiment JOIN clock k
 WHERE c.label <> b.label ORDER BY c.experiment, c.position, k.clock;
 
--- figure: loss of heads refitted on the same hidden states (`headlab`), all words (decile 0) and by frequency (1: the most
+-- figure: loss of heads refitted on the same hidden states (`headlab`), all words (decile 0) and by
+-- frequency (1: the most
 -- frequent); class: what the first level takes; anchor: 1 for unigram and bigram
 CREATE VIEW anatomy AS
-WITH fits AS MATERIALIZED (SELECT c.*, min(c.position) OVER (PARTITION BY c.experiment) AS first FROM cell_run c WHERE c.status = 'ok'),
+WITH fits AS MATERIALIZED (SELECT c.*, min(c.position) OVER (PARTITION BY c.experiment) AS first
+    FROM cell_run c WHERE c.status = 'ok'),
 rows AS (
     SELECT f.experiment, f.position, f.label, 0 AS anchor, m.step AS decile, m.value AS nll,
-           (SELECT value FROM metric WHERE run = f.run AND name = 'decile.class_nll' AND step = m.step) AS class_nll,
-           (SELECT value FROM metric WHERE run = f.run AND name = 'decile.tokens' AND step = m.step) AS tokens, f.run, f.cpu, f.cores
+           (SELECT value FROM metric WHERE run = f.run AND name = 'decile.class_nll'
+               AND step = m.step) AS class_nll,
+           (SELECT value FROM metric WHERE run = f.run AND name = 'decile.tokens'
+               AND step = m.step) AS tokens, f.run, f.cpu, f.cores
     FROM fits f JOIN metric m ON m.run = f.run AND m.name = 'decile.nll'
     UNION ALL
     SELECT f.experiment, -1, substr(m.name, 8), 1, m.step, m.value, NULL,
-           (SELECT value FROM metric WHERE run = f.run AND name = 'decile.tokens' AND step = m.step), f.run, f.cpu, f.cores
-    FROM fits f JOIN metric m ON m.run = f.run AND m.name IN ('decile.unigram', 'decile.bigram') WHERE f.position = f.first)
-SELECT experiment, position, label, anchor, dense_rank() OVER (PARTITION BY experiment ORDER BY anchor, position, label) AS line, decile,
-       nll, class_nll, nll - class_nll AS within_nll, tokens, (SELECT value FROM config WHERE run = rows.run AND key = 'corpus') AS corpus, cpu, cores
+           (SELECT value FROM metric WHERE run = f.run AND name = 'decile.tokens'
+               AND step = m.step), f.run, f.cpu, f.cores
+    FROM fits f JOIN metric m ON m.run = f.run AND m.name IN ('decile.unigram', 'decile.bigram')
+        WHERE f.position = f.first)
+SELECT experiment, position, label, anchor, dense_rank() OVER (PARTITION BY experiment
+    ORDER BY anchor, position, label) AS line, decile,
+       nll, class_nll, nll - class_nll AS within_nll, tokens, (SELECT value FROM config
+           WHERE run = rows.run AND key = 'corpus') AS corpus, cpu, cores
 FROM rows ORDER BY experiment, anchor, position, label, decile;
 
 -- what a run was: one row per run, whatever became of it
 CREATE VIEW provenance AS
-SELECT coalesce(e.name, '') AS experiment, r.id AS run, r.uuid, r.cell, c.spec, r.status, r.started, r.wall_s, b.sha AS build, b.git,
+SELECT coalesce(e.name, '') AS experiment, r.id AS run, r.uuid, r.cell, c.spec, r.status, r.started,
+    r.wall_s, b.sha AS build, b.git,
        b.dirty, b.compiler, b.flags, m.rig, m.kernel, m.hostname,
-       (SELECT value FROM text WHERE run = r.id AND key = 'corpus_sha' ORDER BY rowid DESC LIMIT 1) AS corpus_sha,
+       (SELECT value FROM text WHERE run = r.id AND key = 'corpus_sha'
+           ORDER BY rowid DESC LIMIT 1) AS corpus_sha,
        (SELECT value FROM config WHERE run = r.id AND key = 'corpus') AS corpus,
        (SELECT counts_tokens FROM cell_budget WHERE cell = r.cell) AS counts_tokens
-FROM run r JOIN cell c ON c.key = r.cell JOIN build b ON b.id = r.build JOIN machine m ON m.id = r.machine
+FROM run r JOIN cell c ON c.key = r.cell JOIN build b ON b.id = r.build JOIN machine m
+    ON m.id = r.machine
 LEFT JOIN experiment e ON e.id = r.experiment
 ORDER BY r.id;
 
 -- recorded verdicts on claims, and what each follows from
 CREATE VIEW judged AS
-SELECT 'claims' AS experiment, v.id, v.name, v.verdict, v.value, v.low, v.high, v.sentence AS definition, v.runs, b.sha AS build,
+SELECT 'claims' AS experiment, v.id, v.name, v.verdict, v.value, v.low, v.high,
+    v.sentence AS definition, v.runs, b.sha AS build,
        b.git, m.rig, v.decided
 FROM verdict v JOIN build b ON b.id = v.build JOIN machine m ON m.id = v.machine
 ORDER BY v.id;
 
--- raw samples of `eightysix bench`: ns of one iteration; rounds of a run are interleaved, so cells of a round are pairs
+-- raw samples of `eightysix bench`: ns of one iteration; rounds of a run are interleaved, so cells
+-- of a round are pairs
 CREATE VIEW bench_sample AS
 SELECT 'bench' AS experiment, s.run, c.value AS kind, s.name, s.round, s.ns / s.iters AS ns,
        (SELECT value FROM metric WHERE run = s.run AND name = 'ops:' || s.name) AS ops,
@@ -508,37 +658,52 @@ FROM sample s JOIN run r ON r.id = s.run AND r.status = 'ok'
 JOIN config c ON c.run = s.run AND c.key = 'bench'
 ORDER BY s.run, s.name, s.round;
 
--- every evaluation on four clocks; supervised positions and FLOPs are in proportion to tokens within a run
+-- every evaluation on four clocks; supervised positions and FLOPs are in proportion to tokens
+-- within a run
 CREATE VIEW clock_curve AS
-SELECT c.experiment, c.position, c.label, c.seed, c.head, c.step, c.nll, c.corpus, c.seconds, c.tokens,
-       c.tokens * x.supervised / x.tokens AS supervised, c.tokens * x.flops / x.tokens AS flops, c.run
+SELECT c.experiment, c.position, c.label, c.seed, c.head, c.step, c.nll, c.corpus, c.seconds,
+    c.tokens,
+       c.tokens * x.supervised / x.tokens AS supervised, c.tokens * x.flops / x.tokens AS flops,
+           c.run
 FROM curve c JOIN number x ON x.experiment = c.experiment AND x.position = c.position;
 
--- pairs of runs of one experiment, corpus and seed: the last loss of base, and how many times less of each clock the other
+-- pairs of runs of one experiment, corpus and seed: the last loss of base, and how many times less
+-- of each clock the other
 -- had spent at its first evaluation at or below that loss; 0: it never got there
 CREATE VIEW time_to_loss AS
 WITH last AS (SELECT *, max(step) FROM clock_curve GROUP BY experiment, position)
-SELECT b.experiment, b.seed, b.corpus, b.label AS base_label, o.label, o.head, b.nll, coalesce(b.seconds / t.seconds, 0) AS by_seconds,
-       coalesce(b.tokens / t.tokens, 0) AS by_tokens, coalesce(b.supervised / t.supervised, 0) AS by_supervised,
+SELECT b.experiment, b.seed, b.corpus, b.label AS base_label, o.label, o.head, b.nll,
+    coalesce(b.seconds / t.seconds, 0) AS by_seconds,
+       coalesce(b.tokens / t.tokens, 0) AS by_tokens, coalesce(b.supervised / t.supervised,
+           0) AS by_supervised,
        coalesce(b.flops / t.flops, 0) AS by_flops, b.run AS run_base, o.run AS run
-FROM last b JOIN last o ON o.experiment = b.experiment AND o.seed = b.seed AND o.corpus = b.corpus AND o.position <> b.position
+FROM last b JOIN last o ON o.experiment = b.experiment AND o.seed = b.seed AND o.corpus = b.corpus
+    AND o.position <> b.position
 LEFT JOIN clock_curve t ON t.experiment = o.experiment AND t.position = o.position AND t.step = (
-    SELECT min(step) FROM clock_curve WHERE experiment = o.experiment AND position = o.position AND nll <= b.nll);
+    SELECT min(step) FROM clock_curve WHERE experiment = o.experiment AND position = o.position
+        AND nll <= b.nll);
 
--- cells of `bench heads`, <head>/V<V>/d<d>/n<n>/t<threads>: forward and backward of n positions; of each the one measured last
--- with the build and the rig of the last such run; over_sgemm3: times the three bare products of the same run
+-- cells of `bench heads`, <head>/V<V>/d<d>/n<n>/t<threads>: forward and backward of n positions; of
+-- each the one measured last
+-- with the build and the rig of the last such run; over_sgemm3: times the three bare products of
+-- the same run
 CREATE VIEW head_cell AS
 WITH last AS (
-    SELECT r.build, m.rig FROM run r JOIN config c ON c.run = r.id AND c.key = 'bench' AND c.value = 'heads'
+    SELECT r.build, m.rig FROM run r JOIN config c ON c.run = r.id AND c.key = 'bench'
+        AND c.value = 'heads'
     JOIN machine m ON m.id = r.machine WHERE r.status = 'ok' ORDER BY r.id DESC LIMIT 1),
 seen AS MATERIALIZED (
-    SELECT t.*, substr(t.name, 1, instr(t.name, '/') - 1) AS head, substr(t.name, instr(t.name, '/n') + 2) || '/' AS rest, max(t.run)
+    SELECT t.*, substr(t.name, 1, instr(t.name, '/') - 1) AS head, substr(t.name, instr(t.name,
+        '/n') + 2) || '/' AS rest, max(t.run)
     FROM timing t JOIN run r ON r.id = t.run JOIN machine m ON m.id = r.machine JOIN last
-    WHERE t.kind = 'heads' AND r.build = last.build AND m.rig = last.rig AND r.status = 'ok' GROUP BY t.name)
+    WHERE t.kind = 'heads' AND r.build = last.build AND m.rig = last.rig AND r.status = 'ok'
+        GROUP BY t.name)
 SELECT 'bench heads' AS experiment, s.run, s.name, s.head, CAST(s.rest AS INTEGER) AS n,
-       CAST(substr(s.rest, instr(s.rest, '/t') + 2) AS INTEGER) AS threads, s.median_ns / 1e6 AS ms, s.low_ns / 1e6 AS ms_low,
+       CAST(substr(s.rest, instr(s.rest, '/t') + 2) AS INTEGER) AS threads, s.median_ns / 1e6 AS ms,
+           s.low_ns / 1e6 AS ms_low,
        s.high_ns / 1e6 AS ms_high, s.gops, s.median_ns / g.median_ns AS over_sgemm3,
-       (SELECT value FROM metric WHERE run = s.run AND name = 'memory:' || s.name) AS memory, s.rounds, s.cpu, s.cores
+       (SELECT value FROM metric WHERE run = s.run AND name = 'memory:' || s.name) AS memory,
+           s.rounds, s.cpu, s.cores
 FROM seen s LEFT JOIN seen g ON g.run = s.run AND g.head LIKE 'sgemm3%' AND g.rest = s.rest
 ORDER BY s.name;
 
@@ -551,59 +716,79 @@ UNION SELECT experiment, run FROM gate WHERE run = (SELECT max(run) FROM gate);
 
 -- one row per plan that is shown: what became of its cells, by which commit, when and where
 CREATE VIEW records AS
-SELECT u.experiment, u.planned, substr(u.git, 1, 7) || CASE WHEN u.dirty THEN ' and changes' ELSE '' END AS "commit", u.cpu, u.cores,
-       count(c.position) AS cells, count(*) FILTER (WHERE c.status = 'ok') AS ok, count(DISTINCT c.seed) AS seeds,
-       (SELECT count(*) FROM figure_runs b WHERE b.experiment = u.experiment) AS runs, total(c.wall_s) AS seconds
+SELECT u.experiment, u.planned, substr(u.git, 1, 7) || CASE WHEN u.dirty THEN ' and changes'
+    ELSE '' END AS "commit", u.cpu, u.cores,
+       count(c.position) AS cells, count(*) FILTER (WHERE c.status = 'ok') AS ok,
+           count(DISTINCT c.seed) AS seeds,
+       (SELECT count(*) FROM figure_runs b WHERE b.experiment = u.experiment) AS runs,
+           total(c.wall_s) AS seconds
 FROM current u LEFT JOIN cell_run c ON c.plan = u.plan
 GROUP BY u.experiment ORDER BY u.plan;
 
--- figure: what the rounds of a run of `bench kernels` took, each cell over its own median; kind ratio: dense over ternary
+-- figure: what the rounds of a run of `bench kernels` took, each cell over its own median; kind
+-- ratio: dense over ternary
 -- of the same round, over the median of that
 CREATE VIEW rounds AS
 WITH pair AS MATERIALIZED (
-    SELECT t.run, substr(t.name, instr(t.name, '/') + 1) AS cell, t.round, t.ns AS ternary, d.ns AS dense, d.ns / t.ns AS ratio,
+    SELECT t.run, substr(t.name, instr(t.name, '/') + 1) AS cell, t.round, t.ns AS ternary,
+        d.ns AS dense, d.ns / t.ns AS ratio,
            (SELECT max(threads) FROM kernel_cell) AS threads
     FROM bench_sample t JOIN bench_sample d ON d.run = t.run AND d.round = t.round
      AND d.name = 'sgemm_dnnl' || substr(t.name, instr(t.name, '/'))
-    WHERE t.kind = 'kernels' AND (t.name LIKE 'i2_avx512/683x256/n512/t%' OR t.name LIKE 'i2_neon/683x256/n512/t%')
-      AND t.run IN (SELECT run FROM kernel_cell WHERE name = t.name AND threads = (SELECT max(threads) FROM kernel_cell))),
+    WHERE t.kind = 'kernels' AND (t.name LIKE 'i2_avx512/683x256/n512/t%'
+        OR t.name LIKE 'i2_neon/683x256/n512/t%')
+      AND t.run IN (SELECT run FROM kernel_cell WHERE name = t.name
+          AND threads = (SELECT max(threads) FROM kernel_cell))),
 long AS (
     SELECT run, cell, round, 1 AS line, 'ternary' AS label, ternary AS value, threads FROM pair
     UNION ALL SELECT run, cell, round, 2, 'dense', dense, threads FROM pair
     UNION ALL SELECT run, cell, round, 3, 'their ratio', ratio, threads FROM pair),
 ranked AS (
-    SELECT *, row_number() OVER (PARTITION BY run, label ORDER BY value) AS i, count(*) OVER (PARTITION BY run, label) AS n FROM long),
-middle AS (SELECT run, label, avg(value) AS value FROM ranked WHERE i IN ((n + 1) / 2, (n + 2) / 2) GROUP BY run, label)
-SELECT 'bench' AS experiment, r.run, r.cell, r.line, r.label, r.round, r.value / m.value AS relative, r.n, r.threads,
+    SELECT *, row_number() OVER (PARTITION BY run, label ORDER BY value) AS i,
+        count(*) OVER (PARTITION BY run, label) AS n FROM long),
+middle AS (SELECT run, label, avg(value) AS value FROM ranked WHERE i IN ((n + 1) / 2, (n + 2) / 2)
+    GROUP BY run, label)
+SELECT 'bench' AS experiment, r.run, r.cell, r.line, r.label, r.round,
+    r.value / m.value AS relative, r.n, r.threads,
        (SELECT max(cpu) FROM kernel_cell) AS cpu, (SELECT max(cores) FROM kernel_cell) AS cores
 FROM ranked r JOIN middle m ON m.run = r.run AND m.label = r.label
 ORDER BY r.run, r.line, r.round;
 
--- figure: recorded verdicts on claims, the last of each name, over what was claimed (where that is a range, over its near end;
+-- figure: recorded verdicts on claims, the last of each name, over what was claimed (where that is
+-- a range, over its near end;
 -- least, most: of what is claimed, with its tolerance). Beside them the host that decided
 CREATE VIEW claim_ratio AS
 WITH last AS (SELECT *, max(id) FROM judged GROUP BY name),
 parts AS (
-    SELECT *, json_extract(definition, '$.claimed.from') AS a, json_extract(definition, '$.claimed.to') AS b,
+    SELECT *, json_extract(definition, '$.claimed.from') AS a, json_extract(definition,
+        '$.claimed.to') AS b,
            json_extract(definition, '$.tolerance') AS tolerance FROM last)
-SELECT 'claims' AS experiment, name AS label, verdict, value, low, high, value / coalesce(a, b) AS ratio, low / coalesce(a, b) AS ratio_low,
-       high / coalesce(a, b) AS ratio_high, (a - tolerance) / coalesce(a, b) AS least, (b + tolerance) / coalesce(a, b) AS most, rig
+SELECT 'claims' AS experiment, name AS label, verdict, value, low, high, value / coalesce(a,
+    b) AS ratio, low / coalesce(a, b) AS ratio_low,
+       high / coalesce(a, b) AS ratio_high, (a - tolerance) / coalesce(a, b) AS least,
+           (b + tolerance) / coalesce(a, b) AS most, rig
 FROM parts WHERE verdict <> 'not tested' ORDER BY id;
 
--- two cells of the same round of `bench kernels`, in the run that stands for the first: how many times the second takes, and
+-- two cells of the same round of `bench kernels`, in the run that stands for the first: how many
+-- times the second takes, and
 -- the rate at which the first reads its weights over that of the second
 CREATE VIEW kernel_pair AS
-SELECT 'bench' AS experiment, a.run, a.round, a.name, b.name AS base, b.ns / a.ns AS times, a.bytes / a.ns / (b.bytes / b.ns) AS of_rate
+SELECT 'bench' AS experiment, a.run, a.round, a.name, b.name AS base, b.ns / a.ns AS times,
+    a.bytes / a.ns / (b.bytes / b.ns) AS of_rate
 FROM bench_sample a JOIN bench_sample b ON b.run = a.run AND b.round = a.round
 WHERE a.run = (SELECT run FROM kernel_cell k WHERE k.name = a.name);
 
--- two cells of one experiment, seed by seed: nats above the second, and how many times faster its steps are
+-- two cells of one experiment, seed by seed: nats above the second, and how many times faster its
+-- steps are
 CREATE VIEW seed_pair AS
-SELECT h.experiment, h.seed, h.label, b.label AS base, h.nll, h.nll - b.nll AS nats, b.step_s / h.step_s AS faster, h.run, b.run AS run_base
-FROM result h JOIN result b ON b.experiment = h.experiment AND b.seed = h.seed AND b.position <> h.position
+SELECT h.experiment, h.seed, h.label, b.label AS base, h.nll, h.nll - b.nll AS nats,
+    b.step_s / h.step_s AS faster, h.run, b.run AS run_base
+FROM result h JOIN result b ON b.experiment = h.experiment AND b.seed = h.seed
+    AND b.position <> h.position
 WHERE h.status = 'ok' AND b.status = 'ok';
 
--- the same views under their names of before: recorded definitions of claims and queries of users have them
+-- the same views under their names of before: recorded definitions of claims and queries of users
+-- have them
 CREATE VIEW named AS SELECT * FROM cell_labelled;
 CREATE VIEW chosen AS SELECT * FROM cell_run;
 CREATE VIEW behind AS SELECT * FROM figure_runs;

@@ -44,11 +44,14 @@ static FILE *open_log(const Db *db, long run, Arena *a)
 /* what of the environment changes how a cell runs */
 static const char *environment(Arena *a)
 {
-    static const char *const begin[] = { "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "DNNL_", "ONEDNN_", "MALLOC_", "EIGHTYSIX_CPU=", "LD_PRELOAD=" };
+    static const char *const begin[] = { "OMP_",      "GOMP_",          "KMP_",
+                                         "OPENBLAS_", "DNNL_",          "ONEDNN_",
+                                         "MALLOC_",   "EIGHTYSIX_CPU=", "LD_PRELOAD=" };
     const char *all = "";
     for (char **e = environ; *e; e++)
         for (size_t k = 0; k < sizeof begin / sizeof *begin; k++)
-            if (!strncmp(*e, begin[k], strlen(begin[k]))) all = arena_text(a, "%s%s%s", all, *all ? " " : "", *e);
+            if (!strncmp(*e, begin[k], strlen(begin[k])))
+                all = arena_text(a, "%s%s%s", all, *all ? " " : "", *e);
     return all;
 }
 
@@ -56,10 +59,15 @@ static void record_start(CellRun *r, const CellPlan *p, Arena *a)
 {
     char key[65];
     const char *canonical = spec_text(p->spec);
-    r->run = db_run_start(r->db, p->experiment, sha256_hex(canonical, strlen(canonical), key), canonical);
-    for (const Setting *s = settings; s->key; s++) db_config(r->db, r->run, s->key, spec_str(p->spec, s->key));
-    db_record(r->db, r->run, &(Record){ .kind = 't', .name = "environment", .text = environment(a) });
-    if (p->schedule) db_record(r->db, r->run, &(Record){ .kind = 't', .name = "schedule", .text = p->schedule });
+    r->run = db_run_start(r->db, p->experiment, sha256_hex(canonical, strlen(canonical), key),
+                          canonical);
+    for (const Setting *s = settings; s->key; s++)
+        db_config(r->db, r->run, s->key, spec_str(p->spec, s->key));
+    db_record(r->db, r->run,
+              &(Record) { .kind = 't', .name = "environment", .text = environment(a) });
+    if (p->schedule)
+        db_record(r->db, r->run,
+                  &(Record) { .kind = 't', .name = "schedule", .text = p->schedule });
     db_flush(r->db);
     r->log = open_log(r->db, r->run, a);
 }
@@ -86,11 +94,18 @@ void cell_start(CellRun *r, Db *db, const CellPlan *p, Arena *a)
     argv[argc++] = arena_text(a, "cell");
     for (const Setting *s = settings; s->key; s++) {
         CHECK(argc < MAX_WORDS - 1);
-        if (spec_given(p->spec, s->key)) argv[argc++] = arena_text(a, "%s=%s", s->key, spec_str(p->spec, s->key));
+        if (spec_given(p->spec, s->key))
+            argv[argc++] = arena_text(a, "%s=%s", s->key, spec_str(p->spec, s->key));
     }
     argv[argc] = NULL;
-    const ChildPlan plan = { .program = path, .argv = argv, .threads = (int)spec_int(p->spec, "threads"), .alone = p->alone,
-                             .limits = p->limits, .line = take_line, .said = take_said, .ctx = r };
+    const ChildPlan plan = { .program = path,
+                             .argv = argv,
+                             .threads = (int)spec_int(p->spec, "threads"),
+                             .alone = p->alone,
+                             .limits = p->limits,
+                             .line = take_line,
+                             .said = take_said,
+                             .ctx = r };
     r->refused = child_start(&r->child, &plan);
     r->child.plan.argv = NULL;
 }
@@ -111,7 +126,8 @@ int cell_step(CellRun *r, Arena *a, Outcome *out)
     }
     if (!strcmp(out->status, "ok") && r->rubbish) {
         out->status = "fail";
-        error = arena_text(a, "%ld of its lines were no records, the first: '%s'", r->rubbish, r->first_rubbish);
+        error = arena_text(a, "%ld of its lines were no records, the first: '%s'", r->rubbish,
+                           r->first_rubbish);
     }
     out->error = arena_text(a, "%s", error);
     if (r->db) db_run_end(r->db, r->run, out->status, out->error, out->wall_s, out->peak_rss_kb);
@@ -125,9 +141,15 @@ void cell_stop(CellRun *r)
     if (!r->refused) child_end(&r->child, "crash", "interrupted");
 }
 
-Outcome cell_run(Db *db, const char *experiment, const Spec *spec, Limits limits, See see, void *ctx, Arena *a)
+Outcome cell_run(Db *db, const char *experiment, const Spec *spec, Limits limits, See see,
+                 void *ctx, Arena *a)
 {
-    const CellPlan plan = { .experiment = experiment, .spec = spec, .limits = limits, .alone = 1, .see = see, .ctx = ctx,
+    const CellPlan plan = { .experiment = experiment,
+                            .spec = spec,
+                            .limits = limits,
+                            .alone = 1,
+                            .see = see,
+                            .ctx = ctx,
                             .loud = !db || isatty(2) };
     CellRun *r = arena_raw(a, sizeof *r);
     Outcome out;

@@ -38,11 +38,13 @@ typedef struct CellPlan {
 } CellPlan;
 
 void cell_start(CellRun *, Db *, const CellPlan *, Arena *);
-int  cell_step (CellRun *, Arena *, Outcome *);      /* 1: it has ended, and the outcome is recorded */
+/* 1: it has ended, and the outcome is recorded */
+int  cell_step (CellRun *, Arena *, Outcome *);
 void cell_stop (CellRun *);                          /* on ^C: 'crash', "interrupted" */
 
-/* Runs `eightysix cell SPEC` as a child to its end, writes its records as they come (one transaction per look, 20 a
- * second, so that a kill -9 of anyone loses nothing recorded). see (may be NULL) is shown every record. db NULL:
- * nothing is stored. The environment variable EIGHTYSIX_CELL_PROGRAM names another program than this one. */
+/* Runs `eightysix cell SPEC` as a child to its end, writes its records as they come (one
+ * transaction per look, 20 a second, so that a kill -9 of anyone loses nothing recorded). see (may
+ * be NULL) is shown every record. db NULL: nothing is stored. The environment variable
+ * EIGHTYSIX_CELL_PROGRAM names another program than this one. */
 Outcome cell_run(Db *, const char *experiment, const Spec *, Limits, See see, void *ctx, Arena *);
 #endif

@@ -93,7 +93,8 @@ static _Noreturn void become(const ChildPlan *p, pid_t parent, int records, int 
     snprintf(threads, sizeof threads, "%d", p->threads);
     if (p->threads) setenv("OMP_NUM_THREADS", threads, 1);
     if (p->alone) setenv("OMP_PROC_BIND", "close", 0);
-    setenv("GOMP_SPINCOUNT", "20000", 0);      /* some 30 us: beside another job, a barrier that spins for long stands still */
+    /* some 30 us: beside another job, a barrier that spins for long stands still */
+    setenv("GOMP_SPINCOUNT", "20000", 0);
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     execv(p->program, p->argv);
     dprintf(2, "%s: cannot be run: %s\n", p->program, strerror(errno));
@@ -151,7 +152,8 @@ static void take_words(Child *c, const char *bytes, size_t n)
         if (b == '\n') c->last_ended = 1;
         if (b == '\n' || (blank && (c->last_ended || !c->have_last))) continue;
         if (c->last_ended) c->last_ended = 0, c->have_last = 0;
-        if (c->have_last < sizeof c->last - 1) c->last[c->have_last++] = blank ? ' ' : b < 32 || b == 127 ? '?' : (char)b;
+        if (c->have_last < sizeof c->last - 1)
+            c->last[c->have_last++] = blank ? ' ' : b < 32 || b == 127 ? '?' : (char)b;
         c->last[c->have_last] = 0;
     }
 }
@@ -160,7 +162,8 @@ static void drain(Child *c, int fd, void (*take)(Child *, const char *, size_t))
 {
     char bytes[65536];
     ssize_t n;
-    for (size_t sum = 0; sum < 4 * RECORD_PIPE && (n = read(fd, bytes, sizeof bytes)) > 0; sum += (size_t)n)
+    for (size_t sum = 0; sum < 4 * RECORD_PIPE && (n = read(fd, bytes, sizeof bytes)) > 0;
+         sum += (size_t)n)
         take(c, bytes, (size_t)n);
 }
 
@@ -184,10 +187,12 @@ static void watch(Child *c)
         child_end(c, "timeout", why);
     }
     if (l->mem_kb && kb > l->mem_kb) {
-        snprintf(why, sizeof why, "over its limit of %ld MB: %ld MB resident", l->mem_kb >> 10, kb >> 10);
+        snprintf(why, sizeof why, "over its limit of %ld MB: %ld MB resident", l->mem_kb >> 10,
+                 kb >> 10);
         child_end(c, "oom", why);
     }
-    if (c->verdict && (now - c->killed > CHILD_GRACE_S || !strcmp(c->verdict, "oom"))) kill(-c->pid, SIGKILL);
+    if (c->verdict && (now - c->killed > CHILD_GRACE_S || !strcmp(c->verdict, "oom")))
+        kill(-c->pid, SIGKILL);
 }
 
 int child_step(Child *c)
@@ -224,7 +229,8 @@ const char *child_status(Child *c, const char **error)
             *error = "killed by the kernel: the machine is out of memory";
             return "oom";
         }
-        snprintf(c->why, sizeof c->why, "killed by signal %d (%s)%s%s", number, strsignal(number), *last ? ": " : "", last);
+        snprintf(c->why, sizeof c->why, "killed by signal %d (%s)%s%s", number, strsignal(number),
+                 *last ? ": " : "", last);
         *error = c->why;
         return "crash";
     }

@@ -4,7 +4,8 @@
  *   parent                                child (its own process group; dies with its parent)
  *   records, line by line      <- pipe <- descriptor 3
  *   log, last sentence         <- pipe <- descriptors 1 and 2
- * The parent looks up 20 times a second or when a child ends, not at every line, so as not to disturb what is timed. */
+ * The parent looks up 20 times a second or when a child ends, not at every line, so as not to
+ * disturb what is timed. */
 #ifndef CHILD_H
 #define CHILD_H
 #include "kernels/base.h"
@@ -17,9 +18,11 @@ typedef struct Limits { double seconds; long mem_kb; } Limits;        /* 0: none
 typedef struct ChildPlan {
     const char  *program;             /* path */
     char *const *argv;
-    int          threads, alone;      /* OMP_NUM_THREADS (0: as it is); alone: OMP_PROC_BIND=close */
+    /* OMP_NUM_THREADS (0: as it is); alone: OMP_PROC_BIND=close */
+    int          threads, alone;
     Limits       limits;
-    void       (*line)(void *ctx, char *line);                        /* of descriptor 3, whole, without its end */
+    /* of descriptor 3, whole, without its end */
+    void       (*line)(void *ctx, char *line);
     void       (*said)(void *ctx, const char *bytes, size_t n);       /* on descriptors 1 and 2 */
     void        *ctx;
 } ChildPlan;
@@ -32,20 +35,23 @@ typedef struct Child {
     long        oom_kills;            /* of the machine, when it began */
     const char *verdict;              /* why it is being ended; NULL: it is not */
     char        why[640];             /* the sentence of the verdict */
-    char        buffer[CHILD_LINE], last[512];      /* the line that is coming in; the last sentence said */
+    /* the line that is coming in; the last sentence said */
+    char        buffer[CHILD_LINE], last[512];
     size_t      have, have_last;
     int         too_long, last_ended, exit_status;
     long        peak_rss_kb;
 } Child;
 
 const char *child_start(Child *, const ChildPlan *);        /* NULL, or a sentence */
-int         child_step (Child *);                           /* reads, watches the limits; 1: it has ended and all is read */
-void        child_end  (Child *, const char *verdict, const char *why);     /* asks it to end, then ends it */
+/* reads, watches the limits; 1: it has ended and all is read */
+int         child_step (Child *);
+/* asks it to end, then ends it */
+void        child_end  (Child *, const char *verdict, const char *why);
 /* ok, fail, crash, timeout, oom, skip, and the sentence (in the child) */
 const char *child_status(Child *, const char **error);
 
-/* Blocks SIGINT, SIGTERM and SIGCHLD and returns the descriptor that reports them; child_wait sleeps for a tick or until
- * one comes, and returns 1 on SIGINT or SIGTERM. */
+/* Blocks SIGINT, SIGTERM and SIGCHLD and returns the descriptor that reports them; child_wait
+ * sleeps for a tick or until one comes, and returns 1 on SIGINT or SIGTERM. */
 int  child_signals    (void);
 int  child_wait       (int signals);
 void child_signals_end(int signals);

@@ -25,20 +25,25 @@ static int setting_index(const char *key)
 }
 
 /* Checks key = value, gives the setting to `owner`, and stores the word. */
-static const char *read_word(Load *l, const Node *key, const Node *value, const char *owner, const char **word)
+static const char *read_word(Load *l, const Node *key, const Node *value, const char *owner,
+                             const char **word)
 {
     const char *why = yaml_want_scalar(&l->doc, value, yaml_text(key));
     if (why) return why;
     const int i = setting_index(yaml_text(key));
-    if (i >= 0 && !strcmp(yaml_text(key), "seed")) return yaml_at(&l->doc, key, "seed: expected in the list 'seeds'");
+    if (i >= 0 && !strcmp(yaml_text(key), "seed"))
+        return yaml_at(&l->doc, key, "seed: expected in the list 'seeds'");
     if (i >= 0 && l->owner[i] && strcmp(l->owner[i], owner))
-        return yaml_at(&l->doc, key, "'%s' is already set by %s; a setting is set in one place only", yaml_text(key), l->owner[i]);
+        return yaml_at(&l->doc, key,
+                       "'%s' is already set by %s; a setting is set in one place only",
+                       yaml_text(key), l->owner[i]);
     *word = arena_text(l->a, "%s=%s", yaml_text(key), yaml_text(value));
     Budget b;
     Spec *alone = spec_new(l->a);
     why = spec_set(alone, *word);
     if (why) return yaml_at(&l->doc, i < 0 ? key : value, "%s", why);
-    if (!strcmp(yaml_text(key), "budget") && (why = spec_budget(yaml_text(value), &b))) return yaml_at(&l->doc, value, "budget: %s", why);
+    if (!strcmp(yaml_text(key), "budget") && (why = spec_budget(yaml_text(value), &b)))
+        return yaml_at(&l->doc, value, "budget: %s", why);
     if ((why = spec_check_each(alone))) return yaml_at(&l->doc, value, "%s", why);
     l->owner[i] = owner;
     l->place[i] = yaml_at(&l->doc, value, "%s", "");
@@ -55,7 +60,8 @@ static const char *read_fixed(Load *l, const Node *n)
     return why;
 }
 
-static const char *read_values(Load *l, const Node *key, const Node *n, const char *owner, Factor *f)
+static const char *read_values(Load *l, const Node *key, const Node *n, const char *owner,
+                               Factor *f)
 {
     f->levels = yaml_items(n);
     f->level = arena_get(l->a, sizeof *f->level * (size_t)f->levels);
@@ -69,7 +75,8 @@ static const char *read_values(Load *l, const Node *key, const Node *n, const ch
         level->label = arena_text(l->a, "%s", yaml_text(value));
         for (int j = 0; j < i; j++)
             if (!strcmp(f->level[j].label, level->label))
-                return yaml_at(&l->doc, value, "'%s' is listed twice in factor '%s'", level->label, f->name);
+                return yaml_at(&l->doc, value, "'%s' is listed twice in factor '%s'", level->label,
+                               f->name);
     }
     return NULL;
 }
@@ -89,7 +96,9 @@ static const char *read_levels(Load *l, const Node *n, const char *owner, Factor
         level->words = yaml_pairs(words);
         level->word = arena_get(l->a, sizeof *level->word * (size_t)level->words);
         for (int j = 0; j < level->words; j++)
-            if ((why = read_word(l, yaml_key(&l->doc, words, j), yaml_value(&l->doc, words, j), owner, &level->word[j]))) return why;
+            if ((why = read_word(l, yaml_key(&l->doc, words, j), yaml_value(&l->doc, words, j),
+                                 owner, &level->word[j])))
+                return why;
     }
     return NULL;
 }
@@ -106,13 +115,18 @@ static const char *read_factors(Load *l, const Node *n)
         if ((why = yaml_want_name(&l->doc, key, "a factor"))) return why;
         f->name = arena_text(l->a, "%s", yaml_text(key));
         f->baseline = -1;
-        if (!strcmp(f->name, "seed")) return yaml_at(&l->doc, key, "seed: expected in the list 'seeds'");
+        if (!strcmp(f->name, "seed"))
+            return yaml_at(&l->doc, key, "seed: expected in the list 'seeds'");
         const char *owner = arena_text(l->a, "factor '%s'", f->name);
         if (value->type == YAML_SCALAR_NODE)
-            return yaml_at(&l->doc, value, "factor '%s': expected a list [a, b] or labels with their settings", f->name);
-        why = value->type == YAML_SEQUENCE_NODE ? read_values(l, key, value, owner, f) : read_levels(l, value, owner, f);
+            return yaml_at(&l->doc, value,
+                           "factor '%s': expected a list [a, b] or labels with their settings",
+                           f->name);
+        why = value->type == YAML_SEQUENCE_NODE ? read_values(l, key, value, owner, f)
+                                                : read_levels(l, value, owner, f);
         if (why) return why;
-        if (!f->levels) return yaml_at(&l->doc, value, "factor '%s': expected at least one level", f->name);
+        if (!f->levels)
+            return yaml_at(&l->doc, value, "factor '%s': expected at least one level", f->name);
     }
     return NULL;
 }
@@ -129,14 +143,19 @@ static const char *read_baseline(Load *l, const Node *n)
         if (!f) return yaml_at(&l->doc, key, "baseline: there is no factor '%s'", yaml_text(key));
         for (int j = 0; j < f->levels; j++)
             if (!strcmp(f->level[j].label, yaml_text(value))) f->baseline = j;
-        if (f->baseline < 0) return yaml_at(&l->doc, value, "baseline: factor '%s' has no level '%s'", f->name, yaml_text(value));
+        if (f->baseline < 0)
+            return yaml_at(&l->doc, value, "baseline: factor '%s' has no level '%s'", f->name,
+                           yaml_text(value));
     }
     for (int j = 0; !why && j < l->e->factors; j++)
-        if (l->e->factor[j].baseline < 0) return yaml_at(&l->doc, n, "baseline: expected a level of factor '%s'", l->e->factor[j].name);
+        if (l->e->factor[j].baseline < 0)
+            return yaml_at(&l->doc, n, "baseline: expected a level of factor '%s'",
+                           l->e->factor[j].name);
     return why;
 }
 
-static const char *read_long(Load *l, const Node *n, const char *what, long low, long high, long *out)
+static const char *read_long(Load *l, const Node *n, const char *what, long low, long high,
+                             long *out)
 {
     const char *why = yaml_want_scalar(&l->doc, n, what);
     if (why) return why;
@@ -144,7 +163,8 @@ static const char *read_long(Load *l, const Node *n, const char *what, long low,
     errno = 0;
     *out = strtol(yaml_text(n), &end, 10);
     if (end == yaml_text(n) || *end || errno || *out < low || *out > high)
-        return yaml_at(&l->doc, n, "%s '%.40s': expected a whole number from %ld to %ld", what, yaml_text(n), low, high);
+        return yaml_at(&l->doc, n, "%s '%.40s': expected a whole number from %ld to %ld", what,
+                       yaml_text(n), low, high);
     return NULL;
 }
 
@@ -157,9 +177,13 @@ static const char *read_seeds(Load *l, const Node *n)
         e->seed = arena_get(l->a, sizeof *e->seed * (size_t)e->seeds);
         if (!e->seeds) return yaml_at(&l->doc, n, "seeds: expected at least one");
         for (int i = 0; i < e->seeds; i++) {
-            if ((why = read_long(l, yaml_item(&l->doc, n, i), "a seed", 0, 1000000000, &e->seed[i]))) return why;
+            if ((why =
+                     read_long(l, yaml_item(&l->doc, n, i), "a seed", 0, 1000000000, &e->seed[i])))
+                return why;
             for (int j = 0; j < i; j++)
-                if (e->seed[j] == e->seed[i]) return yaml_at(&l->doc, yaml_item(&l->doc, n, i), "seed %ld is listed twice", e->seed[i]);
+                if (e->seed[j] == e->seed[i])
+                    return yaml_at(&l->doc, yaml_item(&l->doc, n, i), "seed %ld is listed twice",
+                                   e->seed[i]);
         }
         return NULL;
     }
@@ -181,13 +205,19 @@ static const char *read_limits(Load *l, const Node *n)
         const double x = strtod(yaml_text(value), &unit);
         const int number = unit != yaml_text(value) && x > 0 && x < 1e9;
         if (!strcmp(yaml_text(key), "seconds")) {
-            if (!number || *unit) return yaml_at(&l->doc, value, "seconds: expected a number above 0");
+            if (!number || *unit)
+                return yaml_at(&l->doc, value, "seconds: expected a number above 0");
             l->e->seconds = x;
         } else if (!strcmp(yaml_text(key), "memory")) {
-            const double kb = !strcmp(unit, "GB") ? 1 << 20 : !strcmp(unit, "MB") ? 1 << 10 : !strcmp(unit, "kB");
-            if (!number || !(kb * x >= 1)) return yaml_at(&l->doc, value, "memory: expected a size in kB, MB or GB: 2GB");
+            const double kb = !strcmp(unit, "GB")   ? 1 << 20
+                              : !strcmp(unit, "MB") ? 1 << 10
+                                                    : !strcmp(unit, "kB");
+            if (!number || !(kb * x >= 1))
+                return yaml_at(&l->doc, value, "memory: expected a size in kB, MB or GB: 2GB");
             l->e->memory_kb = (long)(kb * x);
-        } else return yaml_at(&l->doc, key, "limits: unknown key '%s'; expected seconds, memory", yaml_text(key));
+        } else
+            return yaml_at(&l->doc, key, "limits: unknown key '%s'; expected seconds, memory",
+                           yaml_text(key));
     }
     return why;
 }
@@ -217,13 +247,17 @@ static const char *read_key(Load *l, const Node *key, const Node *value)
     if (!strcmp(k, "seeds")) return read_seeds(l, value);
     if (!strcmp(k, "limits")) return read_limits(l, value);
     if (!strcmp(k, "budget")) return read_budget(l, key, value);
-    if (!strcmp(k, "baseline")) return NULL;                 /* after the factors, wherever it stands */
+    /* after the factors, wherever it stands */
+    if (!strcmp(k, "baseline")) return NULL;
     if (!strcmp(k, "name") || !strcmp(k, "figure")) {
         if ((why = yaml_want_name(&l->doc, value, k))) return why;
         return read_sentence(l, value, k, *k == 'n' ? &e->name : &e->figure);
     }
-    return yaml_at(&l->doc, key, "unknown key '%.60s'; expected name, question, expectation, fixed, factors, baseline, seeds, budget, "
-              "limits or figure", k);
+    return yaml_at(&l->doc, key,
+                   "unknown key '%.60s'; expected name, question, expectation, fixed, factors, "
+                   "baseline, seeds, budget, "
+                   "limits or figure",
+                   k);
 }
 
 static const char *read_root(void *ctx, const Node *root)
@@ -233,11 +267,13 @@ static const char *read_root(void *ctx, const Node *root)
     const char *why = yaml_want_map(&l->doc, root, "an experiment");
     for (int i = 0; !why && i < yaml_pairs(root); i++) {
         why = read_key(l, yaml_key(&l->doc, root, i), yaml_value(&l->doc, root, i));
-        if (!strcmp(yaml_text(yaml_key(&l->doc, root, i)), "baseline")) baseline = yaml_value(&l->doc, root, i);
+        if (!strcmp(yaml_text(yaml_key(&l->doc, root, i)), "baseline"))
+            baseline = yaml_value(&l->doc, root, i);
     }
     if (why) return why;
     if (!*l->e->question) return yaml_at(&l->doc, root, "expected a key 'question'");
-    if (!l->e->factors) return yaml_at(&l->doc, root, "expected a key 'factors' with at least one factor");
+    if (!l->e->factors)
+        return yaml_at(&l->doc, root, "expected a key 'factors' with at least one factor");
     return baseline ? read_baseline(l, baseline) : NULL;
 }
 
@@ -252,8 +288,9 @@ static const char *override(Load *l, const char *const *words, int n)
         key[strcspn(key, "=")] = 0;
         const char *owner = l->owner[setting_index(key)];
         if (owner && !strncmp(owner, "factor", 6))
-            return arena_text(l->a, "%s: '%s' belongs to %s of %s; choose among its levels with --filter", words[i], key, owner,
-                              l->doc.file);
+            return arena_text(l->a,
+                              "%s: '%s' belongs to %s of %s; choose among its levels with --filter",
+                              words[i], key, owner, l->doc.file);
         if (!strcmp(key, "seed")) {
             l->e->seeds = 1;
             *(l->e->seed = arena_get(l->a, sizeof *l->e->seed)) = spec_int(l->base, "seed");
@@ -273,11 +310,13 @@ static void fill_cell(Load *l, Cell *c, const int *level, long seed)
     c->spec = spec_copy(l->base, l->a);
     c->seed = seed;
     c->label = "";
-    c->level = memcpy(arena_raw(l->a, sizeof *level * (size_t)e->factors), level, sizeof *level * (size_t)e->factors);
+    c->level = memcpy(arena_raw(l->a, sizeof *level * (size_t)e->factors), level,
+                      sizeof *level * (size_t)e->factors);
     for (int f = 0; f < e->factors; f++) {
         const Level *v = &e->factor[f].level[level[f]];
         for (int w = 0; w < v->words; w++) CHECK(!spec_set(c->spec, v->word[w]));
-        c->label = arena_text(l->a, "%s%s%s=%s", c->label, f ? " " : "", e->factor[f].name, v->label);
+        c->label =
+            arena_text(l->a, "%s%s%s=%s", c->label, f ? " " : "", e->factor[f].name, v->label);
     }
     char word[40];
     snprintf(word, sizeof word, "seed=%ld", seed);
@@ -291,10 +330,11 @@ static const char *check_applies(const Load *l)
 {
     for (int i = 0; settings[i].key; i++) {
         int applies = !l->place[i];
-        for (int c = 0; c < l->e->cells && !applies; c++) applies = spec_applies(l->e->cell[c].spec, &settings[i]);
+        for (int c = 0; c < l->e->cells && !applies; c++)
+            applies = spec_applies(l->e->cell[c].spec, &settings[i]);
         if (!applies)
-            return arena_text(l->a, "%s%s: applies to %s, and no cell of the experiment has that", l->place[i],
-                              settings[i].key, settings[i].applies);
+            return arena_text(l->a, "%s%s: applies to %s, and no cell of the experiment has that",
+                              l->place[i], settings[i].key, settings[i].applies);
     }
     return NULL;
 }
@@ -303,8 +343,10 @@ static const char *make_cells(Load *l)
 {
     Experiment *e = l->e;
     long cells = e->seeds;
-    for (int f = 0; f < e->factors && cells <= EXPERIMENT_MAX_CELLS; f++) cells *= e->factor[f].levels;
-    if (cells > EXPERIMENT_MAX_CELLS) return arena_text(l->a, "%s: more than %d cells", l->doc.file, EXPERIMENT_MAX_CELLS);
+    for (int f = 0; f < e->factors && cells <= EXPERIMENT_MAX_CELLS; f++)
+        cells *= e->factor[f].levels;
+    if (cells > EXPERIMENT_MAX_CELLS)
+        return arena_text(l->a, "%s: more than %d cells", l->doc.file, EXPERIMENT_MAX_CELLS);
     e->cells = (int)cells;
     e->cell = arena_get(l->a, sizeof *e->cell * (size_t)cells);
     int *level = arena_get(l->a, sizeof *level * (size_t)e->factors);
@@ -314,21 +356,27 @@ static const char *make_cells(Load *l)
         if (why) return arena_text(l->a, "%s: cell '%s': %s", l->doc.file, e->cell[i].label, why);
         for (int j = 0; j < i; j++)
             if (!strcmp(e->cell[i].key, e->cell[j].key))
-                return arena_text(l->a, "%s: the cells '%s' and '%s' have the same settings", l->doc.file, e->cell[j].label,
-                                  e->cell[i].label);
+                return arena_text(l->a, "%s: the cells '%s' and '%s' have the same settings",
+                                  l->doc.file, e->cell[j].label, e->cell[i].label);
         if ((i + 1) % e->seeds) continue;
         for (int f = e->factors - 1; f >= 0 && ++level[f] == e->factor[f].levels; f--) level[f] = 0;
     }
     return NULL;
 }
 
-Experiment *experiment_parse(const char *file, const char *yaml, size_t len, const char *const *words, int n, Arena *a, const char **why)
+Experiment *experiment_parse(const char *file, const char *yaml, size_t len,
+                             const char *const *words, int n, Arena *a, const char **why)
 {
     int count = 0;
     while (settings[count].key) count++;
-    const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file, *dot = strrchr(base, '.');
+    const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file,
+               *dot = strrchr(base, '.');
     Experiment *e = arena_get(a, sizeof *e);
-    Load l = { .doc = { .file = file, .a = a }, .a = a, .e = e, .base = spec_new(a), .owner = arena_get(a, sizeof(char *) * (size_t)count),
+    Load l = { .doc = { .file = file, .a = a },
+               .a = a,
+               .e = e,
+               .base = spec_new(a),
+               .owner = arena_get(a, sizeof(char *) * (size_t)count),
                .place = arena_get(a, sizeof(char *) * (size_t)count) };
     e->name = arena_text(a, "%.*s", (int)(dot ? dot - base : (long)strlen(base)), base);
     e->question = e->expectation = e->figure = e->overrides = "";
@@ -342,7 +390,8 @@ Experiment *experiment_parse(const char *file, const char *yaml, size_t len, con
     return *why ? NULL : e;
 }
 
-Experiment *experiment_load(const char *path, const char *const *words, int n, Arena *a, const char **why)
+Experiment *experiment_load(const char *path, const char *const *words, int n, Arena *a,
+                            const char **why)
 {
     size_t len;
     path = share_experiment(path, a);

@@ -16,14 +16,16 @@
  *   limits: {seconds: 120, memory: 2GB}      beyond which a cell is ended
  *   figure: time_split
  *
- * The cells are the product of the factors, the last one fastest, times the seeds. A setting is set in one place only.
- * Every sentence of refusal begins with file:line:column. */
+ * The cells are the product of the factors, the last one fastest, times the seeds. A setting is set
+ * in one place only. Every sentence of refusal begins with file:line:column. */
 #ifndef EXPERIMENT_H
 #define EXPERIMENT_H
 #include "models/spec.h"
 
-typedef struct Level  { const char *label; const char **word; int words; } Level;     /* word: "key=value" */
-typedef struct Factor { const char *name; Level *level; int levels, baseline; } Factor;   /* baseline -1: none named */
+/* word: "key=value" */
+typedef struct Level  { const char *label; const char **word; int words; } Level;
+/* baseline -1: none named */
+typedef struct Factor { const char *name; Level *level; int levels, baseline; } Factor;
 typedef struct Cell {
     const char *key;             /* SHA-256, hex, of the canonical text of its settings */
     const char *label;           /* "head=tree arithmetic=ref", without the seed */
@@ -33,16 +35,20 @@ typedef struct Cell {
 } Cell;
 typedef struct Experiment {
     const char *name, *question, *expectation, *figure;      /* "" where not given */
-    const char *text, *overrides;                            /* the file; the words that changed it */
+    /* the file; the words that changed it */
+    const char *text, *overrides;
     Factor     *factor;
     Cell       *cell;
-    long       *seed, memory_kb;                             /* memory_kb, seconds: limits; 0: none */
+    /* memory_kb, seconds: limits; 0: none */
+    long       *seed, memory_kb;
     double      seconds;
     int         factors, cells, seeds;
 } Experiment;
 enum { EXPERIMENT_MAX_CELLS = 10000 };
 
 /* words (n): "key=value" that replace fixed settings. NULL and a sentence in *why. */
-Experiment *experiment_load (const char *path, const char *const *words, int n, Arena *, const char **why);
-Experiment *experiment_parse(const char *file, const char *text, size_t len, const char *const *words, int n, Arena *, const char **why);
+Experiment *experiment_load(const char *path, const char *const *words, int n, Arena *,
+                            const char **why);
+Experiment *experiment_parse(const char *file, const char *text, size_t len,
+                             const char *const *words, int n, Arena *, const char **why);
 #endif

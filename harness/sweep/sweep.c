@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A sweep: a plan (which cells have no ok run of this build on this machine class), a loop, a table. */
+/* A sweep: a plan (which cells have no ok run of this build on this machine class), a loop, a
+ * table. */
 #include "harness/sweep/sweep.h"
 #include "harness/store/csv.h"
 #include "harness/sweep/cell.h"
@@ -24,10 +25,12 @@ typedef struct Sweep {
     char       *selected;            /* per cell */
     Todo       *todo;
     int         todos, next, ended, bad;
-    double      left, spent, spent_expected;      /* expected seconds to go; of ended cells: taken, expected */
+    /* expected seconds to go; of ended cells: taken, expected */
+    double      left, spent, spent_expected;
 } Sweep;
 
-/* Clears `selected` of the cells that lack the level; a factor or level that is not there is refused. */
+/* Clears `selected` of the cells that lack the level; a factor or level that is not there is
+ * refused. */
 static void select_level(Sweep *s, const char *name, const char *value)
 {
     const Experiment *e = s->exp;
@@ -35,7 +38,8 @@ static void select_level(Sweep *s, const char *name, const char *value)
     for (int i = 0; i < e->cells; i++) {
         int equal = !strcmp(name, "seed") && strtol(value, NULL, 10) == e->cell[i].seed;
         for (int f = 0; f < e->factors; f++)
-            equal |= !strcmp(e->factor[f].name, name) && !strcmp(e->factor[f].level[e->cell[i].level[f]].label, value);
+            equal |= !strcmp(e->factor[f].name, name) &&
+                     !strcmp(e->factor[f].level[e->cell[i].level[f]].label, value);
         found |= equal;
         if (!equal) s->selected[i] = 0;
     }
@@ -75,19 +79,22 @@ static void plan(Sweep *s)
         const char *reason = "no run yet";
         double recorded = NAN;
         if (!s->selected[i]) continue;
-        const CellState state = s->db ? db_cell_state(s->db, c->key, s->a, &reason, &recorded) : CELL_NEW;
+        const CellState state =
+            s->db ? db_cell_state(s->db, c->key, s->a, &reason, &recorded) : CELL_NEW;
         const Todo todo = { i, expected(c, recorded) };
         count[state]++;
         if (state != CELL_RUNNING && (s->fresh || state != CELL_DONE)) {
             s->todo[s->todos++] = todo;
             s->left += todo.expect;
         }
-        if (s->dry) printf("  %-7s  %s  (%s)  about %s\n", names[state], table_name(s->exp, c, s->a), reason,
-                           table_duration(todo.expect, text));
+        if (s->dry)
+            printf("  %-7s  %s  (%s)  about %s\n", names[state], table_name(s->exp, c, s->a),
+                   reason, table_duration(todo.expect, text));
     }
     FILE *out = s->dry ? stdout : stderr;
-    fprintf(out, "%s: %d new, %d stale, %d done, %d running elsewhere; %d to run, about %s\n", s->exp->name, count[CELL_NEW],
-            count[CELL_STALE], count[CELL_DONE], count[CELL_RUNNING], s->todos, table_duration(s->left / s->jobs, text));
+    fprintf(out, "%s: %d new, %d stale, %d done, %d running elsewhere; %d to run, about %s\n",
+            s->exp->name, count[CELL_NEW], count[CELL_STALE], count[CELL_DONE], count[CELL_RUNNING],
+            s->todos, table_duration(s->left / s->jobs, text));
 }
 
 static void record_plan(Sweep *s)
@@ -97,7 +104,8 @@ static void record_plan(Sweep *s)
     for (int i = 0; i < e->cells; i++) {
         const Cell *c = &e->cell[i];
         db_plan(s->db, id, i, c->key, spec_text(c->spec), c->label, c->seed);
-        for (int f = 0; f < e->factors; f++) db_label(s->db, id, i, e->factor[f].name, e->factor[f].level[c->level[f]].label);
+        for (int f = 0; f < e->factors; f++)
+            db_label(s->db, id, i, e->factor[f].name, e->factor[f].level[c->level[f]].label);
     }
     db_flush(s->db);
 }
@@ -123,10 +131,16 @@ static void start_next(Sweep *s, Job *job)
             continue;
         }
         job->progress = (Progress){ NAN, NAN, NAN };
-        const char *turn = arena_text(s->a, "seed %llu, %d of %d", (unsigned long long)s->seed, s->next, s->todos);
-        const CellPlan p = { .experiment = s->exp->name, .schedule = turn, .spec = c->spec, .alone = s->jobs == 1,
-                             .limits = { s->exp->seconds, s->exp->memory_kb }, .loud = s->verbose || isatty(2),
-                             .see = table_see, .ctx = &job->progress };
+        const char *turn =
+            arena_text(s->a, "seed %llu, %d of %d", (unsigned long long)s->seed, s->next, s->todos);
+        const CellPlan p = { .experiment = s->exp->name,
+                             .schedule = turn,
+                             .spec = c->spec,
+                             .alone = s->jobs == 1,
+                             .limits = { s->exp->seconds, s->exp->memory_kb },
+                             .loud = s->verbose || isatty(2),
+                             .see = table_see,
+                             .ctx = &job->progress };
         cell_start(&job->run, s->db, &p, s->a);
         job->busy = 1;
     }
@@ -168,7 +182,9 @@ static int run_all(Sweep *s)
         const Job *first = job;
         while (first < job + s->jobs - 1 && !first->busy) first++;
         const Cell *c = &s->exp->cell[first->todo.cell];
-        if (first->busy) table_now(s->ended + 1, s->todos, c->label, clock_now() - first->run.child.began, &first->progress, eta(s));
+        if (first->busy)
+            table_now(s->ended + 1, s->todos, c->label, clock_now() - first->run.child.began,
+                      &first->progress, eta(s));
         stop |= child_wait(signals);
     }
     child_signals_end(signals);
@@ -178,8 +194,10 @@ static int run_all(Sweep *s)
 /* the table, and NAME.csv beside the database */
 static const char *conclude(Sweep *s)
 {
-    const char *why = table_print(s->db, s->exp->name, stdout, s->a), *slash = strrchr(s->db_path, '/');
-    const char *csv = arena_text(s->a, "%.*s%s.csv", slash ? (int)(slash - s->db_path) + 1 : 0, s->db_path, s->exp->name);
+    const char *why = table_print(s->db, s->exp->name, stdout, s->a),
+               *slash = strrchr(s->db_path, '/');
+    const char *csv = arena_text(s->a, "%.*s%s.csv", slash ? (int)(slash - s->db_path) + 1 : 0,
+                                 s->db_path, s->exp->name);
     if (!why) why = csv_write(s->db, "result", s->exp->name, csv, s->a);
     if (!why) printf("written to %s and %s\n", s->db_path, csv);
     return why;
@@ -190,12 +208,16 @@ static int sweep(Sweep *s)
     const char *why = NULL;
     const int there = !access(s->db_path, F_OK);
     select_cells(s);
-    if (!s->dry || there) s->db = s->dry ? db_open_read(s->db_path, s->a, &why) : db_open(s->db_path, s->a, &why);
+    if (!s->dry || there)
+        s->db = s->dry ? db_open_read(s->db_path, s->a, &why) : db_open(s->db_path, s->a, &why);
     if (why) die("%s", why);
     plan(s);
     int stopped = 0;
     if (!s->dry) {
-        if (s->jobs > 1) fprintf(stderr, "%d cells at once share the machine: their timings are not to be compared\n", s->jobs);
+        if (s->jobs > 1)
+            fprintf(stderr,
+                    "%d cells at once share the machine: their timings are not to be compared\n",
+                    s->jobs);
         record_plan(s);
         Rng r = rng_at(s->seed, STREAM_SWEEP, 0);
         shuffle(&r, s->todo, s->todos, sizeof *s->todo);

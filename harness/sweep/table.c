@@ -33,14 +33,19 @@ void table_now(int at, int of, const char *name, double seconds, const Progress 
     char left[32], loss[32] = "";
     if (!progress_terminal()) return;
     if (!isnan(p->loss)) snprintf(loss, sizeof loss, "  loss %.3f", p->loss);
-    progress_say("[%d/%d] %s  %.0f s%s  (%s left)", at, of, name, seconds, loss, table_duration(eta, left));
+    progress_say("[%d/%d] %s  %.0f s%s  (%s left)", at, of, name, seconds, loss,
+                 table_duration(eta, left));
 }
 
 void table_done(int at, int of, const char *name, const Outcome *o, const Progress *p, double eta)
 {
     char left[32];
     progress_clear();
-    fprintf(stderr, "[%*d/%d] %-7s %s  %.1f s", of < 10 ? 1 : of < 100 ? 2 : 3, at, of, o->status, name, o->wall_s);
+    fprintf(stderr, "[%*d/%d] %-7s %s  %.1f s",
+            of < 10    ? 1
+            : of < 100 ? 2
+                       : 3,
+            at, of, o->status, name, o->wall_s);
     if (!isnan(p->tokens_per_s)) fprintf(stderr, "  %.0f tokens/s", p->tokens_per_s);
     if (!isnan(p->nll)) fprintf(stderr, "  nll %.3f", p->nll);
     if (*o->error) fprintf(stderr, "  %s", o->error);
@@ -75,8 +80,11 @@ static void take_row(void *ctx, int columns, const char *const *value)
         }
     for (int i = 0; i < SHOWN; i++) {
         const char *v = value[t->from[i]];
-        t->cell[t->rows][i] = !t->rows ? shown[i].title : !v ? "-" : shown[i].digits < 0 ? arena_text(t->a, "%s", v)
-                            : arena_text(t->a, "%.*f", shown[i].digits, strtod(v, NULL) * shown[i].scale);
+        t->cell[t->rows][i] = !t->rows              ? shown[i].title
+                              : !v                  ? "-"
+                              : shown[i].digits < 0 ? arena_text(t->a, "%s", v)
+                                                    : arena_text(t->a, "%.*f", shown[i].digits,
+                                                                 strtod(v, NULL) * shown[i].scale);
     }
     t->why[t->rows] = t->rows && value[t->error] ? arena_text(t->a, "%s", value[t->error]) : "";
     t->rows++;
@@ -96,9 +104,13 @@ const char *table_print(Db *db, const char *experiment, FILE *out, Arena *a)
     fputc('\n', out);
     for (int r = 0; r < t.rows; r++)
         for (int i = 0; i < SHOWN; i++)
-            fprintf(out, "%*s%s", shown[i].digits < 0 ? -width[i] : width[i], t.cell[r][i], i == SHOWN - 1 ? "\n" : "  ");
-    fputs("\nhead %: (head.forward + head.backward) / step; V-sized %: (head.forward + head.backward + head.update) / step;\n"
-          "NLL, floor: nats per token of the validation text, and of the true model where it is known\n", out);
+            fprintf(out, "%*s%s", shown[i].digits < 0 ? -width[i] : width[i], t.cell[r][i],
+                    i == SHOWN - 1 ? "\n" : "  ");
+    fputs("\nhead %: (head.forward + head.backward) / step; V-sized %: (head.forward + "
+          "head.backward + head.update) / step;\n"
+          "NLL, floor: nats per token of the validation text, and of the true model where it is "
+          "known\n",
+          out);
     for (int r = 1; r < t.rows; r++)
         if (*t.why[r]) fprintf(out, "%s: %s: %s\n", t.cell[r][0], t.cell[r][2], t.why[r]);
     return NULL;

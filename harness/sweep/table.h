@@ -5,13 +5,18 @@
 #include "harness/sweep/experiment.h"
 #include "harness/sweep/cell.h"
 
-const char *table_duration(double seconds, char out[32]);          /* "45 s" "12 min" "3.4 h"; "?" for NAN */
-const char *table_name(const Experiment *, const Cell *, Arena *);        /* its label, and its seed where there are several */
+/* "45 s" "12 min" "3.4 h"; "?" for NAN */
+const char *table_duration(double seconds, char out[32]);
+/* its label, and its seed where there are several */
+const char *table_name(const Experiment *, const Cell *, Arena *);
 
-typedef struct Progress { double loss, tokens_per_s, nll; } Progress;     /* of a running cell; NAN: not said yet */
+/* of a running cell; NAN: not said yet */
+typedef struct Progress { double loss, tokens_per_s, nll; } Progress;
 void table_see(void *progress, const Record *);                   /* a See */
-void table_now (int at, int of, const char *name, double seconds, const Progress *, double eta);   /* on a terminal, one line */
+/* on a terminal, one line */
+void table_now (int at, int of, const char *name, double seconds, const Progress *, double eta);
 void table_done(int at, int of, const char *name, const Outcome *, const Progress *, double eta);
-/* The view `result` of an experiment; the sentences of what failed below it. NULL, or a sentence. */
+/* The view `result` of an experiment; the sentences of what failed below it. NULL, or a sentence.
+ */
 const char *table_print(Db *, const char *experiment, FILE *, Arena *);
 #endif

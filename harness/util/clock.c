@@ -2,9 +2,10 @@
 #include "harness/util/clock.h"
 #include <time.h>
 
-const char *const phase_names[PHASES] = { "data", "core.forward", "core.backward", "head.forward", "head.backward",
-                                          "core.update", "head.update", "other",
-                                          "core.linear.forward", "core.linear.backward" };
+const char *const phase_names[PHASES] = {
+    "data",        "core.forward", "core.backward", "head.forward",        "head.backward",
+    "core.update", "head.update",  "other",         "core.linear.forward", "core.linear.backward"
+};
 
 double clock_now(void)
 {

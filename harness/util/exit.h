@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* exit.h -- exit codes that programs agree on. Commands: 0 fine, 1 the answer is no, 2 bad usage or input (die() of
- * base.h), 3 inconclusive, 130 interrupted. */
+/* exit.h -- exit codes that programs agree on. Commands: 0 fine, 1 the answer is no, 2 bad usage or
+ * input (die() of base.h), 3 inconclusive, 130 interrupted. */
 #ifndef EXIT_H
 #define EXIT_H
 

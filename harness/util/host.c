@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The machine as /proc/cpuinfo, /proc/meminfo, uname and sysfs describe it. What a system does not tell is
- * "unknown" or 0, never guessed. */
+/* The machine as /proc/cpuinfo, /proc/meminfo, uname and sysfs describe it. What a system does not
+ * tell is "unknown" or 0, never guessed. */
 #include "harness/util/host.h"
 #include "kernels/cpu.h"
 #include <errno.h>
@@ -41,7 +41,8 @@ static int field_of(const char *path, const char *key, char *out, int size)
 static const char *cpu_name(Arena *a)
 {
     char name[256], part[64];
-    if (field_of("/proc/cpuinfo", "model name", name, sizeof name)) return arena_text(a, "%s", name);
+    if (field_of("/proc/cpuinfo", "model name", name, sizeof name))
+        return arena_text(a, "%s", name);
     if (field_of("/proc/cpuinfo", "CPU implementer", name, sizeof name) &&
         field_of("/proc/cpuinfo", "CPU part", part, sizeof part))
         return arena_text(a, "ARM implementer %.100s part %s", name, part);

@@ -10,16 +10,19 @@ typedef struct Host {                 /* the table `machine` */
     long        mem_kb, l1d_kb, l2_kb, l3_kb;
 } Host;
 typedef struct Build {                /* the table `build` */
-    const char *id;                   /* SHA-256 of sources, compiler and flags: equal ids compute equal things */
+    /* SHA-256 of sources, compiler and flags: equal ids compute equal things */
+    const char *id;
     const char *version;              /* of the Makefile: "0.2.0" */
     const char *git, *compiler, *flags;
     int         dirty;
-    const char *executed;             /* objects a benchmark, law or cell executes, one space between two */
+    /* objects a benchmark, law or cell executes, one space between two */
+    const char *executed;
 } Build;
 const Host  *host_read (Arena *);
 const Build *build_read(Arena *);
 /* What must be equal for two timings to be compared: the column `rig` of the table `machine`. */
 const char  *host_class(const Host *, Arena *);
 const char  *sha256_hex(const void *data, size_t len, char out[65]);
-const char  *sha256_file(const char *path, char out[65]);       /* NULL, or a sentence, until the next call */
+/* NULL, or a sentence, until the next call */
+const char  *sha256_file(const char *path, char out[65]);
 #endif

@@ -66,8 +66,10 @@ int record_parse(char *line, Record *l)
     if (n < 2 || strtok_r(NULL, " ", &save) || !whole_long(word[0], &l->step)) return 0;
     if (!strcmp(kind, "sample")) {
         l->kind = 'p';
-        return n == 4 && whole_long(word[1], &l->position) && whole_double(word[2], &l->value) && whole_long(word[3], &l->iters);
+        return n == 4 && whole_long(word[1], &l->position) && whole_double(word[2], &l->value) &&
+               whole_long(word[3], &l->iters);
     }
     l->kind = *kind == 'n' ? 'n' : 's';
-    return n == 2 && (!strcmp(kind, "num") || !strcmp(kind, "span")) && whole_double(word[1], &l->value);
+    return n == 2 && (!strcmp(kind, "num") || !strcmp(kind, "span")) &&
+           whole_double(word[1], &l->value);
 }

@@ -46,8 +46,8 @@ double stats_quantile(const double *x, int n, double q, Arena *a)
 }
 
 /* ---- means ---- */
-/* (mean - center) / (standard error) of n draws of x with replacement; draws that are all equal have none,
- * and are drawn again */
+/* (mean - center) / (standard error) of n draws of x with replacement; draws that are all equal
+ * have none, and are drawn again */
 static double draw_t(const double *x, int n, double center, gsl_rng *rng)
 {
     for (;;) {
@@ -65,7 +65,8 @@ static double draw_t(const double *x, int n, double center, gsl_rng *rng)
 Range stats_bootstrap(const double *x, int n, double level, int draws, uint64_t seed, Arena *a)
 {
     CHECK(n >= STATS_BOOTSTRAP_LEAST && level > 0 && level < 1 && draws >= 100);
-    const double mean = gsl_stats_mean(x, 1, (size_t)n), se = gsl_stats_sd_m(x, 1, (size_t)n, mean) / sqrt(n);
+    const double mean = gsl_stats_mean(x, 1, (size_t)n),
+                 se = gsl_stats_sd_m(x, 1, (size_t)n, mean) / sqrt(n);
     if (!(se > 0)) return (Range){ mean, mean, mean };
     const size_t at = a->used;
     double *t = arena_raw(a, sizeof *t * (size_t)draws);

@@ -11,29 +11,43 @@ const char *yaml_at(Yaml *d, const Node *n, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
-    return arena_text(d->a, "%s:%zu:%zu: %s", d->file, n->start_mark.line + 1, n->start_mark.column + 1,
-                      what);
+    return arena_text(d->a, "%s:%zu:%zu: %s", d->file, n->start_mark.line + 1,
+                      n->start_mark.column + 1, what);
 }
 
 static Node *node(Yaml *d, int id) { return yaml_document_get_node(&d->tree, id); }
 
 const char *yaml_text(const Node *n)  { return (const char *)n->data.scalar.value; }
-int yaml_pairs(const Node *n) { return (int)(n->data.mapping.pairs.top - n->data.mapping.pairs.start); }
-int yaml_items(const Node *n) { return (int)(n->data.sequence.items.top - n->data.sequence.items.start); }
-Node *yaml_key  (Yaml *d, const Node *n, int i) { return node(d, n->data.mapping.pairs.start[i].key); }
-Node *yaml_value(Yaml *d, const Node *n, int i) { return node(d, n->data.mapping.pairs.start[i].value); }
+int yaml_pairs(const Node *n)
+{
+    return (int)(n->data.mapping.pairs.top - n->data.mapping.pairs.start);
+}
+int yaml_items(const Node *n)
+{
+    return (int)(n->data.sequence.items.top - n->data.sequence.items.start);
+}
+Node *yaml_key(Yaml *d, const Node *n, int i)
+{
+    return node(d, n->data.mapping.pairs.start[i].key);
+}
+Node *yaml_value(Yaml *d, const Node *n, int i)
+{
+    return node(d, n->data.mapping.pairs.start[i].value);
+}
 Node *yaml_item (Yaml *d, const Node *n, int i) { return node(d, n->data.sequence.items.start[i]); }
 
 const char *yaml_want_scalar(Yaml *d, const Node *n, const char *what)
 {
     if (n->type != YAML_SCALAR_NODE) return yaml_at(d, n, "%s: expected a single value", what);
-    if (strlen(yaml_text(n)) != n->data.scalar.length) return yaml_at(d, n, "%s: expected no zero byte", what);
+    if (strlen(yaml_text(n)) != n->data.scalar.length)
+        return yaml_at(d, n, "%s: expected no zero byte", what);
     return NULL;
 }
 
 const char *yaml_want_map(Yaml *d, const Node *n, const char *what)
 {
-    if (n->type != YAML_MAPPING_NODE) return yaml_at(d, n, "%s: expected a mapping (key: value)", what);
+    if (n->type != YAML_MAPPING_NODE)
+        return yaml_at(d, n, "%s: expected a mapping (key: value)", what);
     for (int i = 0; i < yaml_pairs(n); i++) {
         const Node *key = yaml_key(d, n, i);
         const char *why = yaml_want_scalar(d, key, "a key");
@@ -50,9 +64,11 @@ const char *yaml_want_name(Yaml *d, const Node *n, const char *what)
 {
     const char *why = yaml_want_scalar(d, n, what), *is = why ? "" : yaml_text(n);
     if (why) return why;
-    const size_t len = strspn(is, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+-");
+    const size_t len =
+        strspn(is, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+-");
     if (!len || is[len] || *is == '.' || len > 60)
-        return yaml_at(d, n, "%s '%.80s': expected letters, digits, '_', '-', '+', '.', 60 at most", what, is);
+        return yaml_at(d, n, "%s '%.80s': expected letters, digits, '_', '-', '+', '.', 60 at most",
+                       what, is);
     return NULL;
 }
 
@@ -68,8 +84,9 @@ static const char *read_one(Yaml *d, yaml_parser_t *p, const char *what, YamlRea
 {
     if (!yaml_parser_load(p, &d->tree)) return not_yaml(d, p);
     const Node *root = yaml_document_get_root_node(&d->tree);
-    const char *why = root ? read(ctx, root) : arena_text(d->a, "%s:1:1: the file is empty; expected %s",
-                                                          d->file, what);
+    const char *why =
+        root ? read(ctx, root)
+             : arena_text(d->a, "%s:1:1: the file is empty; expected %s", d->file, what);
     yaml_document_delete(&d->tree);
     if (why) return why;
     if (!yaml_parser_load(p, &d->tree)) return not_yaml(d, p);
@@ -79,7 +96,8 @@ static const char *read_one(Yaml *d, yaml_parser_t *p, const char *what, YamlRea
     return why;
 }
 
-const char *yaml_parse(Yaml *d, const char *text, size_t len, const char *what, YamlRead *read, void *ctx)
+const char *yaml_parse(Yaml *d, const char *text, size_t len, const char *what, YamlRead *read,
+                       void *ctx)
 {
     yaml_parser_t p;
     if (!yaml_parser_initialize(&p)) die("out of memory");
@@ -98,7 +116,8 @@ char *yaml_load(const char *path, size_t *len, Arena *a, const char **why)
     if (f) fclose(f);
     *why = NULL;
     if (bad) *why = arena_text(a, "%s: cannot be read: %s", path, strerror(error));
-    else if (*len > YAML_MAX_BYTES) *why = arena_text(a, "%s: longer than %d bytes", path, YAML_MAX_BYTES);
+    else if (*len > YAML_MAX_BYTES)
+        *why = arena_text(a, "%s: longer than %d bytes", path, YAML_MAX_BYTES);
     else text[*len] = 0;
     return *why ? NULL : text;
 }
