@@ -231,19 +231,30 @@ static ALWAYS void amx_products(const Block *o, int lower, int right)
     Packer *next = o->next;
     if (o->b_terms == 1) {
         for (int s = 0; s < o->steps; s++, a += TERMS * 2 * TILE, b += 2 * TILE) {
-            amx_load_a(a, 0, lower), amx_load_b(b, 0, right), amx_add(lower, right, next);
-            amx_load_a(a, 1, lower), amx_add(lower, right, next);
-            amx_load_a(a, 2, lower), amx_add(lower, right, next);
+            amx_load_a(a, 0, lower);
+            amx_load_b(b, 0, right);
+            amx_add(lower, right, next);
+            amx_load_a(a, 1, lower);
+            amx_add(lower, right, next);
+            amx_load_a(a, 2, lower);
+            amx_add(lower, right, next);
         }
         return;
     }
     for (int s = 0; s < o->steps; s++, a += TERMS * 2 * TILE, b += TERMS * 2 * TILE) {
-        amx_load_a(a, 0, lower), amx_load_b(b, 2, right), amx_add(lower, right, next);
-        amx_load_b(b, 1, right), amx_add(lower, right, next);
-        amx_load_a(a, 1, lower), amx_add(lower, right, next);
-        amx_load_b(b, 0, right), amx_add(lower, right, next);
-        amx_load_a(a, 0, lower), amx_add(lower, right, next);
-        amx_load_a(a, 2, lower), amx_add(lower, right, next);
+        amx_load_a(a, 0, lower);
+        amx_load_b(b, 2, right);
+        amx_add(lower, right, next);
+        amx_load_b(b, 1, right);
+        amx_add(lower, right, next);
+        amx_load_a(a, 1, lower);
+        amx_add(lower, right, next);
+        amx_load_b(b, 0, right);
+        amx_add(lower, right, next);
+        amx_load_a(a, 0, lower);
+        amx_add(lower, right, next);
+        amx_load_a(a, 2, lower);
+        amx_add(lower, right, next);
     }
 }
 
@@ -342,7 +353,10 @@ static void amx_configure(void)
         uint16_t bytes[16];
         uint8_t rows[16];
     } config = { .palette = 1 };
-    for (int i = 0; i < 8; i++) config.bytes[i] = 64, config.rows[i] = T;
+    for (int i = 0; i < 8; i++) {
+        config.bytes[i] = 64;
+        config.rows[i] = T;
+    }
     amx_written(&config);
     _tile_loadconfig(&config);
 }

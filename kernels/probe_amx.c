@@ -16,7 +16,10 @@ typedef struct {
 static void probe_amx_configure(void)
 {
     Config c = { .palette = 1 };
-    for (int i = 0; i < 8; i++) c.bytes[i] = 64, c.rows[i] = 16;
+    for (int i = 0; i < 8; i++) {
+        c.bytes[i] = 64;
+        c.rows[i] = 16;
+    }
     /* gcc 12's _tile_loadconfig names the first 8 bytes only */
     __asm__ volatile("" : : "r"(&c) : "memory");
     _tile_loadconfig(&c);

@@ -13,7 +13,8 @@ enum { REGISTERS = 16 };
 
 double probe_f32_fma_neon(int iters, void *buffer, size_t bytes)
 {
-    (void)buffer, (void)bytes;
+    (void)buffer;
+    (void)bytes;
     const long passes = (long)iters * PROBE_PASSES;
     const float32x4_t x = vdupq_n_f32(1), y = vdupq_n_f32(1);
     float32x4_t a0 = x, a1 = x, a2 = x, a3 = x, a4 = x, a5 = x, a6 = x, a7 = x;

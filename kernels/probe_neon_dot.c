@@ -12,7 +12,8 @@ enum { REGISTERS = 16 };
 
 double probe_int8_sdot(int iters, void *buffer, size_t bytes)
 {
-    (void)buffer, (void)bytes;
+    (void)buffer;
+    (void)bytes;
     const long passes = (long)iters * PROBE_PASSES;
     const int32x4_t x = vdupq_n_s32(0x03030303), y = x;
     int32x4_t a0 = x, a1 = x, a2 = x, a3 = x, a4 = x, a5 = x, a6 = x, a7 = x;

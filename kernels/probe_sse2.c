@@ -13,7 +13,8 @@ enum { REGISTERS = 12 };
 
 double probe_f32_fma128(int iters, void *buffer, size_t bytes)
 {
-    (void)buffer, (void)bytes;
+    (void)buffer;
+    (void)bytes;
     const long passes = (long)iters * PROBE_PASSES;
     const __m128 x = _mm_set1_ps(1), y = _mm_set1_ps(1);
     __m128 a0 = x, a1 = x, a2 = x, a3 = x, a4 = x, a5 = x, a6 = x, a7 = x, a8 = x, a9 = x, a10 = x,

@@ -173,9 +173,13 @@ static void bits_avx512_fold(int32_t *y, size_t rows, uint32_t lanes, const int3
     int b = (int)(first % (size_t)act_bits);
     y += first / (size_t)act_bits * rows;
     for (size_t i = 0; i < m; i++) {
-        if (b == 0)      low = _mm512_loadu_si512(minus), high = _mm512_loadu_si512(minus + 16);
-        else if (i == 0)
-            low = _mm512_maskz_loadu_epi32(l0, y), high = _mm512_maskz_loadu_epi32(l1, y + 16);
+        if (b == 0) {
+            low = _mm512_loadu_si512(minus);
+            high = _mm512_loadu_si512(minus + 16);
+        } else if (i == 0) {
+            low = _mm512_maskz_loadu_epi32(l0, y);
+            high = _mm512_maskz_loadu_epi32(l1, y + 16);
+        }
         const __m512i o0 = _mm512_slli_epi32(_mm512_load_si512(ones[i]), (unsigned)b);
         const __m512i o1 = _mm512_slli_epi32(_mm512_load_si512(ones[i] + 16), (unsigned)b);
         const int top = b == act_bits - 1;

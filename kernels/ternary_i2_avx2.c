@@ -126,7 +126,10 @@ static void i2_avx2_stream(int32_t *sums, const uint8_t *block, const int8_t *x,
             a2 = sixteen(a2, load(block + 64), x0, x1, x2, x3);
             a3 = sixteen(a3, load(block + 96), x0, x1, x2, x3);
         }
-        s0 = widen(s0, a0), s1 = widen(s1, a1), s2 = widen(s2, a2), s3 = widen(s3, a3);
+        s0 = widen(s0, a0);
+        s1 = widen(s1, a1);
+        s2 = widen(s2, a2);
+        s3 = widen(s3, a3);
         chunks -= some;
     }
     _mm256_store_si256((__m256i *)sums, s0);

@@ -141,7 +141,8 @@ static void lut_avx2_stream(int32_t *sums, const uint8_t *block, const int8_t *t
                 s = chunk16(s, block, tables);
                 u = chunk16(u, block + 32, tables);
             }
-            a = widen(a, s), b = widen(b, u);
+            a = widen(a, s);
+            b = widen(b, u);
             chunks -= some;
         }
         deal(sums, a);

@@ -143,7 +143,8 @@ static void lut_avx512_stream(int32_t *sums, const uint8_t *block, const int8_t 
                 s = chunk16(s, block, tables);
                 u = chunk16(u, block + 64, tables);
             }
-            a = widen(a, s), b = widen(b, u);
+            a = widen(a, s);
+            b = widen(b, u);
             chunks -= some;
         }
         deal(sums, a);

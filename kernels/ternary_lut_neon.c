@@ -124,7 +124,8 @@ static void lut_neon_stream(int32_t *sums, const uint8_t *block, const int8_t *t
                 s = chunk16(s, block, tables);
                 u = chunk16(u, block + 16, tables);
             }
-            a = widen(a, s), b = widen(b, u);
+            a = widen(a, s);
+            b = widen(b, u);
             chunks -= some;
         }
         for (int half = 0; half < 2; half++) {

@@ -9,30 +9,43 @@
 
 static size_t noop_packed_size(int rows, int cols)
 {
-    (void)rows, (void)cols;
+    (void)rows;
+    (void)cols;
     return 0;
 }
 
 static void noop_pack(void *packed, const int8_t *w, int rows, int cols)
 {
-    (void)packed, (void)w, (void)rows, (void)cols;
+    (void)packed;
+    (void)w;
+    (void)rows;
+    (void)cols;
 }
 
 static size_t noop_scratch_size(int n, int cols, int act_bits)
 {
-    (void)n, (void)cols, (void)act_bits;
+    (void)n;
+    (void)cols;
+    (void)act_bits;
     return 0;
 }
 
 static void noop_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)
 {
-    (void)scratch, (void)x, (void)n, (void)cols, (void)act_bits;
+    (void)scratch;
+    (void)x;
+    (void)n;
+    (void)cols;
+    (void)act_bits;
 }
 
 static void noop_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
 {
-    (void)packed, (void)scratch, (void)cols, (void)act_bits;
+    (void)packed;
+    (void)scratch;
+    (void)cols;
+    (void)act_bits;
     for (int t = 0; t < n; t++)
         memset(y + (size_t)t * (size_t)rows + r0, 0, (size_t)(r1 - r0) * sizeof *y);
 }

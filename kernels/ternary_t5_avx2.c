@@ -140,7 +140,10 @@ static void t5_avx2_stream(int32_t *sums, const uint8_t *block, const uint8_t *x
             a2 = chunk8(a2, block + 64, x);
             a3 = chunk8(a3, block + 96, x);
         }
-        s0 = widen(s0, a0), s1 = widen(s1, a1), s2 = widen(s2, a2), s3 = widen(s3, a3);
+        s0 = widen(s0, a0);
+        s1 = widen(s1, a1);
+        s2 = widen(s2, a2);
+        s3 = widen(s3, a3);
         chunks -= some;
     }
     _mm256_store_si256((__m256i *)sums, s0);

@@ -189,7 +189,8 @@ int cutoffs_search(int *cut, double *least, const CutoffModel *m, const double *
             const double c = cutoffs_best_tails(s, K, from, m->width - J - K) +
                              m->cost(m->g, 0, J + K, 1);
             if (c >= *least) continue;
-            *least = c, found = K;
+            *least = c;
+            found = K;
             cut[0] = J;
             for (int i = 1, g = from; i <= K; i++) cut[i] = s->rank[g = s->next[i][g]];
         }

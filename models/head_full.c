@@ -60,7 +60,8 @@ void full_range(const Full *f, int t, int *r0, int *r1)
 {
     long lo, hi;
     part(f->V, t, f->exec->threads, f->grain, &lo, &hi);
-    *r0 = (int)lo, *r1 = (int)hi;
+    *r0 = (int)lo;
+    *r1 = (int)hi;
 }
 
 static float full_mean_abs(const Full *f)

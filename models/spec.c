@@ -53,7 +53,10 @@ static const char *nearest(const char *key, size_t len)
     const char *name = "";
     for (int i = 0; i < N; i++) {
         const int d = distance(key, len, settings[i].key);
-        if (d < best) best = d, name = settings[i].key;
+        if (d < best) {
+            best = d;
+            name = settings[i].key;
+        }
     }
     return name;
 }

@@ -168,7 +168,10 @@ static const char *read_text(const char *path, char *to, size_t *len, char hash[
     *len = 0;
     for (long n; t && (n = text_piece(t, &piece, &why)) > 0; *len += (size_t)n)
         memcpy(to + *len, piece, (size_t)n);
-    if (t) text_hash(t, hash), text_close(t);
+    if (t) {
+        text_hash(t, hash);
+        text_close(t);
+    }
     return why;
 }
 
@@ -309,7 +312,10 @@ static void test_batch(void **state)
     /* windows cover the text evenly, ends included */
     for (long k = 0; k < rounds; k++) {
         corpus_batch(&line, 5, k, 0, B, 1, x, y);
-        for (int b = 0; b < B; b++) assert_int_equal(y[b], x[b] + 1), sum += x[b];
+        for (int b = 0; b < B; b++) {
+            assert_int_equal(y[b], x[b] + 1);
+            sum += x[b];
+        }
     }
     const double mean = (double)sum / (double)(rounds * B);
     assert_true(fabs(mean - 499.5) < 5 * 288.7 / sqrt((double)(rounds * B)));

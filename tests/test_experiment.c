@@ -168,16 +168,21 @@ static void test_mutations(void **state)
             const char c = bytes[rng_below(&r, sizeof bytes - 1)];
             switch (rng_below(&r, 4)) {
             case 0: text[at] = c; break;
-            case 1: memmove(text + at + 1, text + at, len++ - at), text[at] = c; break;
-            case 2: memmove(text + at, text + at + take, len - at - take), len -= take; break;
-            default: memmove(text + at + take, text + at, len - at), len += take;
+            case 1: memmove(text + at + 1, text + at, len++ - at);
+            text[at] = c; break;
+            case 2: memmove(text + at, text + at + take, len - at - take);
+            len -= take; break;
+            default: memmove(text + at + take, text + at, len - at);
+            len += take;
             }
             if (!len) text[len++] = 'x';
         }
         const char *why = NULL;
         const Experiment *e = experiment_parse("t.yaml", text, len, NULL, 0, &a, &why);
-        if (e) accepted++, assert_true(e->cells >= 1 && e->factors >= 1 && !why);
-        else assert_true(why && !strncmp(why, "t.yaml:", 7));
+        if (e) {
+            accepted++;
+            assert_true(e->cells >= 1 && e->factors >= 1 && !why);
+        } else assert_true(why && !strncmp(why, "t.yaml:", 7));
         arena_reset(&a, 0);
     }
     assert_in_range(accepted, ROUNDS / 50, ROUNDS - ROUNDS / 10);

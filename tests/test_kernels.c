@@ -81,7 +81,11 @@ static void nothing_outside_is_read(void **state)
             k->prepare(scratch, x, n, cols, bits);
             k->gemm(y, packed, scratch, n, 0, rows, rows, cols, bits);
             for (int j = 0; j < n * rows; j++) assert_int_equal(y[j], 0);
-            free(w), free(x), free(y), free(packed), free(scratch);
+            free(w);
+            free(x);
+            free(y);
+            free(packed);
+            free(scratch);
         }
 }
 
@@ -109,7 +113,8 @@ static void one_row_only(int32_t *y, const void *p, const void *s, int n, int r0
 static void all_rows(int32_t *y, const void *p, const void *s, int n, int r0, int r1, int rows,
                      int cols, int bits)
 {
-    (void)r0, (void)r1;
+    (void)r0;
+    (void)r1;
     ref_gemm(y, p, s, n, 0, rows, rows, cols, bits);
 }
 

@@ -302,8 +302,12 @@ static const char *gate(Place *p, const char *name, double slower)
     const char *path = place_in(p, name);
     const double shift[SIDES] = { 0, slower, 0, 0.05 };
     Rng rng = rng_at(test_seed(), STREAM_CHECK, 86);
-    Gate g = { .rule = gate_rule, .base = &build, .head = &build,
-               .bench = arena_get(&p->a, sizeof(GateBench)), .benches = 1, .plan = { .rounds = ROUNDS } };
+    Gate g = { .rule = gate_rule,
+               .base = &build,
+               .head = &build,
+               .bench = arena_get(&p->a, sizeof(GateBench)),
+               .benches = 1,
+               .plan = { .rounds = ROUNDS } };
     g.bench[0] = (GateBench){ .name = "b/1", .budget = 0.05, .probe = 1, .iters = 7 };
     GateCase *cases[SIDES] = { NULL, &g.bench[0].pair, &g.bench[0].control, &g.bench[0].canary };
     GateRecord *r = gate_record_begin(

@@ -114,7 +114,10 @@ static void pure(void **state)
     (void)state;
     double slow[20], same[20];
     Arena a = arena_new(1 << 20);
-    for (int i = 0; i < 20; i++) slow[i] = 0.05 + 0.001 * (i % 5), same[i] = 0.001 * (i % 5 - 2);
+    for (int i = 0; i < 20; i++) {
+        slow[i] = 0.05 + 0.001 * (i % 5);
+        same[i] = 0.001 * (i % 5 - 2);
+    }
     for (int again = 0; again < 2; again++) {
         GateCase c[2] = { { .budget = 0.05, .d = slow, .rounds = 20 },
                           { .budget = 0.05, .d = same, .rounds = 20 } };

@@ -63,12 +63,18 @@ static void budgets(void **state)
 {
     (void)state;
     Budget b;
-    assert_null(spec_budget("60s", &b)), assert_true(b.seconds == 60);
-    assert_null(spec_budget("5m", &b)), assert_true(b.seconds == 300);
-    assert_null(spec_budget("1.5h", &b)), assert_true(b.seconds == 5400);
-    assert_null(spec_budget("2Mtokens", &b)), assert_int_equal(b.tokens, 2000000);
-    assert_null(spec_budget("500steps", &b)), assert_int_equal(b.steps, 500);
-    assert_null(spec_budget("0", &b)), assert_true(b.seconds == 0 && !b.tokens && !b.steps);
+    assert_null(spec_budget("60s", &b));
+    assert_true(b.seconds == 60);
+    assert_null(spec_budget("5m", &b));
+    assert_true(b.seconds == 300);
+    assert_null(spec_budget("1.5h", &b));
+    assert_true(b.seconds == 5400);
+    assert_null(spec_budget("2Mtokens", &b));
+    assert_int_equal(b.tokens, 2000000);
+    assert_null(spec_budget("500steps", &b));
+    assert_int_equal(b.steps, 500);
+    assert_null(spec_budget("0", &b));
+    assert_true(b.seconds == 0 && !b.tokens && !b.steps);
     assert_non_null(spec_budget("5 parsecs", &b));
     assert_non_null(spec_budget("-5s", &b));
     assert_non_null(spec_budget("", &b));

@@ -75,12 +75,16 @@ static pid_t sweep_start(Fate fate, int (*command)(int, char **), const char *co
 {
     char *argv[16] = { "sweep" };
     int argc = 1;
-    while (words[argc - 1]) argv[argc] = (char *)words[argc - 1], argc++;
+    while (words[argc - 1]) {
+        argv[argc] = (char *)words[argc - 1];
+        argc++;
+    }
     fflush(NULL);
     const pid_t pid = fork();
     if (pid) return pid;
     const int out = open("out", O_CREAT | O_WRONLY | O_TRUNC, 0666);
-    dup2(out, 1), dup2(out, 2);
+    dup2(out, 1);
+    dup2(out, 2);
     if (fate == SMALL_FILES) {
         const struct rlimit limit = { 300000, 300000 };
         signal(SIGXFSZ, SIG_IGN);

@@ -154,7 +154,8 @@ static void test_round_trip_real(void **state)
         }
         if (!total) assert_int_equal(k, m);
         if (!total) assert_memory_equal(id, again, (size_t)m * sizeof *id);
-        total += n, whole += m;
+        total += n;
+        whole += m;
     }
     text_close(t);
     assert_true(total >= 10000000 && whole > 2000000);
@@ -255,7 +256,11 @@ static int merge_plainly(const BpeTables *t, const char *s, int n, uint16_t *id)
         int to = 0, left = -1, right = -1;
         for (int i = 0; i + 1 < n; i++) {
             const uint32_t rank = bpe_rank(t, id[i], id[i + 1]);
-            if (rank < best) best = rank, left = id[i], right = id[i + 1];
+            if (rank < best) {
+                best = rank;
+                left = id[i];
+                right = id[i + 1];
+            }
         }
         if (best == BPE_NO_PAIR) return n;
         for (int i = 0; i < n; i++) {
@@ -381,7 +386,8 @@ static void test_fuzz_gpt2(void **state)
         const size_t used = arena.used;
         Rng r = rng_at(seed, STREAM_CHECK, 500000 + (uint64_t)k);
         const char *why = NULL;
-        memcpy(mj, json, nj), memcpy(mb, bpe, nb);
+        memcpy(mj, json, nj);
+        memcpy(mb, bpe, nb);
         const size_t a = k & 1 ? mutate(&r, mj, nj, sizeof mj) : nj,
                      b = k & 1 ? nb : mutate(&r, mb, nb, sizeof mb);
         Vocab *v = small_vocab(mj, a, mb, b, &why);

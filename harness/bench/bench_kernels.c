@@ -186,7 +186,9 @@ static void limit(Bench *b, BenchCell *c, const Job *j, int cold)
         const double rate = compute ? bench_peak(b, compute, s->threads) / o->unit * o->ports : 0;
         if (rate > 0) ns = weights * s->n * each / rate * 1e9;
     }
-    c->compute = compute, c->compute_ns = ns, c->read = read;
+    c->compute = compute;
+    c->compute_ns = ns;
+    c->read = read;
     bench_limit(c, compute, ns, level, bandwidth > 0 ? read / bandwidth * 1e9 : 0);
 }
 

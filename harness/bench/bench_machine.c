@@ -52,7 +52,10 @@ double machine_probe(const Probe *p, int threads)
         const double took = clock_now() - from;
         ns[i] = took / (double)iters * 1e9;
         /* calibration was disturbed: the call itself would be measured */
-        if (took < PROBE_S / 8) iters *= 4, i--;
+        if (took < PROBE_S / 8) {
+            iters *= 4;
+            i--;
+        }
     }
     gsl_sort(ns, 1, SAMPLES);
     const double rate = per / ns[strcmp(p->unit, "B/s") ? 0 : SAMPLES / 2] * 1e9;

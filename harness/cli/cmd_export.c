@@ -47,7 +47,10 @@ int export_main(int argc, char **argv)
     if (text) why = db_save_text(db, text, &a);
     if (words) {
         const char *name = argv[1], *source = name;
-        if (db_has_experiment(db, name)) source = "result", experiment = name;
+        if (db_has_experiment(db, name)) {
+            source = "result";
+            experiment = name;
+        }
         const char *path = to_stdout ? NULL : arena_text(&a, "%s/%s.csv", dir, name);
         why = csv_write(db, source, experiment, path, &a);
         n = 0;

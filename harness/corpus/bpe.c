@@ -167,7 +167,10 @@ static long encode(Vocab *v, const char *text, size_t len, uint16_t *out, long m
 {
     Bpe *b = v->own;
     Ids ids = { out, 0, max };
-    if (!b->warm) memset(b->lines, 0, LINES * sizeof *b->lines), b->warm = 1;
+    if (!b->warm) {
+        memset(b->lines, 0, LINES * sizeof *b->lines);
+        b->warm = 1;
+    }
     for (size_t i = 0; i < len; ) {
         const size_t n = sizeof END_OF_TEXT - 1;
         const char *stop = b->t->end_of_text < 0 ? NULL : memmem(text + i, len - i, END_OF_TEXT, n);

@@ -167,12 +167,17 @@ static int read_texts(Loader *l, BpeTables *t, Vocab *v)
                 l->json_path, l->name[id], l->bpe_path, END_OF_TEXT);
             return 0;
         }
-        if (special) memcpy(p, END_OF_TEXT, sizeof END_OF_TEXT - 1), t->end_of_text = id;
+        if (special) {
+            memcpy(p, END_OF_TEXT, sizeof END_OF_TEXT - 1);
+            t->end_of_text = id;
+        }
         start[id] = (uint32_t)(p - text);
         p += n;
     }
     start[l->V] = (uint32_t)(p - text);
-    v->V = l->V, v->text = text, v->start = start;
+    v->V = l->V;
+    v->text = text;
+    v->start = start;
     return 1;
 }
 

@@ -156,7 +156,10 @@ static int list_dir(FILE *out, const char *dir, Arena *a)
     for (int i = 0; i < n; i++) {
         const char *name = entry[i]->d_name;
         const int hidden = *name == '.' || strchr(name, ' ') || !strcmp(name, "cache");
-        if (!hidden && source_find(name, a, &why)) list_one(out, name, a), found++;
+        if (!hidden && source_find(name, a, &why)) {
+            list_one(out, name, a);
+            found++;
+        }
         free(entry[i]);
     }
     if (n >= 0) free(entry);

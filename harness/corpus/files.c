@@ -198,7 +198,10 @@ static TokenFile *text_tokens(const Source *s, int split, Vocab *v, double *seco
         const double start = clock_now();
         if (!files_exist(path)) inner = tokenize(s->path[split], v, path, a);
         *seconds = clock_now() - start;
-        if (fd >= 0) unlink(arena_text(a, "%s.lock", path)), close(fd);
+        if (fd >= 0) {
+            unlink(arena_text(a, "%s.lock", path));
+            close(fd);
+        }
         if (inner) {
             *why = inner;
             return NULL;

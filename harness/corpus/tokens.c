@@ -127,7 +127,9 @@ TokenFile *tokens_open(const char *path, Arena *a, const char **why)
 void tokens_close(TokenFile *f)
 {
     if (f->map) munmap(f->map, f->map_size);
-    f->map = NULL, f->tok = NULL, f->n = 0;
+    f->map = NULL;
+    f->tok = NULL;
+    f->n = 0;
 }
 
 struct TokenWriter { FILE *f; const char *path, *part; long n; Arena *arena; };
@@ -171,7 +173,10 @@ const char *tokens_commit(TokenWriter *w, const TokenFile *head)
               fflush(w->f) || fsync(fileno(w->f));
     }
     int err = errno;
-    if (fclose(w->f) && !bad) bad = 1, err = errno;
+    if (fclose(w->f) && !bad) {
+        bad = 1;
+        err = errno;
+    }
     if (head && !bad && !rename(w->part, w->path)) return NULL;
     if (head && !bad) err = errno;
     unlink(w->part);

@@ -64,7 +64,10 @@ Vocab *vocab_bytes(Arena *a)
     Vocab *v = arena_get(a, sizeof *v);
     char *text = arena_raw(a, 256 + n);
     uint32_t *start = arena_raw(a, 258 * sizeof *start);
-    for (int i = 0; i < 256; i++) text[i] = (char)i, start[i] = (uint32_t)i;
+    for (int i = 0; i < 256; i++) {
+        text[i] = (char)i;
+        start[i] = (uint32_t)i;
+    }
     memcpy(text + 256, END_OF_TEXT, n);
     start[256] = 256;
     start[257] = 256 + (uint32_t)n;

@@ -101,7 +101,8 @@ static Vocab *make(const Word *list, size_t V, const char *path, Arena *a, const
         *why = arena_text(a, "%s: expected the words <unk> and <eos> among its lines", path);
         return NULL;
     }
-    w->unk = (int)unk->id, w->eos = (int)eos->id;
+    w->unk = (int)unk->id;
+    w->eos = (int)eos->id;
     Vocab *v = arena_get(a, sizeof *v);
     *v = (Vocab) { "words", sha256_hex(text, (size_t)(p - text), arena_raw(a, 65)),
                    (int)V,  text,
@@ -185,7 +186,8 @@ static void count_word(WordCount *c, const char *s, size_t len, long count)
             c->room = arena_raw(c->arena, c->left);
         }
         *e = (Word){ memcpy(c->room, s, len), (uint32_t)len, (uint32_t)c->table.n++, 0 };
-        c->room += len, c->left -= len;
+        c->room += len;
+        c->left -= len;
     }
     e->count += count;
     if (2 * c->table.n > c->table.slots) grow(c);

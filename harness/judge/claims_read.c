@@ -29,7 +29,8 @@ static const char *read_claimed(Yaml *d, const Node *n, Claim *c)
         c->high = c->low;
         return why;
     }
-    c->low = -INFINITY, c->high = INFINITY;
+    c->low = -INFINITY;
+    c->high = INFINITY;
     why = yaml_want_map(d, n, "claimed");
     for (int i = 0; !why && i < yaml_pairs(n); i++) {
         const Node *key = yaml_key(d, n, i);

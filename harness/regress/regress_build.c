@@ -113,7 +113,10 @@ void gate_build_drop(const GateBuild *b)
 static void save_log(const char *path, const char *text)
 {
     FILE *f = fopen(path, "w");
-    if (f) fputs(text, f), fclose(f);
+    if (f) {
+        fputs(text, f);
+        fclose(f);
+    }
 }
 
 static void check_out(GateBuild *b, const char *dir, const char *name, int jobs, Arena *a)
@@ -190,7 +193,8 @@ GateBuild *gate_build(const char *ref, const char *name, int jobs, Arena *a)
     *b = (GateBuild) {
         .ref = ref, .commit = "", .code = "", .id = "", .compiler = "", .flags = "", .objects = ""
     };
-    mkdir("build", 0777), mkdir("build/regress", 0777);
+    mkdir("build", 0777);
+    mkdir("build/regress", 0777);
     if (!realpath("build/regress", path)) die("build/regress: cannot be made: %s", strerror(errno));
     const char *dir = arena_text(a, "%s", path);
     if (strchr(ref, '/') && !stat(ref, &st) && S_ISREG(st.st_mode) && !access(ref, X_OK)) {

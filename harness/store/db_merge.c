@@ -195,7 +195,10 @@ const char *db_merge(const char *const *from, int n, const char *into, DbMerged 
     drop(new, a);
     Db *db = why ? NULL : db_open(new, a, &why);
     if (!why) why = merge(db, path, n);
-    if (!why) m->runs = count(db, "SELECT count(*) FROM run"), m->again = seen - m->running - m->runs;
+    if (!why) {
+        m->runs = count(db, "SELECT count(*) FROM run");
+        m->again = seen - m->running - m->runs;
+    }
     db_close(db);
     for (int i = 0; i < n; i++) drop(arena_text(a, "%s.%d", new, i), a);
     if (!why && rename(new, into)) why = arena_text(a, "%s: cannot be written: %s", into, strerror(errno));

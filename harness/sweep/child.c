@@ -107,7 +107,8 @@ const char *child_start(Child *c, const ChildPlan *p)
     *c = (Child){ .plan = *p, .oom_kills = oom_kills(), .began = clock_now() };
     if (pipe2(records, O_CLOEXEC)) return "no pipe: too many open files";
     if (pipe2(words, O_CLOEXEC)) {
-        close(records[0]), close(records[1]);
+        close(records[0]);
+        close(records[1]);
         return "no pipe: too many open files";
     }
     fcntl(records[0], F_SETPIPE_SZ, RECORD_PIPE);
@@ -117,13 +118,16 @@ const char *child_start(Child *c, const ChildPlan *p)
     fflush(NULL);
     c->pid = fork();
     if (c->pid == 0) become(p, parent, records[1], words[1]);
-    close(records[1]), close(words[1]);
-    c->records = records[0], c->words = words[0];
+    close(records[1]);
+    close(words[1]);
+    c->records = records[0];
+    c->words = words[0];
     if (c->pid > 0) {
         setpgid(c->pid, c->pid);
         return NULL;
     }
-    close(c->records), close(c->words);
+    close(c->records);
+    close(c->words);
     return "no child process: out of memory or processes";
 }
 
@@ -151,7 +155,10 @@ static void take_words(Child *c, const char *bytes, size_t n)
         const int blank = b == ' ' || b == '\t' || b == '\r';
         if (b == '\n') c->last_ended = 1;
         if (b == '\n' || (blank && (c->last_ended || !c->have_last))) continue;
-        if (c->last_ended) c->last_ended = 0, c->have_last = 0;
+        if (c->last_ended) {
+            c->last_ended = 0;
+            c->have_last = 0;
+        }
         if (c->have_last < sizeof c->last - 1)
             c->last[c->have_last++] = blank ? ' ' : b < 32 || b == 127 ? '?' : (char)b;
         c->last[c->have_last] = 0;
@@ -210,7 +217,8 @@ int child_step(Child *c)
         return 0;
     }
     c->peak_rss_kb = use.ru_maxrss;
-    close(c->records), close(c->words);
+    close(c->records);
+    close(c->words);
     return 1;
 }
 
@@ -234,7 +242,10 @@ const char *child_status(Child *c, const char **error)
         *error = c->why;
         return "crash";
     }
-    if (code == 0) return *error = "", "ok";
+    if (code == 0) {
+        *error = "";
+        return "ok";
+    }
     if (!*last) snprintf(c->why, sizeof c->why, "ended with exit code %d and no sentence", code);
     return code == EXIT_SKIP ? "skip" : "fail";
 }

@@ -148,7 +148,10 @@ Change stats_change(const double *x, int n, Arena *a)
     Change c = { .at = 1 };
     for (int t = 0; t < n - 1; t++) {        /* U_t = U_{t-1} + sum over j of sign(x_t - x_j) */
         for (int j = 0; j < n; j++) u += (x[t] > x[j]) - (x[t] < x[j]);
-        if (labs(u) > most) most = labs(u), c.at = t + 1;
+        if (labs(u) > most) {
+            most = labs(u);
+            c.at = t + 1;
+        }
     }
     const double m = n, k = (double)most;
     c.p = fmin(1, 2 * exp(-6 * k * k / (m * m * m + m * m)));

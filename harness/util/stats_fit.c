@@ -73,7 +73,9 @@ static const char *start_saturating(Curve *c, double *start, Arena *a)
         if (!(squares < least) || slope == 0) continue;
         least = squares;
         c->sign = slope > 0 ? 1 : -1;
-        start[0] = log(fabs(slope)), start[1] = b, start[2] = level;
+        start[0] = log(fabs(slope));
+        start[1] = b;
+        start[2] = level;
     }
     return isfinite(least) ? NULL : "no saturating curve is near these points";
 }
@@ -141,7 +143,9 @@ const char *stats_fit(Fit *f, FitModel model, int relative, const double *x, con
     gsl_set_error_handler_off();
     if (n < (model == FIT_POWER ? 3 : 4))
         return "too few points: expected one more than the curve has parameters";
-    c.u = arena_raw(a, bytes), c.y = arena_raw(a, bytes), c.w = arena_raw(a, bytes);
+    c.u = arena_raw(a, bytes);
+    c.y = arena_raw(a, bytes);
+    c.w = arena_raw(a, bytes);
     for (int i = 0; i < n; i++) {
         if (!(x[i] > 0) || !isfinite(x[i]) || !isfinite(y[i]))
             return "expected finite numbers, and x > 0";
