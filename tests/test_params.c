@@ -133,8 +133,8 @@ static void a_head_that_cannot_be_made_says_why(void **state)
         { "tree",     "classes=41",        "classes=41: expected 1 to the 40 words" },
         { "tree",     "assign=kmeans",     "assign=kmeans: needs the training text" },
         { "adaptive", "cutoffs=20,10",     "cutoffs=20,10: expected auto, counted" },
-        { "sampled",  "samples=2000000",   "samples=2000000: expected 1 to" },
-        { "softmax",  "filter=1.5",        "filter=1.5: expected a mass" },
+        { "sampled",  "samples=0",         "samples=0: expected 1 to" },
+        { "softmax",  "filter=1",          "filter=1: expected a mass" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const Spec *s = spec_with((const char *const[]){ cases[i].word, NULL });

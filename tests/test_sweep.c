@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Sweeps whose cells misbehave in every way: the cell is a shell script that does what head= says.
- * Each sweep is a process of its own, so that it can be killed. */
+/* Sweeps whose cells misbehave in every way: the cell is a shell script that does what embed_init=
+ * says. Each sweep is a process of its own, so that it can be killed. */
 #include "harness/cli/cmd.h"
 #include "harness/sweep/cell.h"
 #include "tests/place.h"
@@ -13,7 +13,7 @@
 
 static const char script[] =
     "#!/bin/sh\n"
-    "for w; do case $w in head=*) mode=${w#head=};; esac; done\n"
+    "for w; do case $w in embed_init=*) mode=${w#embed_init=};; esac; done\n"
     "echo \"$mode\" >> started\n"
     "echo \"text kernel fake\" >&3; echo \"num loss 0 9.5\" >&3; echo \"span core.forward 0 0.25\" "
     ">&3\n"
@@ -60,12 +60,13 @@ static int tear_down(void **state) { return chdir("/") || place_drop(state); }
 
 static void experiment(Place *p, const char *modes, const char *more)
 {
-    write_file("x.yaml",
-               arena_text(&p->a,
-                          "question: what goes wrong?\nfixed: {threads: 2}\nfactors: {head: [%s]}\n"
-                          "budget: 1s\n%s",
-                          modes, more),
-               0644);
+    write_file(
+        "x.yaml",
+        arena_text(&p->a,
+                   "question: what goes wrong?\nfixed: {threads: 2}\nfactors: {embed_init: [%s]}\n"
+                   "budget: 1s\n%s",
+                   modes, more),
+        0644);
 }
 
 /* what becomes of the process before it sweeps */
@@ -130,11 +131,11 @@ static const char *one(Place *p, const char *sql)
 
 static void expect_run(Place *p, const char *mode, const char *status, const char *error)
 {
-    const char *from =
-        arena_text(&p->a,
-                   "FROM run JOIN config c ON c.run = run.id AND c.key = 'head' AND c.value = '%s' "
-                   "ORDER BY run.id DESC",
-                   mode);
+    const char *from = arena_text(
+        &p->a,
+        "FROM run JOIN config c ON c.run = run.id AND c.key = 'embed_init' AND c.value = '%s' "
+        "ORDER BY run.id DESC",
+        mode);
     assert_string_equal(one(p, arena_text(&p->a, "SELECT status %s", from)), status);
     const char *said = one(p, arena_text(&p->a, "SELECT error %s", from));
     if (*error ? !strstr(said, error) : *said)
@@ -185,7 +186,7 @@ static void test_ok(void **state)
     fclose(f);
     assert_string_equal(line, "ok 2 close\n");
     assert_int_equal(access("r/x.csv", R_OK), 0);
-    assert_says(printed, "head=ok     1  ok");
+    assert_says(printed, "embed_init=ok     1  ok");
     assert_says(printed, "7.250");
     assert_says(printed, "head %: (head.forward + head.backward) / step");
 }
@@ -195,7 +196,7 @@ static void test_faults(void **state)
     Place *p = *state;
     experiment(p, "ok, fail, skip, mute, abort, kill9, slow, deaf, eater, rubbish",
                "limits: {seconds: 1, memory: 150MB}\n");
-    assert_int_equal(SWEEP("--filter", "head=skip"), 0);
+    assert_int_equal(SWEEP("--filter", "embed_init=skip"), 0);
     assert_int_equal(SWEEP("--seed", "3"), 1);
     expect_run(p, "ok", "ok", "");
     expect_run(p, "fail", "fail", "corpus 'x': no such file");
@@ -207,13 +208,12 @@ static void test_faults(void **state)
     expect_run(p, "deaf", "timeout", "over its limit of 1 s");
     expect_run(p, "eater", "oom", "over its limit of 150 MB");
     expect_run(p, "rubbish", "fail", "1 of its lines were no records, the first: 'hello?world'");
-    assert_says(printed, "head=fail: fail: corpus 'x': no such file");
+    assert_says(printed, "embed_init=fail: fail: corpus 'x': no such file");
     assert_int_equal(access("r/logs/1.log", R_OK), 0);
     assert_int_equal(SWEEP("--dry-run"), 0);
-    assert_says(printed, "done     head=ok  (ok)");
-    assert_says(
-        printed,
-        "stale    head=fail  (no ok run; the last one ended with fail: corpus 'x': no such file)");
+    assert_says(printed, "done     embed_init=ok  (ok)");
+    assert_says(printed, "stale    embed_init=fail  (no ok run; the last one ended with fail: "
+                         "corpus 'x': no such file)");
     assert_says(printed, "0 new, 9 stale, 1 done");
 }
 
@@ -231,9 +231,9 @@ static void test_resume(void **state)
     Place *p = *state;
     experiment(p, "ok1, ok2, ok3", "seeds: 2\n");
     assert_int_equal(SWEEP("--dry-run"), 0);
-    assert_says(printed, "new      head=ok1 seed=1  (no run yet)  about 6 s");
+    assert_says(printed, "new      embed_init=ok1 seed=1  (no run yet)  about 6 s");
     assert_int_not_equal(access("r", F_OK), 0);                /* a dry run makes nothing */
-    assert_int_equal(SWEEP("--filter", "head=ok2"), 0);
+    assert_int_equal(SWEEP("--filter", "embed_init=ok2"), 0);
     assert_int_equal(lines_of("started"), 2);
     assert_int_equal(SWEEP("--jobs", "3"), 0);
     assert_says(printed, "not to be compared");
@@ -245,7 +245,7 @@ static void test_resume(void **state)
     assert_string_equal(one(p, "SELECT count(*) FROM run WHERE status = 'ok'"), "12");
     assert_string_equal(one(p, "SELECT count(*) FROM result"), "6");
     assert_int_equal(RUN(PLAIN, export_main, "summary", "--db", "r/x.db", "--out", "-"), 0);
-    assert_says(printed, "x,head=ok1,2,1000.0");
+    assert_says(printed, "x,embed_init=ok1,2,1000.0");
 }
 
 static void test_usage(void **state)
@@ -256,12 +256,12 @@ static void test_usage(void **state)
     assert_says(printed, "none.yaml: cannot be read");
     assert_int_equal(SWEEP("--colour"), 2);
     assert_says(printed, "--colour: no such option");
-    assert_int_equal(SWEEP("--filter", "head=x"), 2);
+    assert_int_equal(SWEEP("--filter", "embed_init=x"), 2);
     assert_says(printed, "no such factor and level");
     assert_int_equal(SWEEP("--jobs", "none"), 2);
     assert_int_equal(SWEEP("hed=tree"), 2);
     assert_says(printed, "nearest is 'head'");
-    write_file("x.yaml", "question: q\nfactors: {head: [tree]\n", 0644);
+    write_file("x.yaml", "question: q\nfactors: {embed_init: [tree]\n", 0644);
     assert_int_equal(SWEEP("--dry-run"), 2);
     assert_says(printed, "x.yaml:3:1: not YAML");
     assert_int_equal(lines_of("started"), 0);
@@ -338,7 +338,7 @@ static void test_database(void **state)
     assert_int_equal(RUN(NOBODY, sweep_main, "x.yaml", "--db", "r/x.db"), 2);
     assert_says(printed, "r/x.db: read-only; expected a database that can be written");
     assert_int_equal(RUN(NOBODY, export_main, "result", "--db", "r/x.db", "--out", "-"), 0);
-    assert_says(printed, "x,0,head=ok,1,ok");
+    assert_says(printed, "x,0,embed_init=ok,1,softmax");
     assert_int_equal(chmod("r", 0755), 0);
     write_file("r/y.db", "this is not a database\n", 0644);
     assert_int_equal(RUN(PLAIN, sweep_main, "x.yaml", "--db", "r/y.db"), 2);
@@ -355,7 +355,7 @@ static void test_one_cell(void **state)
 {
     Place *p = *state;
     Spec *spec = spec_new(&p->a);
-    assert_null(spec_set(spec, "head=ok"));
+    assert_null(spec_set(spec, "embed_init=ok"));
     const Outcome o = cell_run(NULL, NULL, spec, (Limits){ 10, 0 }, see, &seen_lines, &p->a);
     assert_string_equal(o.status, "ok");
     assert_string_equal(o.error, "");
