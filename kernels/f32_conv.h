@@ -18,7 +18,10 @@
 
 static inline void put(float *y, Vec v, int lanes)
 {
-    if (lanes == LANES) { *(Vec *)y = v; return; }
+    if (lanes == LANES) {
+        *(Vec *)y = v;
+        return;
+    }
     for (int l = 0; l < lanes; l++) y[l] = v[l];
 }
 

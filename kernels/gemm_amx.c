@@ -399,7 +399,6 @@ static void amx_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k, floa
     _tile_release();
 }
 
-const char *load_amx(Gemm *g);
 const char *load_amx(Gemm *g)
 {
     g->sgemm = amx_sgemm;

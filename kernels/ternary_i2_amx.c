@@ -299,7 +299,8 @@ static void i8_amx_pack(void *packed, const int8_t *w, int rows, int cols)
 
 static size_t i8_amx_scratch_size(int n, int cols, int act_bits)
 {
-    return (void)act_bits, (size_t)n * i2_amx_stride_of(cols);
+    (void)act_bits;
+    return (size_t)n * i2_amx_stride_of(cols);
 }
 
 static void i8_amx_prepare(void *scratch, const int8_t *x, int n, int cols, int act_bits)

@@ -70,7 +70,10 @@ static long optim_first_row(const Param *p, int t, int parts)
 /* The values [*lo, *hi) of p that are part t: whole rows, or of a vector about equally many */
 static void optim_share(const Param *p, int t, int parts, long *lo, long *hi)
 {
-    if (p->rows == 1) { part(p->n, t, parts, SHARE, lo, hi); return; }
+    if (p->rows == 1) {
+        part(p->n, t, parts, SHARE, lo, hi);
+        return;
+    }
     *lo = optim_first_row(p, t, parts) * p->cols;
     *hi = optim_first_row(p, t + 1, parts) * p->cols;
 }

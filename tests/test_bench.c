@@ -96,9 +96,9 @@ static void spoiled(int32_t *y, const void *packed, const void *scratch, int n, 
 static int run_bench(const TernaryKernel *k, const char *filter)
 {
     const TernaryKernel *const kernels[] = { k, NULL };
-    char *argv[] = { "bench",     "kernels", "--filter", (char *)filter, "--rounds", "2",
-                     "--threads", "2",       "--no-db",  "--json",       NULL };
-    return bench_with(10, argv, kernels);
+    return bench_run(&(BenchPlan){ .what = "kernels", .filter = filter, .rounds = 2, .seed = 1,
+                                   .threads = { 2 }, .n_threads = 1, .json = 1,
+                                   .kernels = kernels });
 }
 
 static void wrong_kernel(void **state)

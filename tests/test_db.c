@@ -192,8 +192,8 @@ static void test_stale(void **state)
 static void test_elsewhere(void **state)
 {
     Place *p = *state;
-    static const struct { const char *key, *spec; int counts;
-    } cell[] = { { "a", "budget=10s d=1 eval_every=5tokens", 0 },
+    typedef struct { const char *key, *spec; int counts; } Counted;
+    static const Counted cell[] = { { "a", "budget=10s d=1 eval_every=5tokens", 0 },
                  { "b", "act=int8 budget=5Mtokens eval_every=10s", 1 },
                  { "c", "budget=7tokens", 1 },
                  { "d", "eval_every=5tokens", 0 },

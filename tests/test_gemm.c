@@ -60,7 +60,10 @@ static void compare(Error *e, const Product *p, const float *c)
     for (int i = 0; i < p->m; i++)
         for (int j = 0; j < p->ldc; j++) {
             const size_t at = (size_t)i * (size_t)p->ldc + (size_t)j;
-            if (j >= p->n) { assert_true(c[at] == MARK); continue; }
+            if (j >= p->n) {
+                assert_true(c[at] == MARK);
+                continue;
+            }
             double sum = 0, size = 0;
             for (int l = 0; l < p->k; l++) {
                 const double a = p->ta == 'T' ? p->a[(size_t)l * (size_t)p->lda + (size_t)i]
@@ -104,7 +107,10 @@ static void every_provider(void **state)
         for (int ternary = 0; ternary < 2; ternary++) {
             const char *why;
             const Gemm *g = gemm_open(p->name, 2, &a, &why);
-            if (!g) { print_message("%s\n", why); continue; }
+            if (!g) {
+                print_message("%s\n", why);
+                continue;
+            }
             const Error e = errors(g, ternary, &a);
             print_message("%-9s %s: at most %.2f units, %.3f in the mean\n", p->name,
                           ternary ? "ternary" : "float  ", e.most, sqrt(e.squares / (double)e.n));
@@ -118,7 +124,10 @@ static void threads_agree(void **state)
     Arena a = arena_new((size_t)1 << 30);
     const char *why;
     (void)state;
-    if (!gemm_open("amx", 1, &a, &why)) { print_message("%s\n", why); skip(); }
+    if (!gemm_open("amx", 1, &a, &why)) {
+        print_message("%s\n", why);
+        skip();
+    }
     Rng r = rng_at(8, STREAM_CHECK, 0);
     for (int i = 0; i < ALIKE; i++) {
         const size_t mark = a.used;

@@ -22,8 +22,8 @@ static void law_holds(void **state)
 static void law_holds_on_lesser_cpus(void **state)
 {
     (void)state;
-    static const struct { const char *mask; unsigned has;
-    } masks[] = {
+    typedef struct { const char *mask; unsigned has; } Mask;
+    static const Mask masks[] = {
         { "sse2", 0 },
         { "avx2", CPU_AVX2 },
         { "avx512", CPU_AVX2 | CPU_AVX512 },
@@ -45,8 +45,8 @@ static void law_holds_on_lesser_cpus(void **state)
                 holds(law_kernel(*k, test_seed(), 20, &a));
         }
     }
-    static const struct { unsigned needs; const char *mask, *name;
-    } best[] = {
+    typedef struct { unsigned needs; const char *mask, *name; } Best;
+    static const Best best[] = {
         { 0, "sse2", "i2_scalar" },
         { CPU_AVX512, "avx512", "i2_avx512" },
         { CPU_AMX, "amx", "i2_amx" },
@@ -143,8 +143,8 @@ static void law_sees_faults(void **state)
 {
     (void)state;
     Arena a = arena_new((size_t)1 << 30);
-    static const struct { const char *says; __typeof__(ref_gemm) *gemm;
-    } faults[] = {
+    typedef struct { const char *says; __typeof__(ref_gemm) *gemm; } Fault;
+    static const Fault faults[] = {
         { "the reference says", off_by_one }, { "the reference says", one_row_only },
         { "the reference says", wraps },      { "outside of its range", all_rows },
         { "outside of y", writes_past_y },

@@ -24,7 +24,8 @@ static double one_round(Machine *m, double shift, Arena *a)
     const int coin = (int)rng_below(&m->rng, 2);
     for (int b = 0; b < 4; b++) {
         const int side = b == 0 || b == 3 ? coin : !coin;
-        tick(m, 0), tick(m, 0);               /* a process starts */
+        tick(m, 0);                           /* a process starts */
+        tick(m, 0);
         for (int k = 0; k < SAMPLES; k++) ns[side][n[side]++] = tick(m, side ? shift : 0);
     }
     return gate_shift(ns[0], n[0], ns[1], n[1], a);
@@ -136,8 +137,8 @@ static void pure(void **state)
 static void codes(void **state)
 {
     (void)state;
-    static const struct { GateTotal t; int code; const char *verdict;
-    } known[] = { { { 0, 0, 0, 0 }, 0, "PASS" },
+    typedef struct { GateTotal t; int code; const char *verdict; } Known;
+    static const Known known[] = { { { 0, 0, 0, 0 }, 0, "PASS" },
                   { { 0, 0, 0, 1 }, 3, "UNKNOWN" },
                   { { 0, 0, 1, 1 }, 1, "REGRESSED" },
                   { { 0, 1, 1, 0 }, 3, "INVALID" },

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The command bench: its words, the rounds, the table, the records.
+/* The rounds of a bench, its table and its records.
  *
  *     for each group:  check every cell -> iterations = SAMPLE_S / the fastest, once for all of
  * them (see FAR) -> rounds of all cells in random order, one sample each -> medians with intervals
@@ -8,49 +8,21 @@
 #include "harness/bench/bench.h"
 #include "harness/util/clock.h"
 #include "harness/store/db.h"
-#include "harness/util/options.h"
 #include "kernels/cpu.h"
 #include <errno.h>
-#include <jansson.h>
 #include <math.h>
 #include <omp.h>
 #include <regex.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-static const char help[] =
-    "usage: eightysix bench kernels|heads|ops|machine [--filter RE] [--all] [--threads 1,2] "
-    "[--rounds N] ...\n\n"
-    "Checks, then times, cells of\n"
-    "  kernels     the ternary product and dense float products: "
-    "<kernel>/<rows>x<cols>/n<n>/t<threads>[/b<bits>][/cold]\n"
-    "  heads       forward and backward of every output layer:   <head>/V<V>/d<d>/n<n>/t<threads>\n"
-    "  ops         float operations by instruction set:          <op>/<isa>/<shape>\n"
-    "  machine     what this CPU and its memory give at most:    <probe>/t<threads>\n\n"
-    "  --filter RE   cells whose name matches (POSIX extended); without it a small set that takes "
-    "a minute\n"
-    "  --all         every cell; ref and portable only up to 2^30 multiply-adds\n"
-    "  --threads L   numbers of threads, 1,2 (as many as there are cores; machine: one and all)\n"
-    "  --cold        also n = 1 with weights from memory: 300 MB of copies in turn\n"
-    "  --rounds N    samples of every cell (15); --seed N (1)\n"
-    "  --json        one JSON object per cell and line instead of the table\n"
-    "  --benchmark_out FILE   JSON of Google Benchmark, for its compare.py\n"
-    "  --db FILE     where raw samples are recorded (results/results.db); --no-db records "
-    "nothing\n\n"
-    "A kernel's time is prepare + gemm. Cells of one shape share one number of iterations (a "
-    "sample takes 5 ms or more) and\n"
-    "are interleaved in random order. % is of the limit named beside it, probed in this run. [] is "
-    "a 95 % interval.\n"
-    "Exit 0: fine; 1: a check failed; 2: bad usage.\n";
-
-enum { MOST_CELLS = 1024, MOST_PEAKS = 64, MOST_ROUNDS = 10000 };
+enum { MOST_CELLS = 1024, MOST_PEAKS = 64 };
 #define SAMPLE_S 5e-3
 #define LEVEL 0.95
 
 struct Bench {
     BenchPlan   plan;
-    Arena       home, group;
+    Arena      *home, group;         /* of the whole command, of the group */
     Gbench     *g;
     regex_t     filter;
     BenchCell  *cell[MOST_CELLS], *now;
@@ -65,8 +37,8 @@ struct Bench {
     Rng         rng;
 };
 
-static const struct { const char *name; void (*run)(Bench *); const char *filter;
-} kinds[] = { { "kernels", bench_kernels,
+typedef struct { const char *name; void (*run)(Bench *); const char *filter; } BenchKind;
+static const BenchKind kinds[] = { { "kernels", bench_kernels,
                 "(_(amx|avx512|avx2|neon|neon_dot|dnnl|openblas)|read)/(1024x1024|2560x2560)/"
                 "n(1|512)/t[0-9]+(/cold)?$" },
               { "heads", bench_heads, "/n512/" },
@@ -76,7 +48,7 @@ enum { KINDS = sizeof kinds / sizeof *kinds };
 
 const BenchPlan *bench_plan(const Bench *b) { return &b->plan; }
 Arena *bench_arena(Bench *b) { return &b->group; }
-Arena *bench_home(Bench *b) { return &b->home; }
+Arena *bench_home(Bench *b) { return b->home; }
 
 int bench_wants(Bench *b, const char *name)
 {
@@ -215,11 +187,6 @@ static void rounds(Bench *b)
     }
 }
 
-static double percent(const BenchCell *c)
-{
-    return c->limit_ns > 0 && !c->reads ? 100 * c->limit_ns / c->time.median : NAN;
-}
-
 static const char *human(char *out, size_t size, double ns)
 {
     if (ns < 1e4) snprintf(out, size, "%.0f ns", ns);
@@ -246,7 +213,7 @@ static void show_row(Bench *b, const BenchCell *c)
                  human(low, sizeof low, c->time.high - c->time.low));
     if (c->bytes > 0) snprintf(bytes, sizeof bytes, "%.1f", c->bytes / c->time.median);
     if (c->reads) snprintf(limit, sizeof limit, "       %s", c->limit);
-    else if (c->limit) snprintf(limit, sizeof limit, "%4.0f %% %s", percent(c), c->limit);
+    else if (c->limit) snprintf(limit, sizeof limit, "%4.0f %% %s", bench_percent(c), c->limit);
     if (c->per > 0)
         snprintf(more, sizeof more, "%.2f us a position, %.0f MB", c->time.median / c->per / 1e3,
                  c->memory / 1e6);
@@ -255,37 +222,10 @@ static void show_row(Bench *b, const BenchCell *c)
 }
 
 /* a number, or null for what is not one: strict JSON has neither NaN nor infinity */
-static json_t *number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
-
-static void show_json(const BenchCell *c)
-{
-    json_t *o = json_object();
-    const int ok = !c->broken;
-    json_object_set_new(o, "name", json_string(c->name));
-    json_object_set_new(o, "ok", json_boolean(ok));
-    json_object_set_new(o, "gops", number(ok && c->ops > 0 ? c->ops / c->time.median : NAN));
-    json_object_set_new(o, "gbs", number(ok && c->bytes > 0 ? c->bytes / c->time.median : NAN));
-    json_object_set_new(o, "limit", c->limit ? json_string(c->limit) : json_null());
-    json_object_set_new(o, "percent_of_limit", number(ok ? percent(c) : NAN));
-    json_object_set_new(o, "median_ns", number(ok ? c->time.median : NAN));
-    json_object_set_new(o, "ci_low", number(ok ? c->time.low : NAN));
-    json_object_set_new(o, "ci_high", number(ok ? c->time.high : NAN));
-    if (c->prepare_ns > 0) json_object_set_new(o, "prepare_ns", number(c->prepare_ns));
-    if (c->per > 0)
-        json_object_set_new(o, "ns_per_position", number(ok ? c->time.median / c->per : NAN));
-    if (c->memory > 0) json_object_set_new(o, "memory_bytes", number(c->memory));
-    if (c->broken) json_object_set_new(o, "error", json_string(c->broken));
-    char *text = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    CHECK(text);
-    puts(text);
-    free(text);
-    json_decref(o);
-}
-
 static void record(Bench *b, const BenchCell *c)
 {
-    const struct { const char *what; double value;
-    } number_of[] = { { "ops", c->ops },
+    typedef struct { const char *what; double value; } Number;
+    const Number number_of[] = { { "ops", c->ops },
                       { "bytes", c->bytes },
                       { "limit_ns", c->limit_ns },
                       { "prepare_ns", c->prepare_ns },
@@ -343,7 +283,7 @@ void bench_group(Bench *b)
     limits_by_reader(b);
     qsort(b->cell, (size_t)b->n, sizeof *b->cell, by_time);
     for (int i = 0; i < b->n; i++) {
-        if (b->plan.json) show_json(b->cell[i]);
+        if (b->plan.json) bench_show_json(b->cell[i]);
         else show_row(b, b->cell[i]);
         if (b->db) record(b, b->cell[i]);
         b->broken += b->cell[i]->broken != NULL;
@@ -358,85 +298,19 @@ void bench_group(Bench *b)
     b->group = arena_new((size_t)1 << 35);
 }
 
-/* ---- the command ---- */
-static long whole(const char *option, const char *text, long least, long most)
-{
-    char *end;
-    errno = 0;
-    const long x = strtol(text, &end, 10);
-    if (errno || end == text || *end || x < least || x > most)
-        die("%s %s: expected a whole number, %ld to %ld", option, text, least, most);
-    return x;
-}
-
-static void read_threads(BenchPlan *p, const char *text, int both)
-{
-    char words[8192], *save = NULL;
-    const int cores = omp_get_num_procs() < BENCH_THREADS ? omp_get_num_procs() : BENCH_THREADS;
-    if (!text) {
-        if (both && cores > 1) p->threads[p->n_threads++] = 1;
-        p->threads[p->n_threads++] = cores;
-        return;
-    }
-    if (strlen(text) >= sizeof words) die("--threads: expected at most %d numbers", BENCH_THREADS);
-    snprintf(words, sizeof words, "%s", text);
-    for (char *w = strtok_r(words, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
-        if (p->n_threads == BENCH_THREADS)
-            die("--threads %s: expected at most %d numbers", text, BENCH_THREADS);
-        p->threads[p->n_threads++] = (int)whole("--threads", w, 1, BENCH_THREADS);
-    }
-    if (!p->n_threads) die("--threads: expected numbers, as in 1,2");
-}
-
-static int read_words(Bench *b, int argc, char **argv)
-{
-    BenchPlan *p = &b->plan;
-    const char *threads = NULL, *n_rounds = "15", *seed = "1";
-    int no_db = 0, kind = 0;
-    p->db = "results/results.db";
-    const Option options[] = { { "--filter", &p->filter, NULL },
-                               { "--all", NULL, &p->all },
-                               { "--threads", &threads, NULL },
-                               { "--cold", NULL, &p->cold },
-                               { "--rounds", &n_rounds, NULL },
-                               { "--seed", &seed, NULL },
-                               { "--json", NULL, &p->json },
-                               { "--benchmark_out", &p->out, NULL },
-                               { "--db", &p->db, NULL },
-                               { "--no-db", NULL, &no_db },
-                               { 0 } };
-    const int words = options_read(argc, argv, options, help);
-    if (words != 1)
-        die("bench: expected one of kernels, heads, ops, machine; see eightysix bench --help");
-    while (kind < KINDS && strcmp(argv[1], kinds[kind].name)) kind++;
-    if (kind == KINDS) die("bench %s: expected one of kernels, heads, ops, machine", argv[1]);
-    p->what = kinds[kind].name;
-    p->rounds = (int)whole("--rounds", n_rounds, 1, MOST_ROUNDS);
-    p->seed = (uint64_t)whole("--seed", seed, 0, INT64_MAX);
-    read_threads(p, threads, !strcmp(p->what, "machine"));
-    if (no_db) p->db = NULL;
-    char why[128];
-    const char *re = p->filter ? p->filter : kinds[kind].filter;
-    const int bad = regcomp(&b->filter, re, REG_EXTENDED | REG_NOSUB);
-    if (bad) {
-        regerror(bad, &b->filter, why, sizeof why);
-        die("--filter %s: %s", re, why);
-    }
-    return kind;
-}
-
+/* ---- the run ---- */
 static void record_begin(Bench *b)
 {
     const BenchPlan *p = &b->plan;
     const char *why;
     char key[65], threads[8192] = "";
-    b->db = db_open(p->db, &b->home, &why);
+    b->db = db_open(p->db, b->home, &why);
     if (!b->db) die("%s", why);
     for (int i = 0; i < p->n_threads; i++)
         snprintf(threads + strlen(threads), sizeof threads - strlen(threads), "%s%d", i ? "," : "",
                  p->threads[i]);
     const char *spec =
-        arena_text(&b->home, "bench %s filter=%s threads=%s cold=%d rounds=%d seed=%llu", p->what,
+        arena_text(b->home, "bench %s filter=%s threads=%s cold=%d rounds=%d seed=%llu", p->what,
                    p->filter ? p->filter
                    : p->all  ? "all"
                              : "default",
@@ -456,52 +330,71 @@ static void record_peaks(Bench *b)
                     b->db, b->run,
                     &(Record) { .kind = 'n',
                                 .value = b->peak[i][t],
-                                .name = arena_text(&b->home, "peak:%s/t%d", probes[i].name, t) });
+                                .name = arena_text(b->home, "peak:%s/t%d", probes[i].name, t) });
 }
 
-int bench_with(int argc, char **argv, const TernaryKernel *const *kernels)
+/* The filter of the plan, or that of its kind */
+static void bench_filter(Bench *b, const BenchKind *kind)
 {
-    Arena home = arena_new((size_t)1 << 30);
-    Bench *b = arena_get(&home, sizeof *b);
-    const char *why;
+    char why[128];
+    const char *re = b->plan.filter ? b->plan.filter : kind->filter;
+    const int bad = regcomp(&b->filter, re, REG_EXTENDED | REG_NOSUB);
+    if (!bad) return;
+    regerror(bad, &b->filter, why, sizeof why);
+    die("--filter %s: %s", re, why);
+}
+
+static const BenchKind *bench_kind(const char *name)
+{
+    for (int i = 0; i < KINDS; i++)
+        if (!strcmp(kinds[i].name, name)) return &kinds[i];
+    die("bench %s: expected one of kernels, heads, ops, machine", name);
+}
+
+static Bench *bench_new(const BenchPlan *plan)
+{
+    Arena *home = arena_boot((size_t)1 << 30);
+    Bench *b = arena_get(home, sizeof *b);
     b->home = home;
-    b->plan.kernels = kernels;
-    const int kind = read_words(b, argc, argv);
+    b->plan = *plan;
     b->group = arena_new((size_t)1 << 35);
-    b->host = host_read(&b->home);
-    b->rng = rng_at(b->plan.seed, STREAM_ROUND, 0);
+    b->host = host_read(home);
+    b->rng = rng_at(plan->seed, STREAM_ROUND, 0);
+    return b;
+}
+
+static void bench_end(Bench *b, double seconds)
+{
+    const char *why = gbench_close(b->g);
+    if (b->db) {
+        db_run_end(b->db, b->run, b->broken ? "fail" : "ok", b->broken ? "a check failed" : "",
+                   seconds, 0);
+        db_close(b->db);
+    }
+    if (why) die("%s", why);
+    if (!b->shown) die("bench %s: no cell has such a name", b->plan.what);
+    if (b->broken) fprintf(stderr, "%d of %d cells are wrong\n", b->broken, b->shown);
+}
+
+int bench_run(const BenchPlan *plan)
+{
+    const BenchKind *kind = bench_kind(plan->what);
+    Bench *b = bench_new(plan);
+    const char *why;
+    bench_filter(b, kind);
     /* for libraries that would start threads of their own: the work is split above them */
     omp_set_num_threads(1);
     cpu_flush_denormals();
     b->g = gbench_open(b->plan.out, b->plan.rounds, take, b, &why);
     if (!b->g) die("%s", why);
     if (b->plan.db) record_begin(b);
-    const double from = clock_now();
-    kinds[kind].run(b);
+    const double start = clock_now();
+    kind->run(b);
     if (b->db) record_peaks(b);
-    why = gbench_close(b->g);
-    if (b->db) {
-        db_run_end(b->db, b->run, b->broken ? "fail" : "ok", b->broken ? "a check failed" : "",
-                   clock_now() - from, 0);
-        db_close(b->db);
-    }
-    if (why) die("%s", why);
-    if (!b->shown) die("bench %s: no cell has such a name", b->plan.what);
-    if (b->broken) fprintf(stderr, "%d of %d cells are wrong\n", b->broken, b->shown);
+    bench_end(b, clock_now() - start);
     const int code = b->broken ? 1 : 0;
     regfree(&b->filter);
     arena_drop(&b->group);
-    home = b->home;
-    arena_drop(&home);
+    arena_drop(b->home);
     return code;
-}
-
-/* Threads stay on their cores: two that meet on one, beside other jobs, make a barrier a thousand
- * times slower. The runtime reads its settings before main, so the program begins anew. */
-int bench_main(int argc, char **argv)
-{
-    if (!getenv("OMP_PROC_BIND") && !setenv("OMP_PROC_BIND", "close", 1))
-        /* main has passed its words from the command on */
-        execv("/proc/self/exe", argv - 1);
-    return bench_with(argc, argv, ternary_kernels);
 }

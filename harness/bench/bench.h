@@ -80,5 +80,11 @@ void bench_heads  (Bench *);
 void bench_ops    (Bench *);
 void bench_machine(Bench *);
 /* with these instead of the registry */
-int bench_with(int argc, char **argv, const TernaryKernel *const *kernels);
+
+double bench_percent  (const BenchCell *);      /* of its limit that it reaches; NAN: unknown */
+void   bench_show_json(const BenchCell *);      /* one line on stdout */
+
+enum { BENCH_ROUNDS = 10000 };                  /* at most */
+/* Runs one kind. Returns the exit code: 0 fine, 1 a check failed; dies with an error message */
+int bench_run(const BenchPlan *);
 #endif

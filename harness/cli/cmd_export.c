@@ -18,6 +18,15 @@ static const char help[] = "usage: eightysix export [VIEW | EXPERIMENT] [--db FI
                            "of single steps only means; merge reads it too\n\n"
                            "exit code: 0 written, 2 bad usage or input\n";
 
+/* A view, or the results of an experiment; dir NULL: to stdout */
+static const char *export_one(Db *db, const char *name, const char *experiment, const char *dir,
+                              Arena *a)
+{
+    const char *path = dir ? arena_text(a, "%s/%s.csv", dir, name) : NULL;
+    if (db_has_experiment(db, name)) return csv_write(db, "result", name, path, a);
+    return csv_write(db, name, experiment, path, a);
+}
+
 int export_main(int argc, char **argv)
 {
     enum { MAX_VIEWS = 64 };
@@ -46,13 +55,7 @@ int export_main(int argc, char **argv)
     if (pack || text) n = 0;
     if (text) why = db_save_text(db, text, &a);
     if (words) {
-        const char *name = argv[1], *source = name;
-        if (db_has_experiment(db, name)) {
-            source = "result";
-            experiment = name;
-        }
-        const char *path = to_stdout ? NULL : arena_text(&a, "%s/%s.csv", dir, name);
-        why = csv_write(db, source, experiment, path, &a);
+        why = export_one(db, argv[1], experiment, to_stdout ? NULL : dir, &a);
         n = 0;
     }
     for (int i = 0; i < n && !why; i++)

@@ -56,8 +56,8 @@ static void list_gemm(void)
 
 static void list_corpora(void) { corpora_list(stdout); }
 
-static const struct { const char *name; void (*list)(void);
-} lists[] = {
+typedef struct { const char *name; void (*list)(void); } List;
+static const List lists[] = {
     { "models", list_models }, { "heads", list_heads },     { "kernels", list_kernels },
     { "gemm", list_gemm },     { "corpora", list_corpora }, { "settings", list_settings }
 };

@@ -124,6 +124,19 @@ static const char *shifts(Replay *r, const char *run, const char *bench, const c
     return NULL;
 }
 
+/* A comparison taken again, against what was recorded */
+static void replay_case(Replay *r, const char *run, const GateCase *c, const Compared *x)
+{
+    const Interval *s = &c->shift;
+    const int same = !strcmp(x->was, verdict_names[c->verdict]) && s->median == x->shift &&
+        s->low == x->low && s->high == x->high;
+    tell(r, same, arena_text(r->a, "gate of run %s, %s", run, c->name),
+         arena_text(r->a, "%s %.17g [%.17g, %.17g]", x->was, x->shift, x->low, x->high),
+         arena_text(r->a, "%s %.17g [%.17g, %.17g]", verdict_names[c->verdict], s->median, s->low,
+                    s->high));
+    r->gates++;
+}
+
 /* One family: benches against base, or controls, or canaries. rounds: of a look */
 static const char *replay_family(Replay *r, const char *run, int side, int rounds,
                                  const GateRule *rule)
@@ -155,17 +168,7 @@ static const char *replay_family(Replay *r, const char *run, int side, int round
                 c[i].rounds = all[i].rounds < look * rounds ? all[i].rounds : look * rounds;
         open = gate_decide(rule, c, g.rows, look, r->a);
     }
-    for (int i = 0; i < g.rows && !why; i++) {
-        const Compared *x = &all[i];
-        const Interval *s = &c[i].shift;
-        const int same = !strcmp(x->was, verdict_names[c[i].verdict]) && s->median == x->shift &&
-            s->low == x->low && s->high == x->high;
-        tell(r, same, arena_text(r->a, "gate of run %s, %s", run, c[i].name),
-             arena_text(r->a, "%s %.17g [%.17g, %.17g]", x->was, x->shift, x->low, x->high),
-             arena_text(r->a, "%s %.17g [%.17g, %.17g]", verdict_names[c[i].verdict], s->median,
-                        s->low, s->high));
-        r->gates++;
-    }
+    for (int i = 0; i < g.rows && !why; i++) replay_case(r, run, &c[i], &all[i]);
     return why;
 }
 

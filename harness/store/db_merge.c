@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Several databases into one.
  *
- *   each source, attached: its machines, builds and cells; its plans and runs noted in temp.plans and
- * temp.runs
+ *   each source, attached: its machines, builds and cells; its plans and runs noted in temp.plans
+ *                          and temp.runs
  *   ids, in the order of the times of all of them
  *   each source again:     what hangs on its plans and on those runs that it was the first to have
  *
- * A plan is another's equal when name, text, words, build, machine and time are, and no position holds
- * another cell. */
+ * A plan is another's equal when name, text, words, build, machine and time are, and no position
+ * holds another cell. */
 #include "harness/store/db_parts.h"
 #include <errno.h>
 #include <string.h>
@@ -19,19 +19,24 @@
 static const char prepare[] =
     "CREATE TEMP TABLE machines (source, old, new);"
     "CREATE TEMP TABLE builds (source, old, new);"
-    "CREATE TEMP TABLE plans (source, old, new, first, name, sha, text, overrides, build, machine, planned, "
+    "CREATE TEMP TABLE plans (source, old, new, first, name, sha, text, overrides, build, "
+    "machine, planned, "
     "cells);"
     "CREATE TEMP TABLE runs (source, old, uuid, started, new INTEGER, PRIMARY KEY (uuid));";
 
 /* ?1: number of the source */
 static const char gather[] =
-    "INSERT OR IGNORE INTO main.machine (" MACHINE ") SELECT " MACHINE " FROM src.machine ORDER BY id;"
-    "INSERT INTO machines SELECT ?1, s.id, d.id FROM src.machine s JOIN main.machine d USING (" MACHINE ");"
+    "INSERT OR IGNORE INTO main.machine (" MACHINE ") SELECT " MACHINE " FROM src.machine ORDER "
+    "BY id;"
+    "INSERT INTO machines SELECT ?1, s.id, d.id FROM src.machine s JOIN main.machine d USING "
+    "(" MACHINE ");"
     "INSERT OR IGNORE INTO main.build (sha, git, dirty, compiler, flags)"
     "   SELECT sha, git, dirty, compiler, flags FROM src.build ORDER BY id;"
-    "INSERT INTO builds SELECT ?1, s.id, d.id FROM src.build s JOIN main.build d USING (sha, git, dirty);"
+    "INSERT INTO builds SELECT ?1, s.id, d.id FROM src.build s JOIN main.build d USING (sha, "
+    "git, dirty);"
     "INSERT OR IGNORE INTO main.cell SELECT * FROM src.cell;"
-    "INSERT INTO plans SELECT ?1, e.id, NULL, NULL, e.name, e.sha, e.text, e.overrides, b.new, m.new, "
+    "INSERT INTO plans SELECT ?1, e.id, NULL, NULL, e.name, e.sha, e.text, e.overrides, b.new, "
+    "m.new, "
     "e.planned,"
     "  (SELECT json_group_object(position, cell) FROM src.plan WHERE experiment = e.id)"
     "  FROM src.experiment e JOIN builds b ON b.source = ?1 AND b.old = e.build"
@@ -45,30 +50,37 @@ static const char number[] =
     "UPDATE plans SET first = ("
     "  SELECT q.rowid FROM plans q WHERE q.name = plans.name AND q.sha = plans.sha"
     "   AND q.overrides = plans.overrides"
-    "  AND q.build = plans.build AND q.machine = plans.machine AND q.planned = plans.planned AND NOT EXISTS ("
+    "  AND q.build = plans.build AND q.machine = plans.machine AND q.planned = plans.planned AND "
+    "NOT EXISTS ("
     "    SELECT 1 FROM json_each(plans.cells) x JOIN json_each(q.cells) y ON y.key = x.key"
     "   WHERE y.value <> x.value)"
     "  ORDER BY length(q.cells) DESC, q.rowid LIMIT 1);"
-    "UPDATE plans SET new = (SELECT n FROM (SELECT rowid AS at, row_number() OVER (ORDER BY planned, source, "
+    "UPDATE plans SET new = (SELECT n FROM (SELECT rowid AS at, row_number() OVER (ORDER BY "
+    "planned, source, "
     "old) AS n FROM plans "
     "  WHERE rowid = first) WHERE at = plans.first);"
     "INSERT INTO main.experiment (id, name, sha, text, overrides, build, machine, planned)"
-    "  SELECT new, name, sha, text, overrides, build, machine, planned FROM plans WHERE rowid = first"
+    "  SELECT new, name, sha, text, overrides, build, machine, planned FROM plans WHERE rowid = "
+    "first"
     "   ORDER BY new;"
-    "UPDATE runs SET new = (SELECT n FROM (SELECT uuid AS u, row_number() OVER (ORDER BY started, source, "
+    "UPDATE runs SET new = (SELECT n FROM (SELECT uuid AS u, row_number() OVER (ORDER BY "
+    "started, source, "
     "old) AS n FROM runs)"
     "  WHERE u = runs.uuid);";
 
 #define OF_RUN(table, columns) \
     "INSERT INTO main." table " SELECT r.new, " columns " FROM src." table " t " \
     "JOIN runs r ON r.source = ?1 AND r.old = t.run ORDER BY r.new, t."
-#define VERDICT "v.name, v.verdict, v.sentence, v.value, v.low, v.high, v.runs, b.new, m.new, v.decided"
+#define VERDICT \
+    "v.name, v.verdict, v.sentence, v.value, v.low, v.high, v.runs, b.new, m.new, v.decided"
 static const char fill[] =
-    "INSERT OR IGNORE INTO main.plan SELECT p.new, s.position, s.cell, s.label, s.seed FROM src.plan s"
+    "INSERT OR IGNORE INTO main.plan SELECT p.new, s.position, s.cell, s.label, s.seed FROM "
+    "src.plan s"
     "  JOIN plans p ON p.source = ?1 AND p.old = s.experiment;"
     "INSERT OR IGNORE INTO main.label SELECT p.new, s.position, s.factor, s.level FROM src.label s"
     "  JOIN plans p ON p.source = ?1 AND p.old = s.experiment;"
-    "INSERT INTO main.run SELECT r.new, s.uuid, s.cell, p.new, b.new, m.new, s.status, s.error, s.started, "
+    "INSERT INTO main.run SELECT r.new, s.uuid, s.cell, p.new, b.new, m.new, s.status, s.error, "
+    "s.started, "
     "s.wall_s, s.peak_rss_kb,"
     "  s.sweeper, s.sweeper_start FROM src.run s JOIN runs r ON r.source = ?1 AND r.old = s.id"
     "  LEFT JOIN plans p ON p.source = ?1 AND p.old = s.experiment"
@@ -79,10 +91,12 @@ static const char fill[] =
     OF_RUN("span", "t.step, t.phase, t.seconds") "rowid;"
     OF_RUN("sample", "t.name, t.round, t.position, t.ns, t.iters") "rowid;"
     OF_RUN("text", "t.key, t.value") "rowid;"
-    "INSERT INTO main.verdict (name, verdict, sentence, value, low, high, runs, build, machine, decided)"
+    "INSERT INTO main.verdict (name, verdict, sentence, value, low, high, runs, build, machine, "
+    "decided)"
     "  SELECT " VERDICT " FROM src.verdict v JOIN builds b ON b.source = ?1 AND b.old = v.build"
     "  JOIN machines m ON m.source = ?1 AND m.old = v.machine"
-    "  WHERE NOT EXISTS (SELECT 1 FROM main.verdict d WHERE d.name = v.name AND d.verdict = v.verdict"
+    "  WHERE NOT EXISTS (SELECT 1 FROM main.verdict d WHERE d.name = v.name AND d.verdict = "
+    "v.verdict"
     "   AND d.sentence = v.sentence"
     "    AND d.value IS v.value AND d.low IS v.low AND d.high IS v.high AND d.runs = v.runs"
     "   AND d.build = b.new AND d.machine = m.new"
@@ -118,7 +132,8 @@ static const char *with(Db *db, const char *path, const char *what, int source)
     if (sqlite3_prepare_v2(db->sql, "ATTACH ? AS src", -1, &s, NULL) != SQLITE_OK)
         return db_sentence(db, "written");
     sqlite3_bind_text(s, 1, path, -1, SQLITE_STATIC);
-    if (sqlite3_step(s) != SQLITE_DONE) why = db_sentence(db, arena_text(db->a, "joined by %s", path));
+    if (sqlite3_step(s) != SQLITE_DONE)
+        why = db_sentence(db, arena_text(db->a, "joined by %s", path));
     sqlite3_finalize(s);
     if (why) return why;
     why = each(db, "BEGIN", source);
@@ -132,7 +147,8 @@ static const char *with(Db *db, const char *path, const char *what, int source)
 static long count(Db *db, const char *text)
 {
     sqlite3_stmt *s = NULL;
-    CHECK(sqlite3_prepare_v2(db->sql, text, -1, &s, NULL) == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW);
+    CHECK(sqlite3_prepare_v2(db->sql, text, -1, &s, NULL) == SQLITE_OK);
+    CHECK(sqlite3_step(s) == SQLITE_ROW);
     const long n = sqlite3_column_int64(s, 0);
     sqlite3_finalize(s);
     return n;
@@ -145,9 +161,11 @@ static void drop(const char *path, Arena *a)
     unlink(arena_text(a, "%s-shm", path));
 }
 
-/* The path of a source as a database: itself, or a temporary one of its text. Adds its runs to *seen,
+/* The path of a source as a database: itself, or a temporary one of its text. Adds its runs to
+ * *seen,
  * *running. */
-static const char *source_path(const char **path, const char *temporary, long *seen, long *running, Arena *a)
+static const char *source_path(const char **path, const char *temporary, long *seen, long *running,
+                               Arena *a)
 {
     struct stat is;
     const char *why = NULL;
@@ -173,7 +191,8 @@ static const char *merge(Db *db, const char **path, int n)
     if (!why) why = each(db, number, 0);
     for (int i = 0; i < n && !why; i++) why = with(db, path[i], fill, i);
     if (!why)
-        why = each(db, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA wal_checkpoint(TRUNCATE); "
+        why = each(db, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; "
+                       "PRAGMA wal_checkpoint(TRUNCATE); "
                              "PRAGMA journal_mode = DELETE;", 0);
     if (!why && count(db, "SELECT count(*) FROM pragma_foreign_key_check"))
         why = "a row refers to one that is not there";
@@ -201,7 +220,8 @@ const char *db_merge(const char *const *from, int n, const char *into, DbMerged 
     }
     db_close(db);
     for (int i = 0; i < n; i++) drop(arena_text(a, "%s.%d", new, i), a);
-    if (!why && rename(new, into)) why = arena_text(a, "%s: cannot be written: %s", into, strerror(errno));
+    if (!why && rename(new, into))
+        why = arena_text(a, "%s: cannot be written: %s", into, strerror(errno));
     if (why) drop(new, a);
     return why;
 }

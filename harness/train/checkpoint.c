@@ -69,34 +69,36 @@ static const char *checkpoint_may_continue(const Session *s, const TensorFile *f
         f->path, was, now);
 }
 
+/* Values, moments and averages of every parameter into t; returns how many tensors these are */
+static int checkpoint_tensors(Tensor *t, const Params *ps, Arena *a)
+{
+    int n = 0;
+    for (int i = 0; i < ps->n; i++) {
+        Param *p = ps->p[i];
+        const long moments = p->group == GROUP_NORMUON ? p->rows : p->n;
+        t[n++] = checkpoint_tensor(a, "", p, p->v, p->n);
+        if (p->m) t[n++] = checkpoint_tensor(a, "opt.m/", p, p->m, p->n);
+        if (p->s) t[n++] = checkpoint_tensor(a, "opt.s/", p, p->s, moments);
+        if (p->ema) t[n++] = checkpoint_tensor(a, "ema/", p, p->ema, p->n);
+    }
+    int32_t *steps = arena_array(a, (size_t)ps->n, sizeof *steps);
+    for (int i = 0; i < ps->n; i++) steps[i] = (int32_t)ps->p[i]->steps;
+    t[n++] = (Tensor){ .name = "opt.steps", .dtype = "I32", .n = ps->n, .ndim = 1,
+                       .shape = { ps->n }, .data = steps };
+    return n;
+}
+
 const char *checkpoint_save(Session *s, const char *path)
 {
     Arena *a = s->arena;
     const size_t at = a->used;
-    const Params *ps = s->params;
-    Tensor *t = arena_get(a, sizeof *t * (size_t)(4 * ps->n + 1 + CLASSES_TENSORS));
-    int32_t *steps = arena_get(a, sizeof *steps * (size_t)ps->n);
+    Tensor *t = arena_array(a, (size_t)(4 * s->params->n + 1 + CLASSES_TENSORS), sizeof *t);
     int n = 0;
     if (s->classes) {
         classes_tensors(t, s->classes, a);
         n = CLASSES_TENSORS;
     }
-    for (int i = 0; i < ps->n; i++) {
-        Param *p = ps->p[i];
-        steps[i] = (int32_t)p->steps;
-        t[n++] = checkpoint_tensor(a, "", p, p->v, p->n);
-        if (p->m) t[n++] = checkpoint_tensor(a, "opt.m/", p, p->m, p->n);
-        if (p->s)
-            t[n++] =
-                checkpoint_tensor(a, "opt.s/", p, p->s, p->group == GROUP_NORMUON ? p->rows : p->n);
-        if (p->ema) t[n++] = checkpoint_tensor(a, "ema/", p, p->ema, p->n);
-    }
-    t[n++] = (Tensor) { .name = "opt.steps",
-                        .dtype = "I32",
-                        .n = ps->n,
-                        .ndim = 1,
-                        .shape = { ps->n },
-                        .data = steps };
+    n += checkpoint_tensors(t + n, s->params, a);
     const char *meta[MAX_META] = { "format",     "eightysix 1",
                                    "spec",       checkpoint_settings_text(s->spec, a),
                                    "step",       arena_text(a, "%ld", s->step),

@@ -6,6 +6,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *why = NULL, *text = (const char *)data;
-    fuzz_want(experiment_parse("fuzz.yaml", text, size, NULL, 0, fuzz_arena(), &why), why);
+    const void *made = experiment_parse("fuzz.yaml", text, size, NULL, 0, fuzz_arena(), &why);
+    fuzz_want(made, why);
     return 0;
 }

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The command `bench`. */
+#include "harness/bench/bench.h"
+#include "harness/cli/cmd.h"
+#include "harness/util/options.h"
+#include <errno.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char help[] =
+    "usage: eightysix bench kernels|heads|ops|machine [--filter RE] [--all] [--threads 1,2] "
+    "[--rounds N] ...\n\n"
+    "Checks, then times, cells of\n"
+    "  kernels     the ternary product and dense float products: "
+    "<kernel>/<rows>x<cols>/n<n>/t<threads>[/b<bits>][/cold]\n"
+    "  heads       forward and backward of every output layer:   <head>/V<V>/d<d>/n<n>/t<threads>\n"
+    "  ops         float operations by instruction set:          <op>/<isa>/<shape>\n"
+    "  machine     what this CPU and its memory give at most:    <probe>/t<threads>\n\n"
+    "  --filter RE   cells whose name matches (POSIX extended); without it a small set that takes "
+    "a minute\n"
+    "  --all         every cell; ref and portable only up to 2^30 multiply-adds\n"
+    "  --threads L   numbers of threads, 1,2 (as many as there are cores; machine: one and all)\n"
+    "  --cold        also n = 1 with weights from memory: 300 MB of copies in turn\n"
+    "  --rounds N    samples of every cell (15); --seed N (1)\n"
+    "  --json        one JSON object per cell and line instead of the table\n"
+    "  --benchmark_out FILE   JSON of Google Benchmark, for its compare.py\n"
+    "  --db FILE     where raw samples are recorded (results/results.db); --no-db records "
+    "nothing\n\n"
+    "A kernel's time is prepare + gemm. Cells of one shape share one number of iterations (a "
+    "sample takes 5 ms or more) and\n"
+    "are interleaved in random order. % is of the limit named beside it, probed in this run. [] is "
+    "a 95 % interval.\n"
+    "Exit 0: fine; 1: a check failed; 2: bad usage.\n";
+
+static long whole(const char *option, const char *text, long least, long most)
+{
+    char *end;
+    errno = 0;
+    const long x = strtol(text, &end, 10);
+    if (errno || end == text || *end || x < least || x > most)
+        die("%s %s: expected a whole number, %ld to %ld", option, text, least, most);
+    return x;
+}
+
+static void read_threads(BenchPlan *p, const char *text, int both)
+{
+    char words[8192], *save = NULL;
+    const int cores = omp_get_num_procs() < BENCH_THREADS ? omp_get_num_procs() : BENCH_THREADS;
+    if (!text) {
+        if (both && cores > 1) p->threads[p->n_threads++] = 1;
+        p->threads[p->n_threads++] = cores;
+        return;
+    }
+    if (strlen(text) >= sizeof words) die("--threads: expected at most %d numbers", BENCH_THREADS);
+    snprintf(words, sizeof words, "%s", text);
+    for (char *w = strtok_r(words, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
+        if (p->n_threads == BENCH_THREADS)
+            die("--threads %s: expected at most %d numbers", text, BENCH_THREADS);
+        p->threads[p->n_threads++] = (int)whole("--threads", w, 1, BENCH_THREADS);
+    }
+    if (!p->n_threads) die("--threads: expected numbers, as in 1,2");
+}
+
+static BenchPlan read_arguments(int argc, char **argv)
+{
+    BenchPlan plan = { .kernels = ternary_kernels }, *p = &plan;
+    const char *threads = NULL, *n_rounds = "15", *seed = "1";
+    int no_db = 0;
+    p->db = "results/results.db";
+    const Option options[] = { { "--filter", &p->filter, NULL },
+                               { "--all", NULL, &p->all },
+                               { "--threads", &threads, NULL },
+                               { "--cold", NULL, &p->cold },
+                               { "--rounds", &n_rounds, NULL },
+                               { "--seed", &seed, NULL },
+                               { "--json", NULL, &p->json },
+                               { "--benchmark_out", &p->out, NULL },
+                               { "--db", &p->db, NULL },
+                               { "--no-db", NULL, &no_db },
+                               { 0 } };
+    const int words = options_read(argc, argv, options, help);
+    if (words != 1)
+        die("bench: expected one of kernels, heads, ops, machine; see eightysix bench --help");
+    p->what = argv[1];
+    p->rounds = (int)whole("--rounds", n_rounds, 1, BENCH_ROUNDS);
+    p->seed = (uint64_t)whole("--seed", seed, 0, INT64_MAX);
+    read_threads(p, threads, !strcmp(p->what, "machine"));
+    if (no_db) p->db = NULL;
+    return plan;
+}
+
+/* Threads stay on their cores: two that meet on one, beside other jobs, make a barrier a thousand
+ * times slower. The runtime reads its settings before main, so the program begins anew. */
+int bench_main(int argc, char **argv)
+{
+    if (!getenv("OMP_PROC_BIND") && !setenv("OMP_PROC_BIND", "close", 1))
+        /* main has passed its words from the command on */
+        execv("/proc/self/exe", argv - 1);
+    const BenchPlan plan = read_arguments(argc, argv);
+    return bench_run(&plan);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The views and the state of a cell, as a caller sees them. */
+#include "harness/store/db_parts.h"
+#include <math.h>
+#include <string.h>
+
+const char *db_column(sqlite3_stmt *s, int i)
+{
+    const char *text = (const char *)sqlite3_column_text(s, i);
+    return text ? text : "";
+}
+
+/* What one row, newer ones having been seen, adds to the state */
+static CellState db_judge_run(Db *db, sqlite3_stmt *s, CellState state, Arena *a, const char **last,
+                       const char **elsewhere)
+{
+    const char *status = db_column(s, 0), *error = db_column(s, 1);
+    const char *sha = db_column(s, 2), *rig = db_column(s, 3);
+    const int same_build = !strcmp(sha, db->build->id),
+              same_rig = !strcmp(rig, db->rig) || sqlite3_column_int(s, 8);
+    if (!strcmp(status, "running")) {
+        const long pid = sqlite3_column_int64(s, 5);
+        const int here = !strcmp(db_column(s, 7), db->host->hostname);
+        if (!here || db_process_start(pid) == sqlite3_column_int64(s, 6)) {
+            *last = arena_text(a, "running now in process %ld", pid);
+            return CELL_RUNNING;
+        }
+        error = "the sweep that ran it was killed";
+        status = "crash";
+    }
+    if (!strcmp(status, "ok") && same_build && same_rig) return CELL_DONE;
+    if (strcmp(status, "ok") && !*last)
+        *last = arena_text(a, "no ok run; the last one ended with %s: %s", status, error);
+    if (!strcmp(status, "ok") && !*elsewhere)
+        *elsewhere = same_build
+                         ? arena_text(a, "ok run on another machine class (%s)", rig)
+                         : arena_text(a, "ok run by build %.8s, now %.8s", sha, db->build->id);
+    return state == CELL_NEW ? CELL_STALE : state;
+}
+
+CellState db_cell_state(Db *db, const char *cell, Arena *a, const char **reason, double *wall_s)
+{
+    sqlite3_stmt *s = db_prepared(
+        db,
+        "SELECT r.status, r.error, b.sha, m.rig, r.wall_s, r.sweeper, r.sweeper_start, m.hostname, "
+        "k.counts_tokens FROM run r JOIN build b ON b.id = r.build JOIN machine m ON m.id = "
+        "r.machine "
+        "JOIN cell_budget k ON k.cell = r.cell "
+        "WHERE r.cell = ?1 ORDER BY r.id DESC");
+    if (!s) db_fail(db, "read");
+    sqlite3_bind_text(s, 1, cell, -1, SQLITE_TRANSIENT);
+    CellState state = CELL_NEW;
+    const char *last = NULL, *elsewhere = NULL;
+    *wall_s = NAN;
+    while (state != CELL_DONE && state != CELL_RUNNING && sqlite3_step(s) == SQLITE_ROW) {
+        if (isnan(*wall_s) && !strcmp(db_column(s, 0), "ok")) *wall_s = sqlite3_column_double(s, 4);
+        state = db_judge_run(db, s, state, a, &last, &elsewhere);
+    }
+    sqlite3_reset(s);
+    *reason = state == CELL_NEW    ? "no run yet"
+              : state == CELL_DONE ? "ok"
+              : last               ? last
+                                   : elsewhere;
+    return state;
+}
+
+int db_views(Db *db, const char **name, int max, Arena *a)
+{
+    sqlite3_stmt *s =
+        db_prepared(db, "SELECT name FROM temp.sqlite_schema WHERE type = 'view' UNION "
+                     "SELECT name FROM main.sqlite_schema WHERE type = 'view' ORDER BY name");
+    int n = 0;
+    if (!s) db_fail(db, "read");
+    while (sqlite3_step(s) == SQLITE_ROW) {
+        if (n == max) die("%s: more than %d views", db->path, max);
+        name[n++] = arena_text(a, "%s", db_column(s, 0));
+    }
+    sqlite3_reset(s);
+    return n;
+}
+
+const char *db_rows(Db *db, sqlite3_stmt *s, int exact, DbRow *row, void *ctx)
+{
+    enum { MAX = 64 };
+    const char *value[MAX];
+    char number[MAX][32];
+    const int columns = sqlite3_column_count(s);
+    int rc;
+    if (columns > MAX) {
+        sqlite3_finalize(s);
+        return arena_text(db->a, "%d columns; expected %d at most", columns, MAX);
+    }
+    for (int i = 0; i < columns; i++) value[i] = sqlite3_column_name(s, i);
+    row(ctx, columns, value);
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        for (int i = 0; i < columns; i++) {
+            const int real = exact && sqlite3_column_type(s, i) == SQLITE_FLOAT;
+            if (real) snprintf(number[i], sizeof number[i], "%.17g", sqlite3_column_double(s, i));
+            value[i] = real ? number[i] : (const char *)sqlite3_column_text(s, i);
+        }
+        row(ctx, columns, value);
+    }
+    const char *why = rc == SQLITE_DONE ? NULL : db_sentence(db, "read");
+    sqlite3_finalize(s);
+    return why;
+}
+
+const char *db_view(Db *db, const char *view, const char *experiment, DbRow *row, void *ctx,
+                    Arena *a)
+{
+    enum { MAX = 64 };
+    const char *value[MAX], *names = "";
+    int known = 0;
+    const int n = db_views(db, value, MAX, a);
+    for (int i = 0; i < n; i++) {
+        known |= !strcmp(value[i], view);
+        names = arena_text(a, "%s%s%s", names, i ? ", " : "", value[i]);
+    }
+    if (!known) return arena_text(a, "there is no view '%s'; expected one of %s", view, names);
+    sqlite3_stmt *s = NULL;
+    const char *text = arena_text(a, "SELECT * FROM %s WHERE ?1 IS NULL OR experiment = ?1", view);
+    if (sqlite3_prepare_v2(db->sql, text, -1, &s, NULL) != SQLITE_OK)
+        return db_sentence(db, "read");
+    sqlite3_bind_text(s, 1, experiment, -1, SQLITE_TRANSIENT);
+    return db_rows(db, s, 0, row, ctx);
+}
+
+const char *db_last_experiment(Db *db, const char *view, Arena *a)
+{
+    sqlite3_stmt *s = NULL;
+    const char *text = arena_text(
+        a,
+        "SELECT e.name FROM experiment e JOIN (SELECT DISTINCT experiment FROM \"%s\") v "
+        "ON v.experiment = e.name ORDER BY e.id DESC LIMIT 1",
+        view);
+    if (sqlite3_prepare_v2(db->sql, text, -1, &s, NULL) != SQLITE_OK) return NULL;
+    const char *name = sqlite3_step(s) == SQLITE_ROW ? arena_text(a, "%s", db_column(s, 0)) : NULL;
+    sqlite3_finalize(s);
+    return name;
+}
+
+int db_has_experiment(Db *db, const char *name)
+{
+    return (int)db_number(db, 0, "SELECT count(*) FROM experiment WHERE name = ?", "s", name);
+}
