@@ -36,7 +36,7 @@ static void assert_lint_fails(Place *p, const char *expected)
     assert_says(output, expected);
 }
 
-/* The same of style.awk for one file, by itself and, where `make lint` asks for the rule, by that */
+/* The same of style.awk for one file, by itself and, where `make lint` asks for the rule, by it */
 static void assert_awk_fails(Place *p, const char *name, const char *text, const char *expected,
                              int linted)
 {
