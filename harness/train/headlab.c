@@ -25,7 +25,7 @@ typedef struct {
     int        *decile;          /* (V) */
     float      *nll, *part;      /* (valid.n) */
     Db         *db;
-    long        experiment;      /* the row of this sitting's plan */
+    long        experiment;      /* the row of its plan */
     Arena      *a;
 } Lab;
 
