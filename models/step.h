@@ -4,8 +4,8 @@
  *
  *   for every micro-batch:  objective->draw(...);  objective->pass(...)     gradients accumulate
  *   step_norm(...)          deferred gradients are added; the global norm
- *   step_update(...)        clip, then the head's parameters, then the trunk's; gradients are zero
- * again */
+ *   step_update(...)        clip, then the head's parameters, then the trunk's; gradients to zero
+ */
 #ifndef STEP_H
 #define STEP_H
 #include "models/head.h"

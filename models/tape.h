@@ -84,7 +84,7 @@ Var op_silu    (Tape *, Var x);
 Var op_relu2_mul(Tape *, Var g, Var u, int to_linear);          /* relu(g)^2 u */
 /* y = x + sigmoid(conv(n; wg)) conv(n; wv), n = rmsnorm(x) gain: causal, dilated, grouped, over B
  * sequences of x.rows / B rows each. y shares x's gradient buffer as op_add's does a's. name:
- * prefix of what is watched (name_gate_pre, name_value), or NULL. conv: see below */
+ * prefix of what is watched (name_gate_pre, name_value), or NULL. */
 typedef struct GatedConv {
     Param *gain, *wg, *wv;      /* (d), (d, d / groups, k) twice */
     double eps;                 /* of the norm */

@@ -8,6 +8,7 @@
 #include "harness/bench/bench.h"
 #include "harness/util/clock.h"
 #include "harness/store/db.h"
+#include "harness/util/shuffle.h"
 #include "kernels/cpu.h"
 #include <errno.h>
 #include <math.h>
@@ -175,11 +176,7 @@ static void rounds(Bench *b)
         order[n++] = i;
     }
     for (int r = 0; r < b->plan.rounds; r++) {
-        for (int i = n - 1; i > 0; i--) {
-            const int j = (int)rng_below(&b->rng, (uint64_t)i + 1), kept = order[i];
-            order[i] = order[j];
-            order[j] = kept;
-        }
+        shuffle(&b->rng, order, n, sizeof *order);
         for (b->position = 0; b->position < n; b->position++) {
             b->now = b->cell[order[b->position]];
             gbench_run(b->g, b->now->id, b->now->iters, r);

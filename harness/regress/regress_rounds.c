@@ -6,6 +6,7 @@
 #include "harness/regress/regress.h"
 #include "harness/util/clock.h"
 #include "harness/util/progress.h"
+#include "harness/util/shuffle.h"
 #include <string.h>
 
 enum { SIDE_BASE, SIDE_HEAD, SIDE_CONTROL, SIDE_CANARY, SIDES };
@@ -86,22 +87,13 @@ static int rounds_open(const GateBench *b)
     return b->pair.verdict == GATE_UNKNOWN || probe;
 }
 
-static void rounds_shuffle(int *x, int n, Rng *rng)
-{
-    for (int i = n - 1; i > 0; i--) {
-        const int j = (int)rng_below(rng, (uint64_t)i + 1), kept = x[i];
-        x[i] = x[j];
-        x[j] = kept;
-    }
-}
-
 /* One round of one benchmark: its sides in random order and back; appends d of whatever is open. */
 static void rounds_bench(Rounds *r, GateBench *b, int round, Rng *rng)
 {
     double ns[SIDES][2 * GATE_SAMPLES];
     int order[SIDES] = { SIDE_BASE, SIDE_HEAD, SIDE_CONTROL, SIDE_CANARY }, n[SIDES] = { 0 };
     const int sides = b->probe ? SIDES : 2;
-    rounds_shuffle(order, sides, rng);
+    shuffle(rng, order, sides, sizeof *order);
     for (int i = 0; i < 2 * sides && !gate_interrupted(); i++) {
         const int side = order[i < sides ? i : 2 * sides - 1 - i];
         const Block k = rounds_block(r, b->name, side, b->iters);
@@ -130,7 +122,7 @@ static void rounds_all(Rounds *r, int round, int of)
     int order[GATE_MOST];
     Rng rng = rng_at(r->gate->plan.seed, STREAM_ROUND, (uint64_t)round);
     for (int i = 0; i < g->benches; i++) order[i] = i;
-    rounds_shuffle(order, g->benches, &rng);
+    shuffle(&rng, order, g->benches, sizeof *order);
     if (progress_terminal())
         progress_say("round %d of %d, %.0f s", round + 1, of, clock_now() - g->began);
     for (int i = 0; i < g->benches && !gate_interrupted(); i++) {

@@ -9,6 +9,7 @@
 #include "harness/util/clock.h"
 #include "harness/store/db.h"
 #include "harness/util/progress.h"
+#include "harness/util/shuffle.h"
 #include "harness/train/autotune.h"
 #include "harness/train/checkpoint.h"
 #include "harness/train/checkpoint_file.h"
@@ -114,12 +115,7 @@ static void headlab_shuffle(int *order, long n, uint64_t seed, long pass)
 {
     Rng r = rng_at(seed, STREAM_BATCH, (uint64_t)pass);
     for (long i = 0; i < n; i++) order[i] = (int)i;
-    for (long i = n - 1; i > 0; i--) {
-        const long j = (long)rng_below(&r, (uint64_t)i + 1);
-        const int swap = order[i];
-        order[i] = order[j];
-        order[j] = swap;
-    }
+    shuffle(&r, order, n, sizeof *order);
 }
 
 /* m states x (m, d), y (m) */
