@@ -68,6 +68,16 @@ static inline int place_command(Place *p, const char *arguments, const char **ou
     return place_shell(p, arena_text(&p->a, "'%s' %s", binary, arguments), output);
 }
 
+/* Runs `eightysix ARGUMENTS`, which must end with this code; what it prints */
+static inline const char *place_expect(Place *p, int code, const char *arguments)
+{
+    const char *output;
+    const int got = place_command(p, arguments, &output);
+    if (got != code)
+        fail_msg("eightysix %s: exit code %d, expected %d: %s", arguments, got, code, output);
+    return output;
+}
+
 /* Runs SQL as a person with the sqlite3 shell would. NULL or SQLite's error message */
 static inline const char *sql_says(Place *p, const char *path, const char *sql)
 {

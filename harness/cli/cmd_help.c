@@ -103,7 +103,8 @@ static const char *help_text(const Command *c)
         exit(c->run(2, argv));
     }
     int status;
-    if (waitpid(pid, &status, 0) != pid || status) die("help: `%s --help` failed", c->name);
+    if (waitpid(pid, &status, 0) != pid) die("help: lost the child process that runs `%s`", name);
+    if (status) die("help: `%s --help` ended with status %d", name, status);
     rewind(f);
     text[fread(text, 1, MOST - 1, f)] = 0;
     fclose(f);
@@ -133,6 +134,10 @@ int help_main(const Command *commands, int argc, char **argv)
     const char *near = command_nearest(commands, argv[1]);
     if (!c && near) die("help: no command '%s'; the nearest is '%s'", argv[1], near);
     if (!c) die("help: no command '%s'; `eightysix help` shows them", argv[1]);
-    fputs(help_text(c), stdout);
-    return 0;
+    if (!c->run) {
+        fputs(help, stdout);
+        return 0;
+    }
+    char option[] = "--help", *words[] = { argv[1], option, NULL };
+    return c->run(2, words);
 }
