@@ -211,13 +211,14 @@ build/arm64/arm_laws: $(ARM)
 
 HOUSE = $(wildcard kernels/*.[ch] models/*.[ch] harness/*/*.[ch] harness/*/*.cc)
 STYLED = $(HOUSE) Makefile $(wildcard kernels/*.def models/*.def harness/*/*.def harness/*/*.sql \
-         tests/*.[ch] tests/*.sh tests/lint/*.awk tests/fuzz/*.[ch])
+         tests/*.[ch] tests/*.sh tests/lint/*.awk tests/fuzz/*.[ch] experiments/*.gp \
+         experiments/*.yaml paper/*.yaml paper/*.tex paper/*.sty)
 # The rules that keep the house: includes point downwards, one place for memory, for SQL, for
 # architecture.
 VARIANTS = $(wildcard kernels/ternary_*.c)
 lint:
 	@awk -f tests/lint/rooms.awk $(HOUSE)
-	@LC_ALL=C awk -v only=columns,functions,statements,commas -f tests/lint/style.awk $(STYLED)
+	@LC_ALL=C awk -f tests/lint/style.awk $(STYLED)
 	@! grep -nE '#include "' $(VARIANTS) | grep -vE '"kernels/(ternary|cpu).h"'
 	@! grep -nE '"models/(head|tape_inner)' models/model_*.c
 	@! grep -nE '"models/(model|tape)' models/head*.c

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What was measured over what was claimed, on a logarithmic axis: points with their intervals; grey: what holds a claim. At the
-# left edge: nothing, or the other direction.
+# What was measured over what was claimed, on a logarithmic axis: points with their intervals; grey:
+# what holds a claim. At the left edge: nothing, or the other direction.
 # gnuplot -c claim_ratio.gp DATA.csv OUTPUT svg|png|pdf          DATA: the view claim_ratio
 data = ARG1; target = ARG2; format = ARG3
 set datafile separator comma columnheaders
 number(s) = strlen(s) ? real(s) : NaN
 array name[128]; array verdict[128]
 names = 0
-stats data using (names = names + 1, name[names] = strcol('label'), verdict[names] = strcol('verdict'), column('ratio')) nooutput
+stats data using (names = names + 1, name[names] = strcol('label'), verdict[names] \
+    = strcol('verdict'), column('ratio')) nooutput
 rows = int(STATS_records)
 W = 7.2
 H = 1.0 + 0.19 * rows
@@ -35,6 +36,10 @@ do for [i = 1:rows] {
     set label name[i] at graph -0.012, first 1 - i right font ',8'
     set label verdict[i] at graph 1.012, first 1 - i left font ',8' tc rgb paint(verdict[i])
 }
-plot data using (left):(y(0)):(below(strcol('least'))):(above(strcol('most'))):(y(0) - 0.34):(y(0) + 0.34) with boxxyerror fs solid 1 noborder fc rgb 0xE4E4E4, \
-     data using (clip(column('ratio'))):(y(0)):(clip(column('ratio_low'))):(clip(column('ratio_high'))):(paint(strcol('verdict'))) with xerrorbars pt 7 ps 0 lw 1.2 lc rgb variable, \
-     data using (clip(column('ratio'))):(y(0)):(paint(strcol('verdict'))) with points pt 7 ps 0.6 lc rgb variable
+plot data using (left):(y(0)):(below(strcol('least'))):(above(strcol('most'))):(y(0) - 0.34):(y(0) \
+    + 0.34) with boxxyerror fs solid 1 noborder fc rgb 0xE4E4E4, \
+     data using (clip(column('ratio'))):(y(0)):(clip(column('ratio_low'))): \
+     (clip(column('ratio_high'))):(paint(strcol('verdict'))) with xerrorbars pt 7 ps 0 lw 1.2 lc \
+     rgb variable, \
+     data using (clip(column('ratio'))):(y(0)):(paint(strcol('verdict'))) with points pt 7 ps 0.6 \
+     lc rgb variable

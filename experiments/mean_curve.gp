@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Shared by equal_time and equal_tokens: reads the view mean_curve and draws one panel of losses, a line per cell, the mean over its
-# seeds in a band from the least to the most, labelled at its end.
+# Shared by equal_time and equal_tokens: reads the view mean_curve and draws one panel of losses, a
+# line per cell, the mean over its seeds in a band from the least to the most, labelled at its end.
 set datafile separator comma columnheaders
 number(s) = strlen(s) ? real(s) : NaN
 array title[64]; array end_y[64]; array end_at[64]
 cleaned = 0
-stats data using (i = int(column('line')), title[i] = strike(strcol('label'), 'head='), end_y[i] = column('nll'), unigram = number(strcol('unigram')), \
-                  floor_nll = number(strcol('nll_floor')), cores = column('cores'), cpu = strcol('cpu'), corpus = strcol('corpus'), \
+stats data using (i = int(column('line')), title[i] = strike(strcol('label'), 'head='), \
+    end_y[i] = column('nll'), unigram = number(strcol('unigram')), \
+                  floor_nll = number(strcol('nll_floor')), cores = column('cores'), \
+                  cpu = strcol('cpu'), corpus = strcol('corpus'), \
                   cleaned = cleaned + (strlen(strcol('clean_seconds')) > 0), column('low')) nooutput
 least = STATS_min
 stats data using (column('n')) nooutput
@@ -14,7 +16,8 @@ seeds = int(STATS_max)
 stats data using (column('line')) nooutput
 ends = int(STATS_max)
 stats data using (column('evaluation')) nooutput
-seen = STATS_max >= 8 ? 2 : 1         # of many evaluations the first, high above all others, is out of sight
+seen = STATS_max >= 8 ? 2 : 1         \
+    # of many evaluations the first, high above all others, is out of sight
 stats data using (column('evaluation') >= seen ? column('high') : NaN) nooutput
 most = STATS_max
 array colour[8] = [blue, vermillion, green, orange, purple, sky, black, dark]

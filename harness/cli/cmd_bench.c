@@ -3,7 +3,6 @@
 #include "harness/bench/bench.h"
 #include "harness/cli/cmd.h"
 #include "harness/util/options.h"
-#include <errno.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,16 +33,6 @@ static const char help[] =
     "a 95 % interval.\n"
     "Exit 0: fine; 1: a check failed; 2: bad usage.\n";
 
-static long whole(const char *option, const char *text, long least, long most)
-{
-    char *end;
-    errno = 0;
-    const long x = strtol(text, &end, 10);
-    if (errno || end == text || *end || x < least || x > most)
-        die("%s %s: expected a whole number, %ld to %ld", option, text, least, most);
-    return x;
-}
-
 static void read_threads(BenchPlan *p, const char *text, int both)
 {
     char words[8192], *save = NULL;
@@ -58,7 +47,7 @@ static void read_threads(BenchPlan *p, const char *text, int both)
     for (char *w = strtok_r(words, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
         if (p->n_threads == BENCH_THREADS)
             die("--threads %s: expected at most %d numbers", text, BENCH_THREADS);
-        p->threads[p->n_threads++] = (int)whole("--threads", w, 1, BENCH_THREADS);
+        p->threads[p->n_threads++] = (int)option_int("--threads", w, 1, BENCH_THREADS);
     }
     if (!p->n_threads) die("--threads: expected numbers, as in 1,2");
 }
@@ -84,8 +73,8 @@ static BenchPlan read_arguments(int argc, char **argv)
     if (words != 1)
         die("bench: expected one of kernels, heads, ops, machine; see eightysix bench --help");
     p->what = argv[1];
-    p->rounds = (int)whole("--rounds", n_rounds, 1, BENCH_ROUNDS);
-    p->seed = (uint64_t)whole("--seed", seed, 0, INT64_MAX);
+    p->rounds = (int)option_int("--rounds", n_rounds, 1, BENCH_ROUNDS);
+    p->seed = (uint64_t)option_int("--seed", seed, 0, INT64_MAX);
     read_threads(p, threads, !strcmp(p->what, "machine"));
     if (no_db) p->db = NULL;
     return plan;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The command check: every law over every registry, on this machine. */
+#include "harness/cli/cmd.h"
 #include "harness/laws/laws.h"
-#include <stdlib.h>
+#include "harness/util/options.h"
+#include <limits.h>
 #include <string.h>
 
 static const char help[] =
@@ -74,17 +76,6 @@ static const Law laws[] = { { "kernels", check_kernels },
              { "models", check_models } };
 enum { N = sizeof laws / sizeof *laws };
 
-/* The number in "name=number" */
-static long check_number(const char *word, long least)
-{
-    const char *digits = strchr(word, '=') + 1;
-    char *end;
-    const long x = strtol(digits, &end, 10);
-    if (end == digits || *end || x < least || x > 1000000000)
-        die("check: %s: expected a whole number from %ld to 1000000000", word, least);
-    return x;
-}
-
 int check_main(int argc, char **argv)
 {
     Check c = { .seed = 1, .shapes = 200 };
@@ -99,8 +90,8 @@ int check_main(int argc, char **argv)
         if (k < N) {
             chosen[k] = 1;
             named++;
-        } else if (!strncmp(argv[i], "seed=", 5)) c.seed = (uint64_t)check_number(argv[i], 0);
-        else if (!strncmp(argv[i], "shapes=", 7)) c.shapes = (int)check_number(argv[i], 1);
+        } else if (!strncmp(argv[i], "seed=", 5)) c.seed = (uint64_t)word_int(argv[i], 0, LONG_MAX);
+        else if (!strncmp(argv[i], "shapes=", 7)) c.shapes = (int)word_int(argv[i], 1, 1000000000);
         else if (!strncmp(argv[i], "parity=", 7)) {
             Arena a = arena_new((size_t)1 << 34);
             printf("parity with %s\n", argv[i] + 7);

@@ -4,7 +4,7 @@
 #include "harness/train/checkpoint.h"
 #include "harness/util/clock.h"
 #include "harness/util/options.h"
-#include <stdlib.h>
+#include <limits.h>
 #include <string.h>
 
 static const char help[] =
@@ -58,15 +58,6 @@ static void generate(Session *s, const Wish *w)
             (double)(n + w->tokens - 1) / seconds);
 }
 
-static double number(const char *option, const char *text)
-{
-    char *end;
-    const double x = strtod(text, &end);
-    if (*end || end == text || !(x >= 0 && x < 1e15))
-        die("generate: %s %s: expected a number of at least 0", option, text);
-    return x;
-}
-
 int generate_main(int argc, char **argv)
 {
     Arena a = arena_new((size_t)1 << 30);
@@ -78,9 +69,9 @@ int generate_main(int argc, char **argv)
                                { "--seed", &seed, NULL },
                                { 0 } };
     const int n = options_read(argc, argv, options, help);
-    w.tokens = (long)number("--tokens", tokens);
-    w.temperature = number("--temperature", temperature);
-    w.seed = (uint64_t)number("--seed", seed);
+    w.tokens = option_int("--tokens", tokens, 0, 1000000000);
+    w.temperature = option_number("--temperature", temperature, 0, 1000);
+    w.seed = (uint64_t)option_int("--seed", seed, 0, LONG_MAX);
     Session *s = checkpoint_open(argv + 1, n, "generate", &a);
     generate(s, &w);
     session_drop(s);

@@ -5,8 +5,6 @@
 #include "harness/train/checkpoint_file.h"
 #include "harness/train/headlab.h"
 #include "harness/util/options.h"
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char help[] =
@@ -26,15 +24,6 @@ static const char help[] =
     "  eightysix headlab v3.safetensors heads=softmax,tree:assign=freq,tree:assign=brown lr=1e-3 "
     "warmup=20\n"
     "  eightysix plot anatomy\n";
-
-static double positive(const char *option, const char *text)
-{
-    char *end;
-    const double x = strtod(text, &end);
-    if (end == text || *end || !(x > 0 && x < 1e9))
-        die("%s %s: expected a number above 0", option, text);
-    return x;
-}
 
 static const char *all_heads(Arena *a)
 {
@@ -92,8 +81,8 @@ int headlab_main(int argc, char **argv)
                                { "--no-db", NULL, &no_db },   { 0 } };
     const int n = options_read(argc, argv, options, help);
     if (no_db) p.db_path = NULL;
-    p.states = lround(positive("--states", states));
-    p.passes = positive("--passes", passes);
+    p.states = option_int("--states", states, 1, 1000000000);
+    p.passes = option_number("--passes", passes, 1e-6, 1e6);
     if (strcmp(p.start, "embedding") && strcmp(p.start, "drawn"))
         die("--start %s: expected embedding or drawn", p.start);
     Session *s = read_settings(&p, argv + 1, n, &a);

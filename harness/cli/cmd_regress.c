@@ -3,8 +3,7 @@
 #include "harness/cli/cmd.h"
 #include "harness/regress/regress.h"
 #include "harness/util/options.h"
-#include <errno.h>
-#include <stdlib.h>
+#include <limits.h>
 #include <unistd.h>
 
 static const char help[] =
@@ -30,16 +29,6 @@ static const char help[] =
     "exit code: 0 pass; 1 a regression, or wrong results; 2 bad usage, or a build that fails; 3 "
     "inconclusive, or an invalid\n"
     "measurement; 130 interrupted. results/BENCHMARKS.md explains.\n";
-
-static double number(const char *option, const char *text, double least, double most)
-{
-    char *end;
-    errno = 0;
-    const double x = strtod(text, &end);
-    if (errno || end == text || *end || !(x >= least && x <= most))
-        die("%s %s: expected a number, %g to %g", option, text, least, most);
-    return x;
-}
 
 int regress_main(int argc, char **argv)
 {
@@ -68,13 +57,13 @@ int regress_main(int argc, char **argv)
     if (options_read(argc, argv, options, help))
         die("regress %s: expected options only; see eightysix regress --help", argv[1]);
     if (!p.base || !p.head) die("regress: expected --base REF and --head REF");
-    p.rounds = (int)number("--rounds", rounds, 2, GATE_ROUNDS);
-    p.samples = (int)number("--samples", samples, 1, GATE_SAMPLES);
-    p.seed = (uint64_t)number("--seed", seed, 0, 1e15);
-    p.cpu = cpu ? (int)number("--cpu", cpu, 0, 1023) : -1;
-    p.jobs = jobs ? (int)number("--jobs", jobs, 1, 1024) : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    p.tolerance = number("--quality", quality, 0, 100) / 100;
-    p.floor = number("--floor", floor, 0, 100) / 100;
+    p.rounds = (int)option_int("--rounds", rounds, 2, GATE_ROUNDS);
+    p.samples = (int)option_int("--samples", samples, 1, GATE_SAMPLES);
+    p.seed = (uint64_t)option_int("--seed", seed, 0, LONG_MAX);
+    p.cpu = cpu ? (int)option_int("--cpu", cpu, 0, 1023) : -1;
+    p.jobs = jobs ? (int)option_int("--jobs", jobs, 1, 1024) : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    p.tolerance = option_number("--quality", quality, 0, 100) / 100;
+    p.floor = option_number("--floor", floor, 0, 100) / 100;
     if (no_db) p.db = NULL;
     return gate_compare(&p);
 }

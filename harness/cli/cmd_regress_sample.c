@@ -3,7 +3,6 @@
 #include "harness/cli/cmd.h"
 #include "harness/regress/regress.h"
 #include "harness/util/options.h"
-#include <stdlib.h>
 #include <string.h>
 
 static const char help[] =
@@ -11,15 +10,6 @@ static const char help[] =
     "       eightysix regress-sample time NAME [--iters N] [--samples K] [--delay F] [--cpu C]\n"
     "       eightysix regress-sample count NAME --iters N\n\n"
     "What `eightysix regress` runs of both builds: protocol 1 of harness/regress/regress.h.\n";
-
-static double number(const char *option, const char *text, double most)
-{
-    char *end;
-    const double x = strtod(text, &end);
-    if (end == text || *end || !(x >= 0) || x > most)
-        die("%s %s: expected a number, 0 to %g", option, text, most);
-    return x;
-}
 
 int regress_sample_main(int argc, char **argv)
 {
@@ -34,8 +24,9 @@ int regress_sample_main(int argc, char **argv)
         die("regress-sample: expected list, time NAME or count NAME");
     const SamplePlan plan = {
         .what = argv[1], .name = listing ? NULL : argv[2],
-        .iters = (long)number("--iters", iters, 1e12),
-        .samples = (long)number("--samples", samples, 1e4), .delay = number("--delay", delay, 10),
-        .cpu = cpu ? (int)number("--cpu", cpu, 1023) : -1 };
+        .iters = option_int("--iters", iters, 0, 1000000000000),
+        .samples = option_int("--samples", samples, 0, 10000),
+        .delay = option_number("--delay", delay, 0, 10),
+        .cpu = cpu ? (int)option_int("--cpu", cpu, 0, 1023) : -1 };
     return regress_sample(&plan);
 }

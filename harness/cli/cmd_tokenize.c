@@ -2,6 +2,7 @@
 /* The command `tokenize`: filters between text and ids, token files of corpora, downloads. */
 #include "harness/cli/cmd.h"
 #include "harness/util/clock.h"
+#include "harness/util/options.h"
 #include "harness/corpus/data_parts.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -57,17 +58,6 @@ static int help_corpus(void)
     return 0;
 }
 
-static long number_of(const char *word, long low, long high)
-{
-    char *end;
-    errno = 0;
-    const char *digits = strchr(word, '=') + 1;
-    const long n = strtol(digits, &end, 10);
-    if (errno || end == digits || *end || n < low || n > high)
-        die("%s: expected a number from %ld to %ld", word, low, high);
-    return n;
-}
-
 /* 1: --help was asked for */
 static int read_options(int argc, char **argv, Options *o)
 {
@@ -76,7 +66,7 @@ static int read_options(int argc, char **argv, Options *o)
         else if (!strcmp(argv[i], "--bin")) o->bin = 1;
         else if (!strncmp(argv[i], "vocab=", 6)) o->vocab = argv[i] + 6;
         else if (!strncmp(argv[i], "list=", 5)) o->list = argv[i] + 5;
-        else if (!strncmp(argv[i], "V=", 2)) o->V = number_of(argv[i], 2, 65536);
+        else if (!strncmp(argv[i], "V=", 2)) o->V = word_int(argv[i], 2, 65536);
         else if (argv[i][0] == '-' || strchr(argv[i], '=') || o->name)
             die("tokenize %s: '%s' is not understood; see `eightysix tokenize %s --help`", argv[0],
                 argv[i], argv[0]);

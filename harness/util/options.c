@@ -43,7 +43,18 @@ long option_int(const char *option, const char *text, long least, long most)
     errno = 0;
     const long x = strtol(text, &end, 10);
     if (errno || end == text || *end || x < least || x > most)
-        die("%s %s: expected a number from %ld to %ld", option, text, least, most);
+        die("%s %s: expected a whole number from %ld to %ld", option, text, least, most);
+    return x;
+}
+
+long word_int(const char *word, long least, long most)
+{
+    char *end;
+    const char *text = strchr(word, '=') + 1;
+    errno = 0;
+    const long x = strtol(text, &end, 10);
+    if (errno || end == text || *end || x < least || x > most)
+        die("%s: expected a whole number from %ld to %ld", word, least, most);
     return x;
 }
 

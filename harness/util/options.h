@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* options.h -- the arguments of a command: "--name VALUE",
- * "--name=VALUE", "--flag", --help or -h, and the rest. */
+/* options.h -- the arguments of a command: "--name VALUE", "--name=VALUE", "--flag", --help or -h,
+ * and the rest. */
 #ifndef OPTIONS_H
 #define OPTIONS_H
 
@@ -16,4 +16,6 @@ int options_read(int argc, char **argv, const Option *, const char *help);
 /* The value of an option as a number within these bounds; dies on any other text. */
 long   option_int   (const char *option, const char *text, long least, long most);
 double option_number(const char *option, const char *text, double least, double most);
+/* The same of a word "name=number" */
+long   word_int     (const char *word, long least, long most);
 #endif
