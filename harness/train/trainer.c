@@ -15,13 +15,10 @@
 #include <sys/resource.h>
 
 enum { CHECKED_SHAPES = 20, WARM_STEPS = 2, COMPARE_EVERY = 100 };
-typedef struct { int B, T, accum, frozen; } Plan;              /* of one step */
 
-/* FlashLM v3's schedule of phases: T 64, 128, 256; accumulation 4, at T 256 8; the embedding frozen
- * at first */
-static Plan trainer_plan_of(const Spec *s, long step)
+TrainerStep trainer_step_plan(const Spec *s, long step)
 {
-    Plan p = { (int)spec_int(s, "batch"), (int)spec_int(s, "seq"), (int)spec_int(s, "accum"),
+    TrainerStep p = { (int)spec_int(s, "batch"), (int)spec_int(s, "seq"), (int)spec_int(s, "accum"),
                step < spec_int(s, "freeze") };
     if (spec_is(s, "phases", "v3")) {
         p.T = step < 1000 ? 64 : step < 4000 ? 128 : 256;
@@ -83,7 +80,7 @@ static void trainer_source(void *corpus, uint64_t seed, long step, int micro, in
     corpus_batch(corpus, seed, step, micro, B, T, x, y);
 }
 
-static Batch *trainer_batch(Trainer *t, const Plan *p, int supervised)
+static Batch *trainer_batch(Trainer *t, const TrainerStep *p, int supervised)
 {
     const Batch *b = t->batch;
     if (!b || b->B != p->B || b->T != p->T || b->supervised != supervised)
@@ -106,10 +103,22 @@ static int trainer_computes(const Session *s)
     return s->exec->kernel->computes || spec_is(s->spec, "act", "f32");
 }
 
+/* loss: the mean in nats per supervised position; norm: of the gradient, before clipping */
+static void trainer_record_step(const Trainer *t, double seconds, double loss, double norm)
+{
+    const long step = t->s->step;
+    for (int k = 0; k < PHASES; k++) record_span(t->rec, phase_names[k], step, t->laps.sum[k]);
+    record_num(t->rec, "step_s", step, seconds);
+    if (trainer_computes(t->s)) {
+        record_num(t->rec, "loss", step, loss);
+        record_num(t->rec, "grad_norm", step, norm);
+    }
+}
+
 static void trainer_step(Trainer *t, const Budget *budget)
 {
     Session *s = t->s;
-    const Plan p = trainer_plan_of(s->spec, s->step);
+    const TrainerStep p = trainer_step_plan(s->spec, s->step);
     const int n = p.B * p.T, supervised = trainer_supervised_of(s->spec, n);
     const uint64_t seed = (uint64_t)spec_int(s->spec, "seed");
     const float scale = 1.0f / (float)supervised / (float)p.accum;
@@ -127,14 +136,12 @@ static void trainer_step(Trainer *t, const Budget *budget)
         objective->draw(batch, trainer_source, s->corpus, seed, s->step, micro);
         loss += objective->pass(&step, batch, scale);
     }
-    step_update(&step, optim_schedule(s->spec, s->step, trainer_progress_of(s, budget)),
-                step_norm(&step));
+    const double norm = step_norm(&step);
+    step_update(&step, optim_schedule(s->spec, s->step, trainer_progress_of(s, budget)), norm);
     laps_mark(&t->laps, PHASE_OTHER);
     const double seconds = t->laps.last - began;
-    for (int k = 0; k < PHASES; k++) record_span(t->rec, phase_names[k], s->step, t->laps.sum[k]);
-    record_num(t->rec, "step_s", s->step, seconds);
+    trainer_record_step(t, seconds, loss / supervised / p.accum, norm);
     if (compare) record_num(t->rec, "bwd_cosine", s->step, tape_cosine(s->tape));
-    if (trainer_computes(s)) record_num(t->rec, "loss", s->step, loss / supervised / p.accum);
     record_flush(t->rec);
     s->step++;
     s->tokens += (long)n * p.accum;
@@ -178,7 +185,7 @@ static void trainer_describe(const Session *s, Recorder *rec)
 {
     char cpu[128];
     const int int8 = spec_is(s->spec, "act", "int8");
-    const Plan p = trainer_plan_of(s->spec, s->step);
+    const TrainerStep p = trainer_step_plan(s->spec, s->step);
     const int n = p.B * p.T;
     record_text(rec, "kernel", int8 ? s->exec->kernel->name : "dense");
     record_text(rec, "gemm", s->exec->gemm->name);
