@@ -17,6 +17,15 @@ static void law_holds(void **state)
     arena_drop(&a);
 }
 
+static void wide_law_holds(void **state)
+{
+    const TernaryKernel *k = *state;
+    if (!ternary_runs_here(k)) skip();
+    Arena a = arena_new((size_t)1 << 32);
+    holds(law_kernel_wide(k, test_seed(), &a));
+    arena_drop(&a);
+}
+
 /* A kernel that chooses its body by feature, under every choice; and a mask hides what it
  * should. */
 static void law_holds_on_lesser_cpus(void **state)
@@ -196,7 +205,7 @@ static void registry_is_sound(void **state)
 int main(void)
 {
     enum { MAX = 64 };
-    struct CMUnitTest tests[2 * MAX + 4] = {
+    struct CMUnitTest tests[3 * MAX + 4] = {
         cmocka_unit_test(registry_is_sound),
         cmocka_unit_test(rows_are_dealt_once),
         cmocka_unit_test(law_sees_faults),
@@ -204,8 +213,9 @@ int main(void)
     };
     size_t count = 4;
     for (const TernaryKernel *const *k = ternary_kernels;
-         *k && count + 2 <= sizeof tests / sizeof *tests; k++) {
+         *k && count + 3 <= sizeof tests / sizeof *tests; k++) {
         tests[count++] = (struct CMUnitTest){ (*k)->name, law_holds, NULL, NULL, (void *)*k };
+        tests[count++] = (struct CMUnitTest){ (*k)->name, wide_law_holds, NULL, NULL, (void *)*k };
         tests[count++] = (struct CMUnitTest){ (*k)->name, nothing_outside_is_read, NULL, NULL,
                                               (void *)*k };
     }

@@ -164,3 +164,20 @@ const char *law_kernel(const TernaryKernel *k, uint64_t seed, int shapes, Arena 
     }
     return NULL;
 }
+
+/* The widest columns of the contract, and some in between: a panel, a counter or a sum that is too
+ * narrow shows here. */
+const char *law_kernel_wide(const TernaryKernel *k, uint64_t seed, Arena *a)
+{
+    CHECK(ternary_runs_here(k));
+    enum { LAST = (1 << 24) - 1 };
+    const int bits = k->act_bits;
+    const Case wide[] = {
+        { 3, 262145, 2, bits, 1, 0, RANDOM },  { 2, 300001, 3, bits, 2, 1, LOW },
+        { 1, 3000001, 1, bits, 1, 0, RANDOM }, { 1, LAST, 1, bits, 1, 0, RANDOM },
+        { 1, LAST, 1, bits, 1, 0, LOW },       { 1, LAST, 1, bits, 1, 0, MINUS_LOW } };
+    const char *broken = NULL;
+    for (size_t i = 0; i < sizeof wide / sizeof *wide && !broken; i++)
+        broken = check(k, &wide[i], seed, i | 1ull << 40, a);
+    return broken;
+}

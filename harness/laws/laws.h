@@ -11,6 +11,8 @@
 /* Equal to the reference bit for bit on `shapes` random shapes and on the adversarial ones; every
  * batch row; poisoned outputs; guards around y, packed and scratch intact. */
 const char *law_kernel(const TernaryKernel *, uint64_t seed, int shapes, Arena *);
+/* The same for up to 2^24 - 1 columns, the limit of the contract; a second or so, 2 GB of arena */
+const char *law_kernel_wide(const TernaryKernel *, uint64_t seed, Arena *);
 /* Sums to one, nll = -logprob, backward = finite differences (inputs and every parameter), samples
  * follow logprob. */
 const char *law_head(const HeadDef *, uint64_t seed, Arena *);
