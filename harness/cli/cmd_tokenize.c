@@ -203,7 +203,7 @@ int tokenize_main(int argc, char **argv)
     if (argc < 2) return help(stderr, 2);
     const char *what = argv[1];
     if (!strcmp(what, "--help")) return help(stdout, 0);
-    if (!strcmp(what, "fetch")) return fetch_main(argc - 1, argv + 1);
+    if (!strcmp(what, "fetch")) return tokenize_fetch_main(argc - 1, argv + 1);
     const int filter = !strcmp(what, "encode") || !strcmp(what, "decode"),
               files = !strcmp(what, "corpus");
     if (!filter && !files) {
