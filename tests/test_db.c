@@ -119,10 +119,34 @@ static void test_round_trip(void **state)
     assert_null(csv_write(db, "result", NULL, there, &p->a));
     place_shell(p, arena_text(&p->a, "head -n 1 %s", there), &said);
     assert_int_equal(strncmp(said, "experiment,", 11), 0);
-    const char *view[64];
-    const int n = db_views(db, view, 64, &p->a);
+    const char *const *view;
+    const int n = db_views(db, &view, &p->a);
     assert_true(n >= 10);
     for (int i = 0; i < n; i++) assert_null(db_view(db, view[i], "grid", see_last, &s, &p->a));
+    db_close(db);
+}
+
+/* As many views and columns as there are */
+static void test_many(void **state)
+{
+    enum { MANY = 100 };
+    Place *p = *state;
+    const char *why, *columns = "1 AS c0", *const *view;
+    DbTable t;
+    Db *db = db_open(p->path, &p->a, &why);
+    fill_seeded(db, 1, "7");
+    db_close(db);
+    for (int i = 1; i < MANY; i++) columns = arena_text(&p->a, "%s, %d AS c%d", columns, i, i);
+    const char *views = "BEGIN";
+    for (int i = 0; i < MANY; i++)
+        views = arena_text(&p->a, "%s; CREATE VIEW zz%d AS SELECT %s", views, i, columns);
+    by_hand(p, p->path, arena_text(&p->a, "%s; COMMIT", views));
+    db = db_open_read(p->path, &p->a, &why);
+    assert_null(why);
+    assert_true(db_views(db, &view, &p->a) > MANY);
+    assert_null(db_table(db, "SELECT * FROM zz99", &t, &p->a));
+    assert_int_equal(t.columns, MANY);
+    assert_string_equal(db_field(&t, 0, "c99"), "99");
     db_close(db);
 }
 
@@ -259,6 +283,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_round_trip, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(test_many, place_make, place_drop),
         cmocka_unit_test_setup_teardown(test_plans, place_make, place_drop),
         cmocka_unit_test_setup_teardown(test_kept, place_make, place_drop),
         cmocka_unit_test_setup_teardown(test_stale, place_make, place_drop),

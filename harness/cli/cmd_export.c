@@ -29,9 +29,8 @@ static const char *export_one(Db *db, const char *name, const char *experiment, 
 
 int export_main(int argc, char **argv)
 {
-    enum { MAX_VIEWS = 64 };
-    const char *db_path = "results/results.db", *dir = "results", *experiment = NULL, *why = NULL,
-               *view[MAX_VIEWS];
+    const char *db_path = "results/results.db", *dir = "results", *experiment = NULL, *why = NULL;
+    const char *const *view;
     const char *pack = NULL, *text = NULL;
     const Option options[] = { { "--db", &db_path, NULL },
                                { "--out", &dir, NULL },
@@ -51,7 +50,7 @@ int export_main(int argc, char **argv)
     }
     Db *db = db_open_read(db_path, &a, &why);
     if (!db) die("%s", why);
-    int n = db_views(db, view, MAX_VIEWS, &a);
+    int n = db_views(db, &view, &a);
     if (pack || text) n = 0;
     if (text) why = db_save_text(db, text, &a);
     if (words) {

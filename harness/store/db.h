@@ -48,8 +48,8 @@ CellState db_cell_state(Db *, const char *cell, Arena *, const char **reason, do
  * experiment NULL: all. NULL, or a sentence when there is no such view. */
 typedef void DbRow(void *ctx, int columns, const char *const *value);
 const char *db_view(Db *, const char *view, const char *experiment, DbRow *, void *ctx, Arena *);
-/* their names, how many */
-int         db_views(Db *, const char **name, int max, Arena *);
+/* The names of all views, sorted; how many */
+int         db_views(Db *, const char *const **name, Arena *);
 /* planned last of those it shows; NULL: none */
 const char *db_last_experiment(Db *, const char *view, Arena *);
 int         db_has_experiment(Db *, const char *name);

@@ -28,10 +28,9 @@ static int stub_view(Db *db, const char *view)
 
 static const char *make_stub(Db *db)
 {
-    enum { MAX = 64 };
-    const char *view[MAX];
+    const char *const *view;
     if (sqlite3_open(":memory:", &db->stub) != SQLITE_OK) die("out of memory");
-    const int n = db_views(db, view, MAX, db->a);
+    const int n = db_views(db, &view, db->a);
     for (int i = 0; i < n; i++)
         if (!stub_view(db, view[i])) return db_sentence(db, "read");
     return NULL;
