@@ -89,8 +89,6 @@ const char *db_merge(const char *const *from, int n, const char *into, DbMerged 
 /* The records as CSV, one file per table, every number as it is to the last bit. Of what a run says
  * at every step only the means of its spans are kept, the view span_mean. */
 const char *db_save_text(Db *, const char *dir, Arena *);
-/* A field of CSV (RFC 4180): quoted, with quotes doubled, if it has a comma, quote or line end */
-void        csv_put(FILE *, const char *text);
 
 extern const char *const db_migrations[];      /* schema.c */
 extern const char *const db_views_sql;
