@@ -158,6 +158,7 @@ static void test_text(void **state)
     const char *a = sitting(p, "a.db", "one", 7.1), *text = place_in(p, "text"),
                *again = place_in(p, "again"), *back;
     save_text(p, a, text);
+    place_write(p, "back.db.new.0", "of a merge that was killed\n");
     back = merge(p, "back.db", &m, text, NULL);
     assert_int_equal(m.runs, 2);
     save_text(p, back, again);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Statements are prepared once and kept by the address of their text. Arguments are bound by a word
- * of types: s text, l integer, d real (NaN becomes NULL). */
+/* Opening a database, and writing to it. */
 #include "harness/store/db_parts.h"
 #include <errno.h>
 #include <math.h>
@@ -16,14 +15,14 @@ const char *db_build(const Db *db) { return db->build->id; }
 void db_close(Db *db)
 {
     if (!db) return;
-    for (int i = 0; i < KEPT; i++) sqlite3_finalize(db->kept[i].stmt);
+    for (int i = 0; i < DB_KEPT; i++) sqlite3_finalize(db->kept[i].stmt);
     if (db->open) sqlite3_exec(db->sql, "COMMIT", NULL, NULL, NULL);
     sqlite3_close(db->sql);
     sqlite3_close(db->stub);
     memset(db, 0, sizeof *db);
 }
 
-/* every "CREATE VIEW name AS ...;" of views.sql; temporary: in this connection only */
+/* Every "CREATE VIEW name AS ...;" of views.sql; temporary: in this connection only. 0: refused */
 static int db_make_views(Db *db, int temporary)
 {
     const char *create = "\nCREATE VIEW ";
@@ -86,8 +85,7 @@ static long db_identify_build(Db *db)
                      b->id, b->git, (long)b->dirty);
 }
 
-/* When a process began, in ticks since boot (field 22 of /proc/PID/stat); 0: it is gone. With its
- * id it names a process. */
+/* Field 22 of /proc/PID/stat. Ids of processes are used again; id and start together are not. */
 long db_process_start(long pid)
 {
     char path[64], line[1024], *end;
@@ -101,7 +99,8 @@ long db_process_start(long pid)
     return end ? strtol(end, NULL, 10) : 0;
 }
 
-/* Runs of this host that say 'running' while their sweeper is gone */
+/* Marks as crashed the runs of this host that say 'running' while their sweeper is gone. 0: refused
+ */
 static int db_recover(Db *db)
 {
     long id = 0, pid = 0;
@@ -145,7 +144,7 @@ static const char *db_prepare_write(Db *db)
                  "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = "
                  "ON; BEGIN IMMEDIATE"))
         return db_sentence(db, "written");
-    /* another process may have been first */
+    /* another process may have written since */
     if ((why = db_check_version(db, &version))) return why;
     if (!db_migrate(db, version) || !(db->machine_id = db_identify_machine(db)) ||
         !(db->build_id = db_identify_build(db)) || !db_recover(db) || !db_exec(db, "COMMIT"))
@@ -163,7 +162,7 @@ static Db *db_connect(const char *path, int flags, Arena *a, const char **why)
     db->rig = host_class(db->host, a);
     const int rc = sqlite3_open_v2(path, &db->sql, flags | SQLITE_OPEN_NOMUTEX, NULL);
     *why = rc == SQLITE_OK ? NULL : db_sentence(db, "opened");
-    if (!*why) sqlite3_busy_timeout(db->sql, BUSY_MS);
+    if (!*why) sqlite3_busy_timeout(db->sql, DB_BUSY_MS);
     return db;
 }
 
@@ -216,7 +215,8 @@ Db *db_open_read(const char *path, Arena *a, const char **why)
     Db *db = db_connect(path, SQLITE_OPEN_READONLY, a, why);
     if (!*why) *why = db_prepare_read(db);
     if (!*why || access(arena_text(a, "%s-wal", path), F_OK) == 0) return db_opened(db, *why);
-    /* a directory where SQLite cannot make its shared memory; with no log it is not needed */
+    /* In a directory that cannot be written SQLite cannot make the file of its shared memory. Where
+     * there is no log, it does without one if told that nothing changes. */
     db_close(db);
     db = db_connect(arena_text(a, "file:%s?immutable=1", path),
                     SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, a, why);
@@ -225,7 +225,7 @@ Db *db_open_read(const char *path, Arena *a, const char **why)
     return db_opened(db, *why);
 }
 
-#define NOW "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
+#define DB_NOW "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
 
 long db_experiment(Db *db, const char *name, const char *text, const char *overrides)
 {
@@ -241,7 +241,7 @@ long db_experiment(Db *db, const char *name, const char *text, const char *overr
     if (last) return last;
     DB_WRITE(db,
           "INSERT INTO experiment (name, sha, text, overrides, build, machine, planned) VALUES "
-          "(?,?,?,?,?,?," NOW ")",
+          "(?,?,?,?,?,?," DB_NOW ")",
           "ssssll", name, sha, text, overrides, db->build_id, db->machine_id);
     return sqlite3_last_insert_rowid(db->sql);
 }
@@ -280,7 +280,7 @@ long db_run_start(Db *db, const char *experiment, const char *cell, const char *
           "INSERT INTO run (uuid, cell, experiment, build, machine, status, started, sweeper, "
           "sweeper_start) VALUES "
           "(lower(hex(randomblob(16))), ?, (SELECT max(id) FROM experiment WHERE name = ?), ?, ?, "
-          "'running', " NOW ", ?, ?)",
+          "'running', " DB_NOW ", ?, ?)",
           "ssllll", cell, experiment ? experiment : "", db->build_id, db->machine_id, pid,
           db_process_start(pid));
     const long run = sqlite3_last_insert_rowid(db->sql);
@@ -325,7 +325,7 @@ void db_verdict(Db *db, const DbVerdict *v)
     DB_WRITE(db,
           "INSERT INTO verdict (name, verdict, sentence, value, low, high, runs, build, machine, "
           "decided) "
-          "VALUES (?,?,?,?,?,?,?,?,?," NOW ")",
+          "VALUES (?,?,?,?,?,?,?,?,?," DB_NOW ")",
           "sssdddsll", v->name, v->verdict, v->definition, v->value, v->low, v->high, v->rows,
           db->build_id, db->machine_id);
 }
