@@ -4,7 +4,7 @@
 #include "harness/judge/claims.h"
 #include "harness/util/options.h"
 
-static const char help[] =
+static const char claims_help[] =
     "usage: eightysix claims [NAME ...] [--db FILE] [--tap] [--record] ...\n\n"
     "Asks the records about every claim of " CLAIMS_FILE ", or about those named:\n"
     "the measured median with its 95 % interval, the verdict, the runs.\n\n"
@@ -28,7 +28,7 @@ int claims_main(int argc, char **argv)
                                { "--tap", NULL, &q.tap },
                                { NULL, NULL, NULL } };
     int code;
-    q.names = options_read(argc, argv, options, help);
+    q.names = options_read(argc, argv, options, claims_help);
     q.name = argv + 1;
     if (q.names && q.record)
         die("--record: expected no names; the verdicts on all claims are kept, or none");

@@ -4,7 +4,7 @@
 #include "harness/store/db.h"
 #include "harness/util/options.h"
 
-static const char help[] =
+static const char merge_help[] =
     "usage: eightysix merge PACK ... --into FILE\n\n"
     "Unites databases of records, packs (`eightysix export --pack FILE`) and directories of text\n"
     "(`--text DIR`) in a new database. A run that several of them have is taken from the first;\n"
@@ -15,7 +15,7 @@ int merge_main(int argc, char **argv)
 {
     const char *into = NULL;
     const Option options[] = { { "--into", &into, NULL }, { NULL, NULL, NULL } };
-    const int n = options_read(argc, argv, options, help);
+    const int n = options_read(argc, argv, options, merge_help);
     if (!n || !into) die("merge: expected packs and --into FILE; `eightysix merge --help`");
     Arena a = arena_new((size_t)1 << 34);
     DbMerged m;

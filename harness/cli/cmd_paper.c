@@ -4,7 +4,7 @@
 #include "harness/judge/paper.h"
 #include "harness/util/options.h"
 
-static const char help[] =
+static const char paper_help[] =
     "usage: eightysix paper [--check] [--db FILE] [--out DIR] [--text FILE] [--parts FILE]\n\n"
     "Writes DIR/numbers.tex, DIR/tables, DIR/figures and DIR/stamps from the records: every\n"
     "number, table and figure of " PAPER_TEXT ", and the claims. `make paper` typesets the\n"
@@ -29,7 +29,7 @@ int paper_main(int argc, char **argv)
                                { "--check", NULL, &q.check },
                                { NULL, NULL, NULL } };
     int code;
-    if (options_read(argc, argv, options, help))
+    if (options_read(argc, argv, options, paper_help))
         die("paper: expected options only; `eightysix paper --help`");
     Arena a = arena_new((size_t)1 << 32);
     const char *why = paper_make(&q, &code, &a);

@@ -4,7 +4,7 @@
 #include "harness/judge/replay.h"
 #include "harness/util/options.h"
 
-static const char help[] =
+static const char replay_help[] =
     "usage: eightysix replay PACK [--verbose]\n\n"
     "Computes every recorded verdict once more from the raw records and compares, bit for bit:\n"
     "verdicts on claims (`eightysix claims --record`) from the rows that each names, comparisons\n"
@@ -16,7 +16,7 @@ int replay_main(int argc, char **argv)
 {
     int verbose = 0, code;
     const Option options[] = { { "--verbose", NULL, &verbose }, { NULL, NULL, NULL } };
-    if (options_read(argc, argv, options, help) != 1)
+    if (options_read(argc, argv, options, replay_help) != 1)
         die("replay: expected one pack; `eightysix replay --help`");
     Arena a = arena_new((size_t)1 << 34);
     const char *why = replay_pack(argv[1], verbose, &code, &a);

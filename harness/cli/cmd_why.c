@@ -5,7 +5,7 @@
 #include "harness/judge/why.h"
 #include "harness/util/options.h"
 
-static const char help[] =
+static const char why_help[] =
     "usage: eightysix why FIGURE|CLAIM|CELL [--experiment NAME] [--db FILE] [--claims FILE]\n\n"
     "Names the runs behind a figure (a view), a claim or a cell (its label, or the first digits\n"
     "of its key), what has changed since - a flag, the commit, the corpus, the host - and the\n"
@@ -23,7 +23,7 @@ int why_main(int argc, char **argv)
                                { "--experiment", &q.experiment, NULL },
                                { NULL, NULL, NULL } };
     int code;
-    if (options_read(argc, argv, options, help) != 1)
+    if (options_read(argc, argv, options, why_help) != 1)
         die("why: expected one figure, claim or cell; `eightysix why --help`");
     q.name = argv[1];
     Arena a = arena_new((size_t)1 << 32);
