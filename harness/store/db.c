@@ -49,27 +49,27 @@ static int db_migrate(Db *db, long version)
     sha256_hex(db_views_sql, strlen(db_views_sql), sha);
     if (db_number(db, 0, "SELECT count(*) FROM meta WHERE key = 'views' AND value = ?", "s", sha))
         return 1;
-    return db_make_views(db, 0) && db_try(db,
-                                    "INSERT INTO meta VALUES ('views', ?) ON CONFLICT (key) DO "
-                                    "UPDATE SET value = excluded.value",
-                                    "s", sha);
+    return db_make_views(db, 0) &&
+           db_try(db,
+                  "INSERT INTO meta VALUES ('views', ?) ON CONFLICT (key) DO UPDATE SET "
+                  "value = excluded.value",
+                  "s", sha);
 }
 
 static long db_identify_machine(Db *db)
 {
     const Host *h = db->host;
     if (!db_try(db,
-             "INSERT OR IGNORE INTO machine (cpu, isa, cores, kernel, hostname, governor, virt, "
-             "mem_kb, l1d_kb, l2_kb, l3_kb) "
-             "VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-             "sslssssllll", h->cpu, h->isa, (long)h->cores, h->kernel, h->hostname, h->governor,
-             h->virt, h->mem_kb, h->l1d_kb, h->l2_kb, h->l3_kb))
+                "INSERT OR IGNORE INTO machine (cpu, isa, cores, kernel, hostname, governor, virt, "
+                "mem_kb, l1d_kb, l2_kb, l3_kb) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+                "sslssssllll", h->cpu, h->isa, (long)h->cores, h->kernel, h->hostname, h->governor,
+                h->virt, h->mem_kb, h->l1d_kb, h->l2_kb, h->l3_kb))
         return 0;
     return db_number(
         db, 0,
         "SELECT id FROM machine WHERE cpu = ? AND isa = ? AND cores = ? AND kernel = ? AND "
-        "hostname = ? AND "
-        "governor = ? AND virt = ? AND mem_kb = ? AND l1d_kb = ? AND l2_kb = ? AND l3_kb = ?",
+        "hostname = ? AND governor = ? AND virt = ? AND mem_kb = ? AND l1d_kb = ? AND l2_kb = ? "
+        "AND l3_kb = ?",
         "sslssssllll", h->cpu, h->isa, (long)h->cores, h->kernel, h->hostname, h->governor, h->virt,
         h->mem_kb, h->l1d_kb, h->l2_kb, h->l3_kb);
 }
@@ -78,8 +78,8 @@ static long db_identify_build(Db *db)
 {
     const Build *b = db->build;
     if (!db_try(db,
-             "INSERT OR IGNORE INTO build (sha, git, dirty, compiler, flags) VALUES (?,?,?,?,?)",
-             "sslss", b->id, b->git, (long)b->dirty, b->compiler, b->flags))
+                "INSERT OR IGNORE INTO build (sha, git, dirty, compiler, flags) VALUES (?,?,?,?,?)",
+                "sslss", b->id, b->git, (long)b->dirty, b->compiler, b->flags))
         return 0;
     return db_number(db, 0, "SELECT id FROM build WHERE sha = ? AND git = ? AND dirty = ?", "ssl",
                      b->id, b->git, (long)b->dirty);
@@ -99,20 +99,19 @@ long db_process_start(long pid)
     return end ? strtol(end, NULL, 10) : 0;
 }
 
-/* Marks as crashed the runs of this host that say 'running' while their sweeper is gone. 0: refused
- */
+/* Marks as crashed those running runs of this host whose sweep is gone. 0: refused */
 static int db_recover(Db *db)
 {
     long id = 0, pid = 0;
     while ((id = db_number(db, 0,
-                     "SELECT min(r.id) FROM run r JOIN machine m ON m.id = r.machine "
-                     "WHERE r.status = 'running' AND r.id > ? AND m.hostname = ?",
-                     "ls", id, db->host->hostname))) {
+                           "SELECT min(r.id) FROM run r JOIN machine m ON m.id = r.machine "
+                           "WHERE r.status = 'running' AND r.id > ? AND m.hostname = ?",
+                           "ls", id, db->host->hostname))) {
         pid = db_number(db, 0, "SELECT sweeper FROM run WHERE id = ?", "l", id);
         const long start = db_number(db, 0, "SELECT sweeper_start FROM run WHERE id = ?", "l", id);
         if (start && db_process_start(pid) == start) continue;
         if (!db_try(db, "UPDATE run SET status = 'crash', error = ? WHERE id = ?", "sl",
-                 arena_text(db->a, "the sweep that ran it (process %ld) was killed", pid), id))
+                    arena_text(db->a, "the sweep that ran it (process %ld) was killed", pid), id))
             return 0;
     }
     return 1;
@@ -202,8 +201,8 @@ static const char *db_prepare_read(Db *db)
             db->a,
             "%s: schema version %ld, this program reads %d; `eightysix sweep` brings it up to date",
             db->path, version, newest);
-    return db_exec(db, "PRAGMA temp_store = MEMORY") && db_make_views(db, 1) ? NULL
-                                                                       : db_sentence(db, "read");
+    if (db_exec(db, "PRAGMA temp_store = MEMORY") && db_make_views(db, 1)) return NULL;
+    return db_sentence(db, "read");
 }
 
 Db *db_open_read(const char *path, Arena *a, const char **why)
@@ -231,18 +230,18 @@ long db_experiment(Db *db, const char *name, const char *text, const char *overr
 {
     char sha[65];
     sha256_hex(text, strlen(text), sha);
-    const long last = db_number(db, 0,
-                          "SELECT e.id FROM experiment e JOIN build b ON b.id = e.build JOIN "
-                          "machine m ON m.id = e.machine "
-                          "WHERE e.id = (SELECT max(id) FROM experiment WHERE name = ?) AND e.sha "
-                          "= ? AND e.overrides = ? AND "
-                          "b.sha = ? AND m.rig = ?",
-                          "sssss", name, sha, overrides, db->build->id, db->rig);
+    const long last = db_number(
+        db, 0,
+        "SELECT e.id FROM experiment e JOIN build b ON b.id = e.build "
+        "JOIN machine m ON m.id = e.machine "
+        "WHERE e.id = (SELECT max(id) FROM experiment WHERE name = ?) AND e.sha = ? "
+        "AND e.overrides = ? AND b.sha = ? AND m.rig = ?",
+        "sssss", name, sha, overrides, db->build->id, db->rig);
     if (last) return last;
     DB_WRITE(db,
-          "INSERT INTO experiment (name, sha, text, overrides, build, machine, planned) VALUES "
-          "(?,?,?,?,?,?," DB_NOW ")",
-          "ssssll", name, sha, text, overrides, db->build_id, db->machine_id);
+             "INSERT INTO experiment (name, sha, text, overrides, build, machine, planned) "
+             "VALUES (?,?,?,?,?,?," DB_NOW ")",
+             "ssssll", name, sha, text, overrides, db->build_id, db->machine_id);
     return sqlite3_last_insert_rowid(db->sql);
 }
 
@@ -277,12 +276,11 @@ long db_run_start(Db *db, const char *experiment, const char *cell, const char *
     const long pid = getpid();
     DB_WRITE(db, "INSERT OR IGNORE INTO cell VALUES (?,?)", "ss", cell, spec);
     DB_WRITE(db,
-          "INSERT INTO run (uuid, cell, experiment, build, machine, status, started, sweeper, "
-          "sweeper_start) VALUES "
-          "(lower(hex(randomblob(16))), ?, (SELECT max(id) FROM experiment WHERE name = ?), ?, ?, "
-          "'running', " DB_NOW ", ?, ?)",
-          "ssllll", cell, experiment ? experiment : "", db->build_id, db->machine_id, pid,
-          db_process_start(pid));
+             "INSERT INTO run (uuid, cell, experiment, build, machine, status, started, sweeper, "
+             "sweeper_start) VALUES (lower(hex(randomblob(16))), ?, "
+             "(SELECT max(id) FROM experiment WHERE name = ?), ?, ?, 'running', " DB_NOW ", ?, ?)",
+             "ssllll", cell, experiment ? experiment : "", db->build_id, db->machine_id, pid,
+             db_process_start(pid));
     const long run = sqlite3_last_insert_rowid(db->sql);
     db_flush(db);
     return run;
@@ -306,7 +304,7 @@ void db_record(Db *db, long run, const Record *l)
     case 't': DB_WRITE(db, "INSERT INTO text VALUES (?,?,?)", "lss", run, l->name, l->text); break;
     case 'p':
         DB_WRITE(db, "INSERT INTO sample VALUES (?,?,?,?,?,?)", "lslldl", run, l->name, l->step,
-              l->position, l->value, l->iters);
+                 l->position, l->value, l->iters);
         break;
     default: CHECK(l->kind == 'p');
     }
@@ -316,16 +314,15 @@ void db_run_end(Db *db, long run, const char *status, const char *error, double 
                 long peak_rss_kb)
 {
     DB_WRITE(db, "UPDATE run SET status = ?, error = ?, wall_s = ?, peak_rss_kb = ? WHERE id = ?",
-          "ssdll", status, error, wall_s, peak_rss_kb, run);
+             "ssdll", status, error, wall_s, peak_rss_kb, run);
     db_flush(db);
 }
 
 void db_verdict(Db *db, const DbVerdict *v)
 {
     DB_WRITE(db,
-          "INSERT INTO verdict (name, verdict, sentence, value, low, high, runs, build, machine, "
-          "decided) "
-          "VALUES (?,?,?,?,?,?,?,?,?," DB_NOW ")",
-          "sssdddsll", v->name, v->verdict, v->definition, v->value, v->low, v->high, v->rows,
-          db->build_id, db->machine_id);
+             "INSERT INTO verdict (name, verdict, sentence, value, low, high, runs, build, "
+             "machine, decided) VALUES (?,?,?,?,?,?,?,?,?," DB_NOW ")",
+             "sssdddsll", v->name, v->verdict, v->definition, v->value, v->low, v->high, v->rows,
+             db->build_id, db->machine_id);
 }

@@ -31,9 +31,9 @@ static const DbTextTable db_text_tables[] = {
       "SELECT machine FROM experiment UNION SELECT machine FROM verdict) ORDER BY id",
       "INSERT INTO machine (" MACHINE ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?)" },
     { "build", "lsslss",
-      "SELECT " BUILD " FROM build WHERE id IN (SELECT build FROM run UNION SELECT build "
-      "FROM experiment UNION "
-      "SELECT build FROM verdict UNION SELECT build FROM artifact) ORDER BY id",
+      "SELECT " BUILD " FROM build WHERE id IN (SELECT build FROM run UNION "
+      "SELECT build FROM experiment UNION SELECT build FROM verdict UNION "
+      "SELECT build FROM artifact) ORDER BY id",
       "INSERT INTO build (" BUILD ") VALUES (?,?,?,?,?,?)" },
     { "experiment", "lsssslls", "SELECT * FROM experiment ORDER BY id",
       "INSERT INTO experiment VALUES (?,?,?,?,?,?,?,?)" },
@@ -52,8 +52,8 @@ static const DbTextTable db_text_tables[] = {
       "AND run IN (SELECT id FROM run WHERE status <> 'running') ORDER BY run, rowid",
       "INSERT INTO metric VALUES (?,?,?,?)" },
     { "span", "lslld",
-      "SELECT run, phase, first_step, steps, seconds AS mean FROM span_mean WHERE status <> "
-      "'running' ORDER BY run, phase",
+      "SELECT run, phase, first_step, steps, seconds AS mean FROM span_mean "
+      "WHERE status <> 'running' ORDER BY run, phase",
       "WITH RECURSIVE at(k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM at WHERE k + 1 < ?4) "
       "INSERT INTO span SELECT ?1, ?3 + k, ?2, ?5 FROM at" },
     { "sample", "lslldl",
@@ -61,8 +61,8 @@ static const DbTextTable db_text_tables[] = {
       "ORDER BY run, rowid",
       "INSERT INTO sample VALUES (?,?,?,?,?,?)" },
     { "text", "lss",
-      "SELECT * FROM text WHERE run IN (SELECT id FROM run WHERE status <> 'running') ORDER "
-      "BY run, rowid",
+      "SELECT * FROM text WHERE run IN (SELECT id FROM run WHERE status <> 'running') "
+      "ORDER BY run, rowid",
       "INSERT INTO text VALUES (?,?,?)" },
     { "verdict", "lsssdddslls", "SELECT " VERDICT " FROM verdict ORDER BY id",
       "INSERT INTO verdict (" VERDICT ") VALUES (?,?,?,?,?,?,?,?,?,?,?)" },

@@ -10,9 +10,10 @@ const char *db_column(sqlite3_stmt *s, int i)
     return text ? text : "";
 }
 
-/* What one row, newer ones having been seen, adds to the state */
+/* The state of a cell with one more of its runs, which come newest first. *last: how the newest run
+ * that is not ok ended; *elsewhere: why the newest ok run does not count */
 static CellState db_judge_run(Db *db, sqlite3_stmt *s, CellState state, Arena *a, const char **last,
-                       const char **elsewhere)
+                              const char **elsewhere)
 {
     const char *status = db_column(s, 0), *error = db_column(s, 1);
     const char *sha = db_column(s, 2), *rig = db_column(s, 3);
@@ -43,9 +44,8 @@ CellState db_cell_state(Db *db, const char *cell, Arena *a, const char **reason,
     sqlite3_stmt *s = db_prepared(
         db,
         "SELECT r.status, r.error, b.sha, m.rig, r.wall_s, r.sweeper, r.sweeper_start, m.hostname, "
-        "k.counts_tokens FROM run r JOIN build b ON b.id = r.build JOIN machine m ON m.id = "
-        "r.machine "
-        "JOIN cell_budget k ON k.cell = r.cell "
+        "k.counts_tokens FROM run r JOIN build b ON b.id = r.build "
+        "JOIN machine m ON m.id = r.machine JOIN cell_budget k ON k.cell = r.cell "
         "WHERE r.cell = ?1 ORDER BY r.id DESC");
     if (!s) db_fail(db, "read");
     sqlite3_bind_text(s, 1, cell, -1, SQLITE_TRANSIENT);
