@@ -93,7 +93,7 @@ static void test_definition(void **state)
                     &c, &p->a));
     const char *line = claim_definition(c.claim, &p->a);
     assert_null(strchr(line, '\n'));
-    holds(claim_defined("x", line, &back, &p->a));
+    holds(claim_from_definition("x", line, &back, &p->a));
     assert_string_equal(back.value, c.claim->value);
     assert_true(back.low == 0.1 && back.high == INFINITY && back.tolerance == 0.3 &&
                 back.side == -1 && back.edge == 7);
@@ -206,6 +206,22 @@ static void test_questions(void **state)
     }
 }
 
+/* As many rows as a question has; every run once, in the order of the rows */
+static void test_many_rows(void **state)
+{
+    Place *p = *state;
+    Judgement j;
+    fill(p, "grid");
+    holds(judge(p,
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9999) "
+                "SELECT i AS value, 1 + i % 6 AS run, 7 - (1 + i % 6) AS run_other FROM n",
+                (Claim){ .low = 5000, .high = 5000, .tolerance = 200 }, &j));
+    assert_int_equal(j.n, 9999);
+    assert_true(j.of.median == 5000);
+    assert_string_equal(j.runs, "2,5,3,4,6,1");
+    assert_int_equal(j.verdict, CLAIM_HELD);
+}
+
 /* ---- the command ---- */
 static const char one[] = HEAD "  claimed: 2\n  tolerance: 0.01\n  above: 1\n  value: " SPEED "\n";
 
@@ -313,11 +329,34 @@ static void test_why_experiment(void **state)
     assert_says(said, "eightysix sweep experiments/split.yaml    # 9 cells\n");
 }
 
+/* Every reason is shown, and every command */
+static void test_why_many(void **state)
+{
+    enum { RUNS = 100 };
+    Place *p = *state;
+    const char *why, *said;
+    Db *db = db_open(p->path, &p->a, &why);
+    holds(why);
+    const long e = db_experiment(db, "grid", "question: q\n", "");
+    for (int seed = 1; seed <= RUNS; seed++) {
+        const char *spec = arena_text(&p->a, "head=tree seed=%d", seed);
+        db_plan(db, e, seed, spec, spec, "head=tree", seed);
+        db_run_end(db, db_run_start(db, "grid", spec, spec), "fail", "it said why", 2, 4096);
+    }
+    db_close(db);
+    said = place_expect(p, 1, arena_text(&p->a, "why head=tree --db %s", p->path));
+    for (int run = 1; run <= RUNS; run++) {
+        assert_says(said, arena_text(&p->a, "  run %d ended with fail  (1 of 100 runs)\n", run));
+        assert_says(said, arena_text(&p->a, "\n  eightysix train head=tree seed=%d\n", run));
+    }
+}
+
 int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, place_make, place_drop)
     const struct CMUnitTest tests[] = { T(test_rule),   T(test_refused),   T(test_definition),
                                         T(test_judged), T(test_questions), T(test_command),
-                                        T(test_ours),   T(test_why),       T(test_why_experiment) };
+                                        T(test_ours),   T(test_why),       T(test_why_experiment),
+                                        T(test_many_rows), T(test_why_many) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

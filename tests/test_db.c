@@ -3,6 +3,7 @@
  * refused. */
 #include "harness/store/csv.h"
 #include "tests/place.h"
+#include <ctype.h>
 #include <math.h>
 
 typedef struct { int rows, columns, n; char name[64][32], value[64][128]; } Seen;
@@ -119,10 +120,34 @@ static void test_round_trip(void **state)
     assert_null(csv_write(db, "result", NULL, there, &p->a));
     place_shell(p, arena_text(&p->a, "head -n 1 %s", there), &said);
     assert_int_equal(strncmp(said, "experiment,", 11), 0);
-    const char *view[64];
-    const int n = db_views(db, view, 64, &p->a);
+    const char *const *view;
+    const int n = db_views(db, &view, &p->a);
     assert_true(n >= 10);
     for (int i = 0; i < n; i++) assert_null(db_view(db, view[i], "grid", see_last, &s, &p->a));
+    db_close(db);
+}
+
+/* As many views and columns as there are */
+static void test_many(void **state)
+{
+    enum { MANY = 100 };
+    Place *p = *state;
+    const char *why, *columns = "1 AS c0", *const *view;
+    DbTable t;
+    Db *db = db_open(p->path, &p->a, &why);
+    fill_seeded(db, 1, "7");
+    db_close(db);
+    for (int i = 1; i < MANY; i++) columns = arena_text(&p->a, "%s, %d AS c%d", columns, i, i);
+    const char *views = "BEGIN";
+    for (int i = 0; i < MANY; i++)
+        views = arena_text(&p->a, "%s; CREATE VIEW zz%d AS SELECT %s", views, i, columns);
+    by_hand(p, p->path, arena_text(&p->a, "%s; COMMIT", views));
+    db = db_open_read(p->path, &p->a, &why);
+    assert_null(why);
+    assert_true(db_views(db, &view, &p->a) > MANY);
+    assert_null(db_table(db, "SELECT * FROM zz99", &t, &p->a));
+    assert_int_equal(t.columns, MANY);
+    assert_string_equal(db_field(&t, 0, "c99"), "99");
     db_close(db);
 }
 
@@ -228,6 +253,67 @@ static void test_elsewhere(void **state)
     db_close(db);
 }
 
+/* The first value of a question */
+static char *told(Place *p, const char *sql)
+{
+    sqlite3 *db;
+    sqlite3_stmt *s;
+    assert_int_equal(sqlite3_open(p->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &s, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+    char *text = arena_text(&p->a, "%s", (const char *)sqlite3_column_text(s, 0));
+    sqlite3_finalize(s);
+    sqlite3_close(db);
+    return text;
+}
+
+static int is_word(char c) { return isalnum((unsigned char)c) || c == '_' || c == '.'; }
+
+static int has_word(const char *text, const char *word)
+{
+    const size_t n = strlen(word);
+    for (const char *at = text; (at = strstr(at, word)); at++)
+        if ((at == text || !is_word(at[-1])) && !is_word(at[n])) return 1;
+    return 0;
+}
+
+/* A name is in the text, or is a limit of one that is (X_low, X_high), or a phase of one
+ * (core_forward: core.forward). */
+static int is_documented(Place *p, const char *text, const char *name)
+{
+    const size_t n = strlen(name);
+    const char *end = strrchr(name, '_');
+    char *phase = arena_text(&p->a, "%s", name), *gap = strchr(phase, '_');
+    if (gap) *gap = '.';
+    if (has_word(text, name) || has_word(text, phase)) return 1;
+    if (!end || (strcmp(end, "_low") && strcmp(end, "_high"))) return 0;
+    return has_word(text, arena_text(&p->a, "%.*s", (int)(n - strlen(end)), name));
+}
+
+/* All tables, views, columns and names that the harness records are in results/README.md. */
+static void test_documented(void **state)
+{
+    Place *p = *state;
+    const char *why, *text, *recorded;
+    db_close(db_open(p->path, &p->a, &why));
+    char *names = told(p, "SELECT group_concat(name, ' ') FROM ("
+                          "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') UNION "
+                          "SELECT c.name FROM sqlite_schema s JOIN pragma_table_xinfo(s.name) c "
+                          "WHERE s.type IN ('table', 'view')) WHERE name NOT LIKE 'sqlite_%' AND "
+                          "name NOT IN ('type', 'tbl_name', 'rootpage', 'sql', 'seq')");
+    assert_int_equal(place_shell(p, "cat results/README.md", &text), 0);
+    const char *grep = "grep -rhoE 'record_(num|text|number)\\([^\"]*\"[a-zA-Z_.0-9]+\"' "
+                       "harness"
+                       " | sed 's/.*\"\\(.*\\)\"/\\1/' | sort -u | tr '\\n' ' '";
+    assert_int_equal(place_shell(p, grep, &recorded), 0);
+    assert_true(strlen(names) > 1000 && strlen(recorded) > 400);
+    char *rest = arena_text(&p->a, "%s %s", names, recorded);
+    for (char *name; (name = strsep(&rest, " ")); )
+        if (*name && !is_documented(p, text, name))
+            fail_msg("results/README.md: '%s' is not in it; expected what it means", name);
+    assert_false(is_documented(p, text, "core_backwards") || is_documented(p, text, "nil_low"));
+}
+
 static const char *refusal(Place *p)
 {
     const char *why;
@@ -259,10 +345,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_round_trip, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(test_many, place_make, place_drop),
         cmocka_unit_test_setup_teardown(test_plans, place_make, place_drop),
         cmocka_unit_test_setup_teardown(test_kept, place_make, place_drop),
         cmocka_unit_test_setup_teardown(test_stale, place_make, place_drop),
         cmocka_unit_test_setup_teardown(test_elsewhere, place_make, place_drop),
-        cmocka_unit_test_setup_teardown(test_refused, place_make, place_drop) };
+        cmocka_unit_test_setup_teardown(test_refused, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(test_documented, place_make, place_drop) };
     return cmocka_run_group_tests_name("db", tests, NULL, NULL);
 }

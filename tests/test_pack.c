@@ -158,6 +158,7 @@ static void test_text(void **state)
     const char *a = sitting(p, "a.db", "one", 7.1), *text = place_in(p, "text"),
                *again = place_in(p, "again"), *back;
     save_text(p, a, text);
+    place_write(p, "back.db.new.0", "of a merge that was killed\n");
     back = merge(p, "back.db", &m, text, NULL);
     assert_int_equal(m.runs, 2);
     save_text(p, back, again);
@@ -182,6 +183,81 @@ static void test_text(void **state)
     assert_string_equal(told(p, merge(p, "raw.db", &m, a, text), first), "0\n");
     assert_string_equal(told(p, merge(p, "means.db", &m, text, a), first), "2\n");
     assert_non_null(strstr(told(p, a, "SELECT error FROM run"), "no, \"not\"\nthis"));
+}
+
+/* An export of more records over one of fewer, under `limit`, a command of the shell. Exit code */
+static int export_over(Place *p, const char *limit, const char **said)
+{
+    return place_shell(p,
+                       arena_text(&p->a, "%s; exec '%s' export --db %s --text %s", limit,
+                                  getenv("EIGHTYSIX_BINARY"), place_in(p, "b.db"),
+                                  place_in(p, "text")),
+                       said);
+}
+
+/* An export that is killed, or whose disk is full, leaves the last one whole. A file may have 1, 2,
+ * 4, ... blocks: all stop in the middle of some table, but the last ones. */
+static void test_whole(void **state)
+{
+    enum { BLOCKS = 1 << 12 };
+    Place *p = *state;
+    const char *said, *a = sitting(p, "a.db", "one", 7.1), *b = sitting(p, "b.db", "two", 8.3);
+    const char *text = place_in(p, "text"), *old = place_in(p, "old"), *new = place_in(p, "new");
+    by_hand(p, b,
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) "
+            "INSERT INTO sample SELECT 1, 'k/2', i, 2, i / 7.0, 100 FROM n;"
+            "PRAGMA journal_mode = DELETE");                  /* no files beside it */
+    save_text(p, a, old);
+    save_text(p, b, new);
+    static const char *const stop[] = { "trap '' XFSZ", "true" };      /* full; killed */
+    for (int kind = 0; kind < 2; kind++) {
+        int stopped = 0;
+        save_text(p, a, text);
+        for (int blocks = 1; blocks <= BLOCKS; blocks *= 2) {
+            const char *limit = arena_text(&p->a, "ulimit -c 0; ulimit -f %d; %s", blocks,
+                                           stop[kind]);
+            const int code = export_over(p, limit, &said);
+            assert_string_equal(differences(p, text, code ? old : new), "");
+            if (code && !kind) assert_says(said, ".csv: cannot be written: File too large");
+            if (code && !kind) assert_int_equal(access(place_in(p, "text.new"), F_OK), -1);
+            stopped += code != 0;
+        }
+        assert_int_equal(export_over(p, "true", &said), 0);
+        assert_string_equal(differences(p, text, new), "");
+        assert_int_equal(access(place_in(p, "text.new"), F_OK), -1);
+        assert_in_range(stopped, 2, 12);
+    }
+}
+
+static const char *refuse_text(Place *p, const char *dir)
+{
+    const char *why;
+    Db *db = db_open_read(place_in(p, "a.db"), &p->a, &why);
+    holds(why);
+    why = db_save_text(db, dir, &p->a);
+    db_close(db);
+    return why ? why : "nothing";
+}
+
+/* A directory that an export did not write is not replaced. */
+static void test_not_replaced(void **state)
+{
+    Place *p = *state;
+    const char *said, *dir = place_in(p, "text");
+    sitting(p, "a.db", "one", 7.1);
+    assert_string_equal(refuse_text(p, arena_text(&p->a, "%s/", dir)), "nothing");
+    place_write(p, "text/notes.txt", "mine\n");
+    assert_says(refuse_text(p, dir), "text: holds 'notes.txt', which is no table of records");
+    assert_int_equal(place_shell(p, arena_text(&p->a, "cat %s/notes.txt", dir), &said), 0);
+    assert_string_equal(said, "mine\n");
+    assert_int_equal(unlink(place_in(p, "text/notes.txt")), 0);
+    assert_int_equal(symlink(dir, place_in(p, "link")), 0);
+    assert_string_equal(refuse_text(p, place_in(p, "link")), "nothing");
+    assert_int_equal(place_shell(p, arena_text(&p->a, "test -L %s", place_in(p, "link")), &said),
+                     0);
+    assert_says(refuse_text(p, place_write(p, "file", "mine\n")),
+                "file: cannot be replaced: Not a directory");
+    assert_says(refuse_text(p, place_in(p, "none/text")), "none/text.new: cannot be made: No such");
 }
 
 static void test_refused(void **state)
@@ -215,6 +291,13 @@ static void test_refused(void **state)
         if (!why) fail_msg("accepted: %s", bad[i].text);
         assert_says(why, bad[i].says);
     }
+    static const char cut[] = "run,name,step,value\n1,nll,4,7\n\0001,nll,5,8\n";
+    save_text(p, a, text);
+    f = fopen(arena_text(&p->a, "%s/metric.csv", text), "w");
+    fwrite(cut, 1, sizeof cut - 1, f);
+    fclose(f);
+    const char *why = db_merge(&text, 1, into, &m, &p->a);
+    assert_says(why ? why : "accepted", "metric.csv: byte 30 is zero; expected text");
     unlink(arena_text(&p->a, "%s/run.csv", text));
     assert_says(db_merge(&text, 1, into, &m, &p->a), "run.csv: cannot be read: No such file");
     assert_int_equal(access(into, F_OK), -1);
@@ -356,6 +439,7 @@ int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, place_make, place_drop)
     const struct CMUnitTest tests[] = { T(test_merge),   T(test_same_name), T(test_text),
-                                        T(test_refused), T(test_replay),    T(test_replay_gates) };
+                                        T(test_refused), T(test_replay),    T(test_replay_gates),
+                                        T(test_whole),   T(test_not_replaced) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,6 @@ int check_main   (int argc, char **argv);
 int claims_main  (int argc, char **argv);
 int eval_main    (int argc, char **argv);
 int export_main  (int argc, char **argv);
-int fetch_main   (int argc, char **argv);      /* `tokenize fetch` */
 int generate_main(int argc, char **argv);
 int headlab_main (int argc, char **argv);
 int list_main    (int argc, char **argv);
@@ -23,6 +22,7 @@ int regress_sample_main(int argc, char **argv);   /* hidden: what a gate asks of
 int replay_main  (int argc, char **argv);
 int sweep_main   (int argc, char **argv);
 int tokenize_main(int argc, char **argv);
+int tokenize_fetch_main(int argc, char **argv);   /* `tokenize fetch` */
 int train_main   (int argc, char **argv);
 int why_main     (int argc, char **argv);
 #endif

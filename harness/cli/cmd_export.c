@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The command `export`: views as CSV. */
+/* The command `export`. */
 #include "harness/cli/cmd.h"
 #include "harness/store/csv.h"
 #include "harness/util/options.h"
 #include <string.h>
 
-static const char help[] = "usage: eightysix export [VIEW | EXPERIMENT] [--db FILE] [--out DIR] "
-                           "[--experiment NAME] [--pack FILE] [--text DIR]\n\n"
-                           "Writes a view as DIR/VIEW.csv, the results of an experiment as "
-                           "DIR/EXPERIMENT.csv, or, with neither, every view.\n\n"
-                           "  --db FILE          the records (results/results.db)\n"
-                           "  --out DIR          where to (results); - writes one view to stdout\n"
-                           "  --experiment NAME  only this experiment's rows\n"
-                           "  --pack FILE        instead: all records in one new file, for "
-                           "`eightysix merge` and `eightysix replay`\n"
-                           "  --text DIR         instead: all records as CSV, one file per table; "
-                           "of single steps only means; merge reads it too\n\n"
-                           "exit code: 0 written, 2 bad usage or input\n";
+static const char export_help[] =
+    "usage: eightysix export [VIEW | EXPERIMENT] [--db FILE] [--out DIR] [--experiment NAME]\n"
+    "                        [--pack FILE] [--text DIR]\n\n"
+    "Writes a view as DIR/VIEW.csv, the results of an experiment as DIR/EXPERIMENT.csv, or, with\n"
+    "neither, every view.\n\n"
+    "  --db FILE          the records (results/results.db)\n"
+    "  --out DIR          where to (results); - writes one view to stdout\n"
+    "  --experiment NAME  only the rows of this experiment\n"
+    "  --pack FILE        instead: all records in one new file, for `eightysix merge` and\n"
+    "                     `eightysix replay`\n"
+    "  --text DIR         instead: all records as CSV, one file per table, in a new directory or\n"
+    "                     in place of an earlier export; of single steps only means;\n"
+    "                     `eightysix merge` reads it too\n\n"
+    "exit code: 0 written, 2 bad usage or input\n";
 
 /* A view, or the results of an experiment; dir NULL: to stdout */
 static const char *export_one(Db *db, const char *name, const char *experiment, const char *dir,
@@ -27,11 +29,18 @@ static const char *export_one(Db *db, const char *name, const char *experiment, 
     return csv_write(db, name, experiment, path, a);
 }
 
+static const char *export_views(Db *db, const char *experiment, const char *dir, Arena *a)
+{
+    const char *const *view, *why = NULL;
+    const int n = db_views(db, &view, a);
+    for (int i = 0; i < n && !why; i++)
+        why = csv_write(db, view[i], experiment, arena_text(a, "%s/%s.csv", dir, view[i]), a);
+    return why;
+}
+
 int export_main(int argc, char **argv)
 {
-    enum { MAX_VIEWS = 64 };
-    const char *db_path = "results/results.db", *dir = "results", *experiment = NULL, *why = NULL,
-               *view[MAX_VIEWS];
+    const char *db_path = "results/results.db", *dir = "results", *experiment = NULL, *why = NULL;
     const char *pack = NULL, *text = NULL;
     const Option options[] = { { "--db", &db_path, NULL },
                                { "--out", &dir, NULL },
@@ -39,27 +48,19 @@ int export_main(int argc, char **argv)
                                { "--pack", &pack, NULL },
                                { "--text", &text, NULL },
                                { NULL, NULL, NULL } };
-    const int words = options_read(argc, argv, options, help), to_stdout = !strcmp(dir, "-");
+    const int words = options_read(argc, argv, options, export_help), to_stdout = !strcmp(dir, "-");
     if (words > 1) die("%s: expected one view or experiment; `eightysix export --help`", argv[2]);
     if (to_stdout && !words) die("--out -: expected the name of one view");
     if ((pack || text) && (words || experiment))
         die("--pack, --text: expected no view and no experiment; all records are written");
-    Arena a = arena_new((size_t)1 << 32);
-    if (pack) {
-        DbMerged m;
-        if ((why = db_merge(&db_path, 1, pack, &m, &a))) die("%s", why);
-    }
+    Arena a = arena_new((size_t)1 << 34);
+    DbMerged m;
+    if (pack && (why = db_merge(&db_path, 1, pack, &m, &a))) die("%s", why);
     Db *db = db_open_read(db_path, &a, &why);
     if (!db) die("%s", why);
-    int n = db_views(db, view, MAX_VIEWS, &a);
-    if (pack || text) n = 0;
     if (text) why = db_save_text(db, text, &a);
-    if (words) {
-        why = export_one(db, argv[1], experiment, to_stdout ? NULL : dir, &a);
-        n = 0;
-    }
-    for (int i = 0; i < n && !why; i++)
-        why = csv_write(db, view[i], experiment, arena_text(&a, "%s/%s.csv", dir, view[i]), &a);
+    else if (words) why = export_one(db, argv[1], experiment, to_stdout ? NULL : dir, &a);
+    else if (!pack) why = export_views(db, experiment, dir, &a);
     db_close(db);
     if (why) die("%s", why);
     arena_drop(&a);

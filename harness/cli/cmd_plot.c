@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char help[] =
+static const char plot_help[] =
     "usage: eightysix plot FIGURE [--experiment NAME] [--db FILE] [--out DIR]\n\n"
     "Draws experiments/FIGURE.gp from the view FIGURE as SVG, PNG and PDF.\n\n"
     "  --experiment NAME  whose rows (the last experiment that has some)\n"
@@ -23,7 +23,7 @@ int plot_main(int argc, char **argv)
                                { "--out", &dir, NULL },
                                { "--experiment", &experiment, NULL },
                                { NULL, NULL, NULL } };
-    if (options_read(argc, argv, options, help) != 1)
+    if (options_read(argc, argv, options, plot_help) != 1)
         die("plot: expected the name of one figure; `eightysix plot --help`");
     Arena a = arena_new((size_t)1 << 28);
     Db *db = db_open_read(db_name, &a, &why);

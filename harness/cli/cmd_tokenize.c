@@ -8,58 +8,61 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct { const char *vocab, *list, *name; long V; int bin; } Options;
+typedef struct {
+    const char *vocab, *list, *name;     /* name: of a corpus, or of a file */
+    long        V;
+    int         bin;                     /* ids as uint16 instead of lines */
+} TokenizeQuery;
 
-static int help(FILE *out, int code)
+static int tokenize_help(FILE *out, int code)
 {
-    fputs("usage: eightysix tokenize encode [vocab=gpt2|bytes|words] [list=FILE] [--bin]    text "
-          "on stdin -> ids on stdout\n"
-          "       eightysix tokenize decode [vocab=gpt2|bytes|words] [list=FILE] [--bin]    ids on "
-          "stdin -> text on stdout\n"
-          "       eightysix tokenize corpus NAME|FILE [vocab=auto|gpt2|words|bytes] [V=N]   makes "
-          "token files, prints counts\n"
-          "       eightysix tokenize fetch NAME                                             brings "
-          "public corpora here\n"
-          "       eightysix tokenize SUBCOMMAND --help\n",
+    fputs("usage: eightysix tokenize encode [vocab=gpt2|bytes|words] [list=FILE] [--bin]\n"
+          "       eightysix tokenize decode [vocab=gpt2|bytes|words] [list=FILE] [--bin]\n"
+          "       eightysix tokenize corpus NAME|FILE [vocab=auto|gpt2|words|bytes] [V=N]\n"
+          "       eightysix tokenize fetch NAME\n"
+          "       eightysix tokenize SUBCOMMAND --help\n\n"
+          "  encode  text on stdin -> ids on stdout\n"
+          "  decode  ids on stdin -> text on stdout\n"
+          "  corpus  makes token files, prints counts\n"
+          "  fetch   brings public corpora to this machine\n",
           out);
     return code;
 }
 
-static int help_filter(void)
+static int tokenize_help_filter(void)
 {
     fputs("usage: eightysix tokenize encode|decode [vocab=gpt2|bytes|words] [list=FILE] [--bin]\n\n"
-          "Filters. encode reads text and writes one id a line; decode reads ids and writes the "
-          "text. With --bin ids are\n"
-          "little-endian uint16 without separators. Any length streams; any bytes are accepted.\n"
-          "  vocab=gpt2   the original GPT-2 vocabulary, from gpt2/ in the data directory; "
-          "<|endoftext|> is id 50256\n"
+          "Filters. encode reads text and writes one id a line; decode reads ids and writes the\n"
+          "text. Any length streams; any bytes are accepted.\n\n"
+          "  --bin        ids are little-endian uint16 without separators\n"
+          "  vocab=gpt2   the original GPT-2 vocabulary, from gpt2/ in the data directory;\n"
+          "               <|endoftext|> is id 50256\n"
           "  vocab=bytes  256 ids and <|endoftext|>\n"
-          "  vocab=words  the word list list=FILE, one word a line in id order (`tokenize corpus` "
-          "makes them)\n\n"
-          "Example:  eightysix tokenize encode < story.txt | eightysix tokenize decode | cmp - "
-          "story.txt\n",
+          "  vocab=words  the word list list=FILE, one word a line in id order (`tokenize corpus`\n"
+          "               makes them)\n\n"
+          "Example:  eightysix tokenize encode < story.txt | eightysix tokenize decode | \\\n"
+          "          cmp - story.txt\n",
           stdout);
     return 0;
 }
 
-static int help_corpus(void)
+static int tokenize_help_corpus(void)
 {
     fputs("usage: eightysix tokenize corpus NAME|FILE [vocab=auto|gpt2|words|bytes] [V=N]\n\n"
-          "Makes the token files of a corpus, or finds them in the cache directory, and prints for "
-          "each split its tokens,\n"
-          "the bytes of its text, hashes and, when made now, the speed. NAME is a directory of the "
-          "data directory with\n"
-          "train.txt[.xz], valid.txt[.xz] and maybe test.txt[.xz]; FILE is a text (.txt, .txt.xz) "
-          "or a token file (.tok).\n"
-          "V=N keeps the N most frequent words of vocab=words. `train`, `eval` and `sweep` do the "
-          "same on first use.\n\n"
+          "Makes the token files of a corpus, or finds them in the cache directory, and prints\n"
+          "for each split its tokens, the bytes of its text, hashes and, when made now, the\n"
+          "speed. `train`, `eval` and `sweep` do the same on first use.\n\n"
+          "  NAME   a directory of the data directory with train.txt[.xz], valid.txt[.xz] and\n"
+          "         maybe test.txt[.xz]\n"
+          "  FILE   a text (.txt, .txt.xz) or a token file (.tok)\n"
+          "  V=N    keeps the N most frequent words of vocab=words\n\n"
           "Example:  eightysix tokenize corpus wikitext-2\n",
           stdout);
     return 0;
 }
 
 /* 1: --help was asked for */
-static int read_options(int argc, char **argv, Options *o)
+static int tokenize_read(int argc, char **argv, TokenizeQuery *o)
 {
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--help")) return 1;
@@ -75,7 +78,7 @@ static int read_options(int argc, char **argv, Options *o)
     return 0;
 }
 
-static Vocab *filter_vocab(const Options *o, Arena *a)
+static Vocab *tokenize_vocab(const TokenizeQuery *o, Arena *a)
 {
     const char *why = NULL;
     Vocab *v = NULL;
@@ -89,7 +92,7 @@ static Vocab *filter_vocab(const Options *o, Arena *a)
     return v;
 }
 
-static void write_ids(const uint16_t *id, long n, int bin)
+static void tokenize_write(const uint16_t *id, long n, int bin)
 {
     if (bin) {
         fwrite(id, sizeof *id, (size_t)n, stdout);
@@ -104,13 +107,13 @@ static void write_ids(const uint16_t *id, long n, int bin)
     }
 }
 
-static void stdout_done(void)
+static void tokenize_flush(void)
 {
     if (fflush(stdout) || ferror(stdout))
         die("standard output cannot be written: %s", strerror(errno));
 }
 
-static int encode(Vocab *v, int bin, Arena *a)
+static int tokenize_encode(Vocab *v, int bin, Arena *a)
 {
     const char *piece, *why = NULL;
     long n;
@@ -119,17 +122,17 @@ static int encode(Vocab *v, int bin, Arena *a)
         Arena ids = arena_new((size_t)n * sizeof(uint16_t));
         uint16_t *id = arena_raw(&ids, (size_t)n * sizeof *id);
         const long m = vocab_encode(v, piece, (size_t)n, id, n);
-        write_ids(id, m, bin);
+        tokenize_write(id, m, bin);
         arena_drop(&ids);
     }
     if (why) die("%s", why);
     text_close(t);
-    stdout_done();
+    tokenize_flush();
     return 0;
 }
 
 /* The next id of stdin; -1 at the end. where counts lines, or ids with bin. */
-static int next_id(int bin, int V, long *where)
+static int tokenize_next(int bin, int V, long *where)
 {
     ++*where;
     if (bin) {
@@ -155,22 +158,22 @@ static int next_id(int bin, int V, long *where)
     return (int)id;
 }
 
-static int decode(Vocab *v, int bin)
+static int tokenize_decode(Vocab *v, int bin)
 {
     long where = 0;
-    for (int id; (id = next_id(bin, vocab_size(v), &where)) >= 0; ) {
+    for (int id; (id = tokenize_next(bin, vocab_size(v), &where)) >= 0; ) {
         size_t len;
         const char *s = vocab_bytes_of(v, id, &len);
         fwrite(s, 1, len, stdout);
     }
-    stdout_done();
+    tokenize_flush();
     return 0;
 }
 
-static int corpus(const Options *o, Arena *a)
+static int tokenize_corpus(const TokenizeQuery *o, Arena *a)
 {
     const char *why = NULL;
-    if (!o->name) return help(stderr, 2);
+    if (!o->name) return tokenize_help(stderr, 2);
     if (!strcmp(o->name, "synth")) die("corpus synth needs no text: train, eval and sweep make it");
     const Files *f = files_open(o->name, o->vocab, o->V, a, &why);
     if (!f) die("%s", why);
@@ -190,25 +193,26 @@ static int corpus(const Options *o, Arena *a)
 
 int tokenize_main(int argc, char **argv)
 {
-    if (argc < 2) return help(stderr, 2);
+    if (argc < 2) return tokenize_help(stderr, 2);
     const char *what = argv[1];
-    if (!strcmp(what, "--help")) return help(stdout, 0);
-    if (!strcmp(what, "fetch")) return fetch_main(argc - 1, argv + 1);
+    if (!strcmp(what, "--help")) return tokenize_help(stdout, 0);
+    if (!strcmp(what, "fetch")) return tokenize_fetch_main(argc - 1, argv + 1);
     const int filter = !strcmp(what, "encode") || !strcmp(what, "decode"),
               files = !strcmp(what, "corpus");
     if (!filter && !files) {
         fprintf(stderr, "eightysix: no subcommand '%s' of tokenize\n", what);
-        return help(stderr, 2);
+        return tokenize_help(stderr, 2);
     }
-    Options o = { .vocab = filter ? "gpt2" : "auto", .V = 50257 };
-    if (read_options(argc - 1, argv + 1, &o)) return filter ? help_filter() : help_corpus();
+    TokenizeQuery o = { .vocab = filter ? "gpt2" : "auto", .V = 50257 };
+    if (tokenize_read(argc - 1, argv + 1, &o))
+        return filter ? tokenize_help_filter() : tokenize_help_corpus();
     if (filter && o.name) die("tokenize %s: '%s': it reads standard input", what, o.name);
     Arena a = arena_new((size_t)1 << 30);
     int code;
-    if (files) code = corpus(&o, &a);
+    if (files) code = tokenize_corpus(&o, &a);
     else
-        code = *what == 'e' ? encode(filter_vocab(&o, &a), o.bin, &a)
-                            : decode(filter_vocab(&o, &a), o.bin);
+        code = *what == 'e' ? tokenize_encode(tokenize_vocab(&o, &a), o.bin, &a)
+                            : tokenize_decode(tokenize_vocab(&o, &a), o.bin);
     arena_drop(&a);
     return code;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The verdict on a claim. */
+/* The verdict on a claim, from the rows of its question. */
 #include "harness/judge/claims.h"
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,36 +23,65 @@ ClaimVerdict claim_decide(const Claim *c, const double *x, int n, Interval *of, 
 }
 
 /* ---- the rows of a question ---- */
-enum { MOST_VALUES = 4096 };
-/* runs: ids "1,2" */
-typedef struct Answer { double x[MOST_VALUES]; int n; const char *runs; } Answer;
+typedef struct ClaimId { long run; int at; } ClaimId;      /* at: its place among all of them */
+typedef struct ClaimRows {
+    double  *x;                       /* (n) values */
+    ClaimId *id;                      /* (ids) runs in the order of the rows, some several times */
+    int      n, ids;
+} ClaimRows;
 
-/* "," ids "," with one more unless it is there */
-static const char *add_run(const char *runs, const char *id, Arena *a)
+static int claim_is_run(const char *column) { return !strncmp(column, "run", 3); }
+
+static int claim_by_run(const void *one, const void *other)
 {
-    return strstr(runs, arena_text(a, ",%s,", id)) ? runs : arena_text(a, "%s%s,", runs, id);
+    const ClaimId *x = one, *y = other;
+    return x->run != y->run ? (x->run > y->run) - (x->run < y->run) : x->at - y->at;
 }
 
-static const char *add_row(Answer *r, const DbTable *t, int row, Arena *a)
+static int claim_by_place(const void *one, const void *other)
+{
+    return ((const ClaimId *)one)->at - ((const ClaimId *)other)->at;
+}
+
+/* "3,1,2": every run once, in the order in which the rows name them first */
+static const char *claim_runs_text(ClaimRows *r, Arena *a)
+{
+    enum { DIGITS = 21 };             /* of a long, with its sign and a comma */
+    char *text = arena_raw(a, array_bytes((size_t)r->ids + 1, DIGITS)), *to = text;
+    int n = 0;
+    qsort(r->id, (size_t)r->ids, sizeof *r->id, claim_by_run);
+    for (int i = 0; i < r->ids; i++)
+        if (!i || r->id[i].run != r->id[n - 1].run) r->id[n++] = r->id[i];
+    qsort(r->id, (size_t)n, sizeof *r->id, claim_by_place);
+    for (int i = 0; i < n; i++) to += sprintf(to, "%s%ld", i ? "," : "", r->id[i].run);
+    *to = 0;
+    return text;
+}
+
+static const char *claim_read_row(ClaimRows *r, const DbTable *t, int row, Arena *a)
 {
     char *end;
     const char *value = db_field(t, row, "value");
     if (!value) return NULL;
     const double x = strtod(value, &end);
-    if (*end || !isfinite(x)) return arena_text(a, "expected a number, not '%.40s'", value);
-    if (r->n == MOST_VALUES) return arena_text(a, "more than %d rows", MOST_VALUES);
+    if (end == value || *end || !isfinite(x))
+        return arena_text(a, "expected a number, not '%.40s'", value);
     r->x[r->n++] = x;
     for (int i = 0; i < t->columns; i++) {
         const char *id = t->field[(row + 1) * t->columns + i];
-        if (strncmp(t->field[i], "run", 3)) continue;
-        if (!id || !atol(id))
-            return arena_text(a, "expected the id of a run in column %s", t->field[i]);
-        r->runs = add_run(r->runs, id, a);
+        if (!claim_is_run(t->field[i])) continue;
+        errno = 0;
+        const long run = id ? strtol(id, &end, 10) : 0;
+        if (!run || *end || errno)
+            return arena_text(a, "expected the id of a run in column %s, not '%.40s'", t->field[i],
+                              id ? id : "NULL");
+        r->id[r->ids] = (ClaimId){ run, r->ids };
+        r->ids++;
     }
     return NULL;
 }
 
-static const char *answer(Db *db, const char *select, Answer *r, Arena *a)
+static const char *claim_read_rows(Db *db, const char *select, ClaimRows *r, Arena *a)
 {
     DbTable t;
     int values = 0, runs = 0;
@@ -59,68 +89,79 @@ static const char *answer(Db *db, const char *select, Answer *r, Arena *a)
     if (why) return why;
     for (int i = 0; i < t.columns; i++) {
         values += !strcmp(t.field[i], "value");
-        runs += !strncmp(t.field[i], "run", 3);
+        runs += claim_is_run(t.field[i]);
     }
     if (values != 1 || !runs) return "expected a column value and columns that begin with run";
-    for (int i = 0; i < t.rows && !why; i++) why = add_row(r, &t, i, a);
+    r->x = arena_array(a, (size_t)t.rows + 1, sizeof *r->x);
+    r->id = arena_array(a, array_bytes((size_t)t.rows + 1, (size_t)runs), sizeof *r->id);
+    for (int i = 0; i < t.rows && !why; i++) why = claim_read_row(r, &t, i, a);
     return why;
 }
 
-static const char *ask(Db *db, const Claim *c, Answer *r, Arena *a)
+/* The first column of a question, its rows joined by spaces */
+static const char *claim_join(Db *db, const char *select, const char **out, Arena *a)
 {
-    *r = (Answer){ .runs = "," };
-    const char *why = answer(db, c->value, r, a);
-    if (why) return arena_text(a, "%s: %s: value: %s", c->at_value, c->name, why);
-    const int len = (int)strlen(r->runs);
-    r->runs = len > 1 ? arena_text(a, "%.*s", len - 2, r->runs + 1) : "";
-    return NULL;
-}
-
-/* the plans that show the runs, then the runs by UUID */
-static const char *rows_of(Db *db, const char *runs, Arena *a, const char **rows)
-{
-    const char *const select[] = {
-        arena_text(
-            a,
-            "SELECT DISTINCT u.experiment || '@' || u.planned || '@' || u.build FROM current u "
-            "JOIN cell_run c ON c.plan = u.plan "
-            "WHERE c.run IN (%s) ORDER BY 1",
-            runs),
-        arena_text(a, "SELECT uuid FROM provenance WHERE run IN (%s) ORDER BY run", runs)
-    };
-    *rows = "";
-    for (int k = 0; k < 2; k++) {
-        DbTable t;
-        const char *why = db_table(db, select[k], &t, a);
-        if (why) return why;
-        for (int i = 1; i <= t.rows; i++)
-            *rows = arena_text(a, "%s%s%s", *rows, **rows ? " " : "", t.field[i]);
+    DbTable t;
+    size_t room = 1;
+    const char *why = db_table(db, select, &t, a);
+    if (why) return why;
+    for (int i = 1; i <= t.rows; i++) room += strlen(t.field[i * t.columns]) + 1;
+    char *text = arena_raw(a, room), *to = text;
+    for (int i = 1; i <= t.rows; i++) {
+        if (i > 1) *to++ = ' ';
+        to = stpcpy(to, t.field[i * t.columns]);
     }
+    *to = 0;
+    *out = text;
     return NULL;
 }
 
-static int same(double x, double y) { return (isnan(x) && isnan(y)) || !memcmp(&x, &y, sizeof x); }
+/* The plans that show these runs, then the runs by their UUIDs */
+static const char *claim_rows(Db *db, const char *runs, const char **rows, Arena *a)
+{
+    const char *plans, *uuids;
+    const char *why = claim_join(
+        db,
+        arena_text(a,
+                   "SELECT DISTINCT u.experiment || '@' || u.planned || '@' || u.build "
+                   "FROM current u JOIN cell_run c ON c.plan = u.plan "
+                   "WHERE c.run IN (%s) ORDER BY 1",
+                   runs),
+        &plans, a);
+    if (!why)
+        why = claim_join(
+            db, arena_text(a, "SELECT uuid FROM provenance WHERE run IN (%s) ORDER BY run", runs),
+            &uuids, a);
+    if (!why) *rows = arena_text(a, "%s%s%s", plans, *plans && *uuids ? " " : "", uuids);
+    return why;
+}
+
+static int claim_same_number(double x, double y)
+{
+    return (isnan(x) && isnan(y)) || !memcmp(&x, &y, sizeof x);
+}
 
 int claim_same(const Judgement *j, const char *verdict, double value, double low, double high)
 {
-    return !strcmp(claim_verdicts[j->verdict], verdict) && same(j->of.median, value) &&
-        same(j->of.low, low) && same(j->of.high, high);
+    return !strcmp(claim_verdicts[j->verdict], verdict) && claim_same_number(j->of.median, value) &&
+           claim_same_number(j->of.low, low) && claim_same_number(j->of.high, high);
 }
 
-static const char *judge(Db *db, const Claim *c, Judgement *j, Arena *a)
+/* The verdict on the rows that the views show now */
+static const char *claim_judge_shown(Db *db, const Claim *c, Judgement *j, Arena *a)
 {
-    Answer *r = arena_get(a, sizeof *r);
-    const char *why = ask(db, c, r, a);
-    if (why) return why;
-    *j = (Judgement){ .n = r->n, .x = r->x, .runs = r->runs, .rows = "" };
-    j->verdict = claim_decide(c, r->x, r->n, &j->of, a);
-    return r->n ? rows_of(db, j->runs, a, &j->rows) : NULL;
+    ClaimRows r = { 0 };
+    const char *why = claim_read_rows(db, c->value, &r, a);
+    if (why) return arena_text(a, "%s: %s: value: %s", c->at_value, c->name, why);
+    *j = (Judgement){ .n = r.n, .x = r.x, .runs = claim_runs_text(&r, a), .rows = "" };
+    j->verdict = claim_decide(c, r.x, r.n, &j->of, a);
+    return r.n ? claim_rows(db, j->runs, &j->rows, a) : NULL;
 }
 
-const char *claim_again(Db *db, const Claim *c, const char *rows, Judgement *j, Arena *a)
+const char *claim_judge_rows(Db *db, const Claim *c, const char *rows, Judgement *j, Arena *a)
 {
     db_restrict(db, rows);
-    const char *why = judge(db, c, j, a);
+    const char *why = claim_judge_shown(db, c, j, a);
     db_restrict(db, NULL);
     return why;
 }
@@ -128,14 +169,13 @@ const char *claim_again(Db *db, const Claim *c, const char *rows, Judgement *j, 
 const char *claim_judge(Db *db, const Claim *c, Judgement *j, Arena *a)
 {
     Judgement again;
-    const char *why = judge(db, c, j, a);
-    if (!why) why = claim_again(db, c, j->rows, &again, a);
+    const char *why = claim_judge_shown(db, c, j, a);
+    if (!why) why = claim_judge_rows(db, c, j->rows, &again, a);
     if (why || (again.n == j->n && claim_same(j, claim_verdicts[again.verdict], again.of.median,
                                               again.of.low, again.of.high)))
         return why;
-    return arena_text(
-        a,
-        "%s: %s: value: depends on runs it does not name; expected them in columns that "
-        "begin with run",
-        c->at_value, c->name);
+    return arena_text(a,
+                      "%s: %s: value: depends on runs it does not name; expected the ids of all of "
+                      "them in columns that begin with run",
+                      c->at_value, c->name);
 }

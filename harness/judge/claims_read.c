@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Claims from YAML; the definition of one as one line of JSON, which is YAML too. */
+/* Claims from YAML; the definition of a claim as one line of JSON, which is YAML too. */
 #include "harness/judge/claims.h"
 #include "harness/util/share.h"
 #include "harness/util/yaml.h"
@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct Load { Yaml doc; Claims *claims; Claim *one; } Load;
+typedef struct ClaimLoad { Yaml doc; Claims *claims; Claim *one; } ClaimLoad;
 
-static const char *number(Yaml *d, const Node *n, const char *what, double *out)
+static const char *claim_read_number(Yaml *d, const Node *n, const char *what, double *out)
 {
     const char *why = yaml_want_scalar(d, n, what);
     if (why) return why;
@@ -21,11 +21,11 @@ static const char *number(Yaml *d, const Node *n, const char *what, double *out)
     return NULL;
 }
 
-static const char *read_claimed(Yaml *d, const Node *n, Claim *c)
+static const char *claim_read_claimed(Yaml *d, const Node *n, Claim *c)
 {
     const char *why = NULL;
     if (n->type == YAML_SCALAR_NODE) {
-        why = number(d, n, "claimed", &c->low);
+        why = claim_read_number(d, n, "claimed", &c->low);
         c->high = c->low;
         return why;
     }
@@ -36,9 +36,9 @@ static const char *read_claimed(Yaml *d, const Node *n, Claim *c)
         const Node *key = yaml_key(d, n, i);
         const char *k = yaml_text(key);
         if (!strcmp(k, "from") || !strcmp(k, "least"))
-            why = number(d, yaml_value(d, n, i), k, &c->low);
+            why = claim_read_number(d, yaml_value(d, n, i), k, &c->low);
         else if (!strcmp(k, "to") || !strcmp(k, "most"))
-            why = number(d, yaml_value(d, n, i), k, &c->high);
+            why = claim_read_number(d, yaml_value(d, n, i), k, &c->high);
         else
             why = yaml_at(d, key,
                           "claimed: unknown key '%.60s'; expected a number, from and to, least or "
@@ -51,38 +51,38 @@ static const char *read_claimed(Yaml *d, const Node *n, Claim *c)
     return why;
 }
 
-static const char *read_sentence(Yaml *d, const Node *n, const char *key, const char **out)
+static const char *claim_read_text(Yaml *d, const Node *n, const char *key, const char **out)
 {
     const char *why = yaml_want_scalar(d, n, key);
     if (!why) *out = arena_text(d->a, "%s", yaml_text(n));
     return why;
 }
 
-static const char *read_direction(Yaml *d, const Node *key, const Node *n, Claim *c)
+static const char *claim_read_direction(Yaml *d, const Node *key, const Node *n, Claim *c)
 {
     if (c->side) return yaml_at(d, key, "expected one of above and below");
     c->side = *yaml_text(key) == 'a' ? 1 : -1;
-    return number(d, n, yaml_text(key), &c->edge);
+    return claim_read_number(d, n, yaml_text(key), &c->edge);
 }
 
-static const char *read_key(Yaml *d, const Node *key, const Node *n, Claim *c)
+static const char *claim_read_key(Yaml *d, const Node *key, const Node *n, Claim *c)
 {
     const char *k = yaml_text(key);
-    if (!strcmp(k, "words")) return read_sentence(d, n, k, &c->words);
-    if (!strcmp(k, "source")) return read_sentence(d, n, k, &c->source);
-    if (!strcmp(k, "experiment")) return read_sentence(d, n, k, &c->experiment);
-    if (!strcmp(k, "unit")) return read_sentence(d, n, k, &c->unit);
-    if (!strcmp(k, "review")) return read_sentence(d, n, k, &c->review);
-    if (!strcmp(k, "claimed")) return read_claimed(d, n, c);
-    if (!strcmp(k, "above") || !strcmp(k, "below")) return read_direction(d, key, n, c);
+    if (!strcmp(k, "words")) return claim_read_text(d, n, k, &c->words);
+    if (!strcmp(k, "source")) return claim_read_text(d, n, k, &c->source);
+    if (!strcmp(k, "experiment")) return claim_read_text(d, n, k, &c->experiment);
+    if (!strcmp(k, "unit")) return claim_read_text(d, n, k, &c->unit);
+    if (!strcmp(k, "review")) return claim_read_text(d, n, k, &c->review);
+    if (!strcmp(k, "claimed")) return claim_read_claimed(d, n, c);
+    if (!strcmp(k, "above") || !strcmp(k, "below")) return claim_read_direction(d, key, n, c);
     if (!strcmp(k, "tolerance")) {
-        const char *why = number(d, n, k, &c->tolerance);
+        const char *why = claim_read_number(d, n, k, &c->tolerance);
         return why || c->tolerance >= 0 ? why : yaml_at(d, n, "tolerance: expected 0 or more");
     }
     if (!strcmp(k, "value")) {
         c->at_value = arena_text(d->a, "%s:%zu:%zu", d->file, n->start_mark.line + 1,
                                  n->start_mark.column + 1);
-        return read_sentence(d, n, k, &c->value);
+        return claim_read_text(d, n, k, &c->value);
     }
     return yaml_at(d, key,
                    "unknown key '%.60s'; expected words, source, experiment, value, claimed, "
@@ -90,7 +90,7 @@ static const char *read_key(Yaml *d, const Node *key, const Node *n, Claim *c)
                    k);
 }
 
-static const char *read_claim(Yaml *d, const Node *n, Claim *c)
+static const char *claim_read_one(Yaml *d, const Node *n, Claim *c)
 {
     const char *name = c->name, *why = yaml_want_map(d, n, name);
     *c = (Claim) { .name = name,
@@ -104,15 +104,15 @@ static const char *read_claim(Yaml *d, const Node *n, Claim *c)
                    .at = arena_text(d->a, "%s:%zu:%zu", d->file, n->start_mark.line + 1,
                                     n->start_mark.column + 1) };
     for (int i = 0; !why && i < yaml_pairs(n); i++)
-        why = read_key(d, yaml_key(d, n, i), yaml_value(d, n, i), c);
+        why = claim_read_key(d, yaml_key(d, n, i), yaml_value(d, n, i), c);
     if (why) return why;
     if (isnan(c->low)) return yaml_at(d, n, "%s: expected a key 'claimed'", name);
     return *c->value ? NULL : yaml_at(d, n, "%s: expected a key 'value'", name);
 }
 
-static const char *read_claims(void *ctx, const Node *root)
+static const char *claim_read_all(void *ctx, const Node *root)
 {
-    Load *l = ctx;
+    ClaimLoad *l = ctx;
     const char *why = yaml_want_map(&l->doc, root, "claims");
     if (why) return why;
     l->claims->n = yaml_pairs(root);
@@ -122,7 +122,7 @@ static const char *read_claims(void *ctx, const Node *root)
         Claim *c = &l->claims->claim[i];
         if ((why = yaml_want_name(&l->doc, name, "a claim"))) return why;
         c->name = arena_text(l->doc.a, "%s", yaml_text(name));
-        why = read_claim(&l->doc, body, c);
+        why = claim_read_one(&l->doc, body, c);
         if (!why && (!*c->words || !*c->source || !*c->experiment))
             why = yaml_at(&l->doc, body, "%s: expected keys 'words', 'source' and 'experiment'",
                           c->name);
@@ -135,8 +135,8 @@ const char *claims_load(const char *path, Claims *out, Arena *a)
     const char *why;
     size_t len;
     const char *text = yaml_load(share_path(path, a), &len, a, &why);
-    Load l = { .doc = { .file = path, .a = a }, .claims = out };
-    return text ? yaml_parse(&l.doc, text, len, "claims", read_claims, &l) : why;
+    ClaimLoad l = { .doc = { .file = path, .a = a }, .claims = out };
+    return text ? yaml_parse(&l.doc, text, len, "claims", claim_read_all, &l) : why;
 }
 
 const Claim *claims_find(const Claims *all, const char *name)
@@ -164,15 +164,15 @@ const char *claim_definition(const Claim *c, Arena *a)
     return copy;
 }
 
-static const char *read_definition(void *ctx, const Node *root)
+static const char *claim_read_definition(void *ctx, const Node *root)
 {
-    Load *l = ctx;
-    return read_claim(&l->doc, root, l->one);
+    ClaimLoad *l = ctx;
+    return claim_read_one(&l->doc, root, l->one);
 }
 
-const char *claim_defined(const char *name, const char *definition, Claim *out, Arena *a)
+const char *claim_from_definition(const char *name, const char *definition, Claim *out, Arena *a)
 {
-    Load l = { .doc = { .file = name, .a = a }, .one = out };
+    ClaimLoad l = { .doc = { .file = name, .a = a }, .one = out };
     out->name = name;
-    return yaml_parse(&l.doc, definition, strlen(definition), "a claim", read_definition, &l);
+    return yaml_parse(&l.doc, definition, strlen(definition), "a claim", claim_read_definition, &l);
 }

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The command `paper`. The file `stamps` has a line for each part that was made:
+/* All parts of a paper: they are written, or compared with what was written. The file `stamps` has
+ * a line for each part that was written, and one for numbers.tex:
  *
- *   KIND NAME ROWS SCRIPT FILE          SHA-256 of its rows, of what makes it of them, of what was
- * made ("-": nothing)
+ *   KIND NAME ROWS SCRIPT FILE      the SHA-256 of the rows it shows, of what makes it of them, and
+ *                                   of the file that was written ("-": none)
  *
- * and one for numbers.tex. Of a figure the script is its gnuplot text, its definition and the
- * version of gnuplot. */
+ * Of a figure the script is its gnuplot text, its definition and the version of gnuplot. */
 #include "harness/util/yaml.h"
 #include "harness/util/file.h"
-#include "harness/util/options.h"
 #include "harness/judge/paper.h"
 #include "harness/judge/plot.h"
 #include <errno.h>
@@ -16,35 +15,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char help[] =
-    "usage: eightysix paper [--check] [--db FILE] [--out DIR] [--text FILE] [--parts FILE]\n\n"
-    "Writes DIR/numbers.tex, DIR/tables, DIR/figures and DIR/stamps from the records: every "
-    "number, table and\n"
-    "figure of " PAPER_TEXT ", and the claims. `make paper` sets the text with them.\n\n"
-    "  --check       write nothing: which parts are stale, or not made?\n"
-    "  --db FILE     the records (results/results.db)\n"
-    "  --out DIR     where to (build/paper)\n"
-    "  --text FILE   the text, in which no number may be typed (" PAPER_TEXT ")\n"
-    "  --parts FILE  what is asked of the records (" PAPER_FILE ")\n\n"
-    "exit code: 0 written, or nothing is stale; 1 something is stale; 2 bad usage or input\n";
-
-static const char *const kinds[] = { "number", "table", "figure", "number" };
-enum { MADE = 65 };
-typedef struct Stamp { char rows[MADE], script[MADE], file[MADE]; } Stamp;
-typedef struct Maker {
+static const char *const paper_kinds[] = { "number", "table", "figure", "number" };
+enum { PAPER_SHA = 65 };                        /* 64 digits and a zero byte */
+typedef struct PaperStamp { char rows[PAPER_SHA], script[PAPER_SHA], file[PAPER_SHA]; } PaperStamp;
+typedef struct PaperMaker {
     Arena      *a;
     Db         *db;
     Paper       paper;
     PaperPart  *part;                          /* (paper.n) */
-    const char *dir, *gnuplot, *numbers;       /* numbers: the text of numbers.tex */
-} Maker;
+    const char *dir;
+    const char *gnuplot;                       /* its version */
+    const char *numbers;                       /* the text of numbers.tex */
+} PaperMaker;
 
-static const char *hash(const char *text, char out[MADE])
+static const char *paper_sha(const char *text, char out[PAPER_SHA])
 {
     return sha256_hex(text, strlen(text), out);
 }
 
-static const char *gnuplot_version(Arena *a)
+/* "gnuplot 6.0 patchlevel 2"; "" or what the shell says where it is not there */
+static const char *paper_gnuplot(Arena *a)
 {
     char line[128] = "";
     FILE *f = popen("gnuplot --version 2>&1", "r");
@@ -53,37 +43,39 @@ static const char *gnuplot_version(Arena *a)
     return arena_text(a, "%s", line);
 }
 
-static const char *file_of(const Maker *m, const PaperItem *p)
+/* What is made of an item; "": it has no file of its own */
+static const char *paper_file(const PaperMaker *m, const PaperItem *p)
 {
     if (p->kind == PAPER_TABLE) return arena_text(m->a, "%s/tables/%s.tex", m->dir, p->name);
     if (p->kind == PAPER_FIGURE) return arena_text(m->a, "%s/figures/%s.pdf", m->dir, p->name);
     return "";
 }
 
-/* file: of what is there now */
-static Stamp stamp_of(const Maker *m, int i)
+/* The stamp of an item as it would be now, file being of what is there now ("none": nothing) */
+static PaperStamp paper_stamp(const PaperMaker *m, int i)
 {
     const PaperItem *p = &m->paper.item[i];
     const PaperPart *part = &m->part[i];
     const int figure = p->kind == PAPER_FIGURE;
-    Stamp s = { .file = "-" };
-    hash(part->rows, s.rows);
-    hash(arena_text(m->a, "%s%s", part->script, figure ? m->gnuplot : ""), s.script);
-    if (*file_of(m, p) && *part->rows && sha256_file(file_of(m, p), s.file)) strcpy(s.file, "none");
+    PaperStamp s = { .file = "-" };
+    paper_sha(part->rows, s.rows);
+    paper_sha(arena_text(m->a, "%s%s", part->script, figure ? m->gnuplot : ""), s.script);
+    if (*paper_file(m, p) && *part->rows && sha256_file(paper_file(m, p), s.file))
+        strcpy(s.file, "none");
     return s;
 }
 
 /* ---- to write ---- */
-static void save(const char *path, const char *text, Arena *a)
+static const char *paper_save(const char *path, const char *text, Arena *a)
 {
     const char *why;
     FILE *f = file_begin(path, a, &why);
-    if (!f) die("%s", why);
+    if (!f) return why;
     fputs(text, f);
-    if ((why = file_commit(f, path, a))) die("%s", why);
+    return file_commit(f, path, a);
 }
 
-static const char *draw(const Maker *m, const PaperItem *p)
+static const char *paper_draw(const PaperMaker *m, const PaperItem *p)
 {
     static const char *const formats[] = { "pdf", NULL };
     const char *stem = arena_text(m->a, "%s/figures/%s", m->dir, p->name);
@@ -91,105 +83,125 @@ static const char *draw(const Maker *m, const PaperItem *p)
     return why ? arena_text(m->a, "%s: %s: %s", p->at, p->name, why) : NULL;
 }
 
-static const char *stamps_text(const Maker *m)
+static const char *paper_stamps(const PaperMaker *m)
 {
-    char sha[MADE];
-    const char *out = arena_text(m->a, "numbers numbers.tex - - %s\n", hash(m->numbers, sha));
+    char sha[PAPER_SHA];
+    const char *out = arena_text(m->a, "numbers numbers.tex - - %s\n", paper_sha(m->numbers, sha));
     for (int i = 0; i < m->paper.n; i++) {
-        const Stamp s = stamp_of(m, i);
+        const PaperStamp s = paper_stamp(m, i);
         const PaperItem *p = &m->paper.item[i];
-        out = arena_text(m->a, "%s%s %s %s %s %s\n", out, kinds[p->kind], p->name, s.rows, s.script,
-                         s.file);
+        out = arena_text(m->a, "%s%s %s %s %s %s\n", out, paper_kinds[p->kind], p->name, s.rows,
+                         s.script, s.file);
     }
     return out;
 }
 
-static void make_directories(const Maker *m)
+static const char *paper_make_directories(const PaperMaker *m)
 {
     const char *const dirs[] = { m->dir, arena_text(m->a, "%s/tables", m->dir),
                                  arena_text(m->a, "%s/figures", m->dir) };
     for (int i = 0; i < 3; i++)
         if (mkdir(dirs[i], 0777) && errno != EEXIST)
-            die("%s: cannot be made: %s", dirs[i], strerror(errno));
-}
-
-/* The stamps go first and come last, so that what was broken off is stale. */
-static const char *make(const Maker *m)
-{
-    const char *why = NULL, *stamps = arena_text(m->a, "%s/stamps", m->dir);
-    int count[3] = { 0 }, none = 0;
-    make_directories(m);
-    unlink(stamps);
-    for (int i = 0; !why && i < m->paper.n; i++) {
-        const PaperItem *p = &m->paper.item[i];
-        const int there = *m->part[i].rows != 0;
-        if (m->part[i].table) save(file_of(m, p), m->part[i].table, m->a);
-        if (p->kind == PAPER_FIGURE && there) why = draw(m, p);
-        count[p->kind % PAPER_CLAIM] += there;
-        none += !there;
-    }
-    if (why) return why;
-    save(arena_text(m->a, "%s/numbers.tex", m->dir), m->numbers, m->a);
-    save(stamps, stamps_text(m), m->a);
-    printf("%s: %d numbers, %d tables, %d figures; %d without records\n", m->dir, count[0],
-           count[1], count[2], none);
+            return arena_text(m->a, "%s: cannot be made: %s", dirs[i], strerror(errno));
     return NULL;
 }
 
+static const char *paper_write_parts(const PaperMaker *m)
+{
+    const char *why = NULL;
+    for (int i = 0; !why && i < m->paper.n; i++) {
+        const PaperItem *p = &m->paper.item[i];
+        const PaperPart *part = &m->part[i];
+        if (part->table) why = paper_save(paper_file(m, p), part->table, m->a);
+        if (p->kind == PAPER_FIGURE && *part->rows) why = paper_draw(m, p);
+    }
+    return why;
+}
+
+static void paper_tell(const PaperMaker *m)
+{
+    int count[3] = { 0 }, none = 0;            /* numbers, tables, figures */
+    for (int i = 0; i < m->paper.n; i++) {
+        const int has_rows = *m->part[i].rows != 0;
+        count[m->paper.item[i].kind % PAPER_CLAIM] += has_rows;
+        none += !has_rows;
+    }
+    printf("%s: %d numbers, %d tables, %d figures; %d without records\n", m->dir, count[0],
+           count[1], count[2], none);
+}
+
+/* The stamps are removed first and written last, so that what was broken off counts as stale. */
+static const char *paper_write(const PaperMaker *m)
+{
+    const char *stamps = arena_text(m->a, "%s/stamps", m->dir);
+    const char *why = paper_make_directories(m);
+    if (why) return why;
+    unlink(stamps);
+    why = paper_write_parts(m);
+    if (!why) why = paper_save(arena_text(m->a, "%s/numbers.tex", m->dir), m->numbers, m->a);
+    if (!why) why = paper_save(stamps, paper_stamps(m), m->a);
+    if (!why) paper_tell(m);
+    return why;
+}
+
 /* ---- to check ---- */
-static int stale(const char *kind, const char *name, const char *reason)
+static int paper_stale(const char *kind, const char *name, const char *reason)
 {
     printf("stale  %s %s: %s\n", kind, name, reason);
     return 1;
 }
 
-static int compare(const Maker *m, const char *stamps, int i)
+/* 1: item i is stale; stamps: the text of the file, with a line end before it */
+static int paper_compare(const PaperMaker *m, const char *stamps, int i)
 {
     const PaperItem *p = &m->paper.item[i];
-    const Stamp is = stamp_of(m, i);
-    Stamp was;
-    const char *key = arena_text(m->a, "\n%s %s ", kinds[p->kind], p->name),
+    const PaperStamp is = paper_stamp(m, i);
+    PaperStamp was;
+    const char *key = arena_text(m->a, "\n%s %s ", paper_kinds[p->kind], p->name),
                *at = strstr(stamps, key);
     if (!at || sscanf(at + strlen(key), "%64s %64s %64s", was.rows, was.script, was.file) != 3)
-        return stale(kinds[p->kind], p->name, "was never made");
+        return paper_stale(paper_kinds[p->kind], p->name, "was never made");
     if (strcmp(was.rows, is.rows))
-        return stale(kinds[p->kind], p->name, "its records have changed");
+        return paper_stale(paper_kinds[p->kind], p->name, "its records have changed");
     if (strcmp(was.script, is.script))
-        return stale(kinds[p->kind], p->name,
+        return paper_stale(paper_kinds[p->kind], p->name,
                      p->kind == PAPER_FIGURE ? "its script, definition or gnuplot has changed"
                                              : "its definition has changed");
     return strcmp(was.file, is.file)
-               ? stale(kinds[p->kind], p->name, "what was made is gone or was changed")
+               ? paper_stale(paper_kinds[p->kind], p->name, "what was made is gone or was changed")
                : 0;
 }
 
-/* 1: something is stale */
-static int check(const Maker *m)
+/* *code 1: something is stale */
+static const char *paper_check(const PaperMaker *m, int *code)
 {
     const char *path = arena_text(m->a, "%s/stamps", m->dir),
                *numbers = arena_text(m->a, "%s/numbers.tex", m->dir), *why;
-    char sha[MADE];
+    char sha[PAPER_SHA];
     size_t len;
     int old = 0;
-    const char *stamps =
-        access(path, R_OK) ? NULL : arena_text(m->a, "\n%s", yaml_load(path, &len, m->a, &why));
-    if (!stamps) {
+    if (access(path, R_OK)) {
         printf("stale  the paper: %s is not there; `make paper` makes it\n", path);
-        return 1;
+        *code = 1;
+        return NULL;
     }
-    for (int i = 0; i < m->paper.n; i++) old += compare(m, stamps, i);
+    const char *stamps = yaml_load(path, &len, m->a, &why);
+    if (!stamps) return why;
+    stamps = arena_text(m->a, "\n%s", stamps);
+    for (int i = 0; i < m->paper.n; i++) old += paper_compare(m, stamps, i);
     if (sha256_file(numbers, sha) ||
         !strstr(stamps, arena_text(m->a, "\nnumbers numbers.tex - - %s\n", sha)))
-        old += stale("file", numbers, "it is gone or was changed");
+        old += paper_stale("file", numbers, "it is gone or was changed");
     printf("%s: %d parts, %d stale\n", m->dir, m->paper.n, old);
-    return old > 0;
+    *code = old > 0;
+    return NULL;
 }
 
 /* ---- all of it ---- */
-static const char *ask(Maker *m)
+static const char *paper_ask(PaperMaker *m)
 {
     const char *why = NULL, *whole;
-    m->part = arena_get(m->a, sizeof *m->part * (size_t)(m->paper.n + 1));
+    m->part = arena_array(m->a, (size_t)m->paper.n + 1, sizeof *m->part);
     m->numbers = "% made by `eightysix paper` from records; nothing here was typed\n";
     for (int i = 0; !why && i < m->paper.n; i++) {
         why = paper_part(m->db, &m->paper.item[i], &m->part[i], m->a);
@@ -200,31 +212,19 @@ static const char *ask(Maker *m)
     return why;
 }
 
-int paper_main(int argc, char **argv)
+const char *paper_make(const PaperQuery *q, int *code, Arena *a)
 {
-    const char *db = "results/results.db", *text = PAPER_TEXT, *parts = PAPER_FILE, *why;
-    Maker m = { .dir = "build/paper" };
-    int only_check = 0;
-    const Option options[] = {
-        { "--db", &db, NULL },       { "--out", &m.dir, NULL },        { "--text", &text, NULL },
-        { "--parts", &parts, NULL }, { "--check", NULL, &only_check }, { NULL, NULL, NULL }
-    };
-    if (options_read(argc, argv, options, help))
-        die("paper: expected options only; `eightysix paper --help`");
-    Arena a = arena_new((size_t)1 << 32);
+    PaperMaker m = { .a = a, .dir = q->dir };
     Claims claims;
-    m.a = &a;
-    if ((why = paper_lint(text, &a)) || (why = claims_load(CLAIMS_FILE, &claims, &a)))
-        die("%s", why);
-    if ((why = paper_load(parts, &claims, &m.paper, &a))) die("%s", why);
-    m.db = db_open_read(db, &a, &why);
-    if (!m.db || (why = db_hold(m.db))) die("%s", why);
-    m.gnuplot = gnuplot_version(&a);
-    why = ask(&m);
-    const int code = why ? 2 : only_check ? check(&m) : 0;
-    if (!why && !only_check) why = make(&m);
+    const char *why = paper_lint(q->text_path, a);
+    *code = 0;
+    if (!why) why = claims_load(CLAIMS_FILE, &claims, a);
+    if (!why) why = paper_load(q->parts_path, &claims, &m.paper, a);
+    if (!why) m.db = db_open_read(q->db_path, a, &why);
+    if (!why) why = db_hold(m.db);
+    m.gnuplot = paper_gnuplot(a);
+    if (!why) why = paper_ask(&m);
+    if (!why) why = q->check ? paper_check(&m, code) : paper_write(&m);
     db_close(m.db);
-    if (why) die("%s", why);
-    arena_drop(&a);
-    return code;
+    return why;
 }

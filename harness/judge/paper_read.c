@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The file of numbers, tables and figures. */
+/* The file of numbers, tables and figures: paper.yaml. */
 #include "harness/util/share.h"
 #include "harness/util/yaml.h"
 #include "harness/judge/paper.h"
@@ -7,35 +7,41 @@
 #include <string.h>
 #include <unistd.h>
 
-typedef struct Load { Yaml doc; Paper *paper; const Claims *claims; const Node *commands; } Load;
+typedef struct PaperLoad {
+    Yaml          doc;
+    Paper        *paper;
+    const Claims *claims;
+    const Node   *commands;              /* the mapping of that name; NULL: there is none */
+} PaperLoad;
 
-static const char *const sections[] = { "numbers", "tables", "figures" };
+static const char *const paper_sections[] = { "numbers", "tables", "figures" };
 
-static const char *read_text(Yaml *d, const Node *n, const char *key, const char **out)
+static const char *paper_read_text(Yaml *d, const Node *n, const char *key, const char **out)
 {
     const char *why = yaml_want_scalar(d, n, key);
     if (!why) *out = arena_text(d->a, "%s", yaml_text(n));
     return why;
 }
 
-static const char *read_list(Yaml *d, const Node *n, const char *key, const char **out, int most)
+static const char *paper_read_list(Yaml *d, const Node *n, const char *key, const char **out,
+                                   int most)
 {
     if (n->type != YAML_SEQUENCE_NODE || yaml_items(n) > most)
         return yaml_at(d, n, "%s: expected a list [a, b], of %d at most", key, most);
     const char *why = NULL;
     for (int i = 0; !why && i < yaml_items(n); i++)
-        why = read_text(d, yaml_item(d, n, i), key, &out[i]);
+        why = paper_read_text(d, yaml_item(d, n, i), key, &out[i]);
     return why;
 }
 
-static const char *read_digits(Yaml *d, const Node *n, int *out)
+static const char *paper_read_digits(Yaml *d, const Node *n, int *out)
 {
     const char *why = yaml_want_scalar(d, n, "digits");
     if (!why) *out = atoi(yaml_text(n));
     return why || (*out >= 1 && *out <= 9) ? why : yaml_at(d, n, "digits: expected 1 to 9");
 }
 
-static const char *read_key(Yaml *d, const Node *key, const Node *n, PaperItem *p)
+static const char *paper_read_key(Yaml *d, const Node *key, const Node *n, PaperItem *p)
 {
     const char *k = yaml_text(key);
     const struct { const char *key; int kinds; const char **to; } texts[] = {      /* kinds: bits */
@@ -44,22 +50,22 @@ static const char *read_key(Yaml *d, const Node *key, const Node *n, PaperItem *
         { "interval", 6, &p->interval } };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!strcmp(k, texts[i].key) && texts[i].kinds >> p->kind & 1)
-            return read_text(d, n, k, texts[i].to);
-    if (p->kind == PAPER_NUMBER && !strcmp(k, "digits")) return read_digits(d, n, &p->digits);
+            return paper_read_text(d, n, k, texts[i].to);
+    if (p->kind == PAPER_NUMBER && !strcmp(k, "digits")) return paper_read_digits(d, n, &p->digits);
     if (p->kind == PAPER_NUMBER && !strcmp(k, "mean")) {
-        const char *is, *why = read_text(d, n, k, &is);
+        const char *is, *why = paper_read_text(d, n, k, &is);
         p->mean = 1;
         return why || !strcmp(is, "true") ? why : yaml_at(d, n, "mean: expected true");
     }
     if (p->kind == PAPER_TABLE && !strcmp(k, "columns"))
-        return read_list(d, n, k, p->column, PAPER_COLUMNS);
+        return paper_read_list(d, n, k, p->column, PAPER_COLUMNS);
     if (p->kind != PAPER_NUMBER && !strcmp(k, "beside"))
-        return read_list(d, n, k, p->beside, PAPER_BESIDE);
+        return paper_read_list(d, n, k, p->beside, PAPER_BESIDE);
     return yaml_at(d, key, "unknown key '%.60s' of %s; harness/judge/paper.h has them", k,
-                   sections[p->kind]);
+                   paper_sections[p->kind]);
 }
 
-static const char *check(Yaml *d, const Node *n, const PaperItem *p)
+static const char *paper_check_item(Yaml *d, const Node *n, const PaperItem *p)
 {
     if (!*p->experiment) return yaml_at(d, n, "%s: expected a key 'experiment'", p->name);
     if (p->kind == PAPER_FIGURE ? !*p->view : !*p->select)
@@ -72,19 +78,19 @@ static const char *check(Yaml *d, const Node *n, const PaperItem *p)
                : yaml_at(d, n, "%s: expected a key 'columns'", p->name);
 }
 
-static const PaperItem *find(const Paper *all, const char *name)
+static const PaperItem *paper_find(const Paper *all, const char *name)
 {
     for (int i = 0; i < all->n; i++)
         if (!strcmp(all->item[i].name, name)) return &all->item[i];
     return NULL;
 }
 
-static const char *read_item(Load *l, PaperKind kind, const Node *name, const Node *body)
+static const char *paper_read_item(PaperLoad *l, PaperKind kind, const Node *name, const Node *body)
 {
     Yaml *d = &l->doc;
-    const char *why = yaml_want_name(d, name, sections[kind]);
+    const char *why = yaml_want_name(d, name, paper_sections[kind]);
     if (!why) why = yaml_want_map(d, body, yaml_text(name));
-    if (!why && (find(l->paper, yaml_text(name)) || claims_find(l->claims, yaml_text(name))))
+    if (!why && (paper_find(l->paper, yaml_text(name)) || claims_find(l->claims, yaml_text(name))))
         why = yaml_at(d, name, "'%s' is given twice", yaml_text(name));
     if (why) return why;
     PaperItem *p = &l->paper->item[l->paper->n++];
@@ -102,26 +108,26 @@ static const char *read_item(Load *l, PaperKind kind, const Node *name, const No
                        .at = arena_text(d->a, "%s:%zu:%zu", d->file, body->start_mark.line + 1,
                                         body->start_mark.column + 1) };
     for (int i = 0; !why && i < yaml_pairs(body); i++)
-        why = read_key(d, yaml_key(d, body, i), yaml_value(d, body, i), p);
-    return why ? why : check(d, body, p);
+        why = paper_read_key(d, yaml_key(d, body, i), yaml_value(d, body, i), p);
+    return why ? why : paper_check_item(d, body, p);
 }
 
-static const char *read_section(Load *l, const Node *key, const Node *n)
+static const char *paper_read_section(PaperLoad *l, const Node *key, const Node *n)
 {
     Yaml *d = &l->doc;
     int kind = 0;
     if (n == l->commands) return NULL;
-    while (kind < PAPER_CLAIM && strcmp(yaml_text(key), sections[kind])) kind++;
+    while (kind < PAPER_CLAIM && strcmp(yaml_text(key), paper_sections[kind])) kind++;
     if (kind == PAPER_CLAIM)
         return yaml_at(d, key, "unknown key '%.60s'; expected commands, numbers, tables, figures",
                        yaml_text(key));
-    const char *why = yaml_want_map(d, n, sections[kind]);
+    const char *why = yaml_want_map(d, n, paper_sections[kind]);
     for (int i = 0; !why && i < yaml_pairs(n); i++)
-        why = read_item(l, (PaperKind)kind, yaml_key(d, n, i), yaml_value(d, n, i));
+        why = paper_read_item(l, (PaperKind)kind, yaml_key(d, n, i), yaml_value(d, n, i));
     return why;
 }
 
-static void add_claims(Load *l)
+static void paper_add_claims(PaperLoad *l)
 {
     for (int i = 0; i < l->claims->n; i++) {
         const Claim *c = &l->claims->claim[i];
@@ -141,7 +147,7 @@ static void add_claims(Load *l)
     }
 }
 
-static const char *find_commands(Load *l, const Node *root)
+static const char *paper_find_commands(PaperLoad *l, const Node *root)
 {
     Yaml *d = &l->doc;
     for (int i = 0; i < yaml_pairs(root); i++)
@@ -153,9 +159,9 @@ static const char *find_commands(Load *l, const Node *root)
     return why;
 }
 
-/* what makes the records of an experiment: as `commands` says, its sweep, or its name is a command
- * itself */
-static const char *command(Load *l, const char *experiment)
+/* What makes the records of an experiment: what `commands` says, else its sweep, else the command
+ * of its name */
+static const char *paper_command(PaperLoad *l, const char *experiment)
 {
     Yaml *d = &l->doc;
     for (int i = 0; l->commands && i < yaml_pairs(l->commands); i++)
@@ -166,12 +172,12 @@ static const char *command(Load *l, const char *experiment)
     return arena_text(d->a, "eightysix %s", experiment);
 }
 
-static const char *read_paper(void *ctx, const Node *root)
+static const char *paper_read_all(void *ctx, const Node *root)
 {
-    Load *l = ctx;
+    PaperLoad *l = ctx;
     Yaml *d = &l->doc;
     const char *why = yaml_want_map(d, root, "numbers, tables and figures");
-    if (!why) why = find_commands(l, root);
+    if (!why) why = paper_find_commands(l, root);
     if (why) return why;
     int most = l->claims->n;
     for (int i = 0; i < yaml_pairs(root); i++) {
@@ -180,10 +186,10 @@ static const char *read_paper(void *ctx, const Node *root)
     }
     *l->paper = (Paper){ .item = arena_get(d->a, sizeof *l->paper->item * (size_t)(most + 1)) };
     for (int i = 0; !why && i < yaml_pairs(root); i++)
-        why = read_section(l, yaml_key(d, root, i), yaml_value(d, root, i));
-    if (!why) add_claims(l);
+        why = paper_read_section(l, yaml_key(d, root, i), yaml_value(d, root, i));
+    if (!why) paper_add_claims(l);
     for (int i = 0; !why && i < l->paper->n; i++)
-        l->paper->item[i].run = command(l, l->paper->item[i].experiment);
+        l->paper->item[i].run = paper_command(l, l->paper->item[i].experiment);
     return why;
 }
 
@@ -192,8 +198,8 @@ const char *paper_load(const char *path, const Claims *claims, Paper *out, Arena
     const char *why;
     size_t len;
     const char *text = yaml_load(share_path(path, a), &len, a, &why);
-    Load l = { .doc = { .file = path, .a = a }, .paper = out, .claims = claims };
-    return text ? yaml_parse(&l.doc, text, len, "numbers, tables and figures", read_paper, &l)
+    PaperLoad l = { .doc = { .file = path, .a = a }, .paper = out, .claims = claims };
+    return text ? yaml_parse(&l.doc, text, len, "numbers, tables and figures", paper_read_all, &l)
                 : why;
 }
 

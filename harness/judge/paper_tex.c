@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What TeX reads of numbers, tables and figures. Of each one line of macros that
- * paper/eightysix.sty defines:
+/* What TeX reads of numbers, tables and figures: for each a line of macros, which
+ * paper/eightysix.sty defines.
  *
- *   \eightysixnumber {name}{value}{low}{high}{n}{interval}{host}      low, high: "" of a single
- * value \eightysixclaim  {name}{words}{claimed}{within}{unit}{verdict}    after its number
- *   \eightysixshown  {name}{n}{interval}{host}{commits}               of a table or a figure
- *   \eightysixmissing{name}{command} */
+ *   \eightysixnumber {name}{value}{low}{high}{n}{interval}{host}     low, high: "" where n is 1
+ *   \eightysixclaim  {name}{words}{claimed}{within}{unit}{verdict}   of a claim, after its number
+ *   \eightysixshown  {name}{n}{interval}{host}{commits}              of a table or a figure
+ *   \eightysixmissing{name}{command}                                 of what has no records */
 #include "harness/util/share.h"
 #include "harness/util/yaml.h"
 #include "harness/judge/paper.h"
@@ -33,7 +33,8 @@ const char *paper_escape(const char *s, Arena *a)
     return out;
 }
 
-static const char *amount(double x, int decimals, Arena *a)
+/* "13,555.9": a comma before every third digit of the whole part, from four digits on */
+static const char *tex_amount(double x, int decimals, Arena *a)
 {
     char *text = arena_text(a, "%.*f", decimals, fabs(x)),
          *out = arena_raw(a, 2 * strlen(text) + 16), *to = out;
@@ -47,8 +48,8 @@ static const char *amount(double x, int decimals, Arena *a)
     return out;
 }
 
-/* after the point, so that `digits` of x are seen; whole numbers are whole */
-static int decimals_of(double x, int digits)
+/* Digits after the point, so that x has `digits` significant ones; none where x is whole */
+static int tex_decimals(double x, int digits)
 {
     const int d = x == 0 || x == round(x) ? 0 : digits - 1 - (int)floor(log10(fabs(x)));
     return d < 0 ? 0 : d > 9 ? 9 : d;
@@ -56,25 +57,27 @@ static int decimals_of(double x, int digits)
 
 const char *paper_amount(double x, int digits, Arena *a)
 {
-    return amount(x, decimals_of(x, digits), a);
+    return tex_amount(x, tex_decimals(x, digits), a);
 }
 
-static const char *missing(const PaperItem *p, Arena *a)
+static const char *tex_missing(const PaperItem *p, Arena *a)
 {
     return arena_text(a, "\\eightysixmissing{%s}{%s}\n", p->name, paper_escape(p->run, a));
 }
 
 /* ---- where records come from ---- */
-typedef struct Origin { const char *host, *commits; } Origin;
+/* "HOST, N cores; ..."; "abc1234, def5678+": "+" where the sources had other changes */
+typedef struct TexOrigin { const char *host, *commits; } TexOrigin;
 
-static const char *add(const char *list, const char *between, const char *word, Arena *a)
+/* The list with one more word, unless that is in it */
+static const char *tex_add(const char *list, const char *between, const char *word, Arena *a)
 {
     if (strstr(list, word)) return list;
     return arena_text(a, "%s%s%s", list, *list ? between : "", word);
 }
 
 /* "Intel(R) Xeon(R) Processor | avx2,... | 2 cores" -> "Intel Xeon Processor, 2 cores" */
-static const char *host_name(const char *rig, Arena *a)
+static const char *tex_host(const char *rig, Arena *a)
 {
     const char *cores = strrchr(rig, '|'), *end = strchr(rig, '|');
     char *name = arena_text(a, "%.*s", end ? (int)(end - rig) : (int)strlen(rig), rig), *at;
@@ -86,10 +89,11 @@ static const char *host_name(const char *rig, Arena *a)
     return cores ? arena_text(a, "%s, %s", name, cores + 1 + strspn(cores + 1, " ")) : name;
 }
 
-static const char *origin(Db *db, const char *runs, Origin *o, Arena *a)
+/* runs: their ids, or a SELECT of them */
+static const char *tex_origin(Db *db, const char *runs, TexOrigin *o, Arena *a)
 {
     DbTable t;
-    *o = (Origin){ "", "" };
+    *o = (TexOrigin){ "", "" };
     const char *why =
         db_table(db,
                  arena_text(a,
@@ -99,15 +103,16 @@ static const char *origin(Db *db, const char *runs, Origin *o, Arena *a)
                  &t, a);
     for (int i = 0; !why && i < t.rows; i++) {
         const int dirty = strcmp(db_field(&t, i, "dirty"), "0");
-        o->host = add(o->host, "; ", host_name(db_field(&t, i, "rig"), a), a);
-        o->commits = add(o->commits, ", ",
+        o->host = tex_add(o->host, "; ", tex_host(db_field(&t, i, "rig"), a), a);
+        o->commits = tex_add(o->commits, ", ",
                          arena_text(a, "%s%s", db_field(&t, i, "git"), dirty ? "+" : ""), a);
     }
     return why;
 }
 
 /* ---- numbers ---- */
-static const char *method(const PaperItem *p, const Judgement *j, Arena *a)
+/* How the limits of a number were found */
+static const char *tex_method(const PaperItem *p, const Judgement *j, Arena *a)
 {
     if (j->n < 2) return "one value";
     if (p->mean) return arena_text(a, "Student's t, %g %%", 100 * CLAIMS_LEVEL);
@@ -116,36 +121,37 @@ static const char *method(const PaperItem *p, const Judgement *j, Arena *a)
     return arena_text(a, "least and most, covering %.0f %%", 100 * j->of.coverage);
 }
 
-static Range range_of(const PaperItem *p, const Judgement *j, Arena *a)
+static Range tex_range(const PaperItem *p, const Judgement *j, Arena *a)
 {
     if (!p->mean || j->n < 2) return (Range){ j->of.median, j->of.low, j->of.high };
     const double *zero = arena_get(a, sizeof *zero * (size_t)j->n);
     return stats_paired_t(j->x, zero, j->n, CLAIMS_LEVEL, a);
 }
 
-static const char *number_rows(const Judgement *j, const Origin *o, Arena *a)
+/* What a number follows from: plans and runs, hosts, every value to the last bit */
+static const char *tex_number_rows(const Judgement *j, const TexOrigin *o, Arena *a)
 {
     const char *rows = arena_text(a, "%s\n%s\n", j->rows, o->host);
     for (int i = 0; i < j->n; i++) rows = arena_text(a, "%s%.17g\n", rows, j->x[i]);
     return rows;
 }
 
-static const char *number_tex(const PaperItem *p, const Judgement *j, const Origin *o, Arena *a)
+static const char *tex_number(const PaperItem *p, const Judgement *j, const TexOrigin *o, Arena *a)
 {
-    const Range r = range_of(p, j, a);
-    const int decimals = decimals_of(r.value, p->digits);
-    const char *how = method(p, j, a);
-    const char *low = j->n < 2 ? "" : amount(r.low, decimals, a),
-               *high = j->n < 2 ? "" : amount(r.high, decimals, a);
+    const Range r = tex_range(p, j, a);
+    const int decimals = tex_decimals(r.value, p->digits);
+    const char *how = tex_method(p, j, a);
+    const char *low = j->n < 2 ? "" : tex_amount(r.low, decimals, a),
+               *high = j->n < 2 ? "" : tex_amount(r.high, decimals, a);
     return arena_text(a,
                       "%% %s: %.17g [%.17g, %.17g], n %d, %s; %s; commits %s; from %s\n"
                       "\\eightysixnumber{%s}{%s}{%s}{%s}{%d}{%s}{%s}\n",
                       p->name, r.value, r.low, r.high, j->n, how, o->host, o->commits, j->rows,
-                      p->name, amount(r.value, decimals, a), low, high, j->n, paper_escape(how, a),
-                      paper_escape(o->host, a));
+                      p->name, tex_amount(r.value, decimals, a), low, high, j->n,
+                      paper_escape(how, a), paper_escape(o->host, a));
 }
 
-static const char *claim_tex(const Claim *c, const Judgement *j, Arena *a)
+static const char *tex_claim(const Claim *c, const Judgement *j, Arena *a)
 {
     const char *within =
         c->tolerance > 0 ? arena_text(a, "~\\ensuremath{\\pm}~%g", c->tolerance) : "";
@@ -154,7 +160,7 @@ static const char *claim_tex(const Claim *c, const Judgement *j, Arena *a)
                       paper_escape(c->unit, a), claim_verdicts[j->verdict]);
 }
 
-static const char *number_part(Db *db, const PaperItem *p, PaperPart *out, Arena *a)
+static const char *tex_number_part(Db *db, const PaperItem *p, PaperPart *out, Arena *a)
 {
     const Claim any = { .name = p->name,
                         .value = p->select,
@@ -164,44 +170,44 @@ static const char *number_part(Db *db, const PaperItem *p, PaperPart *out, Arena
                         .high = INFINITY };
     const Claim *c = p->claim ? p->claim : &any;
     Judgement j;
-    Origin o = { "", "" };
+    TexOrigin o = { "", "" };
     const char *why = claim_judge(db, c, &j, a);
-    if (!why && j.n) why = origin(db, j.runs, &o, a);
+    if (!why && j.n) why = tex_origin(db, j.runs, &o, a);
     if (why) return why;
     out->verdict = j.verdict;
-    out->rows = j.n ? number_rows(&j, &o, a) : "";
-    out->tex = j.n ? number_tex(p, &j, &o, a) : missing(p, a);
-    if (p->claim) out->tex = arena_text(a, "%s%s", out->tex, claim_tex(c, &j, a));
+    out->rows = j.n ? tex_number_rows(&j, &o, a) : "";
+    out->tex = j.n ? tex_number(p, &j, &o, a) : tex_missing(p, a);
+    if (p->claim) out->tex = arena_text(a, "%s%s", out->tex, tex_claim(c, &j, a));
     return NULL;
 }
 
 /* ---- tables ---- */
-static int is_number(const char *s)
+static int tex_is_number(const char *s)
 {
     return *s >= '0' && *s <= '9' ? 1 : *s == '-' && s[1] >= '0' && s[1] <= '9';
 }
 
-static const char *cell_tex(const char *s, Arena *a)
+static const char *tex_cell(const char *s, Arena *a)
 {
     if (!s || !*s) return "--";
-    return *s == '-' && is_number(s) ? arena_text(a, "\\ensuremath{-}%s", paper_escape(s + 1, a))
-                                     : paper_escape(s, a);
+    if (*s != '-' || !tex_is_number(s)) return paper_escape(s, a);
+    return arena_text(a, "\\ensuremath{-}%s", paper_escape(s + 1, a));
 }
 
-static const char *table_tex(const PaperItem *p, const DbTable *t, Arena *a)
+static const char *tex_table(const PaperItem *p, const DbTable *t, Arena *a)
 {
     const char *align = "", *head = "", *body = "";
     for (int c = 0; c < t->columns; c++) {
         int numbers = 1;
         for (int r = 1; r <= t->rows; r++) {
             const char *s = t->field[r * t->columns + c];
-            numbers &= !s || !*s || is_number(s);
+            numbers &= !s || !*s || tex_is_number(s);
         }
         align = arena_text(a, "%s%c", align, numbers ? 'r' : 'l');
         head = arena_text(a, "%s%s%s", head, c ? " & " : "", paper_escape(p->column[c], a));
     }
     for (int i = t->columns; i < (t->rows + 1) * t->columns; i++)
-        body = arena_text(a, "%s%s%s", body, cell_tex(t->field[i], a),
+        body = arena_text(a, "%s%s%s", body, tex_cell(t->field[i], a),
                           (i + 1) % t->columns ? " & " : " \\\\\n");
     return arena_text(
         a,
@@ -211,8 +217,8 @@ static const char *table_tex(const PaperItem *p, const DbTable *t, Arena *a)
 }
 
 /* ---- tables and figures ---- */
-/* as text; ids of runs depend on what else was merged, and are left out */
-static const char *rows_text(const DbTable *t, Arena *a)
+/* As text, without the ids of runs, which depend on what else was merged */
+static const char *tex_rows(const DbTable *t, Arena *a)
 {
     size_t room = 1;
     for (int i = 0; i < (t->rows + 1) * t->columns; i++)
@@ -227,8 +233,8 @@ static const char *rows_text(const DbTable *t, Arena *a)
     return out;
 }
 
-/* "15", "1 to 3" of SELECT least, most */
-static const char *samples(Db *db, const PaperItem *p, const char **out, Arena *a)
+/* "15" or "1 to 3" of the question n: SELECT least, most; "": it has no answer */
+static const char *tex_samples(Db *db, const PaperItem *p, const char **out, Arena *a)
 {
     DbTable t;
     *out = "";
@@ -241,16 +247,17 @@ static const char *samples(Db *db, const PaperItem *p, const char **out, Arena *
     return NULL;
 }
 
-static const char *shown(Db *db, const PaperItem *p, const char **tex, Arena *a)
+/* The macros of a table or a figure that has rows */
+static const char *tex_shown(Db *db, const PaperItem *p, const char **tex, Arena *a)
 {
     const char *runs = arena_text(a, "SELECT run FROM figure_runs WHERE experiment GLOB '%s'",
                                   p->experiment),
                *n = "";
     for (int i = 0; p->beside[i]; i++)
         runs = arena_text(a, "%s OR experiment GLOB '%s'", runs, p->beside[i]);
-    Origin o;
-    const char *why = origin(db, runs, &o, a);
-    if (!why) why = samples(db, p, &n, a);
+    TexOrigin o;
+    const char *why = tex_origin(db, runs, &o, a);
+    if (!why) why = tex_samples(db, p, &n, a);
     if (why) return why;
     const char *of = *n ? arena_text(a, "%s (%s)", n, p->of) : p->of;
     *tex = arena_text(a, "\\eightysixshown{%s}{%s}{%s}{%s}{%s}\n", p->name, paper_escape(of, a),
@@ -258,8 +265,8 @@ static const char *shown(Db *db, const PaperItem *p, const char **tex, Arena *a)
     return NULL;
 }
 
-/* a script and all that it loads */
-static const char *script_text(const char *path, const char **out, Arena *a)
+/* The text of a gnuplot script and of all that it loads */
+static const char *tex_script(const char *path, const char **out, Arena *a)
 {
     static const char load[] = "\nload '";
     size_t len;
@@ -268,7 +275,7 @@ static const char *script_text(const char *path, const char **out, Arena *a)
     const char *all = text;
     for (const char *at = text; (at = strstr(at, load)); ) {
         const char *more, *name = at += sizeof load - 1;
-        if ((why = script_text(arena_text(a, "%.*s", (int)strcspn(name, "'"), name), &more, a)))
+        if ((why = tex_script(arena_text(a, "%.*s", (int)strcspn(name, "'"), name), &more, a)))
             return why;
         all = arena_text(a, "%s%s", all, more);
     }
@@ -276,7 +283,8 @@ static const char *script_text(const char *path, const char **out, Arena *a)
     return NULL;
 }
 
-static const char *enough(Db *db, const PaperItem *p, int *out, Arena *a)
+/* *out 0: the question `needs` says that there are not records enough */
+static const char *tex_enough(Db *db, const PaperItem *p, int *out, Arena *a)
 {
     DbTable t;
     *out = 1;
@@ -288,7 +296,7 @@ static const char *enough(Db *db, const PaperItem *p, int *out, Arena *a)
     return NULL;
 }
 
-static const char *shown_part(Db *db, const PaperItem *p, PaperPart *out, Arena *a)
+static const char *tex_shown_part(Db *db, const PaperItem *p, PaperPart *out, Arena *a)
 {
     DbTable t;
     const int table = p->kind == PAPER_TABLE;
@@ -303,21 +311,19 @@ static const char *shown_part(Db *db, const PaperItem *p, PaperPart *out, Arena 
         return arena_text(a, "%s: %s: columns: expected %d, as the rows have", p->at, p->name,
                           t.columns);
     int there;
-    if ((why = enough(db, p, &there, a))) return why;
+    if ((why = tex_enough(db, p, &there, a))) return why;
     if (!there) t.rows = 0;
-    out->rows = rows_text(&t, a);
-    out->tex = missing(p, a);
+    out->rows = tex_rows(&t, a);
+    out->tex = tex_missing(p, a);
     if (!table) {
         const char *script;
-        why = script_text(arena_text(a, "experiments/%s.gp", p->view), &script, a);
+        why = tex_script(arena_text(a, "experiments/%s.gp", p->view), &script, a);
         if (!why) out->script = arena_text(a, "%s%s", out->script, script);
     }
-    if (table && t.rows) out->table = table_tex(p, &t, a);
-    return why || !t.rows ? why : shown(db, p, &out->tex, a);
+    if (table && t.rows) out->table = tex_table(p, &t, a);
+    return why || !t.rows ? why : tex_shown(db, p, &out->tex, a);
 }
 
-/* counts of verdicts, the hosts of all that is shown, the rows of the table of claims, the level of
- * intervals */
 const char *paper_whole(Db *db, const Paper *paper, const PaperPart *part, const char **tex,
                         Arena *a)
 {
@@ -333,8 +339,8 @@ const char *paper_whole(Db *db, const Paper *paper, const PaperPart *part, const
     for (int k = 0; k < CLAIM_VERDICTS; k++)
         out = arena_text(a, "%s\\eightysixnumber{claims_%s}{%d}{}{}{%d}{}{}\n", out, names[k],
                          count[k], all);
-    Origin o;
-    const char *why = origin(db, "SELECT run FROM figure_runs", &o, a);
+    TexOrigin o;
+    const char *why = tex_origin(db, "SELECT run FROM figure_runs", &o, a);
     *tex =
         arena_text(a,
                    "%s\\eightysixnumber{claims_all}{%d}{}{}{%d}{}{}\n\\def\\eightysixclaims{%s}\n"
@@ -346,6 +352,6 @@ const char *paper_whole(Db *db, const Paper *paper, const PaperPart *part, const
 const char *paper_part(Db *db, const PaperItem *p, PaperPart *out, Arena *a)
 {
     *out = (PaperPart){ .rows = "", .tex = "", .script = paper_definition(p, a) };
-    return p->kind == PAPER_TABLE || p->kind == PAPER_FIGURE ? shown_part(db, p, out, a)
-                                                             : number_part(db, p, out, a);
+    return p->kind == PAPER_TABLE || p->kind == PAPER_FIGURE ? tex_shown_part(db, p, out, a)
+                                                             : tex_number_part(db, p, out, a);
 }

@@ -10,8 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const char *gnuplot(const char *script, const char *data, const char *output,
-                           const char *format, Arena *a)
+static const char *plot_run(const char *script, const char *data, const char *output,
+                            const char *format, Arena *a)
 {
     int status = 0;
     fflush(NULL);
@@ -29,10 +29,10 @@ static const char *gnuplot(const char *script, const char *data, const char *out
     unlink(output);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
         return "gnuplot: not found; install gnuplot-nox (`make deps`)";
-    return arena_text(a, "gnuplot failed on %s with %s (its words are above)", script, data);
+    return arena_text(a, "gnuplot failed on %s with %s (its message is above)", script, data);
 }
 
-static void count_row(void *ctx, int columns, const char *const *value)
+static void plot_count(void *ctx, int columns, const char *const *value)
 {
     (void)columns;
     (void)value;
@@ -47,14 +47,14 @@ const char *plot_draw(Db *db, const char *figure, const char *experiment, const 
     if (access(script, R_OK))
         return arena_text(a, "%s: cannot be read: %s", script, strerror(errno));
     if (!experiment) experiment = db_last_experiment(db, figure, a);
-    if ((why = db_view(db, figure, experiment, count_row, &rows, a))) return why;
+    if ((why = db_view(db, figure, experiment, plot_count, &rows, a))) return why;
     if (rows < 2)
         return arena_text(a, "%s: the view '%s' has no rows of %s%s", db_path(db), figure,
                           experiment ? "experiment " : "any experiment",
                           experiment ? experiment : "");
     if ((why = csv_write(db, figure, experiment, arena_text(a, "%s.csv", stem), a))) return why;
     for (int i = 0; formats[i] && !why; i++)
-        why = gnuplot(script, arena_text(a, "%s.csv", stem),
+        why = plot_run(script, arena_text(a, "%s.csv", stem),
                       arena_text(a, "%s.%s", stem, formats[i]), formats[i], a);
     return why;
 }

@@ -4,8 +4,9 @@
 #define PLOT_H
 #include "harness/store/db.h"
 
-/* STEM.csv from the view of a figure's name, STEM.FORMAT by experiments/FIGURE.gp for each format
- * up to a NULL; experiment NULL: the last that has rows. NULL, or a sentence. */
+/* Writes the rows of the view `figure` that belong to an experiment (NULL: the last that has some)
+ * as STEM.csv, and draws them as STEM.FORMAT by experiments/FIGURE.gp, for each of the formats,
+ * which a NULL ends. NULL, or an error message. */
 const char *plot_draw(Db *, const char *figure, const char *experiment, const char *stem,
                       const char *const *formats, Arena *);
 #endif

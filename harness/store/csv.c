@@ -4,7 +4,18 @@
 #include <errno.h>
 #include <string.h>
 
-static void write_row(void *ctx, int columns, const char *const *value)
+void csv_put(FILE *out, const char *text)
+{
+    const int quote = strpbrk(text, ",\"\r\n") != NULL;
+    if (quote) fputc('"', out);
+    for (; *text; text++) {
+        if (*text == '"') fputc('"', out);
+        fputc(*text, out);
+    }
+    if (quote) fputc('"', out);
+}
+
+static void csv_put_row(void *ctx, int columns, const char *const *value)
 {
     FILE *out = ctx;
     for (int i = 0; i < columns; i++) {
@@ -19,7 +30,7 @@ const char *csv_write(Db *db, const char *view, const char *experiment, const ch
     const char *why = NULL;
     FILE *out = path ? file_begin(path, a, &why) : stdout;
     if (!out) return why;
-    why = db_view(db, view, experiment, write_row, out, a);
+    why = db_view(db, view, experiment, csv_put_row, out, a);
     if (path && !why) return file_commit(out, path, a);
     if (path) file_cancel(out, path, a);
     if (path || why) return why;

@@ -4,6 +4,9 @@
 #define CSV_H
 #include "harness/store/db.h"
 
-/* A view as a CSV file (RFC 4180; path NULL: stdout), experiment NULL: all. NULL, or a sentence. */
+/* A field of CSV (RFC 4180): quoted, with quotes doubled, if it has a comma, quote or line end */
+void        csv_put(FILE *, const char *text);
+/* The rows of a view that belong to an experiment (NULL: all) as a CSV file; path NULL: stdout.
+ * NULL, or an error message: then the file is as it was. */
 const char *csv_write(Db *, const char *view, const char *experiment, const char *path, Arena *);
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Statements are prepared once and kept by the address of their text. Arguments are bound by a word
- * of types: s text, l integer, d real (NaN becomes NULL). */
+/* Opening a database, and writing to it. */
 #include "harness/store/db_parts.h"
 #include <errno.h>
 #include <math.h>
@@ -16,14 +15,14 @@ const char *db_build(const Db *db) { return db->build->id; }
 void db_close(Db *db)
 {
     if (!db) return;
-    for (int i = 0; i < KEPT; i++) sqlite3_finalize(db->kept[i].stmt);
+    for (int i = 0; i < DB_KEPT; i++) sqlite3_finalize(db->kept[i].stmt);
     if (db->open) sqlite3_exec(db->sql, "COMMIT", NULL, NULL, NULL);
     sqlite3_close(db->sql);
     sqlite3_close(db->stub);
     memset(db, 0, sizeof *db);
 }
 
-/* every "CREATE VIEW name AS ...;" of views.sql; temporary: in this connection only */
+/* Every "CREATE VIEW name AS ...;" of views.sql; temporary: in this connection only. 0: refused */
 static int db_make_views(Db *db, int temporary)
 {
     const char *create = "\nCREATE VIEW ";
@@ -50,27 +49,27 @@ static int db_migrate(Db *db, long version)
     sha256_hex(db_views_sql, strlen(db_views_sql), sha);
     if (db_number(db, 0, "SELECT count(*) FROM meta WHERE key = 'views' AND value = ?", "s", sha))
         return 1;
-    return db_make_views(db, 0) && db_try(db,
-                                    "INSERT INTO meta VALUES ('views', ?) ON CONFLICT (key) DO "
-                                    "UPDATE SET value = excluded.value",
-                                    "s", sha);
+    return db_make_views(db, 0) &&
+           db_try(db,
+                  "INSERT INTO meta VALUES ('views', ?) ON CONFLICT (key) DO UPDATE SET "
+                  "value = excluded.value",
+                  "s", sha);
 }
 
 static long db_identify_machine(Db *db)
 {
     const Host *h = db->host;
     if (!db_try(db,
-             "INSERT OR IGNORE INTO machine (cpu, isa, cores, kernel, hostname, governor, virt, "
-             "mem_kb, l1d_kb, l2_kb, l3_kb) "
-             "VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-             "sslssssllll", h->cpu, h->isa, (long)h->cores, h->kernel, h->hostname, h->governor,
-             h->virt, h->mem_kb, h->l1d_kb, h->l2_kb, h->l3_kb))
+                "INSERT OR IGNORE INTO machine (cpu, isa, cores, kernel, hostname, governor, virt, "
+                "mem_kb, l1d_kb, l2_kb, l3_kb) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+                "sslssssllll", h->cpu, h->isa, (long)h->cores, h->kernel, h->hostname, h->governor,
+                h->virt, h->mem_kb, h->l1d_kb, h->l2_kb, h->l3_kb))
         return 0;
     return db_number(
         db, 0,
         "SELECT id FROM machine WHERE cpu = ? AND isa = ? AND cores = ? AND kernel = ? AND "
-        "hostname = ? AND "
-        "governor = ? AND virt = ? AND mem_kb = ? AND l1d_kb = ? AND l2_kb = ? AND l3_kb = ?",
+        "hostname = ? AND governor = ? AND virt = ? AND mem_kb = ? AND l1d_kb = ? AND l2_kb = ? "
+        "AND l3_kb = ?",
         "sslssssllll", h->cpu, h->isa, (long)h->cores, h->kernel, h->hostname, h->governor, h->virt,
         h->mem_kb, h->l1d_kb, h->l2_kb, h->l3_kb);
 }
@@ -79,15 +78,14 @@ static long db_identify_build(Db *db)
 {
     const Build *b = db->build;
     if (!db_try(db,
-             "INSERT OR IGNORE INTO build (sha, git, dirty, compiler, flags) VALUES (?,?,?,?,?)",
-             "sslss", b->id, b->git, (long)b->dirty, b->compiler, b->flags))
+                "INSERT OR IGNORE INTO build (sha, git, dirty, compiler, flags) VALUES (?,?,?,?,?)",
+                "sslss", b->id, b->git, (long)b->dirty, b->compiler, b->flags))
         return 0;
     return db_number(db, 0, "SELECT id FROM build WHERE sha = ? AND git = ? AND dirty = ?", "ssl",
                      b->id, b->git, (long)b->dirty);
 }
 
-/* When a process began, in ticks since boot (field 22 of /proc/PID/stat); 0: it is gone. With its
- * id it names a process. */
+/* Field 22 of /proc/PID/stat. Ids of processes are used again; id and start together are not. */
 long db_process_start(long pid)
 {
     char path[64], line[1024], *end;
@@ -101,19 +99,19 @@ long db_process_start(long pid)
     return end ? strtol(end, NULL, 10) : 0;
 }
 
-/* Runs of this host that say 'running' while their sweeper is gone */
+/* Marks as crashed those running runs of this host whose sweep is gone. 0: refused */
 static int db_recover(Db *db)
 {
     long id = 0, pid = 0;
     while ((id = db_number(db, 0,
-                     "SELECT min(r.id) FROM run r JOIN machine m ON m.id = r.machine "
-                     "WHERE r.status = 'running' AND r.id > ? AND m.hostname = ?",
-                     "ls", id, db->host->hostname))) {
+                           "SELECT min(r.id) FROM run r JOIN machine m ON m.id = r.machine "
+                           "WHERE r.status = 'running' AND r.id > ? AND m.hostname = ?",
+                           "ls", id, db->host->hostname))) {
         pid = db_number(db, 0, "SELECT sweeper FROM run WHERE id = ?", "l", id);
         const long start = db_number(db, 0, "SELECT sweeper_start FROM run WHERE id = ?", "l", id);
         if (start && db_process_start(pid) == start) continue;
         if (!db_try(db, "UPDATE run SET status = 'crash', error = ? WHERE id = ?", "sl",
-                 arena_text(db->a, "the sweep that ran it (process %ld) was killed", pid), id))
+                    arena_text(db->a, "the sweep that ran it (process %ld) was killed", pid), id))
             return 0;
     }
     return 1;
@@ -145,7 +143,7 @@ static const char *db_prepare_write(Db *db)
                  "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = "
                  "ON; BEGIN IMMEDIATE"))
         return db_sentence(db, "written");
-    /* another process may have been first */
+    /* another process may have written since */
     if ((why = db_check_version(db, &version))) return why;
     if (!db_migrate(db, version) || !(db->machine_id = db_identify_machine(db)) ||
         !(db->build_id = db_identify_build(db)) || !db_recover(db) || !db_exec(db, "COMMIT"))
@@ -163,7 +161,7 @@ static Db *db_connect(const char *path, int flags, Arena *a, const char **why)
     db->rig = host_class(db->host, a);
     const int rc = sqlite3_open_v2(path, &db->sql, flags | SQLITE_OPEN_NOMUTEX, NULL);
     *why = rc == SQLITE_OK ? NULL : db_sentence(db, "opened");
-    if (!*why) sqlite3_busy_timeout(db->sql, BUSY_MS);
+    if (!*why) sqlite3_busy_timeout(db->sql, DB_BUSY_MS);
     return db;
 }
 
@@ -203,8 +201,8 @@ static const char *db_prepare_read(Db *db)
             db->a,
             "%s: schema version %ld, this program reads %d; `eightysix sweep` brings it up to date",
             db->path, version, newest);
-    return db_exec(db, "PRAGMA temp_store = MEMORY") && db_make_views(db, 1) ? NULL
-                                                                       : db_sentence(db, "read");
+    if (db_exec(db, "PRAGMA temp_store = MEMORY") && db_make_views(db, 1)) return NULL;
+    return db_sentence(db, "read");
 }
 
 Db *db_open_read(const char *path, Arena *a, const char **why)
@@ -216,7 +214,8 @@ Db *db_open_read(const char *path, Arena *a, const char **why)
     Db *db = db_connect(path, SQLITE_OPEN_READONLY, a, why);
     if (!*why) *why = db_prepare_read(db);
     if (!*why || access(arena_text(a, "%s-wal", path), F_OK) == 0) return db_opened(db, *why);
-    /* a directory where SQLite cannot make its shared memory; with no log it is not needed */
+    /* In a directory that cannot be written SQLite cannot make the file of its shared memory. Where
+     * there is no log, it does without one if told that nothing changes. */
     db_close(db);
     db = db_connect(arena_text(a, "file:%s?immutable=1", path),
                     SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, a, why);
@@ -225,24 +224,24 @@ Db *db_open_read(const char *path, Arena *a, const char **why)
     return db_opened(db, *why);
 }
 
-#define NOW "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
+#define DB_NOW "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
 
 long db_experiment(Db *db, const char *name, const char *text, const char *overrides)
 {
     char sha[65];
     sha256_hex(text, strlen(text), sha);
-    const long last = db_number(db, 0,
-                          "SELECT e.id FROM experiment e JOIN build b ON b.id = e.build JOIN "
-                          "machine m ON m.id = e.machine "
-                          "WHERE e.id = (SELECT max(id) FROM experiment WHERE name = ?) AND e.sha "
-                          "= ? AND e.overrides = ? AND "
-                          "b.sha = ? AND m.rig = ?",
-                          "sssss", name, sha, overrides, db->build->id, db->rig);
+    const long last = db_number(
+        db, 0,
+        "SELECT e.id FROM experiment e JOIN build b ON b.id = e.build "
+        "JOIN machine m ON m.id = e.machine "
+        "WHERE e.id = (SELECT max(id) FROM experiment WHERE name = ?) AND e.sha = ? "
+        "AND e.overrides = ? AND b.sha = ? AND m.rig = ?",
+        "sssss", name, sha, overrides, db->build->id, db->rig);
     if (last) return last;
     DB_WRITE(db,
-          "INSERT INTO experiment (name, sha, text, overrides, build, machine, planned) VALUES "
-          "(?,?,?,?,?,?," NOW ")",
-          "ssssll", name, sha, text, overrides, db->build_id, db->machine_id);
+             "INSERT INTO experiment (name, sha, text, overrides, build, machine, planned) "
+             "VALUES (?,?,?,?,?,?," DB_NOW ")",
+             "ssssll", name, sha, text, overrides, db->build_id, db->machine_id);
     return sqlite3_last_insert_rowid(db->sql);
 }
 
@@ -277,12 +276,11 @@ long db_run_start(Db *db, const char *experiment, const char *cell, const char *
     const long pid = getpid();
     DB_WRITE(db, "INSERT OR IGNORE INTO cell VALUES (?,?)", "ss", cell, spec);
     DB_WRITE(db,
-          "INSERT INTO run (uuid, cell, experiment, build, machine, status, started, sweeper, "
-          "sweeper_start) VALUES "
-          "(lower(hex(randomblob(16))), ?, (SELECT max(id) FROM experiment WHERE name = ?), ?, ?, "
-          "'running', " NOW ", ?, ?)",
-          "ssllll", cell, experiment ? experiment : "", db->build_id, db->machine_id, pid,
-          db_process_start(pid));
+             "INSERT INTO run (uuid, cell, experiment, build, machine, status, started, sweeper, "
+             "sweeper_start) VALUES (lower(hex(randomblob(16))), ?, "
+             "(SELECT max(id) FROM experiment WHERE name = ?), ?, ?, 'running', " DB_NOW ", ?, ?)",
+             "ssllll", cell, experiment ? experiment : "", db->build_id, db->machine_id, pid,
+             db_process_start(pid));
     const long run = sqlite3_last_insert_rowid(db->sql);
     db_flush(db);
     return run;
@@ -306,7 +304,7 @@ void db_record(Db *db, long run, const Record *l)
     case 't': DB_WRITE(db, "INSERT INTO text VALUES (?,?,?)", "lss", run, l->name, l->text); break;
     case 'p':
         DB_WRITE(db, "INSERT INTO sample VALUES (?,?,?,?,?,?)", "lslldl", run, l->name, l->step,
-              l->position, l->value, l->iters);
+                 l->position, l->value, l->iters);
         break;
     default: CHECK(l->kind == 'p');
     }
@@ -316,16 +314,15 @@ void db_run_end(Db *db, long run, const char *status, const char *error, double 
                 long peak_rss_kb)
 {
     DB_WRITE(db, "UPDATE run SET status = ?, error = ?, wall_s = ?, peak_rss_kb = ? WHERE id = ?",
-          "ssdll", status, error, wall_s, peak_rss_kb, run);
+             "ssdll", status, error, wall_s, peak_rss_kb, run);
     db_flush(db);
 }
 
 void db_verdict(Db *db, const DbVerdict *v)
 {
     DB_WRITE(db,
-          "INSERT INTO verdict (name, verdict, sentence, value, low, high, runs, build, machine, "
-          "decided) "
-          "VALUES (?,?,?,?,?,?,?,?,?," NOW ")",
-          "sssdddsll", v->name, v->verdict, v->definition, v->value, v->low, v->high, v->rows,
-          db->build_id, db->machine_id);
+             "INSERT INTO verdict (name, verdict, sentence, value, low, high, runs, build, "
+             "machine, decided) VALUES (?,?,?,?,?,?,?,?,?," DB_NOW ")",
+             "sssdddsll", v->name, v->verdict, v->definition, v->value, v->low, v->high, v->rows,
+             db->build_id, db->machine_id);
 }

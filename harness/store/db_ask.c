@@ -1,39 +1,40 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Questions over views. Whether a question reads nothing else is asked of SQLite itself: it is
- * prepared in a database in memory where every view is an empty table and nothing else exists. */
+/* Questions over views. SQLite itself says whether a question reads nothing else: it is prepared
+ * in a database in memory where each view is an empty table and nothing else exists. */
 #include "harness/store/db_parts.h"
 #include <math.h>
 #include <string.h>
 #include <strings.h>
 
-static int run(sqlite3 *sql, const char *text) { return sqlite3_exec(sql, text, NULL, NULL,
-                                                                     NULL) == SQLITE_OK; }
+/* 0: refused */
+static int ask_run(sqlite3 *sql, const char *text)
+{
+    return sqlite3_exec(sql, text, NULL, NULL, NULL) == SQLITE_OK;
+}
 
-/* CREATE TABLE view (columns) */
-static int stub_view(Db *db, const char *view)
+/* An empty table with the columns of a view; 0: refused */
+static int ask_stub_view(Db *db, const char *view)
 {
     sqlite3_stmt *s = NULL;
     const size_t at = db->a->used;
-    if (sqlite3_prepare_v2(db->sql, arena_text(db->a, "SELECT * FROM \"%s\"", view), -1, &s,
-                           NULL) != SQLITE_OK) return 0;
-    const char *columns = "";
+    const char *select = arena_text(db->a, "SELECT * FROM \"%s\"", view), *columns = "";
+    if (sqlite3_prepare_v2(db->sql, select, -1, &s, NULL) != SQLITE_OK) return 0;
     for (int i = 0; i < sqlite3_column_count(s); i++)
         columns =
             arena_text(db->a, "%s%s\"%s\"", columns, i ? ", " : "", sqlite3_column_name(s, i));
     sqlite3_finalize(s);
-    const int ok = run(db->stub, arena_text(db->a, "CREATE TABLE \"%s\" (%s)", view, columns));
+    const int ok = ask_run(db->stub, arena_text(db->a, "CREATE TABLE \"%s\" (%s)", view, columns));
     arena_reset(db->a, at);
     return ok;
 }
 
-static const char *make_stub(Db *db)
+static const char *ask_make_stub(Db *db)
 {
-    enum { MAX = 64 };
-    const char *view[MAX];
+    const char *const *view;
     if (sqlite3_open(":memory:", &db->stub) != SQLITE_OK) die("out of memory");
-    const int n = db_views(db, view, MAX, db->a);
+    const int n = db_views(db, &view, db->a);
     for (int i = 0; i < n; i++)
-        if (!stub_view(db, view[i])) return db_sentence(db, "read");
+        if (!ask_stub_view(db, view[i])) return db_sentence(db, "read");
     return NULL;
 }
 
@@ -44,7 +45,7 @@ const char *db_check(Db *db, const char *select, Arena *a)
     if (strncasecmp(first, "select", 6) && strncasecmp(first, "with", 4))
         return "expected a SELECT";
     if (!db->stub) {
-        const char *why = make_stub(db);
+        const char *why = ask_make_stub(db);
         if (why) return why;
     }
     if (sqlite3_prepare_v2(db->stub, select, -1, &s, &rest) != SQLITE_OK)
@@ -65,11 +66,12 @@ const char *db_select(Db *db, const char *select, DbRow *row, void *ctx, Arena *
     return db_rows(db, s, 1, row, ctx);
 }
 
-typedef struct Gather { DbTable *t; int room; Arena *a; } Gather;
+/* A table that grows; room: of its fields */
+typedef struct AskGather { DbTable *t; int room; Arena *a; } AskGather;
 
-static void gather(void *ctx, int columns, const char *const *value)
+static void ask_gather(void *ctx, int columns, const char *const *value)
 {
-    Gather *g = ctx;
+    AskGather *g = ctx;
     DbTable *t = g->t;
     const int used = (t->rows + 1) * columns;
     if (used + columns > g->room) {
@@ -87,7 +89,7 @@ static void gather(void *ctx, int columns, const char *const *value)
 const char *db_table(Db *db, const char *select, DbTable *t, Arena *a)
 {
     *t = (DbTable){ 0 };
-    return db_select(db, select, gather, &(Gather){ t, 0, a }, a);
+    return db_select(db, select, ask_gather, &(AskGather){ t, 0, a }, a);
 }
 
 const char *db_field(const DbTable *t, int row, const char *column)
@@ -100,29 +102,27 @@ const char *db_field(const DbTable *t, int row, const char *column)
 
 const char *db_hold(Db *db)
 {
-    return run(db->sql,
-               "CREATE TEMP TABLE held AS SELECT * FROM run_phase; CREATE INDEX temp.held_run ON "
-               "held (run);"
-               "DROP VIEW temp.run_phase; CREATE TEMP VIEW run_phase AS SELECT * FROM held")
-               ? NULL
-               : db_sentence(db, "read");
+    static const char held[] =
+        "CREATE TEMP TABLE held AS SELECT * FROM run_phase;"
+        "CREATE INDEX temp.held_run ON held (run);"
+        "DROP VIEW temp.run_phase; CREATE TEMP VIEW run_phase AS SELECT * FROM held";
+    return ask_run(db->sql, held) ? NULL : db_sentence(db, "read");
 }
 
-/* Views of this connection that stand before the tables of the same name: the views above them read
- * these. */
-static const char restriction[] =
+/* Temporary views hide the tables of the same name, so that the other views read these instead. */
+static const char ask_restriction[] =
     "CREATE TEMP VIEW run AS SELECT * FROM main.run WHERE uuid IN (SELECT word FROM kept);"
-    "CREATE TEMP VIEW experiment AS SELECT e.* FROM main.experiment e JOIN main.build b ON b.id = "
-    "e.build "
+    "CREATE TEMP VIEW experiment AS SELECT e.* FROM main.experiment e "
+    "JOIN main.build b ON b.id = e.build "
     "WHERE e.name || '@' || e.planned || '@' || b.sha IN (SELECT word FROM kept)";
 
 void db_restrict(Db *db, const char *rows)
 {
-    run(db->sql, "DROP VIEW IF EXISTS temp.run; DROP VIEW IF EXISTS temp.experiment");
+    ask_run(db->sql, "DROP VIEW IF EXISTS temp.run; DROP VIEW IF EXISTS temp.experiment");
     if (!rows) return;
     sqlite3_stmt *s = NULL;
-    CHECK(run(db->sql, "CREATE TEMP TABLE IF NOT EXISTS kept (word TEXT PRIMARY KEY); DELETE FROM "
-                       "temp.kept"));
+    CHECK(ask_run(db->sql, "CREATE TEMP TABLE IF NOT EXISTS kept (word TEXT PRIMARY KEY); "
+                           "DELETE FROM temp.kept"));
     CHECK(sqlite3_prepare_v2(db->sql, "INSERT OR IGNORE INTO temp.kept VALUES (?)", -1, &s,
                              NULL) == SQLITE_OK);
     for (const char *word = rows; *word; word += strspn(word, " ")) {
@@ -133,5 +133,5 @@ void db_restrict(Db *db, const char *rows)
         word += len;
     }
     sqlite3_finalize(s);
-    CHECK(run(db->sql, restriction));
+    CHECK(ask_run(db->sql, ask_restriction));
 }

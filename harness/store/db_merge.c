@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Several databases into one.
  *
- *   each source, attached: its machines, builds and cells; its plans and runs noted in temp.plans
- *                          and temp.runs
- *   ids, in the order of the times of all of them
- *   each source again:     what hangs on its plans and on those runs that it was the first to have
+ *   1. of each source: its machines, builds and cells are copied; its plans and runs are listed in
+ *      temp.plans and temp.runs
+ *   2. plans and runs of all sources get ids in the order of their times
+ *   3. of each source: plans are copied, and runs that no earlier source has, with all that belongs
+ *      to them
  *
- * A plan is another's equal when name, text, words, build, machine and time are, and no position
- * holds another cell. */
+ * Two plans are one when name, text, overrides, build, machine and time are equal and no position
+ * has different cells. */
 #include "harness/store/db_parts.h"
 #include <errno.h>
 #include <string.h>
@@ -16,101 +17,91 @@
 
 #define MACHINE "cpu, isa, cores, kernel, hostname, governor, virt, mem_kb, l1d_kb, l2_kb, l3_kb"
 
-static const char prepare[] =
+static const char merge_prepare[] =
     "CREATE TEMP TABLE machines (source, old, new);"
     "CREATE TEMP TABLE builds (source, old, new);"
     "CREATE TEMP TABLE plans (source, old, new, first, name, sha, text, overrides, build, "
-    "machine, planned, "
-    "cells);"
+    "machine, planned, cells);"
     "CREATE TEMP TABLE runs (source, old, uuid, started, new INTEGER, PRIMARY KEY (uuid));";
 
-/* ?1: number of the source */
-static const char gather[] =
-    "INSERT OR IGNORE INTO main.machine (" MACHINE ") SELECT " MACHINE " FROM src.machine ORDER "
-    "BY id;"
-    "INSERT INTO machines SELECT ?1, s.id, d.id FROM src.machine s JOIN main.machine d USING "
-    "(" MACHINE ");"
+/* ?1: the number of the source, whose database is attached as src */
+static const char merge_gather[] =
+    "INSERT OR IGNORE INTO main.machine (" MACHINE ")"
+    "  SELECT " MACHINE " FROM src.machine ORDER BY id;"
+    "INSERT INTO machines SELECT ?1, s.id, d.id"
+    "  FROM src.machine s JOIN main.machine d USING (" MACHINE ");"
     "INSERT OR IGNORE INTO main.build (sha, git, dirty, compiler, flags)"
-    "   SELECT sha, git, dirty, compiler, flags FROM src.build ORDER BY id;"
-    "INSERT INTO builds SELECT ?1, s.id, d.id FROM src.build s JOIN main.build d USING (sha, "
-    "git, dirty);"
+    "  SELECT sha, git, dirty, compiler, flags FROM src.build ORDER BY id;"
+    "INSERT INTO builds SELECT ?1, s.id, d.id"
+    "  FROM src.build s JOIN main.build d USING (sha, git, dirty);"
     "INSERT OR IGNORE INTO main.cell SELECT * FROM src.cell;"
-    "INSERT INTO plans SELECT ?1, e.id, NULL, NULL, e.name, e.sha, e.text, e.overrides, b.new, "
-    "m.new, "
-    "e.planned,"
-    "  (SELECT json_group_object(position, cell) FROM src.plan WHERE experiment = e.id)"
+    "INSERT INTO plans"
+    "  SELECT ?1, e.id, NULL, NULL, e.name, e.sha, e.text, e.overrides, b.new, m.new, e.planned,"
+    "    (SELECT json_group_object(position, cell) FROM src.plan WHERE experiment = e.id)"
     "  FROM src.experiment e JOIN builds b ON b.source = ?1 AND b.old = e.build"
-    "   JOIN machines m ON m.source = ?1 AND m.old = e.machine"
-    "  ORDER BY e.id;"
+    "  JOIN machines m ON m.source = ?1 AND m.old = e.machine ORDER BY e.id;"
     "INSERT OR IGNORE INTO runs SELECT ?1, id, uuid, started, NULL FROM src.run"
-    "   WHERE status <> 'running' ORDER BY id;";
+    "  WHERE status <> 'running' ORDER BY id;";
 
-/* first: the plan that stands for it, the longest of those that agree */
-static const char number[] =
+/* first: of the plans that are one with it the longest */
+static const char merge_number[] =
     "UPDATE plans SET first = ("
     "  SELECT q.rowid FROM plans q WHERE q.name = plans.name AND q.sha = plans.sha"
-    "   AND q.overrides = plans.overrides"
-    "  AND q.build = plans.build AND q.machine = plans.machine AND q.planned = plans.planned AND "
-    "NOT EXISTS ("
+    "  AND q.overrides = plans.overrides AND q.build = plans.build"
+    "  AND q.machine = plans.machine AND q.planned = plans.planned AND NOT EXISTS ("
     "    SELECT 1 FROM json_each(plans.cells) x JOIN json_each(q.cells) y ON y.key = x.key"
-    "   WHERE y.value <> x.value)"
+    "    WHERE y.value <> x.value)"
     "  ORDER BY length(q.cells) DESC, q.rowid LIMIT 1);"
-    "UPDATE plans SET new = (SELECT n FROM (SELECT rowid AS at, row_number() OVER (ORDER BY "
-    "planned, source, "
-    "old) AS n FROM plans "
-    "  WHERE rowid = first) WHERE at = plans.first);"
+    "UPDATE plans SET new = (SELECT n FROM ("
+    "    SELECT rowid AS at, row_number() OVER (ORDER BY planned, source, old) AS n FROM plans"
+    "    WHERE rowid = first) WHERE at = plans.first);"
     "INSERT INTO main.experiment (id, name, sha, text, overrides, build, machine, planned)"
-    "  SELECT new, name, sha, text, overrides, build, machine, planned FROM plans WHERE rowid = "
-    "first"
-    "   ORDER BY new;"
-    "UPDATE runs SET new = (SELECT n FROM (SELECT uuid AS u, row_number() OVER (ORDER BY "
-    "started, source, "
-    "old) AS n FROM runs)"
+    "  SELECT new, name, sha, text, overrides, build, machine, planned FROM plans"
+    "  WHERE rowid = first ORDER BY new;"
+    "UPDATE runs SET new = (SELECT n FROM ("
+    "    SELECT uuid AS u, row_number() OVER (ORDER BY started, source, old) AS n FROM runs)"
     "  WHERE u = runs.uuid);";
 
-#define OF_RUN(table, columns) \
-    "INSERT INTO main." table " SELECT r.new, " columns " FROM src." table " t " \
+/* The rows of a table that belong to the runs of this source; what follows is their order */
+#define OF_RUN(table, columns)                                                                     \
+    "INSERT INTO main." table " SELECT r.new, " columns " FROM src." table " t "                   \
     "JOIN runs r ON r.source = ?1 AND r.old = t.run ORDER BY r.new, t."
-#define VERDICT \
+#define VERDICT                                                                                    \
     "v.name, v.verdict, v.sentence, v.value, v.low, v.high, v.runs, b.new, m.new, v.decided"
-static const char fill[] =
-    "INSERT OR IGNORE INTO main.plan SELECT p.new, s.position, s.cell, s.label, s.seed FROM "
-    "src.plan s"
-    "  JOIN plans p ON p.source = ?1 AND p.old = s.experiment;"
-    "INSERT OR IGNORE INTO main.label SELECT p.new, s.position, s.factor, s.level FROM src.label s"
-    "  JOIN plans p ON p.source = ?1 AND p.old = s.experiment;"
-    "INSERT INTO main.run SELECT r.new, s.uuid, s.cell, p.new, b.new, m.new, s.status, s.error, "
-    "s.started, "
-    "s.wall_s, s.peak_rss_kb,"
-    "  s.sweeper, s.sweeper_start FROM src.run s JOIN runs r ON r.source = ?1 AND r.old = s.id"
+static const char merge_fill[] =
+    "INSERT OR IGNORE INTO main.plan SELECT p.new, s.position, s.cell, s.label, s.seed"
+    "  FROM src.plan s JOIN plans p ON p.source = ?1 AND p.old = s.experiment;"
+    "INSERT OR IGNORE INTO main.label SELECT p.new, s.position, s.factor, s.level"
+    "  FROM src.label s JOIN plans p ON p.source = ?1 AND p.old = s.experiment;"
+    "INSERT INTO main.run SELECT r.new, s.uuid, s.cell, p.new, b.new, m.new, s.status, s.error,"
+    "    s.started, s.wall_s, s.peak_rss_kb, s.sweeper, s.sweeper_start"
+    "  FROM src.run s JOIN runs r ON r.source = ?1 AND r.old = s.id"
     "  LEFT JOIN plans p ON p.source = ?1 AND p.old = s.experiment"
-    "  JOIN builds b ON b.source = ?1 AND b.old = s.build JOIN machines m ON m.source = ?1"
-    "   AND m.old = s.machine ORDER BY r.new;"
+    "  JOIN builds b ON b.source = ?1 AND b.old = s.build"
+    "  JOIN machines m ON m.source = ?1 AND m.old = s.machine ORDER BY r.new;"
     OF_RUN("config", "t.key, t.value") "key;"
     OF_RUN("metric", "t.name, t.step, t.value") "rowid;"
     OF_RUN("span", "t.step, t.phase, t.seconds") "rowid;"
     OF_RUN("sample", "t.name, t.round, t.position, t.ns, t.iters") "rowid;"
     OF_RUN("text", "t.key, t.value") "rowid;"
-    "INSERT INTO main.verdict (name, verdict, sentence, value, low, high, runs, build, machine, "
-    "decided)"
+    "INSERT INTO main.verdict (name, verdict, sentence, value, low, high, runs, build, machine,"
+    "    decided)"
     "  SELECT " VERDICT " FROM src.verdict v JOIN builds b ON b.source = ?1 AND b.old = v.build"
     "  JOIN machines m ON m.source = ?1 AND m.old = v.machine"
-    "  WHERE NOT EXISTS (SELECT 1 FROM main.verdict d WHERE d.name = v.name AND d.verdict = "
-    "v.verdict"
-    "   AND d.sentence = v.sentence"
-    "    AND d.value IS v.value AND d.low IS v.low AND d.high IS v.high AND d.runs = v.runs"
-    "   AND d.build = b.new AND d.machine = m.new"
-    "    AND d.decided = v.decided) ORDER BY v.id;"
+    "  WHERE NOT EXISTS (SELECT 1 FROM main.verdict d WHERE d.name = v.name"
+    "    AND d.verdict = v.verdict AND d.sentence = v.sentence AND d.value IS v.value"
+    "    AND d.low IS v.low AND d.high IS v.high AND d.runs = v.runs AND d.build = b.new"
+    "    AND d.machine = m.new AND d.decided = v.decided) ORDER BY v.id;"
     "INSERT INTO main.artifact (path, sha, rows_sha, script_sha, build, made)"
     "  SELECT a.path, a.sha, a.rows_sha, a.script_sha, b.new, a.made FROM src.artifact a"
-    "  JOIN builds b ON b.source = ?1 AND b.old = a.build WHERE NOT EXISTS (SELECT 1"
-    "   FROM main.artifact d WHERE d.path = a.path"
-    "    AND d.sha = a.sha AND d.rows_sha = a.rows_sha AND d.script_sha = a.script_sha"
-    "   AND d.build = b.new AND d.made = a.made)"
+    "  JOIN builds b ON b.source = ?1 AND b.old = a.build WHERE NOT EXISTS ("
+    "    SELECT 1 FROM main.artifact d WHERE d.path = a.path AND d.sha = a.sha"
+    "    AND d.rows_sha = a.rows_sha AND d.script_sha = a.script_sha AND d.build = b.new"
+    "    AND d.made = a.made)"
     "  ORDER BY a.id;";
 
-/* every statement of the text, ?1 bound to source */
-static const char *each(Db *db, const char *text, int source)
+/* Runs every statement of a text, ?1 being the number of the source. NULL, or an error message */
+static const char *merge_run(Db *db, const char *text, int source)
 {
     while (*text) {
         sqlite3_stmt *s = NULL;
@@ -124,8 +115,8 @@ static const char *each(Db *db, const char *text, int source)
     return NULL;
 }
 
-/* Does `what` with the source attached as src. */
-static const char *with(Db *db, const char *path, const char *what, int source)
+/* The same in one transaction, with the database at `path` attached as src */
+static const char *merge_with(Db *db, const char *path, const char *what, int source)
 {
     sqlite3_stmt *s = NULL;
     const char *why = NULL;
@@ -136,15 +127,16 @@ static const char *with(Db *db, const char *path, const char *what, int source)
         why = db_sentence(db, arena_text(db->a, "joined by %s", path));
     sqlite3_finalize(s);
     if (why) return why;
-    why = each(db, "BEGIN", source);
-    if (!why) why = each(db, what, source);
-    if (!why) why = each(db, "COMMIT", source);
+    why = merge_run(db, "BEGIN", source);
+    if (!why) why = merge_run(db, what, source);
+    if (!why) why = merge_run(db, "COMMIT", source);
     else sqlite3_exec(db->sql, "ROLLBACK", NULL, NULL, NULL);
     sqlite3_exec(db->sql, "DETACH src", NULL, NULL, NULL);
     return why;
 }
 
-static long count(Db *db, const char *text)
+/* The number that a SELECT gives */
+static long merge_count(Db *db, const char *text)
 {
     sqlite3_stmt *s = NULL;
     CHECK(sqlite3_prepare_v2(db->sql, text, -1, &s, NULL) == SQLITE_OK);
@@ -154,22 +146,23 @@ static long count(Db *db, const char *text)
     return n;
 }
 
-static void drop(const char *path, Arena *a)
+/* Removes a database, if it is there. */
+static void merge_remove(const char *path, Arena *a)
 {
     unlink(path);
     unlink(arena_text(a, "%s-wal", path));
     unlink(arena_text(a, "%s-shm", path));
 }
 
-/* The path of a source as a database: itself, or a temporary one of its text. Adds its runs to
- * *seen,
- * *running. */
-static const char *source_path(const char **path, const char *temporary, long *seen, long *running,
+/* Replaces the path of a source that is a directory of text by a temporary database made from it.
+ * Adds the number of its runs to *seen, of those that have not ended to *running. */
+static const char *merge_source(const char **path, const char *temporary, long *seen, long *running,
                                Arena *a)
 {
     struct stat is;
     const char *why = NULL;
     if (!stat(*path, &is) && S_ISDIR(is.st_mode)) {
+        merge_remove(temporary, a);               /* of a merge that was killed */
         Db *text = db_open(temporary, a, &why);
         if (text) why = db_load_text(text, *path);
         db_close(text);
@@ -177,51 +170,52 @@ static const char *source_path(const char **path, const char *temporary, long *s
     }
     Db *db = why ? NULL : db_open_read(*path, a, &why);
     if (!db) return why;
-    *seen += count(db, "SELECT count(*) FROM run");
-    *running += count(db, "SELECT count(*) FROM run WHERE status = 'running'");
+    *seen += merge_count(db, "SELECT count(*) FROM run");
+    *running += merge_count(db, "SELECT count(*) FROM run WHERE status = 'running'");
     db_close(db);
     return NULL;
 }
 
-static const char *merge(Db *db, const char **path, int n)
+static const char *merge_all(Db *db, const char **path, int n)
 {
-    const char *why = each(db, "PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF;", 0);
-    if (!why) why = each(db, prepare, 0);
-    for (int i = 0; i < n && !why; i++) why = with(db, path[i], gather, i);
-    if (!why) why = each(db, number, 0);
-    for (int i = 0; i < n && !why; i++) why = with(db, path[i], fill, i);
+    const char *why = merge_run(db, "PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF;", 0);
+    if (!why) why = merge_run(db, merge_prepare, 0);
+    for (int i = 0; i < n && !why; i++) why = merge_with(db, path[i], merge_gather, i);
+    if (!why) why = merge_run(db, merge_number, 0);
+    for (int i = 0; i < n && !why; i++) why = merge_with(db, path[i], merge_fill, i);
     if (!why)
-        why = each(db, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; "
-                       "PRAGMA wal_checkpoint(TRUNCATE); "
-                             "PRAGMA journal_mode = DELETE;", 0);
-    if (!why && count(db, "SELECT count(*) FROM pragma_foreign_key_check"))
+        why = merge_run(db,
+                        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; "
+                        "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE;",
+                        0);
+    if (!why && merge_count(db, "SELECT count(*) FROM pragma_foreign_key_check"))
         why = "a row refers to one that is not there";
     return why;
 }
 
 const char *db_merge(const char *const *from, int n, const char *into, DbMerged *m, Arena *a)
 {
-    const char **path = arena_get(a, sizeof *path * (size_t)n), *why = NULL,
-        *new = arena_text(a, "%s.new", into);
+    const char **path = arena_array(a, (size_t)n, sizeof *path), *why = NULL;
+    const char *new = arena_text(a, "%s.new", into);
     *m = (DbMerged){ 0 };
     long seen = 0;
     if (!access(into, F_OK))
         return arena_text(a, "%s: is there already; expected the name of a new file", into);
     for (int i = 0; i < n && !why; i++) {
         path[i] = from[i];
-        why = source_path(&path[i], arena_text(a, "%s.%d", new, i), &seen, &m->running, a);
+        why = merge_source(&path[i], arena_text(a, "%s.%d", new, i), &seen, &m->running, a);
     }
-    drop(new, a);
+    merge_remove(new, a);
     Db *db = why ? NULL : db_open(new, a, &why);
-    if (!why) why = merge(db, path, n);
+    if (!why) why = merge_all(db, path, n);
     if (!why) {
-        m->runs = count(db, "SELECT count(*) FROM run");
+        m->runs = merge_count(db, "SELECT count(*) FROM run");
         m->again = seen - m->running - m->runs;
     }
     db_close(db);
-    for (int i = 0; i < n; i++) drop(arena_text(a, "%s.%d", new, i), a);
+    for (int i = 0; i < n; i++) merge_remove(arena_text(a, "%s.%d", new, i), a);
     if (!why && rename(new, into))
         why = arena_text(a, "%s: cannot be written: %s", into, strerror(errno));
-    if (why) drop(new, a);
+    if (why) merge_remove(new, a);
     return why;
 }

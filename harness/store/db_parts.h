@@ -5,26 +5,33 @@
 #include "harness/store/db.h"
 #include <sqlite3.h>
 
-enum { KEPT = 48, BUSY_MS = 20000 };
+enum {
+    DB_BUSY_MS = 20000,                      /* how long to wait for another process */
+    DB_KEPT = 48                             /* more than db*.c have statements for db_prepared */
+};
 struct Db {
-    /* stub: every view as an empty table; NULL: not asked for yet */
-    sqlite3      *sql, *stub;
+    sqlite3      *sql;
+    sqlite3      *stub;                      /* each view as an empty table; NULL: not made yet */
     const char   *path;
     Arena        *a;
     const Host   *host;
     const Build  *build;
     const char   *rig;                       /* as the column of that name in `machine` */
-    long          machine_id, build_id;
-    int           open, os_error;            /* a transaction is; errno of the last refusal */
-    struct { const char *text; sqlite3_stmt *stmt; } kept[KEPT];
+    long          machine_id, build_id;      /* of this machine and build; only for writing */
+    int           open;                      /* 1: in a transaction */
+    int           os_error;                  /* errno of the last refusal */
+    /* prepared statements, found again by the addresses of their texts, which are string constants;
+     * not in the arena, which its owner may reset */
+    struct { const char *text; sqlite3_stmt *stmt; } kept[DB_KEPT];
 };
 
 /* --- db_sql.c */
-const char *db_sentence(Db *, const char *what);     /* what it refused: "read", "written" */
-_Noreturn void db_fail (Db *, const char *what);     /* the same, and the end */
+/* The message on what SQLite refused last; what: "read", "written" */
+const char *db_sentence(Db *, const char *what);
+_Noreturn void db_fail (Db *, const char *what);     /* the same, and the end of the program */
 sqlite3_stmt *db_prepared(Db *, const char *text);   /* kept for the next time; NULL: refused */
-/* types: a letter per value, s a text, l a long, d a double. Runs a statement to its end; 0:
- * refused */
+/* Runs a statement to its end; 0: refused. types: of the values bound to it, a letter each: s text,
+ * l long, d double (NAN is SQL's NULL) */
 int   db_try   (Db *, const char *text, const char *types, ...);
 /* The first column of the first row; `none` when there is no row */
 long  db_number(Db *, long none, const char *text, const char *types, ...);
@@ -39,15 +46,16 @@ int   db_exec  (Db *, const char *text);             /* several statements; 0: r
     } while (0)
 
 /* --- db.c */
-/* when a process began, of /proc; 0: there is none */
+/* When a process began, in clock ticks since boot; 0: there is none */
 long  db_process_start(long pid);
 
 /* --- db_views.c */
 const char *db_column  (sqlite3_stmt *, int i);      /* "" for NULL */
-/* Names and rows of a statement, which it ends. exact: reals with all 17 digits, not the 15 of
- * SQLite's text */
+/* Gives names and rows of a statement to the callback, and finalizes it. exact: reals with 17
+ * digits, not the 15 of SQLite's text. NULL, or an error message */
 const char *db_rows    (Db *, sqlite3_stmt *, int exact, DbRow *, void *ctx);
 
-/* --- db_text.c: the tables of an empty database from a directory of CSV files */
+/* --- db_text.c */
+/* Fills an empty database from a directory of CSV files. NULL, or an error message: it is empty */
 const char *db_load_text(Db *, const char *dir);
 #endif

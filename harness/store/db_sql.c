@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Statements of a connection: prepared once, bound, run. What SQLite refuses is an error message or
- * the end. */
+/* Statements of a connection: prepared once, bound, run. What SQLite refuses becomes an error
+ * message, or ends the program. */
 #include "harness/store/db_parts.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -16,7 +16,7 @@ const char *db_sentence(Db *db, const char *what)
                           db->path);
     if (code == SQLITE_BUSY)
         return arena_text(db->a, "%s: locked by another process for %d s", db->path,
-                          BUSY_MS / 1000);
+                          DB_BUSY_MS / 1000);
     const int os =
         (code == SQLITE_IOERR || code == SQLITE_FULL || code == SQLITE_CANTOPEN) && error;
     return arena_text(db->a, "%s: cannot be %s: %s%s%s%s", db->path, what, sqlite3_errmsg(db->sql),
@@ -26,7 +26,7 @@ const char *db_sentence(Db *db, const char *what)
 _Noreturn void db_fail(Db *db, const char *what)
 {
     const char *why = db_sentence(db, what);
-    db->open = 0;                            /* what is not committed is lost, and said to be */
+    db->open = 0;                            /* so that db_close does not commit */
     db_close(db);
     die("%s", why);
 }
@@ -34,8 +34,8 @@ _Noreturn void db_fail(Db *db, const char *what)
 sqlite3_stmt *db_prepared(Db *db, const char *text)
 {
     int i = 0;
-    while (i < KEPT && db->kept[i].text && db->kept[i].text != text) i++;
-    CHECK(i < KEPT);
+    while (i < DB_KEPT && db->kept[i].text && db->kept[i].text != text) i++;
+    CHECK(i < DB_KEPT);
     if (!db->kept[i].text &&
         sqlite3_prepare_v2(db->sql, text, -1, &db->kept[i].stmt, NULL) == SQLITE_OK)
         db->kept[i].text = text;
@@ -54,7 +54,6 @@ static sqlite3_stmt *db_bound(Db *db, const char *text, const char *types, va_li
     return s;
 }
 
-/* runs a statement to its end; 0: refused */
 int db_try(Db *db, const char *text, const char *types, ...)
 {
     va_list ap;
@@ -65,12 +64,11 @@ int db_try(Db *db, const char *text, const char *types, ...)
     int rc;
     errno = 0;
     do rc = sqlite3_step(s); while (rc == SQLITE_ROW);
-    /* SQLite does not keep it for a write to its log */
+    /* SQLite does not keep errno where writing to its log failed */
     if (rc != SQLITE_DONE) db->os_error = errno;
     return sqlite3_reset(s) == SQLITE_OK && rc == SQLITE_DONE;
 }
 
-/* the first column of the first row; `none` when there is no row */
 long db_number(Db *db, long none, const char *text, const char *types, ...)
 {
     va_list ap;

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The records as text: DIR/TABLE.csv with a line of names (RFC 4180). A field without quotes that
- * is empty is NULL, "" is an empty text; a number has as many digits as give it back bit for bit.
- * span.csv is the view span_mean; its rows are read back as that many equal steps. Training loss
- * and time of single steps are left out. */
+/* The records as text: DIR/TABLE.csv, each with a line of names (RFC 4180). A field that is empty
+ * and not quoted is NULL, "" is an empty text; a number has as many digits as give it back bit for
+ * bit. span.csv is the view span_mean, whose rows are read back as so many equal steps. Training
+ * loss and time of single steps are left out. */
+#include "harness/store/csv.h"
 #include "harness/store/db_parts.h"
+#include "harness/util/file.h"
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-enum { MOST_COLUMNS = 16, MOST_BYTES = 1 << 28 };
-/* types: of its fields, as in db.c */
-typedef struct Table { const char *name, *types, *save, *load; } Table;
+enum { DB_TEXT_COLUMNS = 16 };           /* no table has more */
+/* types: of its columns, as in db_parts.h; save: a SELECT of its rows; load: the INSERT of one */
+typedef struct DbTextTable { const char *name, *types, *save, *load; } DbTextTable;
 #define MACHINE                                                                                    \
     "id, cpu, isa, cores, kernel, hostname, governor, virt, mem_kb, l1d_kb, l2_kb, l3_kb"
 #define BUILD "id, sha, git, dirty, compiler, flags"
@@ -20,15 +25,15 @@ typedef struct Table { const char *name, *types, *save, *load; } Table;
 #define VERDICT "id, name, verdict, sentence, value, low, high, runs, build, machine, decided"
 #define ARTIFACT "id, path, sha, rows_sha, script_sha, build, made"
 
-static const Table tables[] = {
+static const DbTextTable db_text_tables[] = {
     { "machine", "lsslssssllll",
       "SELECT " MACHINE " FROM machine WHERE id IN (SELECT machine FROM run UNION "
       "SELECT machine FROM experiment UNION SELECT machine FROM verdict) ORDER BY id",
       "INSERT INTO machine (" MACHINE ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?)" },
     { "build", "lsslss",
-      "SELECT " BUILD " FROM build WHERE id IN (SELECT build FROM run UNION SELECT build "
-      "FROM experiment UNION "
-      "SELECT build FROM verdict UNION SELECT build FROM artifact) ORDER BY id",
+      "SELECT " BUILD " FROM build WHERE id IN (SELECT build FROM run UNION "
+      "SELECT build FROM experiment UNION SELECT build FROM verdict UNION "
+      "SELECT build FROM artifact) ORDER BY id",
       "INSERT INTO build (" BUILD ") VALUES (?,?,?,?,?,?)" },
     { "experiment", "lsssslls", "SELECT * FROM experiment ORDER BY id",
       "INSERT INTO experiment VALUES (?,?,?,?,?,?,?,?)" },
@@ -47,8 +52,8 @@ static const Table tables[] = {
       "AND run IN (SELECT id FROM run WHERE status <> 'running') ORDER BY run, rowid",
       "INSERT INTO metric VALUES (?,?,?,?)" },
     { "span", "lslld",
-      "SELECT run, phase, first_step, steps, seconds AS mean FROM span_mean WHERE status <> "
-      "'running' ORDER BY run, phase",
+      "SELECT run, phase, first_step, steps, seconds AS mean FROM span_mean "
+      "WHERE status <> 'running' ORDER BY run, phase",
       "WITH RECURSIVE at(k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM at WHERE k + 1 < ?4) "
       "INSERT INTO span SELECT ?1, ?3 + k, ?2, ?5 FROM at" },
     { "sample", "lslldl",
@@ -56,35 +61,24 @@ static const Table tables[] = {
       "ORDER BY run, rowid",
       "INSERT INTO sample VALUES (?,?,?,?,?,?)" },
     { "text", "lss",
-      "SELECT * FROM text WHERE run IN (SELECT id FROM run WHERE status <> 'running') ORDER "
-      "BY run, rowid",
+      "SELECT * FROM text WHERE run IN (SELECT id FROM run WHERE status <> 'running') "
+      "ORDER BY run, rowid",
       "INSERT INTO text VALUES (?,?,?)" },
     { "verdict", "lsssdddslls", "SELECT " VERDICT " FROM verdict ORDER BY id",
       "INSERT INTO verdict (" VERDICT ") VALUES (?,?,?,?,?,?,?,?,?,?,?)" },
     { "artifact", "lssssls", "SELECT " ARTIFACT " FROM artifact ORDER BY id",
       "INSERT INTO artifact (" ARTIFACT ") VALUES (?,?,?,?,?,?,?)" },
 };
-enum { TABLES = sizeof tables / sizeof *tables };
+enum { DB_TEXT_TABLES = sizeof db_text_tables / sizeof *db_text_tables };
 
 /* ---- writing ---- */
-void csv_put(FILE *out, const char *text)
-{
-    const int quote = strpbrk(text, ",\"\r\n") != NULL;
-    if (quote) fputc('"', out);
-    for (; *text; text++) {
-        if (*text == '"') fputc('"', out);
-        fputc(*text, out);
-    }
-    if (quote) fputc('"', out);
-}
-
-static void put_text(FILE *out, const char *text)
+static void db_text_put(FILE *out, const char *text)
 {
     if (!*text) fputs("\"\"", out);
     csv_put(out, text);
 }
 
-static void put_real(FILE *out, double x)
+static void db_text_put_real(FILE *out, double x)
 {
     char text[40];
     for (int digits = 15; digits <= 17; digits++) {
@@ -94,58 +88,152 @@ static void put_real(FILE *out, double x)
     fputs(text, out);
 }
 
-static int save_rows(sqlite3_stmt *s, FILE *out)
+/* 0: the rows cannot be read. Ends early where they cannot be written. */
+static int db_text_save_rows(sqlite3_stmt *s, FILE *out)
 {
-    int rc;
+    int rc = SQLITE_DONE;
     const int n = sqlite3_column_count(s);
     for (int i = 0; i < n; i++)
         fprintf(out, "%s%s", sqlite3_column_name(s, i), i + 1 < n ? "," : "\n");
-    while ((rc = sqlite3_step(s)) == SQLITE_ROW)
+    while (!ferror(out) && (rc = sqlite3_step(s)) == SQLITE_ROW)
         for (int i = 0; i < n; i++) {
             const int type = sqlite3_column_type(s, i);
-            if (type == SQLITE_FLOAT) put_real(out, sqlite3_column_double(s, i));
+            if (type == SQLITE_FLOAT) db_text_put_real(out, sqlite3_column_double(s, i));
             else if (type == SQLITE_INTEGER)
                 fprintf(out, "%lld", (long long)sqlite3_column_int64(s, i));
-            else if (type != SQLITE_NULL) put_text(out, (const char *)sqlite3_column_text(s, i));
+            else if (type != SQLITE_NULL) db_text_put(out, (const char *)sqlite3_column_text(s, i));
             fputc(i + 1 < n ? ',' : '\n', out);
         }
-    return rc == SQLITE_DONE;
+    return rc == SQLITE_DONE || rc == SQLITE_ROW;
 }
 
-static const char *save(Db *db, const Table *t, const char *path)
+static const char *db_text_save_table(Db *db, const DbTextTable *t, const char *path)
 {
     sqlite3_stmt *s = NULL;
-    const char *why = NULL;
-    FILE *out = fopen(path, "w");
-    if (!out) return arena_text(db->a, "%s: cannot be written: %s", path, strerror(errno));
-    if (sqlite3_prepare_v2(db->sql, t->save, -1, &s, NULL) != SQLITE_OK || !save_rows(s, out))
+    const char *why;
+    FILE *out = file_begin(path, db->a, &why);
+    if (!out) return why;
+    if (sqlite3_prepare_v2(db->sql, t->save, -1, &s, NULL) != SQLITE_OK ||
+        !db_text_save_rows(s, out))
         why = db_sentence(db, "read");
     sqlite3_finalize(s);
-    const int bad = ferror(out) | fclose(out);
-    return why || !bad ? why
-                       : arena_text(db->a, "%s: cannot be written: %s", path, strerror(errno));
+    if (!why) return file_commit(out, path, db->a);
+    file_cancel(out, path, db->a);
+    return why;
+}
+
+/* ---- a directory that is whole or as it was ---- */
+/* 1: a file of a table. parts: also "TABLE.csv.new", which is not whole */
+static int db_text_is_table(const char *file, int parts, Arena *a)
+{
+    for (int i = 0; i < DB_TEXT_TABLES; i++) {
+        const char *name = arena_text(a, "%s.csv", db_text_tables[i].name);
+        const size_t len = strlen(name);
+        if (!strncmp(file, name, len) && (!file[len] || (parts && !strcmp(file + len, ".new"))))
+            return 1;
+    }
+    return 0;
+}
+
+static const char *db_text_error(const char *dir, const char *verb, Arena *a)
+{
+    return arena_text(a, "%s: cannot be %s: %s", dir, verb, strerror(errno));
+}
+
+/* Refuses a directory with anything in it that no export wrote; it need not be there. */
+static const char *db_text_check_directory(const char *dir, int parts, Arena *a)
+{
+    const char *why = NULL;
+    DIR *d = opendir(dir);
+    if (!d) return errno == ENOENT ? NULL : db_text_error(dir, "replaced", a);
+    for (const struct dirent *e; !why && (e = readdir(d)); )
+        if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") &&
+            !db_text_is_table(e->d_name, parts, a))
+            why = arena_text(a,
+                             "%s: holds '%s', which is no table of records; expected a new "
+                             "directory, or an earlier export",
+                             dir, e->d_name);
+    closedir(d);
+    return why;
+}
+
+/* Removes an export, broken off or not, and its directory, where they are. */
+static const char *db_text_remove(const char *dir, Arena *a)
+{
+    const char *why = db_text_check_directory(dir, 1, a);
+    if (why) return why;
+    for (int i = 0; i < DB_TEXT_TABLES; i++) {
+        const char *path = arena_text(a, "%s/%s.csv", dir, db_text_tables[i].name);
+        unlink(path);
+        unlink(arena_text(a, "%s.new", path));
+    }
+    return rmdir(dir) && errno != ENOENT ? db_text_error(dir, "removed", a) : NULL;
+}
+
+/* Waits until the names in a directory are on the disk. */
+static const char *db_text_sync(const char *dir, Arena *a)
+{
+    const int fd = open(dir, O_RDONLY | O_DIRECTORY);
+    const char *why = fd < 0 || fsync(fd) ? db_text_error(dir, "written", a) : NULL;
+    if (fd >= 0) close(fd);
+    return why;
+}
+
+/* Gives `made` the name `dir`; what had it, has the name `made` then, if there was something. */
+static const char *db_text_exchange(const char *made, const char *dir, Arena *a)
+{
+    struct stat is;
+    if (stat(dir, &is)) return rename(made, dir) ? db_text_error(dir, "written", a) : NULL;
+    chmod(made, is.st_mode & 07777);
+    if (!renameat2(AT_FDCWD, made, AT_FDCWD, dir, RENAME_EXCHANGE)) return NULL;
+    return db_text_error(dir, "replaced", a);
+}
+
+/* Without slashes at its end, and of a symbolic link the directory that it leads to */
+static const char *db_text_path(const char *dir, Arena *a)
+{
+    char *real = realpath(dir, NULL), *path = arena_text(a, "%s", real ? real : dir);
+    free(real);
+    for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--) path[n - 1] = 0;
+    return path;
+}
+
+static const char *db_text_parent(const char *path, Arena *a)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash) return ".";
+    return slash == path ? "/" : arena_text(a, "%.*s", (int)(slash - path), path);
 }
 
 const char *db_save_text(Db *db, const char *dir, Arena *a)
 {
-    const char *why = NULL;
-    mkdir(dir, 0777);
-    for (int i = 0; i < TABLES && !why; i++)
-        why = save(db, &tables[i], arena_text(a, "%s/%s.csv", dir, tables[i].name));
-    return why;
+    const char *path = db_text_path(dir, a), *made = arena_text(a, "%s.new", path);
+    const char *why = db_text_check_directory(path, 0, a);
+    if (!why) why = db_text_remove(made, a);      /* of an export that was killed */
+    if (why) return why;
+    if (mkdir(made, 0777)) return db_text_error(made, "made", a);
+    for (int i = 0; i < DB_TEXT_TABLES && !why; i++) {
+        const DbTextTable *t = &db_text_tables[i];
+        why = db_text_save_table(db, t, arena_text(a, "%s/%s.csv", made, t->name));
+    }
+    if (!why) why = db_text_sync(made, a);
+    if (!why) why = db_text_exchange(made, path, a);
+    if (!why) why = db_text_sync(db_text_parent(path, a), a);
+    const char *left = db_text_remove(made, a);
+    return why ? why : left;
 }
 
 /* ---- reading ---- */
-typedef struct Reader {
+typedef struct DbTextReader {
     const char *path;
-    char       *at;
+    char       *at;                          /* what is not read yet; ended by a zero byte */
     int         line, row, fields;           /* row: the line where it began */
-    char       *field[MOST_COLUMNS];         /* NULL: SQL's NULL */
-} Reader;
+    char       *field[DB_TEXT_COLUMNS];      /* (fields) NULL: SQL's NULL */
+} DbTextReader;
 
-/* The field at r->at, unquoted in place; leaves r->at behind it. 0: the row ends with it; -1: bad
- */
-static int read_field(Reader *r, char **field)
+/* The field at r->at, unquoted in place; leaves r->at behind it. 1: another one follows; 0: the row
+ * ends with it; -1: it is no field of CSV */
+static int db_text_read_field(DbTextReader *r, char **field)
 {
     char *from = r->at, *to = from;
     if (*from == '"') {
@@ -167,18 +255,19 @@ static int read_field(Reader *r, char **field)
     return end == ',';
 }
 
-/* 1: a row; 0: no more; -1: bad */
-static int read_row(Reader *r)
+/* 1: a row; 0: the text ends; -1: it is no row of CSV */
+static int db_text_read_row(DbTextReader *r)
 {
     int more = 1;
     r->row = ++r->line;
     if (!*r->at) return 0;
-    for (r->fields = 0; more == 1 && r->fields < MOST_COLUMNS; r->fields++)
-        more = read_field(r, &r->field[r->fields]);
+    for (r->fields = 0; more == 1 && r->fields < DB_TEXT_COLUMNS; r->fields++)
+        more = db_text_read_field(r, &r->field[r->fields]);
     return more ? -1 : 1;
 }
 
-static const char *bind(const Reader *r, sqlite3_stmt *s, const Table *t, Arena *a)
+static const char *db_text_bind(const DbTextReader *r, sqlite3_stmt *s, const DbTextTable *t,
+                                Arena *a)
 {
     for (int i = 0; i < r->fields; i++) {
         char *end = "";
@@ -192,15 +281,15 @@ static const char *bind(const Reader *r, sqlite3_stmt *s, const Table *t, Arena 
     return NULL;
 }
 
-static const char *load_rows(Db *db, const Table *t, Reader *r, sqlite3_stmt *s)
+static const char *db_text_load_rows(Db *db, const DbTextTable *t, DbTextReader *r, sqlite3_stmt *s)
 {
     int rc, columns = (int)strlen(t->types);
     const char *why = NULL;
-    while (!why && (rc = read_row(r)) != 0) {
+    while (!why && (rc = db_text_read_row(r)) != 0) {
         if (rc < 0 || r->fields != columns)
             return arena_text(db->a, "%s:%d: expected %d fields of CSV", r->path, r->row, columns);
         if (r->row == 1) continue;
-        why = bind(r, s, t, db->a);
+        why = db_text_bind(r, s, t, db->a);
         if (!why && sqlite3_step(s) != SQLITE_DONE)
             why = arena_text(db->a, "%s:%d: %s", r->path, r->row, sqlite3_errmsg(db->sql));
         sqlite3_reset(s);
@@ -208,31 +297,37 @@ static const char *load_rows(Db *db, const Table *t, Reader *r, sqlite3_stmt *s)
     return why;
 }
 
-static char *whole_file(const char *path, Arena *a, const char **why)
+/* The text of a file, ended by a zero byte; NULL and an error message */
+static char *db_text_read_file(const char *path, Arena *a, const char **why)
 {
     struct stat is;
     FILE *f = fopen(path, "rb");
-    if (!f || fstat(fileno(f), &is) || is.st_size > MOST_BYTES) {
-        *why = arena_text(a, "%s: cannot be read: %s", path, f ? "too long" : strerror(errno));
+    if (!f || fstat(fileno(f), &is)) {
+        *why = db_text_error(path, "read", a);
         if (f) fclose(f);
         return NULL;
     }
-    char *text = arena_raw(a, (size_t)is.st_size + 1);
-    text[fread(text, 1, (size_t)is.st_size, f)] = 0;
+    const size_t size = (size_t)is.st_size;
+    char *text = arena_raw(a, size + 1);
+    const size_t n = fread(text, 1, size, f);
+    text[n] = 0;
+    if (n < size) *why = arena_text(a, "%s: cannot be read to its end", path);
+    else if (strlen(text) < size)
+        *why = arena_text(a, "%s: byte %zu is zero; expected text", path, strlen(text));
     fclose(f);
-    return text;
+    return *why ? NULL : text;
 }
 
-static const char *load(Db *db, const Table *t, const char *dir)
+static const char *db_text_load_table(Db *db, const DbTextTable *t, const char *dir)
 {
     const char *why = NULL;
     sqlite3_stmt *s = NULL;
-    Reader r = { .path = arena_text(db->a, "%s/%s.csv", dir, t->name) };
-    r.at = whole_file(r.path, db->a, &why);
+    DbTextReader r = { .path = arena_text(db->a, "%s/%s.csv", dir, t->name) };
+    r.at = db_text_read_file(r.path, db->a, &why);
     if (!r.at) return why;
     if (sqlite3_prepare_v2(db->sql, t->load, -1, &s, NULL) != SQLITE_OK)
         return db_sentence(db, "written");
-    why = load_rows(db, t, &r, s);
+    why = db_text_load_rows(db, t, &r, s);
     sqlite3_finalize(s);
     return why;
 }
@@ -241,9 +336,9 @@ const char *db_load_text(Db *db, const char *dir)
 {
     const char *why = NULL;
     sqlite3_exec(db->sql, "BEGIN; DELETE FROM machine; DELETE FROM build", NULL, NULL, NULL);
-    for (int i = 0; i < TABLES && !why; i++) {
+    for (int i = 0; i < DB_TEXT_TABLES && !why; i++) {
         const size_t at = db->a->used;
-        why = load(db, &tables[i], dir);
+        why = db_text_load_table(db, &db_text_tables[i], dir);
         if (!why) arena_reset(db->a, at);
     }
     sqlite3_exec(db->sql, why ? "ROLLBACK" : "COMMIT", NULL, NULL, NULL);

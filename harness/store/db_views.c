@@ -10,9 +10,10 @@ const char *db_column(sqlite3_stmt *s, int i)
     return text ? text : "";
 }
 
-/* What one row, newer ones having been seen, adds to the state */
+/* The state of a cell with one more of its runs, which come newest first. *last: how the newest run
+ * that is not ok ended; *elsewhere: why the newest ok run does not count */
 static CellState db_judge_run(Db *db, sqlite3_stmt *s, CellState state, Arena *a, const char **last,
-                       const char **elsewhere)
+                              const char **elsewhere)
 {
     const char *status = db_column(s, 0), *error = db_column(s, 1);
     const char *sha = db_column(s, 2), *rig = db_column(s, 3);
@@ -43,9 +44,8 @@ CellState db_cell_state(Db *db, const char *cell, Arena *a, const char **reason,
     sqlite3_stmt *s = db_prepared(
         db,
         "SELECT r.status, r.error, b.sha, m.rig, r.wall_s, r.sweeper, r.sweeper_start, m.hostname, "
-        "k.counts_tokens FROM run r JOIN build b ON b.id = r.build JOIN machine m ON m.id = "
-        "r.machine "
-        "JOIN cell_budget k ON k.cell = r.cell "
+        "k.counts_tokens FROM run r JOIN build b ON b.id = r.build "
+        "JOIN machine m ON m.id = r.machine JOIN cell_budget k ON k.cell = r.cell "
         "WHERE r.cell = ?1 ORDER BY r.id DESC");
     if (!s) db_fail(db, "read");
     sqlite3_bind_text(s, 1, cell, -1, SQLITE_TRANSIENT);
@@ -64,32 +64,31 @@ CellState db_cell_state(Db *db, const char *cell, Arena *a, const char **reason,
     return state;
 }
 
-int db_views(Db *db, const char **name, int max, Arena *a)
+int db_views(Db *db, const char *const **name, Arena *a)
 {
     sqlite3_stmt *s =
-        db_prepared(db, "SELECT name FROM temp.sqlite_schema WHERE type = 'view' UNION "
-                     "SELECT name FROM main.sqlite_schema WHERE type = 'view' ORDER BY name");
+        db_prepared(db, "SELECT name, count(*) OVER () FROM ("
+                        "SELECT name FROM temp.sqlite_schema WHERE type = 'view' UNION "
+                        "SELECT name FROM main.sqlite_schema WHERE type = 'view') ORDER BY name");
+    const char **list = NULL;
     int n = 0;
     if (!s) db_fail(db, "read");
     while (sqlite3_step(s) == SQLITE_ROW) {
-        if (n == max) die("%s: more than %d views", db->path, max);
-        name[n++] = arena_text(a, "%s", db_column(s, 0));
+        if (!list) list = arena_array(a, (size_t)sqlite3_column_int64(s, 1), sizeof *list);
+        list[n++] = arena_text(a, "%s", db_column(s, 0));
     }
     sqlite3_reset(s);
+    *name = list;
     return n;
 }
 
 const char *db_rows(Db *db, sqlite3_stmt *s, int exact, DbRow *row, void *ctx)
 {
-    enum { MAX = 64 };
-    const char *value[MAX];
-    char number[MAX][32];
+    enum { DIGITS = 32 };                /* room for a real as text */
     const int columns = sqlite3_column_count(s);
+    const char **value = arena_array(db->a, (size_t)columns, sizeof *value);
+    char (*number)[DIGITS] = arena_array(db->a, (size_t)columns, sizeof *number);
     int rc;
-    if (columns > MAX) {
-        sqlite3_finalize(s);
-        return arena_text(db->a, "%d columns; expected %d at most", columns, MAX);
-    }
     for (int i = 0; i < columns; i++) value[i] = sqlite3_column_name(s, i);
     row(ctx, columns, value);
     while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
@@ -108,13 +107,12 @@ const char *db_rows(Db *db, sqlite3_stmt *s, int exact, DbRow *row, void *ctx)
 const char *db_view(Db *db, const char *view, const char *experiment, DbRow *row, void *ctx,
                     Arena *a)
 {
-    enum { MAX = 64 };
-    const char *value[MAX], *names = "";
+    const char *const *name, *names = "";
     int known = 0;
-    const int n = db_views(db, value, MAX, a);
+    const int n = db_views(db, &name, a);
     for (int i = 0; i < n; i++) {
-        known |= !strcmp(value[i], view);
-        names = arena_text(a, "%s%s%s", names, i ? ", " : "", value[i]);
+        known |= !strcmp(name[i], view);
+        names = arena_text(a, "%s%s%s", names, i ? ", " : "", name[i]);
     }
     if (!known) return arena_text(a, "there is no view '%s'; expected one of %s", view, names);
     sqlite3_stmt *s = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* schema.sql and views.sql as strings of the program, by the assembler's .incbin (found by -I). A
- * later version of the tables is one more script: migrations[n] leads from user_version n to n + 1.
- */
+ * later version of the tables is one more script: db_migrations[n] leads from user_version n of a
+ * database to n + 1. */
 #include "harness/store/db.h"
 
 #define EMBED(name, path)                                                                          \

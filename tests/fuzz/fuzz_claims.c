@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (int i = 0; !why && i < claims.n; i++) {
         Claim again;
         const Claim *c = &claims.claim[i];
-        if (claim_defined(c->name, claim_definition(c, a), &again, a))
+        if (claim_from_definition(c->name, claim_definition(c, a), &again, a))
             CHECK(!"a definition reads back");
     }
     return 0;
