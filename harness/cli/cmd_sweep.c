@@ -20,7 +20,9 @@ static const char help[] =
     "  --fresh            run finished cells again; old rows stay\n"
     "  --jobs N           so many cells at once (1); their timings are not to be compared\n"
     "  --seed S           of the order in which cells run (1)\n"
-    "  --filter A=X,B=Y   only cells with these levels of these factors; seed=N too\n"
+    "  --filter A=X,B=Y   only cells with these levels of these factors; seed=N too. A cell in "
+    "which\n"
+    "                     a level has no effect does not have it\n"
     "  --verbose          pass on the output of the cells on stderr (default: on a terminal)\n\n"
     "exit code: 0 every cell is ok or skipped, 1 a cell failed, 2 bad usage or input, 130 "
     "interrupted\n";
@@ -44,7 +46,7 @@ int sweep_main(int argc, char **argv)
     p.seed = (uint64_t)option_int("--seed", seed, 0, 1000000000);
     Arena a = arena_new((size_t)1 << 30);
     p.exp = experiment_load(argv[1], (const char *const *)argv + 2, others - 1, &a, &why);
-    if (!p.exp) die("%s", why);
+    if (!p.exp || (why = experiment_check(p.exp, &a))) die("%s", why);
     const int code = sweep_run(&p, &a);
     arena_drop(&a);
     return code;

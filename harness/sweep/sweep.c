@@ -29,6 +29,12 @@ typedef struct Sweep {
     double      left, spent, spent_expected;
 } Sweep;
 
+/* The cell has this level of its factor f */
+static int sweep_has_level(const Cell *c, const Factor *factor, int f, const char *label)
+{
+    return c->level[f] >= 0 && !strcmp(factor->level[c->level[f]].label, label);
+}
+
 /* Clears `selected` of the cells that lack the level; a factor or level that is not there is
  * refused. */
 static void select_level(Sweep *s, const char *name, const char *value)
@@ -39,7 +45,7 @@ static void select_level(Sweep *s, const char *name, const char *value)
         int equal = !strcmp(name, "seed") && strtol(value, NULL, 10) == e->cell[i].seed;
         for (int f = 0; f < e->factors; f++)
             equal |= !strcmp(e->factor[f].name, name) &&
-                     !strcmp(e->factor[f].level[e->cell[i].level[f]].label, value);
+                     sweep_has_level(&e->cell[i], &e->factor[f], f, value);
         found |= equal;
         if (!equal) s->selected[i] = 0;
     }
@@ -64,6 +70,20 @@ static double expected(const Cell *c, double recorded)
     Budget b;
     if (!isnan(recorded)) return recorded;
     return !spec_budget(spec_str(c->spec, "budget"), &b) && b.seconds > 0 ? b.seconds + 5 : NAN;
+}
+
+/* One line for each setting of a level that has no effect in some of the cells */
+static void sweep_print_resets(const Experiment *e, FILE *out)
+{
+    for (int i = 0; i < e->resets; i++) {
+        const Reset *r = &e->reset[i];
+        fprintf(out, "%s: %s applies to %s: set back to its default in %d cell%s", e->name,
+                r->setting->key, r->setting->applies, r->cells, r->cells == 1 ? "" : "s");
+        if (r->merged == 1) fprintf(out, ", of which 1 is the same as another and is left out");
+        if (r->merged > 1)
+            fprintf(out, ", of which %d are the same as others and are left out", r->merged);
+        fputc('\n', out);
+    }
 }
 
 /* Fills todo in the order of the grid; on a dry run says so of every cell. */
@@ -92,6 +112,7 @@ static void plan(Sweep *s)
                    reason, table_duration(todo.expect, text));
     }
     FILE *out = s->dry ? stdout : stderr;
+    sweep_print_resets(s->exp, out);
     fprintf(out, "%s: %d new, %d stale, %d done, %d running elsewhere; %d to run, about %s\n",
             s->exp->name, count[CELL_NEW], count[CELL_STALE], count[CELL_DONE], count[CELL_RUNNING],
             s->todos, table_duration(s->left / s->jobs, text));
@@ -105,7 +126,8 @@ static void record_plan(Sweep *s)
         const Cell *c = &e->cell[i];
         db_plan(s->db, id, i, c->key, spec_text(c->spec), c->label, c->seed);
         for (int f = 0; f < e->factors; f++)
-            db_label(s->db, id, i, e->factor[f].name, e->factor[f].level[c->level[f]].label);
+            if (c->level[f] >= 0)
+                db_label(s->db, id, i, e->factor[f].name, e->factor[f].level[c->level[f]].label);
     }
     db_flush(s->db);
 }
