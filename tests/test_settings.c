@@ -49,8 +49,8 @@ static const char *const refused[] = {
     "activation=tanh"
 };
 
-/* Exit code 2 and one line on stderr */
-static void expect_refusal(const char *arguments)
+/* Exit code 2 and one line on stderr that has these words */
+static void expect_message(const char *arguments, const char *says)
 {
     char command[1024], line[4][512];
     int lines = 0;
@@ -62,7 +62,10 @@ static void expect_refusal(const char *arguments)
     const int status = pclose(f);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 2 || lines != 1)
         fail_msg("%s: status %d, %d lines: %s", arguments, status, lines, lines ? line[0] : "");
+    if (!strstr(line[0], says)) fail_msg("%s: expected '%s' in: %s", arguments, says, line[0]);
 }
+
+static void expect_refusal(const char *arguments) { expect_message(arguments, ""); }
 
 static void train_refuses(void **state)
 {
@@ -151,6 +154,20 @@ static void other_commands_refuse(void **state)
     expect_refusal("check seed=x");
 }
 
+static void repeated_settings_are_refused(void **state)
+{
+    (void)state;
+    static const char *const commands[] = { "train", "eval a.safetensors",
+                                            "generate a.safetensors", "headlab a.safetensors",
+                                            "sweep quick --dry-run" };
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        char arguments[128];
+        snprintf(arguments, sizeof arguments, "%s seq=64 seq=32", commands[i]);
+        expect_message(arguments, "seq=32: 'seq' is given twice; before it was 64");
+    }
+    expect_message("headlab a.safetensors heads=tree heads=softmax", "'heads' is given twice");
+}
+
 static void experiments_refuse(void **state)
 {
     (void)state;
@@ -179,6 +196,7 @@ int main(void)
                                         cmocka_unit_test(settings_apply_beside_others),
                                         cmocka_unit_test(conditions_are_about_settings),
                                         cmocka_unit_test(other_commands_refuse),
+                                        cmocka_unit_test(repeated_settings_are_refused),
                                         cmocka_unit_test(experiments_refuse) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,7 +99,7 @@ void session_finish(Session *s)
     CHECK(s->last);
     for (int i = 0; i < s->params->n; i++)
         if (s->params->p[i]->owner == OWNER_HEAD)
-            s->params->p[i]->frozen = s->params->p[i] != embedding;
+            s->params->p[i]->frozen = s->params->p[i] != embedding || !s->params->gradients;
     embedding->owner = OWNER_HEAD;
     s->head = s->last;
     s->h = s->last_h;
@@ -135,7 +135,7 @@ Session *session_make(const Spec *spec, const char *from, int training)
     if (!s->exec) session_skip(why);
     s->corpus = corpus_open(spec, s->arena, &why);
     if (!s->corpus) die("%s", why);
-    s->params = params_new(s->arena);
+    s->params = training ? params_new(s->arena) : params_new_inference(s->arena);
     s->m = s->model->make(spec, s->exec, s->params, s->corpus->V, s->arena);
     s->d = s->model->width(s->m);
     const HeadData data = { s->corpus->V, s->corpus->freq, s->corpus->train, s->corpus->n_train,
