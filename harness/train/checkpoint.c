@@ -45,8 +45,8 @@ static const char *checkpoint_value(const TensorFile *f, const char *key)
     return v ? v : "0";
 }
 
-/* NULL when a run with these settings may go on from a checkpoint with the settings `was`, or a
- * sentence */
+/* NULL when a run with these settings may go on from a checkpoint with the settings `was`, or an
+ * error message */
 static const char *checkpoint_may_continue(const Session *s, const TensorFile *f, const char *was,
                                            Arena *a)
 {

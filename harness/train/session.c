@@ -37,7 +37,7 @@ const char *session_resumes(const Spec *spec)
     return *from ? from : NULL;
 }
 
-/* What the checkpoint to continue says; NULL: nothing */
+/* What the checkpoint to continue has under this key of its metadata; NULL: nothing */
 static const char *session_chosen(Session *s, const char *key)
 {
     const char *value = NULL,
@@ -77,7 +77,8 @@ static const Spec *session_exec_spec(Session *s, int training)
     return made;
 }
 
-/* The full softmax over the embedding, which stays whose it is until this head is in force. */
+/* The full softmax of finish=...: its rows are the embedding's, whose owner stays the same until
+ * this head is in force. */
 static void session_make_last(Session *s, const HeadData *data)
 {
     const double finish = spec_num(s->spec, "finish");
