@@ -194,11 +194,13 @@ uninstall:
 	rm -rf $(SHARED)
 
 ARM_CC  = aarch64-linux-gnu-gcc
-NOT_ARM = models/tensors.c models/model%.c models/head%.c models/cutoffs.c models/cooc.c \
-          models/embed_init.c models/classes%.c models/softmax_level.c
+NOT_ARM = models/tensors.c models/model%.c models/head%.c models/adaptive_level.c \
+          models/cutoffs.c models/cooc.c models/embed_init.c models/classes%.c \
+          models/softmax_level.c
 ARM     = $(patsubst %.c,build/arm64/%.o, \
             $(filter-out $(OTHER_ARM64) $(NOT_ARM),$(wildcard kernels/*.c models/*.c)) \
-            $(addprefix harness/laws/law_,kernel.c ops.c linear.c rows.c) tests/arm_laws.c)
+            $(addprefix harness/laws/law_,kernel.c ops.c activations.c linear.c rows.c) \
+            tests/arm_laws.c)
 # The order of the rooms once more, by the symbols of objects: a call without an include is seen too
 lint-links: $(OBJ) $(OUT)/harness/cli/main.o
 	@nm -A $^ | awk -f tests/lint/rooms.awk -v prefix=$(OUT)/ -

@@ -23,6 +23,21 @@ typedef struct RowJob {
     float       *z, *y;                    /* (rows), (d) */
 } RowJob;
 
+#define A(name, f) ACTIVATION_##name,
+typedef enum Activation {
+#include "kernels/activations.def"
+    ACTIVATIONS
+} Activation;
+#undef A
+
+/* A gated linear unit, y = f(g) u, on vectors of n */
+typedef struct GluLoops {
+    void (*forward)(float *y, const float *g, const float *u, long n);
+    /* dg, du of dy; plus ? += : =; without plus dg may be g, du may be u */
+    void (*back)(float *dg, float *du, const float *dy, const float *g, const float *u, long n,
+                 int plus);
+} GluLoops;
+
 /* w: c padded to whole vectors of any instruction set */
 typedef struct ConvShape { int T, d, c, w, k, dil; } ConvShape;
 
@@ -56,11 +71,7 @@ typedef struct F32 {
     void   (*silu)  (float *y, const float *x, long n);
     /* += */
     void   (*silu_back)(float *dx, const float *dy, const float *x, long n);
-    /* y = relu(g)^2 u; FlashLM v3's GLU */
-    void   (*relu2_mul)(float *y, const float *g, const float *u, long n);
-    /* plus ? += : =; without plus dg may be g, du may be u */
-    void (*relu2_mul_back)(float *dg, float *du, const float *dy, const float *g, const float *u,
-                           long n, int plus);
+    GluLoops glu[ACTIVATIONS];
     /* of y = s v, s = sigmoid(x); dx may be dy */
     void   (*gate_back)(float *dx, float *dv, const float *dy, const float *s, const float *v,
                         long n);

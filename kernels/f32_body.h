@@ -31,7 +31,10 @@ const F32 F32_TABLE = {
     .max_sum = f32_max_sum, .sumexp = f32_sumexp, .exp = f32_exp_shift, .affine = f32_affine,
     .axpy = f32_axpy, .scale = f32_scale, .add = f32_add, .mul = f32_mul, .mul_back = f32_mul_back,
     .sigmoid = f32_sigmoid, .sigmoid_back = f32_sigmoid_back, .silu = f32_silu,
-    .silu_back = f32_silu_back, .relu2_mul = f32_relu2_mul, .relu2_mul_back = f32_relu2_mul_back,
+    .silu_back = f32_silu_back,
+#define A(name, f) .glu[ACTIVATION_##name] = { f32_##name##_mul, f32_##name##_mul_back },
+#include "kernels/activations.def"
+#undef A
     .gate_back = f32_gate_back, .rmsnorm = f32_rmsnorm, .rmsnorm_back = f32_rmsnorm_back,
     .quant_rows = f32_quant_rows, .rmsnorm_quant = f32_rmsnorm_quant, .round_row = f32_round_row,
     .from_int = f32_from_int, .ternary = f32_ternary, .conv = f32_conv, .conv_back = f32_conv_back,

@@ -96,6 +96,31 @@ static void f32_relu2_mul_back(float *dg, float *du, const float *dy, const floa
     }
 }
 
+/* f32_NAME_mul and f32_NAME_mul_back, of f32_NAME1 and f32_NAME_slope1 */
+#define F32_GLU(name)                                                                              \
+    static void f32_##name##_mul(float *y, const float *g, const float *u, long n)                 \
+    {                                                                                              \
+        _Pragma("omp simd")                                                                        \
+        for (long i = 0; i < n; i++) y[i] = f32_##name##1(g[i]) * u[i];                            \
+    }                                                                                              \
+                                                                                                   \
+    static void f32_##name##_mul_back(float *dg, float *du, const float *dy, const float *g,       \
+                                      const float *u, long n, int plus)                            \
+    {                                                                                              \
+        _Pragma("omp simd")                                                                        \
+        for (long i = 0; i < n; i++) {                                                             \
+            const float x = g[i];                                                                  \
+            const float dx = dy[i] * f32_##name##_slope1(x) * u[i];                                \
+            const float du1 = dy[i] * f32_##name##1(x);                                            \
+            dg[i] = plus ? dg[i] + dx : dx;                                                        \
+            du[i] = plus ? du[i] + du1 : du1;                                                      \
+        }                                                                                          \
+    }
+
+F32_GLU(silu)
+F32_GLU(gelu)
+#undef F32_GLU
+
 /* of y = s v, s a sigmoid */
 static void f32_gate_back(float *dx, float *dv, const float *dy, const float *s, const float *v,
                           long n)

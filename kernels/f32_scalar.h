@@ -2,11 +2,12 @@
 /* The exponential, the inverse and the sigmoid of one float, for loops of f32.h; a part of
  * f32_body.h. */
 /* exp by 2^n (1 + f + ...): n = round(x log2 e), |f| <= ln2/2, degree 6 (Cephes' coefficients);
- * relative error < 2e-7. Below -87.3 it stays at exp(-87.3) = 1.2e-38, above 88.3 at exp(88.3). */
+ * relative error < 2e-7. Below -87.3 it stays at exp(-87.3) = 1.2e-38, above 87.3 at exp(87.3),
+ * of which f32_inverse1 is normal. */
 static inline float f32_exp1(float x)
 {
     const float magic = 12582912.0f;      /* 1.5 * 2^23: adding it rounds to an integer */
-    x = x < -87.3f ? -87.3f : x > 88.3f ? 88.3f : x;
+    x = x < -87.3f ? -87.3f : x > 87.3f ? 87.3f : x;
     const float t = x * 1.44269504f + magic, n = t - magic;
     const float f = (x - n * 0.693359375f) + n * 2.12194440e-4f;
     float p = 1.9875691500e-4f;
@@ -39,3 +40,26 @@ static inline float f32_inverse1(float x)
 }
 
 static inline float f32_sigmoid1(float x) { return f32_inverse1(1.0f + f32_exp1(-x)); }
+
+/* Activations and their slopes (activations.def). 1 - sigmoid(z) is sigmoid(-z), which stays right
+ * where it is small and multiplied by a power of x. */
+static inline float f32_silu1(float x) { return x * f32_sigmoid1(x); }
+
+static inline float f32_silu_slope1(float x)
+{
+    const float s = f32_sigmoid1(x);
+    return s * (1.0f + x * f32_sigmoid1(-x));
+}
+
+/* 0.5 (1 + tanh(z / 2)) = sigmoid(z), z = 2 sqrt(2 / pi) (x + 0.044715 x^3) */
+static inline float f32_gelu1(float x)
+{
+    return x * f32_sigmoid1(1.59576912f * x + 0.0713548163f * x * x * x);
+}
+
+static inline float f32_gelu_slope1(float x)
+{
+    const float z = 1.59576912f * x + 0.0713548163f * x * x * x;
+    const float slope = 1.59576912f + 3.0f * 0.0713548163f * x * x;
+    return f32_sigmoid1(z) * (1.0f + x * f32_sigmoid1(-z) * slope);
+}

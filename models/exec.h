@@ -12,7 +12,7 @@ typedef struct Exec {
     int                  threads;
     const F32           *f;
     const Gemm          *gemm;
-    const TernaryKernel *kernel;    /* never NULL; used where act=int8, and for decoding */
+    const TernaryKernel *kernel;    /* never NULL; used where act=int8 */
 } Exec;
 
 /* From the settings threads, gemm, kernel. A name that cannot run here is NULL and a sentence in

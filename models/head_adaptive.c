@@ -13,13 +13,13 @@
  * are the cheapest by the models of cutoffs.c. Label smoothing applies at each softmax with the
  * same eps; a z-loss is not added. The rows of the short list are free, or with short_tied=1
  * those of the embedding; the rows of tails are narrower than the embedding's and always free. */
+#include "models/adaptive_level.h"
 #include "models/cutoffs.h"
-#include "models/head.h"
 #include <math.h>
 #include <string.h>
 
-/* proj (d_i, d), out (k_i, d_i); ranks [first, first + k) */
-typedef struct { Param *proj, *out; int first, k, d; } Tail;
+/* P_i (d_i, d), O_i (k_i, d_i); ranks [first, first + k) */
+typedef struct { TailLevel level; int first, k, d; } Tail;
 
 /* S. Tied, its first J rows are rows of `words` and only K its own: v is then a copy of both,
  * made once a version, and g holds their gradients until flush_grads */
@@ -111,9 +111,10 @@ static void adaptive_add_tail(Adaptive *h, const Spec *s, Params *ps, int i, int
     Tail *t = &h->tail[i];
     *t = (Tail){ .first = first, .k = end - first, .d = d };
     snprintf(name, sizeof name, "head.tail%d.proj.weight", i + 1);
-    t->proj = head_matrix(s, ps, name, d, h->d, 2 * i + 1);
+    t->level = (TailLevel){ .k = t->k, .m = d, .d = h->d };
+    t->level.proj = head_matrix(s, ps, name, d, h->d, 2 * i + 1);
     snprintf(name, sizeof name, "head.tail%d.out.weight", i + 1);
-    t->out = head_matrix(s, ps, name, t->k, d, 2 * i + 2);
+    t->level.out = head_matrix(s, ps, name, t->k, d, 2 * i + 2);
 }
 
 static void *adaptive_make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d,
@@ -164,6 +165,13 @@ static const float *adaptive_short_rows(const Adaptive *h)
     return s->v;
 }
 
+static ShortLevel adaptive_short(const Adaptive *h)
+{
+    const Short *s = h->top;
+    return (ShortLevel){ .own = s->words ? NULL : s->own, .rows = adaptive_short_rows(h),
+                         .g = s->g, .k = h->J + h->K, .d = h->d };
+}
+
 /* Rows of g are added to what they are rows of, and become zero */
 static void adaptive_flush_grads(void *head)
 {
@@ -211,20 +219,16 @@ static void adaptive_plan(const Adaptive *h, Block *b, const float *x, const int
 static double adaptive_see_block(const Adaptive *h, Block *b, const float *x, const int *y, int n,
                                  double eps)
 {
-    const Gemm *g = h->exec->gemm;
-    const int top = h->J + h->K, d = h->d;
+    const ShortLevel top = adaptive_short(h);
     adaptive_plan(h, b, x, y, n);
-    gemm(g, 'N', 'T', n, top, d, 1, x, d, adaptive_short_rows(h), d, 0, b->zs, top);
-    head_xent_rows(h->exec, b->zs, n, top, b->short_y, eps, b->loss);
+    short_level_forward(h->exec, &top, x, b->short_y, n, eps, b->zs, b->loss);
     float *z = b->z;
     for (int i = 0; i < h->K; i++) {
         const Tail *t = &h->tail[i];
         const int first = b->at[i + 1], m = b->at[i + 2] - first;
         if (!m) continue;
-        float *p = b->p + (size_t)first * h->tail[0].d;
-        gemm(g, 'N', 'T', m, t->d, d, 1, b->xs + (size_t)first * d, d, t->proj->v, d, 0, p, t->d);
-        gemm(g, 'N', 'T', m, t->k, t->d, 1, p, t->d, t->out->v, t->d, 0, z, t->k);
-        head_xent_rows(h->exec, z, m, t->k, b->tail_y + first, eps, b->tail_loss + first);
+        tail_level_forward(h->exec, &t->level, b->xs + (size_t)first * h->d, b->tail_y + first, m,
+                           eps, b->p + (size_t)first * h->tail[0].d, z, b->tail_loss + first);
         z += (size_t)m * t->k;
     }
     double sum = 0;
@@ -240,34 +244,21 @@ static double adaptive_forward(void *head, const float *x, const int *y, int n)
     return adaptive_see_block(h, h->train, x, y, n, h->eps);
 }
 
-/* w (rows, cols) gets dW += scale dY' X, dY (n, rows), X (n, cols) */
-static void adaptive_weight_back(const Gemm *g, Param *w, float scale, const float *dy,
-                                 const float *x, int n)
-{
-    if (w->frozen) return;
-    param_touch_all(w);
-    gemm(g, 'T', 'N', w->rows, w->cols, n, scale, dy, w->rows, x, w->cols, 1, w->g, w->cols);
-}
-
 static void adaptive_backward(void *head, float *dx, float scale)
 {
     Adaptive *h = head;
     const Block *b = h->train;
-    const Gemm *g = h->exec->gemm;
-    const int top = h->J + h->K, d = h->d;
-    gemm(g, 'N', 'N', b->n, d, top, scale, b->zs, top, adaptive_short_rows(h), d, 1, dx, d);
-    if (h->top->words) gemm(g, 'T', 'N', top, d, b->n, scale, b->zs, top, b->x, d, 1, h->top->g, d);
-    else adaptive_weight_back(g, h->top->own, scale, b->zs, b->x, b->n);
+    const ShortLevel top = adaptive_short(h);
+    const int d = h->d;
+    short_level_backward(h->exec, &top, b->x, b->zs, b->n, scale, dx);
     const float *z = b->z;
     for (int i = 0; i < h->K; i++) {
         const Tail *t = &h->tail[i];
         const int first = b->at[i + 1], m = b->at[i + 2] - first;
         if (!m) continue;
-        float *xs = b->xs + (size_t)first * d, *dxs = b->dxs + (size_t)first * d;
-        gemm(g, 'N', 'N', m, t->d, t->k, scale, z, t->k, t->out->v, t->d, 0, b->dp, t->d);
-        gemm(g, 'N', 'N', m, d, t->d, 1, b->dp, t->d, t->proj->v, d, 0, dxs, d);
-        adaptive_weight_back(g, t->out, scale, z, b->p + (size_t)first * h->tail[0].d, m);
-        adaptive_weight_back(g, t->proj, 1, b->dp, xs, m);
+        tail_level_backward(h->exec, &t->level, b->xs + (size_t)first * d,
+                            b->p + (size_t)first * h->tail[0].d, z, m, scale, b->dp,
+                            b->dxs + (size_t)first * d);
         z += (size_t)m * t->k;
     }
     for (int i = b->at[1]; i < b->n; i++)
@@ -292,13 +283,11 @@ static void adaptive_class_nll(const void *head, const float *x, const int *y, i
 {
     const Adaptive *h = head;
     const Block *b = h->eval;
-    const int top = h->J + h->K, d = h->d;
+    const ShortLevel top = adaptive_short(h);
     for (int at = 0; at < n; at += h->chunk) {
         const int m = n - at < h->chunk ? n - at : h->chunk;
-        adaptive_plan(h, h->eval, x + (size_t)at * d, y + at, m);
-        gemm(h->exec->gemm, 'N', 'T', m, top, d, 1, b->x, d, adaptive_short_rows(h), d, 0, b->zs,
-             top);
-        head_xent_rows(h->exec, b->zs, m, top, b->short_y, -1, b->loss);
+        adaptive_plan(h, h->eval, x + (size_t)at * h->d, y + at, m);
+        short_level_forward(h->exec, &top, b->x, b->short_y, m, -1, b->zs, b->loss);
         for (int i = 0; i < m; i++) class_nll[at + i] = (float)b->loss[i];
     }
 }
@@ -315,8 +304,8 @@ static void adaptive_level(const Adaptive *h, float *z, const float *w, int rows
 
 static void adaptive_tail_level(const Adaptive *h, float *z, const Tail *t, const float *x)
 {
-    head_dots(h->exec, h->p1, t->proj->v, x, t->d, h->d);
-    adaptive_level(h, z, t->out->v, t->k, t->d, h->p1);
+    head_dots(h->exec, h->p1, t->level.proj->v, x, t->d, h->d);
+    adaptive_level(h, z, t->level.out->v, t->k, t->d, h->p1);
 }
 
 static void adaptive_logprob(const void *head, const float *x, float *lp)

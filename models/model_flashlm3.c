@@ -4,10 +4,14 @@
  *   x = embedding[tok];  `recursions` times the one shared block;  final norm
  *   block:  x += mixer(norm1(x));  x += glu(norm2(x))
  *   mixer:  for each dilation j: x = x + sigmoid(conv_gate_j(norm_j(x))) conv_value_j(norm_j(x));
- * then out_proj(x) glu:    down( relu(gate(x))^2 up(x) ),  inner = int(2.67 d) norm:   x
- * rsqrt(mean(x^2) + 1e-8) scale out_proj, gate, up and down are ternary (op_linear); the
- * convolutions are float. 13,555,969 parameters at d 256, V 50,257, of which 257 belong to a router
- * whose output nothing reads: they are declared, saved and counted, and never computed with. */
+ *           then out_proj(x)
+ *   glu:    down( f(gate(x)) up(x) ),  inner = int(2.67 d);  f(x) = relu(x)^2 in FlashLM v3, by the
+ *           setting activation also SiLU or GELU
+ *   norm:   x rsqrt(mean(x^2) + 1e-8) scale
+ *
+ * out_proj, gate, up and down are ternary (op_linear); the convolutions are float. 13,555,969
+ * parameters at d 256, V 50,257, of which 257 belong to a router whose output nothing reads: they
+ * are declared, saved and counted, and never computed with. */
 #include "models/model.h"
 #include <math.h>
 #include <stdio.h>
@@ -17,6 +21,7 @@ static const double EPS = 1e-8;
 
 typedef struct {
     int    d, inner, recursions, groups, k, n_dil;
+    Activation activation;
     long   dil[MAX_DILATIONS];
     Param *embedding, *norm1, *norm2, *final, *out, *gate, *up, *down;
     Param *norm[MAX_DILATIONS], *conv_gate[MAX_DILATIONS], *conv_value[MAX_DILATIONS];
@@ -73,6 +78,8 @@ static void *flash_make(const Spec *s, const Exec *e, Params *ps, int V, Arena *
     m->groups = (int)spec_int(s, "conv_groups");
     m->k = (int)spec_int(s, "conv_kernel");
     m->n_dil = spec_list(s, "dilations", m->dil, MAX_DILATIONS);
+    m->activation = activation_find(spec_str(s, "activation"));
+    CHECK(m->activation < ACTIVATIONS);
     if (m->d < 1 || m->groups < 1 || m->d % m->groups || m->d / m->groups > 1024)
         die("d=%d conv_groups=%d: expected groups that divide d into at most 1024 channels each",
             m->d, m->groups);
@@ -137,7 +144,7 @@ static Var flash_mixer(const Flash *m, Tape *t, Var x, int B, Carry *const *carr
 static Var flash_glu(const Flash *m, Tape *t, Var x)
 {
     Var gate = op_linear(t, x, m->gate, 1), up = op_linear(t, x, m->up, 1);
-    return op_linear(t, op_relu2_mul(t, gate, up, 1), m->down, 1);
+    return op_linear(t, op_glu(t, gate, up, m->activation, 1), m->down, 1);
 }
 
 static Var flash_named(Tape *t, int rec, const char *what, Var x)

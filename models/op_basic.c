@@ -18,7 +18,7 @@ enum { STEP = 64 };      /* values of a thread's share: whole cache lines */
     } while (0)
 
 /* free: nobody else reads a and b on the way back */
-typedef struct { Var y, a, b; int free; } Operands;
+typedef struct { Var y, a, b; int free; Activation activation; } Operands;
 
 static long size(Var x) { return (long)x.rows * x.cols; }
 
@@ -144,7 +144,8 @@ Var op_add(Tape *t, Var a, Var b)
     tape_take_over(y, a);
     SHARED(size(a), t->exec->f->add(y.v + lo, a.v + lo, b.v + lo, hi - lo));
     if (t->recording)
-        *(Operands *)tape_note(t, add_back, sizeof(Operands)) = (Operands) { y, a, b, 0 };
+        *(Operands *)tape_note(t, add_back, sizeof(Operands)) =
+            (Operands) { .y = y, .a = a, .b = b };
     return y;
 }
 
@@ -169,7 +170,8 @@ Var op_mul(Tape *t, Var a, Var b)
     tape_reads(a);
     tape_reads(b);
     if (t->recording)
-        *(Operands *)tape_note(t, mul_back, sizeof(Operands)) = (Operands) { y, a, b, 0 };
+        *(Operands *)tape_note(t, mul_back, sizeof(Operands)) =
+            (Operands) { .y = y, .a = a, .b = b };
     return y;
 }
 
@@ -214,22 +216,38 @@ Var op_silu(Tape *t, Var x)
     return y;
 }
 
-/* ---- relu(g)^2 u ---- */
-static void relu2_back(Tape *t, void *ctx)
+/* ---- f(g) u ---- */
+const char *const activation_names[] = {
+#define A(name, f) #name,
+#include "kernels/activations.def"
+#undef A
+    NULL
+};
+
+Activation activation_find(const char *name)
+{
+    int i = 0;
+    while (i < ACTIVATIONS && strcmp(activation_names[i], name)) i++;
+    return (Activation)i;
+}
+
+static void glu_back(Tape *t, void *ctx)
 {
     const Operands *o = ctx;
     const int over = o->free && !o->a.g->p && !o->b.g->p;
     const float *dy = tape_grad(t, o->y);
     float *da = over ? grad_over(o->a) : tape_grad(t, o->a),
           *db = over ? grad_over(o->b) : tape_grad(t, o->b);
-    SHARED(size(o->y), t->exec->f->relu2_mul_back(da + lo, db + lo, dy + lo, o->a.v + lo,
-                                                  o->b.v + lo, hi - lo, !over));
+    const GluLoops *f = &t->exec->f->glu[o->activation];
+    SHARED(size(o->y),
+           f->back(da + lo, db + lo, dy + lo, o->a.v + lo, o->b.v + lo, hi - lo, !over));
     grad_done(t, o->y);
 }
 
-Var op_relu2_mul(Tape *t, Var g, Var u, int to_linear)
+Var op_glu(Tape *t, Var g, Var u, Activation activation, int to_linear)
 {
     const F32 *f = t->exec->f;
+    const GluLoops *glu = &f->glu[activation];
     const long d = g.cols;
     tape_operand(g);
     tape_operand(u);
@@ -237,15 +255,16 @@ Var op_relu2_mul(Tape *t, Var g, Var u, int to_linear)
     Var y = tape_var(t, g.rows, g.cols, NULL);
     const Quant *quant = to_linear && t->int8 ? quant_room(t, y) : NULL;
     SHARED(g.rows,
-        if (!quant) f->relu2_mul(y.v + lo * d, g.v + lo * d, u.v + lo * d, (hi - lo) * d);
+        if (!quant) glu->forward(y.v + lo * d, g.v + lo * d, u.v + lo * d, (hi - lo) * d);
         for (long i = lo * d, r = lo; quant && r < hi; r++, i += d) {
-            f->relu2_mul(y.v + i, g.v + i, u.v + i, d);
+            glu->forward(y.v + i, g.v + i, u.v + i, d);
             f->quant_rows(quant->q + i, quant->inv + r, y.v + i, 1, (int)d, t->act_bits);
         });
     const int is_free = value_free(g) && value_free(u) && g.v != u.v;
     tape_reads(g);
     tape_reads(u);
     if (t->recording)
-        *(Operands *)tape_note(t, relu2_back, sizeof(Operands)) = (Operands) { y, g, u, is_free };
+        *(Operands *)tape_note(t, glu_back, sizeof(Operands)) =
+            (Operands) { y, g, u, is_free, activation };
     return y;
 }

@@ -14,13 +14,8 @@ struct Optim {
 static const float ADAMW_EPS = 1e-8f;
 enum { SHARE = 1024 };                   /* values below which a thread is not worth its while */
 
-Optim *optim_new(const Spec *spec, const Exec *e, Params *ps, Arena *a)
+static void optim_read(Optim *o, const Spec *spec)
 {
-    Optim *o = arena_get(a, sizeof *o);
-    const int by_row = spec_is(spec, "update", "rows");
-    long largest = 0;
-    o->exec = e;
-    o->params = ps;
     o->lr = (float)spec_num(spec, "lr");
     o->lr_head = spec_num(spec, "lr_head") > 0 ? (float)spec_num(spec, "lr_head") : o->lr;
     o->lr_normuon = (float)spec_num(spec, "lr_normuon");
@@ -29,20 +24,35 @@ Optim *optim_new(const Spec *spec, const Exec *e, Params *ps, Arena *a)
     o->decay = (float)spec_num(spec, "decay_weight");
     o->keep = (float)spec_num(spec, "ema");
     o->max_norm = (float)spec_num(spec, "clip");
+}
+
+/* Memory of one parameter, by its group */
+static void optim_add(const Optim *o, const Spec *spec, Param *p, Arena *a)
+{
+    const int by_row = spec_is(spec, "update", "rows") && p->group == GROUP_ADAMW && p->ndim == 2;
+    CHECK(p->g);
+    if (by_row) p->touched = arena_get(a, (size_t)p->rows);
+    if (p->group == GROUP_NORMUON && spec_is(spec, "optimizer", "adamw")) p->group = GROUP_ADAMW;
+    const int normuon = p->group == GROUP_NORMUON;
+    p->m = arena_get(a, sizeof(float) * (size_t)p->n);
+    p->s = arena_get(a, sizeof(float) * (size_t)(normuon ? p->rows : p->n));
+    if (o->keep <= 0) return;
+    p->ema = arena_raw(a, sizeof(float) * (size_t)p->n);
+    memcpy(p->ema, p->v, sizeof(float) * (size_t)p->n);
+}
+
+Optim *optim_new(const Spec *spec, const Exec *e, Params *ps, Arena *a)
+{
+    Optim *o = arena_get(a, sizeof *o);
+    long largest = 0;
+    o->exec = e;
+    o->params = ps;
+    optim_read(o, spec);
     for (int i = 0; i < ps->n; i++) {
         Param *p = ps->p[i];
         if (!p->trainable) continue;
-        CHECK(p->g);
-        const int normuon = p->group == GROUP_NORMUON;
-        p->m = arena_get(a, sizeof(float) * (size_t)p->n);
-        p->s = arena_get(a, sizeof(float) * (size_t)(normuon ? p->rows : p->n));
-        if (o->keep > 0) {
-            p->ema = arena_raw(a, sizeof(float) * (size_t)p->n);
-            memcpy(p->ema, p->v, sizeof(float) * (size_t)p->n);
-        }
-        if (by_row && p->group == GROUP_ADAMW && p->ndim == 2)
-            p->touched = arena_get(a, (size_t)p->rows);
-        if (normuon && p->n > largest) largest = p->n;
+        optim_add(o, spec, p, a);
+        if (p->group == GROUP_NORMUON && p->n > largest) largest = p->n;
     }
     o->room = arena_new(sizeof(float) * 9 * (size_t)largest + (1 << 20));
     return o;

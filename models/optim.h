@@ -9,7 +9,11 @@
  * The rate is lr, lr_head for what a head declared (Param.declared_by): an embedding that a tied
  * head claims keeps lr.
  *
- * update=rows: of the matrices of AdamW only rows that were touched since the last update
+ * optimizer=normuon: NorMuon updates the parameters of GROUP_NORMUON, AdamW all others.
+ * optimizer=adamw: AdamW updates every parameter; those of GROUP_NORMUON at the rate lr, with
+ * weight decay, every row in every step. optim_new then moves them to GROUP_ADAMW.
+ *
+ * update=rows: of the other matrices of AdamW only rows that were touched since the last update
  * (Param.touched) are read and written. Any other row keeps v, m, s and ema: neither moments nor
  * weights decay, and its average stands still. t counts the updates of the parameter, not those
  * of the row, as in PyTorch's SparseAdam. */
@@ -19,7 +23,8 @@
 #include "models/params.h"
 
 typedef struct Optim Optim;
-/* Gives every trainable parameter its m, s, ema; they must have gradients (params_new) */
+/* Gives every trainable parameter its m, s, ema; they must have gradients (params_new). s has a
+ * value per row for NorMuon, otherwise one per value. */
 Optim *optim_new  (const Spec *, const Exec *, Params *, Arena *);
 double optim_norm (Optim *, Owner);         /* sum of squares of this owner's gradients */
 /* Begins a step: lr_scale from the schedule, the clip factor from the total norm; then update

@@ -4,7 +4,7 @@
 #define PARAMS_H
 #include "kernels/base.h"
 
-/* which optimiser, see optim.h */
+/* which optimiser, see optim.h: NORMUON is for the ternary matrices of a model */
 typedef enum { GROUP_NORMUON, GROUP_ADAMW, GROUP_ADAMW_NODECAY } Group;
 typedef enum { OWNER_CORE, OWNER_HEAD } Owner;      /* to which phase its update is charged */
 

@@ -164,6 +164,14 @@ const char *spec_set(Spec *s, const char *word)
     return NULL;
 }
 
+void spec_unset(Spec *s, const char *key)
+{
+    const int i = find(key, strlen(key));
+    CHECK(i >= 0);
+    s->value[i] = settings[i].value;
+    s->given[i] = 0;
+}
+
 const char *spec_set_stored(Spec *s, const char *word)
 {
     (void)spec_set(s, word);

@@ -14,7 +14,9 @@ typedef struct Setting {
     const char *key, *type;
     const char *value, *doc;     /* default, one line */
     double      min, max;        /* of numbers, and of each of a list */
-    const char *applies;         /* "head=tree", "a=x|y,b=z": where it has an effect; "": always */
+    /* Where it has an effect, "": always. Conditions a=x|y or a!=x, joined by "," where every one
+     * must hold; several such groups joined by " or ". Numbers are compared as numbers. */
+    const char *applies;
     int         cell;            /* 1: part of the canonical form; 0: paths and the like */
 } Setting;
 extern const Setting settings[];  /* ended by a NULL key */
@@ -28,6 +30,8 @@ const char *spec_set (Spec *, const char *word);
 const char *spec_set_stored(Spec *, const char *word);
 /* The same for an argument of a command: a setting that was given before is refused. */
 const char *spec_set_word  (Spec *, const char *word);
+/* Sets it back to its default, as if it had not been given. */
+void        spec_unset(Spec *, const char *key);
 /* Settings one by one: names, budgets, lengths of lists. Messages of the checks live until the next
  * check. */
 const char *spec_check_each(const Spec *);

@@ -101,31 +101,96 @@ const char *spec_check_values(const Spec *s)
     return why ? why : check_sizes(s);
 }
 
-/* One condition, "key=a|b", of len bytes */
-static int check_holds(const Spec *s, const char *term, size_t len)
+/* ---- where a setting has an effect: "a=x|y,b!=z or c=w" (Setting.applies) ---- */
+
+static const char CHECK_OR[] = " or ";
+
+/* The end of the group of conditions that begins at s: its " or " or the end of the text */
+static const char *check_group_end(const char *s)
 {
-    const size_t key_len = strcspn(term, "=");
+    const char *or = strstr(s, CHECK_OR);
+    return or ? or : s + strlen(s);
+}
+
+/* key (32): of the condition at s; returns what is behind its "=" or "!=" */
+static const char *check_key(const char *s, char *key, int *negated)
+{
+    const size_t n = strcspn(s, "!=");
+    CHECK(n < 32 && s[n]);
+    memcpy(key, s, n);
+    key[n] = 0;
+    *negated = s[n] == '!';
+    return s + n + 1 + *negated;
+}
+
+/* value is the text s of len bytes, or the same number */
+static int check_equal(const char *value, const char *s, size_t len)
+{
+    char text[64], *end, *value_end;
+    if (len == strlen(value) && !memcmp(s, value, len)) return 1;
+    if (!len || !*value || len >= sizeof text) return 0;
+    memcpy(text, s, len);
+    text[len] = 0;
+    const double a = strtod(text, &end), b = strtod(value, &value_end);
+    return !*end && !*value_end && !(a < b) && !(a > b);
+}
+
+/* One condition, from s to its end */
+static int check_holds(const Spec *s, const char *condition, const char *end)
+{
     char key[32];
-    CHECK(key_len < sizeof key && key_len < len);
-    memcpy(key, term, key_len);
-    key[key_len] = 0;
-    const char *value = spec_str(s, key), *end = term + len;
-    for (const char *p = term + key_len + 1; p <= end; ) {
-        const size_t n = strcspn(p, "|,");
-        if (n == strlen(value) && !memcmp(p, value, n)) return 1;
-        p += n + 1;
+    int negated, equal = 0;
+    const char *p = check_key(condition, key, &negated);
+    while (p <= end && !equal) {
+        const char *bar = memchr(p, '|', (size_t)(end - p)), *stop = bar ? bar : end;
+        equal = check_equal(spec_str(s, key), p, (size_t)(stop - p));
+        p = stop + 1;
     }
-    return 0;
+    return equal != negated;
+}
+
+/* All conditions of a group */
+static int check_group(const Spec *s, const char *p, const char *end)
+{
+    while (p < end) {
+        const char *comma = memchr(p, ',', (size_t)(end - p)), *stop = comma ? comma : end;
+        if (!check_holds(s, p, stop)) return 0;
+        p = stop + 1;
+    }
+    return 1;
 }
 
 int spec_applies(const Spec *s, const Setting *setting)
 {
     for (const char *p = setting->applies; *p; ) {
-        const size_t n = strcspn(p, ",");
-        if (!check_holds(s, p, n)) return 0;
-        p += n + (p[n] == ',');
+        const char *end = check_group_end(p);
+        if (check_group(s, p, end)) return 1;
+        if (!*end) return 0;
+        p = end + strlen(CHECK_OR);
     }
     return 1;
+}
+
+/* "head=tree act=f32": what the settings say that `applies` asks for, but the setting itself */
+static const char *check_instead(const Spec *s, const Setting *setting)
+{
+    static _Thread_local char text[256];
+    size_t n = 0;
+    text[0] = 0;
+    for (const char *p = setting->applies; *p; ) {
+        char key[32];
+        int negated;
+        const char *value = check_key(p, key, &negated);
+        if (strcmp(key, setting->key) && n < sizeof text) {
+            const int more = snprintf(text + n, sizeof text - n, "%s%s=%.60s", n ? " " : "", key,
+                                      spec_str(s, key));
+            n += (size_t)more;
+        }
+        const char *end = check_group_end(p);
+        const char *comma = memchr(value, ',', (size_t)(end - value));
+        p = comma ? comma + 1 : *end ? end + strlen(CHECK_OR) : end;
+    }
+    return text;
 }
 
 const char *spec_check(const Spec *s)
@@ -133,13 +198,8 @@ const char *spec_check(const Spec *s)
     const char *why = spec_check_values(s);
     for (const Setting *t = settings; !why && t->key; t++) {
         if (!spec_given(s, t->key) || spec_applies(s, t)) continue;
-        const size_t n = strcspn(t->applies, "=");
-        char key[32];
-        CHECK(n < sizeof key);
-        memcpy(key, t->applies, n);
-        key[n] = 0;
-        why = REFUSE("%s=%.99s: applies to %s, and this run has %s=%.99s", t->key,
-                     spec_str(s, t->key), t->applies, key, spec_str(s, key));
+        why = REFUSE("%s=%.99s: applies to %s, and this run has %s", t->key, spec_str(s, t->key),
+                     t->applies, check_instead(s, t));
     }
     return why;
 }

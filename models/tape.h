@@ -81,7 +81,11 @@ Var op_add     (Tape *, Var a, Var b);
 Var op_mul     (Tape *, Var a, Var b);
 Var op_sigmoid (Tape *, Var x);
 Var op_silu    (Tape *, Var x);
-Var op_relu2_mul(Tape *, Var g, Var u, int to_linear);          /* relu(g)^2 u */
+/* A gated linear unit: y = f(g) u, of one shape; f as in kernels/activations.def. to_linear as of
+ * op_rmsnorm. */
+Var op_glu     (Tape *, Var g, Var u, Activation f, int to_linear);
+extern const char *const activation_names[];                    /* NULL-ended */
+Activation activation_find(const char *name);                   /* ACTIVATIONS: there is none */
 /* y = x + sigmoid(conv(n; wg)) conv(n; wv), n = rmsnorm(x) gain: causal, dilated, grouped, over B
  * sequences of x.rows / B rows each. y shares x's gradient buffer as op_add's does a's. name:
  * prefix of what is watched (name_gate_pre, name_value), or NULL. */

@@ -82,6 +82,61 @@ static void test_overrides(void **state)
 }
 
 #define Q "question: q\n"
+#define GRID Q "factors: {head: [softmax, tree], assign: [brown, freq]}\n"
+
+/* assign has no effect beside the softmax: one cell of it is left, and two trees */
+static void test_merged(void **state)
+{
+    (void)state;
+    static const char *const labels[] = { "head=softmax", "head=tree assign=brown",
+                                          "head=tree assign=freq" };
+    static const char *const texts[] = { "budget=1s", "head=tree budget=1s assign=brown",
+                                         "head=tree budget=1s" };
+    Arena a = arena_new(64 << 20);
+    const char *why;
+    const Experiment *e = parse(GRID "budget: 1s\n", NULL, 0, &a, &why);
+    if (!e) fail_msg("%s", why);
+    assert_int_equal(e->cells, 3);
+    for (int i = 0; i < 3; i++) {
+        char key[65];
+        const char *text = spec_text(e->cell[i].spec);
+        assert_string_equal(text, arena_text(&a, "%s", texts[i]));
+        assert_string_equal(e->cell[i].label, labels[i]);
+        assert_string_equal(e->cell[i].key, sha256_hex(text, strlen(text), key));
+        assert_int_equal(e->cell[i].level[1], i - 1);
+        assert_int_equal(spec_given(e->cell[i].spec, "assign"), i > 0);
+    }
+    assert_int_equal(e->resets, 1);
+    assert_string_equal(e->reset[0].setting->key, "assign");
+    assert_int_equal(e->reset[0].cells, 2);
+    assert_int_equal(e->reset[0].merged, 1);
+    static const char *const gpt2[] = { "corpus=edu", "vocab=gpt2" },
+                             *const idle[] = { "samples=7" };
+    assert_non_null(parse(GRID "fixed: {V: 50257}\n", gpt2, 2, &a, &why));
+    assert_null(parse(GRID "fixed: {V: 1000}\n", gpt2, 2, &a, &why));
+    assert_non_null(strstr(why, "t.yaml:3:12: V: applies to vocab=auto|synth|words"));
+    assert_null(parse(GRID, idle, 1, &a, &why));
+    assert_string_equal(why, "samples: applies to head=sampled, and no cell of the experiment has "
+                             "that");
+    assert_non_null(e = parse(GRID "seeds: 2\n", NULL, 0, &a, &why));
+    assert_int_equal(e->cells, 6);
+    assert_int_equal(e->reset[0].merged, 2);
+    /* what a setting applied to is itself set back; a fixed setting stays */
+    e = parse(Q "fixed: {depth: 3}\nfactors: {head: [tree, softmax], cutoffs: [auto, counted], "
+                "short_share: [0.5, 0.25]}\n", NULL, 0, &a, &why);
+    assert_null(e);
+    assert_non_null(strstr(why, "t.yaml:3:50: cutoffs: applies to head=adaptive"));
+    e = parse(Q "fixed: {depth: 3}\nfactors: {head: [tree, adaptive], cutoffs: [auto, counted], "
+                "short_share: [0.5, 0.25]}\n", NULL, 0, &a, &why);
+    if (!e) fail_msg("%s", why);
+    assert_int_equal(e->cells, 4);
+    assert_string_equal(spec_text(e->cell[0].spec), "head=tree depth=3");
+    assert_string_equal(spec_text(e->cell[1].spec), "head=adaptive depth=3 cutoffs=auto");
+    assert_string_equal(e->cell[3].label, "head=adaptive cutoffs=counted");
+    assert_string_equal(spec_text(e->cell[3].spec), "head=adaptive depth=3");
+    arena_drop(&a);
+}
+
 #define F "factors: {head: [softmax]}\n"
 static const struct { const char *yaml, *where, *words;
 } refused[] = {
@@ -109,6 +164,17 @@ static const struct { const char *yaml, *where, *words;
     { Q "factors: {a: {x y: {act: f32}}}\n", "t.yaml:2:15: ", "expected letters" },
     { Q "factors: {seed: [1, 2]}\n", "t.yaml:2:11: ", "'seeds'" },
     { Q "factors: {a: {x: {}, y: {head: softmax}}}\n", "t.yaml: ", "have the same settings" },
+    { Q "factors: {head: [softmax], assign: [brown, freq]}\n", "t.yaml:2:44: ",
+      "assign: applies to head=tree, and no cell" },
+    { Q "factors: {a: {x: {head: softmax, assign: brown}, y: {head: tree}}}\n", "t.yaml:2:42: ",
+      "assign: applies to head=tree, and no cell" },
+    { Q "factors: {a: {x: {fraction: 1}, y: {fraction: 1}}, b: {u: {}, v: {seq: 128}}}\n",
+      "t.yaml: ", "have the same settings" },
+    { Q F "fixed: {zloss: 0.1, short_share: 0.1}\n", "t.yaml:3:34: ",
+      "short_share: applies to head=adaptive,cutoffs=auto" },
+    { Q F "fixed: {kernel: reff}\n", "t.yaml:3:17: ", "not in this binary" },
+    { Q "factors: {head: [tree, treee]}\n", "t.yaml:2:24: ", "no such head" },
+    { Q F "fixed: {gemm: openblass}\n", "t.yaml:3:15: ", "no such provider" },
     { Q F "baseline: {model: x}\n", "t.yaml:3:12: ", "no factor 'model'" },
     { Q F "baseline: {head: tree}\n", "t.yaml:3:18: ", "no level 'tree'" },
     { Q F "baseline: {}\n", "t.yaml:3:11: ", "expected a level of factor 'head'" },
@@ -146,6 +212,40 @@ static void test_refused(void **state)
     const char *why;
     assert_null(experiment_load("/nonexistent/x.yaml", NULL, 0, &a, &why));
     assert_string_equal(why, "/nonexistent/x.yaml: cannot be read: No such file or directory");
+    arena_drop(&a);
+}
+
+/* Corpora that are neither here nor known, figures without a script */
+static void test_check(void **state)
+{
+    (void)state;
+    static const char *const other[] = { "corpus=edoo" }, *const twice[] = { "d=64", "d=32" };
+    static const struct { const char *yaml, *says; } missing[] = {
+        { Q F "fixed: {corpus: edoo}\n", "t.yaml:3:17: no corpus 'edoo'" },
+        { Q "factors: {corpus: [synth, text8, ./x.txt]}\n",
+          "t.yaml:2:34: ./x.txt: cannot be read" },
+        { Q F "figure: time_splot\n", "t.yaml:3:9: figure 'time_splot': expected a script" },
+    };
+    Arena a = arena_new(64 << 20);
+    const char *why;
+    setenv("EIGHTYSIX_SHARE", getenv("EIGHTYSIX_ROOT"), 1);
+    const Experiment *e = parse(good, NULL, 0, &a, &why);
+    assert_non_null(e);
+    assert_null(experiment_check(e, &a));
+    e = parse(Q "factors: {corpus: [text8, wikitext-2, synth]}\n", NULL, 0, &a, &why);
+    assert_non_null(e);
+    assert_null(experiment_check(e, &a));
+    for (size_t i = 0; i < sizeof missing / sizeof *missing; i++) {
+        e = parse(missing[i].yaml, NULL, 0, &a, &why);
+        if (!e) fail_msg("%s", why);
+        why = experiment_check(e, &a);
+        if (!why || !strstr(why, missing[i].says))
+            fail_msg("expected '%s' in '%s'", missing[i].says, why ? why : "(nothing)");
+    }
+    assert_non_null(e = parse(good, other, 1, &a, &why));
+    assert_string_equal(arena_text(&a, "%.17s", experiment_check(e, &a)), "no corpus 'edoo':");
+    assert_null(parse(good, twice, 2, &a, &why));
+    assert_non_null(strstr(why, "'d' is given twice"));
     arena_drop(&a);
 }
 
@@ -193,7 +293,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_product),
                                         cmocka_unit_test(test_overrides),
+                                        cmocka_unit_test(test_merged),
                                         cmocka_unit_test(test_refused),
+                                        cmocka_unit_test(test_check),
                                         cmocka_unit_test(test_mutations) };
     return cmocka_run_group_tests_name("experiment", tests, NULL, NULL);
 }

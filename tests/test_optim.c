@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The optimiser: Newton-Schulz and NorMuon against their definitions in double; update=rows against
- * update=dense. */
+ * update=dense; optimizer=adamw against AdamW in double. */
 #include "models/normuon.h"
-#include "models/optim.h"
-#include "models/tape.h"
+#include "models/step.h"
 #include "tests/test.h"
 #include <math.h>
 #include <string.h>
@@ -306,6 +305,100 @@ static void an_embedding_touches_its_tokens(void **state)
     tape_drop(t);
 }
 
+/* ---- optimizer=adamw ---- */
+
+enum { SMALL_V = 31, SMALL_STEPS = 3 };
+static const double SMALL_LR = 3e-3, SMALL_DECAY = 0.1, SMALL_KEEP = 0.9, SMALL_CLIP = 0.05;
+
+/* v, m, s and ema of every parameter, in double */
+typedef struct { double *v, *m, *s, *ema; } Moments;
+
+static void random_tokens(void *ctx, uint64_t seed, long step, int micro, int B, int T, int *x,
+                          int *y)
+{
+    (void)ctx;
+    (void)micro;
+    Rng r = rng_at(seed, STREAM_CHECK, (uint64_t)step);
+    for (int i = 0; i < B * T; i++) {
+        x[i] = (int)rng_below(&r, SMALL_V);
+        y[i] = (int)rng_below(&r, SMALL_V);
+    }
+}
+
+static Moments *moments_of(const Params *ps)
+{
+    Moments *all = arena_get(&arena, sizeof *all * (size_t)ps->n);
+    for (int i = 0; i < ps->n; i++) {
+        const Param *p = ps->p[i];
+        double **part[] = { &all[i].v, &all[i].m, &all[i].s, &all[i].ema };
+        for (int k = 0; k < 4; k++) *part[k] = arena_get(&arena, sizeof(double) * (size_t)p->n);
+        for (long j = 0; j < p->n; j++) all[i].v[j] = all[i].ema[j] = (double)p->v[j];
+    }
+    return all;
+}
+
+/* Step t, from 1, of AdamW as its paper has it: moments without bias, decay beside the gradient */
+static void plain_adamw(Moments *q, const Param *p, int t, double clip)
+{
+    const double decay = p->ndim > 1 ? SMALL_DECAY : 0;
+    for (long i = 0; i < p->n; i++) {
+        const double g = clip * (double)p->g[i];
+        q->m[i] = 0.9 * q->m[i] + 0.1 * g;
+        q->s[i] = 0.95 * q->s[i] + 0.05 * g * g;
+        const double m = q->m[i] / (1 - pow(0.9, t)), s = q->s[i] / (1 - pow(0.95, t));
+        q->v[i] -= SMALL_LR * (m / (sqrt(s) + 1e-8) + decay * q->v[i]);
+        q->ema[i] = SMALL_KEEP * q->ema[i] + (1 - SMALL_KEEP) * q->v[i];
+    }
+}
+
+static const char *const small_model[] = { "d=32", "inner=20", "conv_groups=4", "tied=1",
+                                           "optimizer=adamw", "lr=3e-3", "clip=0.05", "ema=0.9" };
+
+static Step small_step(const Spec *s, const Exec *e, Params *ps)
+{
+    static long freq[SMALL_V];
+    Step step = { .model = model_find("flashlm3"), .head = head_find("softmax"), .d = 32 };
+    for (int i = 0; i < SMALL_V; i++) freq[i] = 1;
+    const HeadData data = { .V = SMALL_V, .freq = freq };
+    step.m = step.model->make(s, e, ps, SMALL_V, &arena);
+    step.h = step.head->make(s, e, ps, &data, step.d, &arena);
+    assert_non_null(step.h);
+    step.optim = optim_new(s, e, ps, &arena);
+    step.tape = tape_new(e, s, &arena, 64 << 20);
+    return step;
+}
+
+/* Every parameter of a small model, its ternary matrices too, after three steps of training */
+static void adamw_for_all_is_plain_adamw(void **state)
+{
+    (void)state;
+    Spec *s = spec_of(2, "update=rows");
+    for (size_t i = 0; i < sizeof small_model / sizeof *small_model; i++)
+        assert_null(spec_set(s, small_model[i]));
+    Params *ps = params_new(&arena);
+    const Step step = small_step(s, exec_of(s), ps);
+    Batch *b = batch_new(2, 12, 24, step.d, &arena);
+    Moments *all = moments_of(ps);
+    for (int t = 1; t <= SMALL_STEPS; t++) {
+        objective_next_token.draw(b, random_tokens, NULL, test_seed(), t, 0);
+        objective_next_token.pass(&step, b, 1.0f / 24);
+        const double norm = step_norm(&step);
+        assert_true(norm > SMALL_CLIP);
+        for (int i = 0; i < ps->n; i++)
+            if (ps->p[i]->trainable)
+                plain_adamw(&all[i], ps->p[i], t, SMALL_CLIP / (norm + 1e-6));
+        step_update(&step, 1, norm);
+    }
+    for (int i = 0; i < ps->n; i++) {
+        const Param *p = ps->p[i];
+        assert_true(p->group != GROUP_NORMUON || !p->trainable);
+        near(p->name, p->v, all[i].v, p->n, 1e-5);
+        if (p->trainable) near(p->name, p->ema, all[i].ema, p->n, 1e-5);
+    }
+    assert_true(optim_flops(ps) == 0);
+    tape_drop(step.tape);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(newton_schulz_is_its_definition),
@@ -313,6 +406,7 @@ int main(void)
                                         cmocka_unit_test(normuon_is_its_definition),
                                         cmocka_unit_test(all_rows_are_dense),
                                         cmocka_unit_test(other_rows_are_left_alone),
-                                        cmocka_unit_test(an_embedding_touches_its_tokens) };
+                                        cmocka_unit_test(an_embedding_touches_its_tokens),
+                                        cmocka_unit_test(adamw_for_all_is_plain_adamw) };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -34,11 +34,23 @@ static const char *const refused[] = {
     "head=treee",
     "kernel=reff",
     "gemm=openblass",
-    "assign=brown head=softmax"
+    "assign=brown head=softmax",
+    "zloss=0.1 head=tree",
+    "tied=0 head=adaptive",
+    "V=100 vocab=gpt2",
+    "train_tokens=500 corpus=edu",
+    "kernel=ref",
+    "short_share=0.2 head=adaptive",
+    "short_share=0.2 head=tree cutoffs=auto",
+    "lr_normuon=0.1 optimizer=adamw",
+    "lr_head=0.1 head=softmax",
+    "smoothing=0.2 head=sampled",
+    "optimizer=sgd",
+    "activation=tanh"
 };
 
-/* Exit code 2 and one line on stderr */
-static void expect_refusal(const char *arguments)
+/* Exit code 2 and one line on stderr that has these words */
+static void expect_message(const char *arguments, const char *says)
 {
     char command[1024], line[4][512];
     int lines = 0;
@@ -50,7 +62,10 @@ static void expect_refusal(const char *arguments)
     const int status = pclose(f);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 2 || lines != 1)
         fail_msg("%s: status %d, %d lines: %s", arguments, status, lines, lines ? line[0] : "");
+    if (!strstr(line[0], says)) fail_msg("%s: expected '%s' in: %s", arguments, says, line[0]);
 }
+
+static void expect_refusal(const char *arguments) { expect_message(arguments, ""); }
 
 static void train_refuses(void **state)
 {
@@ -64,12 +79,93 @@ static void train_refuses(void **state)
     }
 }
 
+/* Of words that stand side by side: NULL or the message of spec_check */
+static const char *check(const char *words, Arena *a)
+{
+    Spec *s = spec_new(a);
+    const char *why = NULL;
+    char *copy = arena_text(a, "%s", words), *save = NULL;
+    for (char *w = strtok_r(copy, " ", &save); w && !why; w = strtok_r(NULL, " ", &save))
+        why = spec_set_word(s, w);
+    return why ? why : spec_check(s);
+}
+
+static void settings_apply_beside_others(void **state)
+{
+    (void)state;
+    static const char *const fine[] = {
+        "zloss=0 head=tree", "zloss=0.0 head=tree", "zloss=0.1 head=tree finish=0.2",
+        "zloss=0.1 head=softmax_naive", "smoothing=0 head=sampled", "train_tokens=0 corpus=edu",
+        "V=100 vocab=words corpus=edu", "short_share=0.2 head=adaptive cutoffs=auto",
+        "kernel=ref act=int8", "lr_head=0.1 tied=0", "lr_head=0.1 head=tree", "tied=0 head=sampled",
+        "lr_normuon=0.1", "activation=gelu", "inner=40 dilations=1,2",
+    };
+    static const struct { const char *words, *says; } idle[] = {
+        { "zloss=0.1 head=tree", "zloss=0.1: applies to head=softmax|softmax_naive or finish!=0 or "
+                                 "zloss=0, and this run has head=tree finish=0" },
+        { "zloss=0.1 head=tree finish=0.0", "zloss=0.1: applies" },
+        { "short_share=0.2 head=adaptive",
+          "short_share=0.2: applies to head=adaptive,cutoffs=auto, and this run has head=adaptive "
+          "cutoffs=counted" },
+        { "kernel=ref", "kernel=ref: applies to act=int8, and this run has act=f32" },
+    };
+    Arena a = arena_new((size_t)1 << 24);
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
+        const char *why = check(fine[i], &a);
+        if (why) fail_msg("%s: %s", fine[i], why);
+    }
+    for (size_t i = 0; i < sizeof idle / sizeof *idle; i++) {
+        const char *why = check(idle[i].words, &a);
+        if (!why || !strstr(why, idle[i].says))
+            fail_msg("%s: expected '%s' in '%s'", idle[i].words, idle[i].says, why ? why : "");
+    }
+    arena_drop(&a);
+}
+
+/* Every condition of settings.def names settings, and of a choice values, that there are */
+static void conditions_are_about_settings(void **state)
+{
+    (void)state;
+    Arena a = arena_new((size_t)1 << 24);
+    for (const Setting *s = settings; s->key; s++) {
+        char *text = arena_text(&a, "%s", s->applies), *save = NULL, *p;
+        while ((p = strstr(text, " or "))) memcpy(p, ",,,,", 4);
+        for (char *c = strtok_r(text, ",", &save); c; c = strtok_r(NULL, ",", &save)) {
+            char *values = strchr(c, '='), *of = NULL;
+            assert_non_null(values);
+            *values++ = 0;
+            if (c[strlen(c) - 1] == '!') c[strlen(c) - 1] = 0;
+            for (char *v = strtok_r(values, "|", &of); v; v = strtok_r(NULL, "|", &of)) {
+                Spec *one = spec_new(&a);
+                const char *why = spec_set(one, arena_text(&a, "%s=%s", c, v));
+                if (!why) why = spec_check_each(one);
+                if (why) fail_msg("%s applies to %s: %s", s->key, s->applies, why);
+            }
+        }
+    }
+    arena_drop(&a);
+}
+
 static void other_commands_refuse(void **state)
 {
     (void)state;
     expect_refusal("eval a.safetensors b.safetensors");
     expect_refusal("check shapes=abc");
     expect_refusal("check seed=x");
+}
+
+static void repeated_settings_are_refused(void **state)
+{
+    (void)state;
+    static const char *const commands[] = { "train", "eval a.safetensors",
+                                            "generate a.safetensors", "headlab a.safetensors",
+                                            "sweep quick --dry-run" };
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        char arguments[128];
+        snprintf(arguments, sizeof arguments, "%s seq=64 seq=32", commands[i]);
+        expect_message(arguments, "seq=32: 'seq' is given twice; before it was 64");
+    }
+    expect_message("headlab a.safetensors heads=tree heads=softmax", "'heads' is given twice");
 }
 
 static void experiments_refuse(void **state)
@@ -97,7 +193,10 @@ static void experiments_refuse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(train_refuses),
+                                        cmocka_unit_test(settings_apply_beside_others),
+                                        cmocka_unit_test(conditions_are_about_settings),
                                         cmocka_unit_test(other_commands_refuse),
+                                        cmocka_unit_test(repeated_settings_are_refused),
                                         cmocka_unit_test(experiments_refuse) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

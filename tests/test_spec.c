@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "models/spec.h"
+#include "models/tape.h"
 #include "tests/test.h"
 #include <string.h>
 
@@ -59,6 +60,20 @@ static void canonical_text_is_ordered_and_short(void **state)
     assert_string_equal(spec_text(t), "head=tree seed=8");
 }
 
+static void activations_are_those_of_the_registry(void **state)
+{
+    (void)state;
+    const char *type = "one of ";
+    for (int i = 0; activation_names[i]; i++)
+        type = arena_text(&arena, "%s%s%s", type, i ? "|" : "", activation_names[i]);
+    const Setting *s = settings;
+    while (strcmp(s->key, "activation")) s++;
+    assert_string_equal(s->type, type);
+    assert_string_equal(s->value, "relu2");
+    assert_int_equal(activation_find("gelu"), ACTIVATION_gelu);
+    assert_int_equal(activation_find("tanh"), ACTIVATIONS);
+}
+
 static void budgets(void **state)
 {
     (void)state;
@@ -85,6 +100,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_words_are_refused), cmocka_unit_test(every_default_is_valid),
-        cmocka_unit_test(canonical_text_is_ordered_and_short), cmocka_unit_test(budgets) };
+        cmocka_unit_test(canonical_text_is_ordered_and_short),
+        cmocka_unit_test(activations_are_those_of_the_registry), cmocka_unit_test(budgets) };
     return cmocka_run_group_tests(tests, setup, drop);
 }

@@ -248,6 +248,60 @@ static void test_resume(void **state)
     assert_says(printed, "x,embed_init=ok1,2,1000.0");
 }
 
+static const char grid[] =
+    "question: q\nfixed: {threads: 2, embed_init: ok}\nbudget: 1s\n"
+    "factors: {head: [softmax, tree], assign: [brown, freq]}\n";
+
+/* classes of words beside the full softmax: one cell in place of two, and the plan says so */
+static void test_merged(void **state)
+{
+    static const char says[] = "x: assign applies to head=tree: set back to its default in 2 "
+                               "cells, of which 1 is the same as another and is left out\n";
+    Place *p = *state;
+    write_file("x.yaml", grid, 0644);
+    assert_int_equal(SWEEP("--dry-run"), 0);
+    assert_says(printed, says);
+    assert_says(printed, "new      head=softmax  (no run yet)");
+    assert_says(printed, "x: 3 new, 0 stale, 0 done");
+    assert_int_equal(SWEEP("--filter", "assign=freq"), 0);
+    assert_says(printed, says);
+    assert_int_equal(lines_of("started"), 1);
+    assert_int_equal(SWEEP("--seed", "1"), 0);
+    assert_int_equal(lines_of("started"), 3);
+    assert_string_equal(one(p, "SELECT group_concat(label, ';') FROM (SELECT label FROM plan "
+                               "WHERE experiment = 1 ORDER BY position)"),
+                        "head=softmax;head=tree assign=brown;head=tree assign=freq");
+    assert_string_equal(one(p, "SELECT count(*) FROM label WHERE experiment = 1"), "5");
+    assert_int_equal(SWEEP("--dry-run"), 0);
+    assert_says(printed, "0 new, 0 stale, 3 done");
+}
+
+/* What a run would find wrong a dry run does too, and nothing is recorded */
+static void test_dry_run_checks(void **state)
+{
+    (void)state;
+    static const struct { const char *fixed, *says; } wrong[] = {
+        { "fixed: {kernel: reff}", "x.yaml:2:17: kernel=reff is not in this binary" },
+        { "fixed: {head: treee}", "x.yaml:2:15: head=treee: no such head" },
+        { "fixed: {gemm: dnn}", "x.yaml:2:15: gemm=dnn: no such provider" },
+        { "fixed: {model: v4}", "x.yaml:2:16: model=v4: no such model" },
+        { "fixed: {corpus: edoo}", "x.yaml:2:17: no corpus 'edoo'" },
+        { "fixed: {kernel: ref}", "x.yaml:2:17: kernel: applies to act=int8" },
+        { "figure: time_splot", "x.yaml:2:9: figure 'time_splot': expected a script" },
+    };
+    Arena *a = &((Place *)*state)->a;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        const char *yaml = "question: q\n%s\nfactors: {seq: [8]}\n";
+        write_file("x.yaml", arena_text(a, yaml, wrong[i].fixed), 0644);
+        assert_int_equal(SWEEP("--dry-run"), 2);
+        assert_says(printed, wrong[i].says);
+        assert_int_equal(SWEEP("--seed", "1"), 2);
+        assert_says(printed, wrong[i].says);
+    }
+    assert_int_not_equal(access("r", F_OK), 0);
+    assert_int_equal(SWEEP("--dry-run", "corpus=edoo"), 2);
+}
+
 static void test_usage(void **state)
 {
     Place *p = *state;
@@ -261,6 +315,8 @@ static void test_usage(void **state)
     assert_int_equal(SWEEP("--jobs", "none"), 2);
     assert_int_equal(SWEEP("hed=tree"), 2);
     assert_says(printed, "nearest is 'head'");
+    assert_int_equal(SWEEP("d=64", "d=32"), 2);
+    assert_says(printed, "'d' is given twice");
     write_file("x.yaml", "question: q\nfactors: {embed_init: [tree]\n", 0644);
     assert_int_equal(SWEEP("--dry-run"), 2);
     assert_says(printed, "x.yaml:3:1: not YAML");
@@ -369,6 +425,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_ok),       T(test_faults),  T(test_program_missing), T(test_resume),
         T(test_usage),    T(test_killed),  T(test_interrupted),     T(test_disk_full),
+        T(test_merged),   T(test_dry_run_checks),
         T(test_database), T(test_one_cell)
     };
     return cmocka_run_group_tests_name("sweep", tests, NULL, NULL);

@@ -88,6 +88,27 @@ static void same_seed_same_losses(void **state)
     }
 }
 
+/* activation and optimizer at another value than their default are computed with */
+static void activation_and_optimizer_have_an_effect(void **state)
+{
+    (void)state;
+    static const char *const words[] = { "activation=relu2", "activation=silu", "activation=gelu",
+                                         "optimizer=normuon", "optimizer=adamw" };
+    Told told[5];
+    for (int i = 0; i < 5; i++) {
+        const char *more[] = { words[i], "act=int8", "budget=4steps", NULL };
+        assert_int_equal(run(&told[i], more, 0), 0);
+        assert_int_equal(told[i].n, 4);
+    }
+    assert_memory_equal(told[0].loss, told[3].loss, sizeof told[0].loss);
+    for (int i = 1; i < 5; i++) {
+        if (i == 3) continue;
+        for (int j = 0; j < i; j++) assert_string_not_equal(told[i].loss[3], told[j].loss[3]);
+    }
+    /* the first loss comes before the first update */
+    assert_string_equal(told[4].loss[0], told[0].loss[0]);
+}
+
 static void an_embedding_from_the_text_repeats(void **state)
 {
     (void)state;
@@ -317,6 +338,7 @@ static void unknown_kernel_is_skipped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(same_seed_same_losses),
+                                        cmocka_unit_test(activation_and_optimizer_have_an_effect),
                                         cmocka_unit_test(an_embedding_from_the_text_repeats),
                                         cmocka_unit_test(int8_both_ways_repeats),
                                         cmocka_unit_test(updates_by_row),

@@ -18,7 +18,7 @@ static const char help[] =
 
 typedef struct { double nll, seconds; long positions; } Loss;
 
-static double bits_per_byte(const Corpus *c, double nll)
+static double eval_bits_per_byte(const Corpus *c, double nll)
 {
     return nll / log(2) / c->bytes_per_token;
 }
@@ -32,7 +32,7 @@ static void eval_json(const Session *s, const Loss *l, Arena *a)
                           kernel, "gemm", s->exec->gemm->name, "build", build_read(a)->id);
     if (!isnan(s->corpus->floor)) json_object_set_new(o, "nll_floor", json_real(s->corpus->floor));
     if (s->corpus->bytes_per_token > 0)
-        json_object_set_new(o, "bits_per_byte", json_real(bits_per_byte(s->corpus, l->nll)));
+        json_object_set_new(o, "bits_per_byte", json_real(eval_bits_per_byte(s->corpus, l->nll)));
     char *text = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9));
     puts(text);
     free(text);
@@ -45,7 +45,7 @@ static void eval_text(const Session *s, const Loss *l)
     printf("%.4f nats per token over %ld tokens (%.0f tokens/s); unigram %.4f", l->nll,
            l->positions, (double)l->positions / l->seconds, c->unigram);
     if (!isnan(c->floor)) printf("; floor %.4f", c->floor);
-    if (c->bytes_per_token > 0) printf("; %.4f bits per byte", bits_per_byte(c, l->nll));
+    if (c->bytes_per_token > 0) printf("; %.4f bits per byte", eval_bits_per_byte(c, l->nll));
     putchar('\n');
 }
 

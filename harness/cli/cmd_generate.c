@@ -15,7 +15,7 @@ static const char help[] =
 
 typedef struct { const char *prompt; long tokens; double temperature; uint64_t seed; } Wish;
 
-static void put_token(const Session *s, int id)
+static void generate_put_token(const Session *s, int id)
 {
     size_t len;
     if (!s->corpus->text) {
@@ -27,14 +27,14 @@ static void put_token(const Session *s, int id)
 }
 
 /* The prompt at once (prefill), then one token at a time */
-static void generate(Session *s, const Wish *w)
+static void generate_print(Session *s, const Wish *w)
 {
     Arena *a = s->arena;
     const size_t len = strlen(w->prompt);
     uint16_t *ids = arena_get(a, sizeof *ids * (len + 1));
     long n = s->corpus->text ? vocab_encode(s->corpus->text, w->prompt, len, ids, (long)len) : 0;
     Rng rng = rng_at(w->seed, STREAM_SAMPLE, 0);
-    if (n < 1) {                /* a prompt there must be: the first token of the validation text */
+    if (n < 1) {                /* no prompt: begin with the first token of the validation text */
         ids[0] = s->corpus->valid[0];
         n = 1;
     }
@@ -42,7 +42,7 @@ static void generate(Session *s, const Wish *w)
     int *tok = arena_get(a, sizeof *tok * (size_t)n);
     for (long i = 0; i < n; i++) {
         tok[i] = ids[i];
-        put_token(s, ids[i]);
+        generate_put_token(s, ids[i]);
     }
     const double began = clock_now();
     for (long made = 0; made < w->tokens; made++) {
@@ -50,7 +50,7 @@ static void generate(Session *s, const Wish *w)
         tape_reset(s->tape, 0);
         Var h = s->model->forward(s->m, s->tape, tok, 1, T, &carry);
         tok[0] = s->head->sample(s->h, h.v + (size_t)(T - 1) * (size_t)s->d, w->temperature, &rng);
-        put_token(s, tok[0]);
+        generate_put_token(s, tok[0]);
         fflush(stdout);
     }
     const double seconds = clock_now() - began;
@@ -73,7 +73,7 @@ int generate_main(int argc, char **argv)
     w.temperature = option_number("--temperature", temperature, 0, 1000);
     w.seed = (uint64_t)option_int("--seed", seed, 0, LONG_MAX);
     Session *s = checkpoint_open(argv + 1, n, "generate", &a);
-    generate(s, &w);
+    generate_print(s, &w);
     session_drop(s);
     arena_drop(&a);
     return 0;

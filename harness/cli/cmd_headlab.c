@@ -2,7 +2,6 @@
 /* The command `headlab`. */
 #include "harness/cli/cmd.h"
 #include "harness/train/checkpoint.h"
-#include "harness/train/checkpoint_file.h"
 #include "harness/train/headlab.h"
 #include "harness/util/options.h"
 #include <string.h>
@@ -25,7 +24,7 @@ static const char help[] =
     "warmup=20\n"
     "  eightysix plot anatomy\n";
 
-static const char *all_heads(Arena *a)
+static const char *headlab_all_heads(Arena *a)
 {
     const char *names = "";
     for (const HeadDef *const *h = heads; *h; h++)
@@ -33,36 +32,40 @@ static const char *all_heads(Arena *a)
     return names;
 }
 
-/* What concerns the trunk is taken by the trunk too; its other settings are those it was trained
- * with. */
+/* Words that the trunk takes too; its other settings are those it was trained with */
 static const char *const trunk_settings[] = { "act=",     "act_bits=", "kernel=",       "gemm=",
                                               "threads=", "eval=",     "valid_tokens=", "seq=" };
 
-static Session *read_settings(HeadlabPlan *p, char **word, int n, Arena *a)
+/* Takes heads=... out of words (n); returns how many are left */
+static int headlab_take_heads(HeadlabPlan *p, char **words, int n)
 {
-    const char *why;
-    Spec *trunk = spec_new(a), *refit;
+    int left = 0, given = 0;
     for (int i = 0; i < n; i++) {
-        if (strchr(word[i], '=')) continue;
-        if (p->path) die("headlab: expected one checkpoint, not '%s' and '%s'", p->path, word[i]);
-        p->path = word[i];
-    }
-    if (!p->path) die("headlab: expected a checkpoint; see eightysix headlab --help");
-    if ((why = checkpoint_spec(p->path, trunk, a))) die("%s", why);
-    refit = spec_copy(trunk, a);
-    CHECK(!spec_set(refit, "ema=0") && !spec_set(refit, "tied=1"));
-    for (int i = 0; i < n; i++) {
-        if (word[i] == p->path) continue;
-        if (!strncmp(word[i], "heads=", 6)) {
-            p->heads = word[i] + 6;
+        if (strncmp(words[i], "heads=", 6)) {
+            words[left++] = words[i];
             continue;
         }
-        if ((why = spec_set(refit, word[i]))) die("%s", why);
-        for (size_t k = 0; k < sizeof trunk_settings / sizeof *trunk_settings; k++)
-            if (!strncmp(word[i], trunk_settings[k], strlen(trunk_settings[k])))
-                CHECK(!spec_set(trunk, word[i]));
-        p->words = arena_text(a, "%s%s%s", p->words, *p->words ? " " : "", word[i]);
+        if (given++) die("%s: 'heads' is given twice; before it was %s", words[i], p->heads);
+        p->heads = words[i] + 6;
     }
+    return left;
+}
+
+static Session *headlab_read_settings(HeadlabPlan *p, char **words, int n, Arena *a)
+{
+    CheckpointWords w;
+    const char *why = checkpoint_words(&w, words, headlab_take_heads(p, words, n), "headlab", a);
+    if (why) die("%s", why);
+    Spec *trunk = spec_copy(w.stored, a), *refit = spec_copy(w.stored, a);
+    CHECK(!spec_set(refit, "ema=0") && !spec_set(refit, "tied=1"));
+    for (int i = 0; i < w.words; i++) {
+        CHECK(!spec_set(refit, w.word[i]));
+        for (size_t k = 0; k < sizeof trunk_settings / sizeof *trunk_settings; k++)
+            if (!strncmp(w.word[i], trunk_settings[k], strlen(trunk_settings[k])))
+                CHECK(!spec_set(trunk, w.word[i]));
+        p->words = arena_text(a, "%s%s%s", p->words, *p->words ? " " : "", w.word[i]);
+    }
+    p->path = w.path;
     p->spec = refit;
     Session *s = session_make(trunk, p->path, 0);
     if ((why = checkpoint_load(s, p->path))) die("%s", why);
@@ -75,7 +78,7 @@ int headlab_main(int argc, char **argv)
     const char *states = "131072", *passes = "4";
     int no_db = 0;
     HeadlabPlan p = { .start = "embedding", .db_path = "results/results.db", .words = "" };
-    p.heads = all_heads(&a);
+    p.heads = headlab_all_heads(&a);
     const Option options[] = { { "--states", &states, NULL }, { "--passes", &passes, NULL },
                                { "--start", &p.start, NULL }, { "--db", &p.db_path, NULL },
                                { "--no-db", NULL, &no_db },   { 0 } };
@@ -85,7 +88,7 @@ int headlab_main(int argc, char **argv)
     p.passes = option_number("--passes", passes, 1e-6, 1e6);
     if (strcmp(p.start, "embedding") && strcmp(p.start, "drawn"))
         die("--start %s: expected embedding or drawn", p.start);
-    Session *s = read_settings(&p, argv + 1, n, &a);
+    Session *s = headlab_read_settings(&p, argv + 1, n, &a);
     headlab_run(&p, s, &a);
     session_drop(s);
     arena_drop(&a);

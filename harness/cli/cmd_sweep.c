@@ -6,21 +6,19 @@
 
 static const char help[] =
     "usage: eightysix sweep FILE.yaml [key=value ...] [--option ...]\n\n"
-    "Runs every cell of the experiment that has no ok run of this build on this machine, one "
-    "child\n"
-    "process each, and records it. A cell whose budget counts tokens is run for its losses and "
-    "may\n"
-    "have run on any machine. Killed and started again it goes on where it was. key=value replaces "
-    "a\n"
-    "fixed setting of the experiment.\n\n"
+    "Runs every cell of the experiment that has no ok run of this build on this machine, each\n"
+    "in a process of its own, and records it. A cell whose budget counts tokens is run for its\n"
+    "losses: a run on any machine will do. Stopped and started again, a sweep goes on where it\n"
+    "was. key=value replaces a fixed setting of the experiment.\n\n"
     "  --db FILE          the records (results/results.db); logs/, NAME.csv go beside it\n"
-    "  --dry-run          list the cells as new, stale, done or running, with the reason and the\n"
-    "                     time to go; run nothing\n"
+    "  --dry-run          check the experiment, list its cells as new, stale, done or running,\n"
+    "                     with the reason and the time to go; run nothing\n"
     "  --resume           skip finished cells; the default\n"
     "  --fresh            run finished cells again; old rows stay\n"
     "  --jobs N           so many cells at once (1); their timings are not to be compared\n"
     "  --seed S           of the order in which cells run (1)\n"
-    "  --filter A=X,B=Y   only cells with these levels of these factors; seed=N too\n"
+    "  --filter A=X,B=Y   only cells with these levels of these factors; seed=N too. A cell in\n"
+    "                     which a level has no effect does not have that level\n"
     "  --verbose          pass on the output of the cells on stderr (default: on a terminal)\n\n"
     "exit code: 0 every cell is ok or skipped, 1 a cell failed, 2 bad usage or input, 130 "
     "interrupted\n";
@@ -44,7 +42,7 @@ int sweep_main(int argc, char **argv)
     p.seed = (uint64_t)option_int("--seed", seed, 0, 1000000000);
     Arena a = arena_new((size_t)1 << 30);
     p.exp = experiment_load(argv[1], (const char *const *)argv + 2, others - 1, &a, &why);
-    if (!p.exp) die("%s", why);
+    if (!p.exp || (why = experiment_check(p.exp, &a))) die("%s", why);
     const int code = sweep_run(&p, &a);
     arena_drop(&a);
     return code;

@@ -32,7 +32,7 @@ typedef struct {
     int     quiet;
 } Watch;
 
-static void progress(Watch *w)
+static void train_progress(Watch *w)
 {
     if (w->quiet || !progress_due(&w->shown)) return;
     char nll[48] = "", left[48] = "";
@@ -47,7 +47,7 @@ static void progress(Watch *w)
                  left);
 }
 
-static void see(void *ctx, const Record *l)
+static void train_see(void *ctx, const Record *l)
 {
     Watch *w = ctx;
     if (l->kind == 't') json_object_set_new(w->out, l->name, json_string(l->text));
@@ -61,7 +61,7 @@ static void see(void *ctx, const Record *l)
     if (!strcmp(l->name, "step_s")) {
         w->steps = l->step + 1;
         w->seconds += l->value;
-        progress(w);
+        train_progress(w);
     }
     if (!isfinite(l->value)) return;
     const int whole =
@@ -70,19 +70,19 @@ static void see(void *ctx, const Record *l)
                         whole ? json_integer((json_int_t)l->value) : json_real(l->value));
 }
 
-static void print_json(json_t *out)
+static void train_print_json(json_t *out)
 {
     char *text = json_dumps(out, JSON_COMPACT | JSON_REAL_PRECISION(9));
     puts(text);
     free(text);
 }
 
-static double number(const json_t *o, const char *key)
+static double train_number(const json_t *o, const char *key)
 {
     return json_number_value(json_object_get(o, key));
 }
 
-static void print_summary(const json_t *o, const json_t *phases)
+static void train_print_summary(const json_t *o, const json_t *phases)
 {
     const char *key;
     json_t *v;
@@ -90,20 +90,21 @@ static void print_summary(const json_t *o, const json_t *phases)
     json_object_foreach((json_t *)phases, key, v) total += json_real_value(v);
     printf("%.0f steps, %.0f tokens, %.1f s: %.0f tokens/s, %.0f supervised positions/s, peak %.0f "
            "MB\n",
-           number(o, "steps"), number(o, "tokens"), number(o, "seconds"), number(o, "tokens_per_s"),
-           number(o, "supervised_per_s"), number(o, "peak_rss_mb"));
+           train_number(o, "steps"), train_number(o, "tokens"), train_number(o, "seconds"),
+           train_number(o, "tokens_per_s"), train_number(o, "supervised_per_s"),
+           train_number(o, "peak_rss_mb"));
     json_object_foreach((json_t *)phases, key, v)
         printf("  %-14s %6.2f %%\n", key, total > 0 ? 100 * json_real_value(v) / total : 0);
-    if (json_object_get(o, "nll")) printf("validation %.4f nats per token", number(o, "nll"));
+    if (json_object_get(o, "nll")) printf("validation %.4f nats per token", train_number(o, "nll"));
     if (json_object_get(o, "bits_per_byte"))
-        printf(", %.4f bits per byte", number(o, "bits_per_byte"));
-    if (json_object_get(o, "nll_floor")) printf("; floor %.4f", number(o, "nll_floor"));
-    printf("; unigram %.4f\n", number(o, "unigram"));
+        printf(", %.4f bits per byte", train_number(o, "bits_per_byte"));
+    if (json_object_get(o, "nll_floor")) printf("; floor %.4f", train_number(o, "nll_floor"));
+    printf("; unigram %.4f\n", train_number(o, "unigram"));
 }
 
 /* The runs of `train` are one experiment that grows, so that `plot curve --experiment train` shows
  * them side by side. */
-static void plan_run(Db *db, const Spec *spec, Arena *a)
+static void train_plan_run(Db *db, const Spec *spec, Arena *a)
 {
     static const char *const same_for_all[] = { "budget", "seed", "threads", "eval_every",
                                                 "valid_tokens" };
@@ -142,8 +143,8 @@ int train_main(int argc, char **argv)
         die("budget=%s: %s", spec_str(spec, "budget"), why);
     Db *db = NULL;
     if (db_path && !(db = db_open(db_path, &a, &why))) die("%s", why);
-    if (db) plan_run(db, spec, &a);
-    const Outcome o = cell_run(db, "train", spec, (Limits){ 0 }, see, &w, &a);
+    if (db) train_plan_run(db, spec, &a);
+    const Outcome o = cell_run(db, "train", spec, (Limits){ 0 }, train_see, &w, &a);
     if (db) db_close(db);
     if (!w.quiet) progress_clear();
     const Build *build = build_read(&a);
@@ -155,8 +156,8 @@ int train_main(int argc, char **argv)
     json_object_set(w.out, "phases", w.phases);
     const int ok = !strcmp(o.status, "ok");
     if (!ok) fprintf(stderr, "eightysix: the run ended as '%s': %s\n", o.status, o.error);
-    if (json) print_json(w.out);
-    else if (ok) print_summary(w.out, w.phases);
+    if (json) train_print_json(w.out);
+    else if (ok) train_print_summary(w.out, w.phases);
     json_decref(w.phases);
     json_decref(w.out);
     arena_drop(&a);

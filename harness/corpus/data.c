@@ -114,6 +114,15 @@ Corpus *corpus_open(const Spec *s, Arena *a, const char **why)
     return c;
 }
 
+const char *corpus_check(const char *name, Arena *a)
+{
+    const char *why = NULL;
+    if (!strcmp(name, "synth") || source_find(name, a, &why)) return NULL;
+    for (const Recipe *r = recipes; r->name; r++)
+        if (!strcmp(r->name, name) && *r->vocab) return NULL;
+    return why;
+}
+
 void corpus_batch(const Corpus *c, uint64_t seed, long step, int micro, int B, int T, int *x,
                   int *y)
 {

@@ -50,6 +50,10 @@ typedef struct Corpus {
  * its own validation set: the last 5 %. */
 Corpus *corpus_open(const Spec *, Arena *, const char **why);
 
+/* Whether corpus=NAME can be opened, without opening it: synth, files that are here, or a recipe of
+ * `tokenize fetch`. NULL or an error message */
+const char *corpus_check(const char *name, Arena *);
+
 /* x, y (B*T): B windows of train at positions drawn from (seed, step, micro); y is x moved by one.
  */
 void corpus_batch(const Corpus *, uint64_t seed, long step, int micro, int B, int T, int *x,

@@ -29,12 +29,17 @@ static Var add(const Case *c)     { return op_add(c->t, c->in[0], c->in[1]); }
 static Var mul(const Case *c)     { return op_mul(c->t, c->in[0], c->in[1]); }
 static Var sigmoid(const Case *c) { return op_sigmoid(c->t, c->in[0]); }
 static Var silu(const Case *c)    { return op_silu(c->t, c->in[0]); }
-static Var relu2(const Case *c)   { return op_relu2_mul(c->t, c->in[0], c->in[1], 0); }
+static Var glu(const Case *c, Activation f) { return op_glu(c->t, c->in[0], c->in[1], f, 0); }
 /* of values that nobody else reads: gradients take their place */
-static Var relu2_own(const Case *c)
+static Var glu_own(const Case *c, Activation f)
 {
-    return op_relu2_mul(c->t, op_mul(c->t, c->in[0], c->in[1]), op_silu(c->t, c->in[1]), 0);
+    return op_glu(c->t, op_mul(c->t, c->in[0], c->in[1]), op_silu(c->t, c->in[1]), f, 0);
 }
+#define A(name, f)                                                                             \
+    static Var glu_##name(const Case *c)     { return glu(c, ACTIVATION_##name); }             \
+    static Var glu_own_##name(const Case *c) { return glu_own(c, ACTIVATION_##name); }
+#include "kernels/activations.def"
+#undef A
 static Var gated(const Case *c, int groups)
 {
     const GatedConv conv = { c->p[2], c->p[0], c->p[1], 1e-6, groups, TAPS, 5 };
@@ -61,8 +66,11 @@ static const Op ops[] = {
     { "mul", 2, D, { { 0 }, { 0 } }, mul },
     { "sigmoid", 1, D, { { 0 }, { 0 } }, sigmoid },
     { "silu", 1, D, { { 0 }, { 0 } }, silu },
-    { "relu2_mul", 2, INNER, { { 0 }, { 0 } }, relu2 },
-    { "relu2_mul of its own", 2, INNER, { { 0 }, { 0 } }, relu2_own },
+#define A(name, f)                                                                             \
+    { "glu with " #name, 2, INNER, { { 0 }, { 0 } }, glu_##name },                             \
+    { "glu with " #name " of its own", 2, INNER, { { 0 }, { 0 } }, glu_own_##name },
+#include "kernels/activations.def"
+#undef A
     { "gated_conv", 1, D, { { D, D / GROUPS, TAPS }, { D, D / GROUPS, TAPS }, { D } }, conv },
     { "gated_conv of one group", 1, D, { { D, D, TAPS }, { D, D, TAPS }, { D } }, dense },
     { "add to a sigmoid", 2, D, { { 0 }, { 0 } }, add_kept },
@@ -242,6 +250,7 @@ const char *law_ops(uint64_t seed, Arena *a)
     for (int i = 0; f32_tables[i] && !why; i++) {
         if (f32_tables[i]->cpu & ~f32_best()->cpu) continue;
         why = law_rows(f32_tables[i], seed, a);
+        if (!why) why = law_activations(f32_tables[i], a);
         for (int threads = 1; threads <= 2 && !why; threads++)
             why = with_table(f32_tables[i], threads, seed, a);
     }

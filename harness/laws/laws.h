@@ -20,6 +20,8 @@ const char *law_head(const HeadDef *, uint64_t seed, Arena *);
  * of the tape uses. */
 const char *law_ops(uint64_t seed, Arena *);
 const char *law_rows(const F32 *, uint64_t seed, Arena *);
+/* Activations (kernels/activations.def): values and slopes against the definition in double. */
+const char *law_activations(const F32 *, Arena *);
 /* Ternary layers: values and gradients against the definition in double (part of law_ops). */
 const char *law_linear(const Exec *, uint64_t seed, Arena *);
 float      *law_normals(Arena *, long n, Rng *);       /* n draws of N(0, 1) */

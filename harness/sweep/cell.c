@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void take_line(void *ctx, char *line)
+static void cell_take_line(void *ctx, char *line)
 {
     CellRun *r = ctx;
     Record l;
@@ -23,7 +23,7 @@ static void take_line(void *ctx, char *line)
     if (r->see) r->see(r->ctx, &l);
 }
 
-static void take_said(void *ctx, const char *bytes, size_t n)
+static void cell_take_said(void *ctx, const char *bytes, size_t n)
 {
     CellRun *r = ctx;
     if (r->loud) fwrite(bytes, 1, n, stderr);
@@ -32,8 +32,8 @@ static void take_said(void *ctx, const char *bytes, size_t n)
     fflush(r->log);
 }
 
-/* beside the database: logs/RUN.log; a log that cannot be written is done without */
-static FILE *open_log(const Db *db, long run, Arena *a)
+/* logs/RUN.log beside the database; NULL where it cannot be written: the run goes on without */
+static FILE *cell_open_log(const Db *db, long run, Arena *a)
 {
     const char *path = db_path(db), *slash = strrchr(path, '/');
     const char *dir = arena_text(a, "%.*slogs", slash ? (int)(slash - path) + 1 : 0, path);
@@ -41,8 +41,8 @@ static FILE *open_log(const Db *db, long run, Arena *a)
     return fopen(arena_text(a, "%s/%ld.log", dir, run), "ae");
 }
 
-/* what of the environment changes how a cell runs */
-static const char *environment(Arena *a)
+/* The environment variables that change how a cell runs, for its record */
+static const char *cell_environment(Arena *a)
 {
     static const char *const begin[] = { "OMP_",      "GOMP_",          "KMP_",
                                          "OPENBLAS_", "DNNL_",          "ONEDNN_",
@@ -55,7 +55,7 @@ static const char *environment(Arena *a)
     return all;
 }
 
-static void record_start(CellRun *r, const CellPlan *p, Arena *a)
+static void cell_record_start(CellRun *r, const CellPlan *p, Arena *a)
 {
     char key[65];
     const char *canonical = spec_text(p->spec);
@@ -64,15 +64,15 @@ static void record_start(CellRun *r, const CellPlan *p, Arena *a)
     for (const Setting *s = settings; s->key; s++)
         db_config(r->db, r->run, s->key, spec_str(p->spec, s->key));
     db_record(r->db, r->run,
-              &(Record) { .kind = 't', .name = "environment", .text = environment(a) });
+              &(Record) { .kind = 't', .name = "environment", .text = cell_environment(a) });
     if (p->schedule)
         db_record(r->db, r->run,
                   &(Record) { .kind = 't', .name = "schedule", .text = p->schedule });
     db_flush(r->db);
-    r->log = open_log(r->db, r->run, a);
+    r->log = cell_open_log(r->db, r->run, a);
 }
 
-static const char *program(Arena *a)
+static const char *cell_program(Arena *a)
 {
     const char *other = getenv("EIGHTYSIX_CELL_PROGRAM");
     if (other && *other) return other;
@@ -88,8 +88,8 @@ void cell_start(CellRun *r, Db *db, const CellPlan *p, Arena *a)
     char *argv[MAX_WORDS];
     int argc = 0;
     *r = (CellRun){ .db = db, .loud = p->loud, .see = p->see, .ctx = p->ctx };
-    if (db) record_start(r, p, a);
-    const char *path = program(a);
+    if (db) cell_record_start(r, p, a);
+    const char *path = cell_program(a);
     argv[argc++] = arena_text(a, "%s", path);
     argv[argc++] = arena_text(a, "cell");
     for (const Setting *s = settings; s->key; s++) {
@@ -103,8 +103,8 @@ void cell_start(CellRun *r, Db *db, const CellPlan *p, Arena *a)
                              .threads = (int)spec_int(p->spec, "threads"),
                              .alone = p->alone,
                              .limits = p->limits,
-                             .line = take_line,
-                             .said = take_said,
+                             .line = cell_take_line,
+                             .said = cell_take_said,
                              .ctx = r };
     r->refused = child_start(&r->child, &plan);
     r->child.plan.argv = NULL;

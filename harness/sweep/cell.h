@@ -9,7 +9,7 @@
 typedef void (*See)(void *ctx, const Record *);
 typedef struct Outcome {
     const char *status;          /* "ok" "fail" "crash" "timeout" "oom" "skip" */
-    const char *error;           /* the child's last sentence, or "" */
+    const char *error;           /* why not ok: mostly the last line it printed; "" */
     double      wall_s;
     long        peak_rss_kb, run;
 } Outcome;
@@ -19,17 +19,17 @@ typedef struct CellRun {
     Db         *db;                  /* NULL: nothing is stored */
     long        run;
     FILE       *log;                 /* results/logs/RUN.log; NULL: none */
-    int         loud;                /* what the child says is passed on to stderr */
+    int         loud;                /* 1: what the child prints is passed on to stderr */
     See         see;
     void       *ctx;
-    long        rubbish;             /* lines that were no records; the first: */
+    long        rubbish;             /* how many lines were not records; the first of them: */
     char        first_rubbish[41];
     const char *refused;             /* why it could not start; NULL: it did */
 } CellRun;
 
 typedef struct CellPlan {
     const char *experiment;          /* NULL: none */
-    const char *schedule;            /* "seed 1, 3 of 15": when its turn came; NULL: it had none */
+    const char *schedule;            /* "seed 1, 3 of 15": its place in the order; NULL: none */
     const Spec *spec;
     Limits      limits;
     int         alone, loud;         /* alone: no other cell runs beside it */
@@ -42,9 +42,9 @@ void cell_start(CellRun *, Db *, const CellPlan *, Arena *);
 int  cell_step (CellRun *, Arena *, Outcome *);
 void cell_stop (CellRun *);                          /* on ^C: 'crash', "interrupted" */
 
-/* Runs `eightysix cell SPEC` as a child to its end, writes its records as they come (one
- * transaction per look, 20 a second, so that a kill -9 of anyone loses nothing recorded). see (may
- * be NULL) is shown every record. db NULL: nothing is stored. The environment variable
- * EIGHTYSIX_CELL_PROGRAM names another program than this one. */
+/* Runs `eightysix cell SPEC` as a child to its end and writes its records as they come, 20
+ * transactions a second: whichever process is killed, what was recorded stays. see (may be NULL) is
+ * called with every record. db NULL: nothing is stored. The environment variable
+ * EIGHTYSIX_CELL_PROGRAM names another program to run as the cell. */
 Outcome cell_run(Db *, const char *experiment, const Spec *, Limits, See see, void *ctx, Arena *);
 #endif

@@ -14,9 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { RECORD_PIPE = 1 << 20 };      /* bytes: room for what is said between two looks */
+enum { RECORD_PIPE = 1 << 20 };      /* bytes: room for the records between two reads */
 
-static sigset_t ours(void)
+static sigset_t child_our_signals(void)
 {
     sigset_t set;
     sigemptyset(&set);
@@ -28,7 +28,7 @@ static sigset_t ours(void)
 
 int child_signals(void)
 {
-    const sigset_t set = ours();
+    const sigset_t set = child_our_signals();
     sigprocmask(SIG_BLOCK, &set, NULL);
     const int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (fd < 0) die("signalfd: %s", strerror(errno));
@@ -37,7 +37,7 @@ int child_signals(void)
 
 void child_signals_end(int signals)
 {
-    const sigset_t set = ours();
+    const sigset_t set = child_our_signals();
     close(signals);
     sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
@@ -52,8 +52,8 @@ int child_wait(int signals)
     return stop;
 }
 
-/* A number of a file: the one after `key`, or the first where key is "" */
-static long number_in(const char *path, const char *key)
+/* The number that stands behind `key` in a file; 0: there is none */
+static long child_number_in(const char *path, const char *key)
 {
     char text[16384];
     FILE *f = fopen(path, "r");
@@ -64,9 +64,9 @@ static long number_in(const char *path, const char *key)
     return s ? strtol(s + strlen(key), NULL, 10) : 0;
 }
 
-static long oom_kills(void) { return number_in("/proc/vmstat", "\noom_kill "); }
+static long child_oom_kills(void) { return child_number_in("/proc/vmstat", "\noom_kill "); }
 
-static long resident_kb(pid_t pid)
+static long child_resident_kb(pid_t pid)
 {
     char path[64];
     long pages = 0;
@@ -77,10 +77,10 @@ static long resident_kb(pid_t pid)
     return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
-static _Noreturn void become(const ChildPlan *p, pid_t parent, int records, int words)
+static _Noreturn void child_become(const ChildPlan *p, pid_t parent, int records, int words)
 {
     char threads[16];
-    const sigset_t set = ours();
+    const sigset_t set = child_our_signals();
     const int nothing = open("/dev/null", O_RDONLY);
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -93,7 +93,7 @@ static _Noreturn void become(const ChildPlan *p, pid_t parent, int records, int 
     snprintf(threads, sizeof threads, "%d", p->threads);
     if (p->threads) setenv("OMP_NUM_THREADS", threads, 1);
     if (p->alone) setenv("OMP_PROC_BIND", "close", 0);
-    /* some 30 us: beside another job, a barrier that spins for long stands still */
+    /* about 30 us: where other processes want the cores, longer spinning at barriers wastes them */
     setenv("GOMP_SPINCOUNT", "20000", 0);
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     execv(p->program, p->argv);
@@ -104,7 +104,7 @@ static _Noreturn void become(const ChildPlan *p, pid_t parent, int records, int 
 const char *child_start(Child *c, const ChildPlan *p)
 {
     int records[2], words[2];
-    *c = (Child){ .plan = *p, .oom_kills = oom_kills(), .began = clock_now() };
+    *c = (Child){ .plan = *p, .oom_kills = child_oom_kills(), .began = clock_now() };
     if (pipe2(records, O_CLOEXEC)) return "no pipe: too many open files";
     if (pipe2(words, O_CLOEXEC)) {
         close(records[0]);
@@ -117,7 +117,7 @@ const char *child_start(Child *c, const ChildPlan *p)
     const pid_t parent = getpid();
     fflush(NULL);
     c->pid = fork();
-    if (c->pid == 0) become(p, parent, records[1], words[1]);
+    if (c->pid == 0) child_become(p, parent, records[1], words[1]);
     close(records[1]);
     close(words[1]);
     c->records = records[0];
@@ -131,7 +131,7 @@ const char *child_start(Child *c, const ChildPlan *p)
     return "no child process: out of memory or processes";
 }
 
-static void take_records(Child *c, const char *bytes, size_t n)
+static void child_take_records(Child *c, const char *bytes, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         if (bytes[i] != '\n') {
@@ -146,8 +146,8 @@ static void take_records(Child *c, const char *bytes, size_t n)
     }
 }
 
-/* keeps the last line that is not blank, fit to be shown */
-static void take_words(Child *c, const char *bytes, size_t n)
+/* Keeps the last line that is not blank, control characters replaced by "?" */
+static void child_take_words(Child *c, const char *bytes, size_t n)
 {
     c->plan.said(c->plan.ctx, bytes, n);
     for (size_t i = 0; i < n; i++) {
@@ -165,7 +165,7 @@ static void take_words(Child *c, const char *bytes, size_t n)
     }
 }
 
-static void drain(Child *c, int fd, void (*take)(Child *, const char *, size_t))
+static void child_drain(Child *c, int fd, void (*take)(Child *, const char *, size_t))
 {
     char bytes[65536];
     ssize_t n;
@@ -183,11 +183,11 @@ void child_end(Child *c, const char *verdict, const char *why)
     kill(-c->pid, SIGTERM);
 }
 
-static void watch(Child *c)
+static void child_watch(Child *c)
 {
     const Limits *l = &c->plan.limits;
     const double now = clock_now();
-    const long kb = l->mem_kb ? resident_kb(c->pid) : 0;
+    const long kb = l->mem_kb ? child_resident_kb(c->pid) : 0;
     char why[160];
     if (l->seconds > 0 && now - c->began > l->seconds) {
         snprintf(why, sizeof why, "over its limit of %g s", l->seconds);
@@ -208,12 +208,12 @@ int child_step(Child *c)
     const pid_t ended = wait4(c->pid, &c->exit_status, WNOHANG, &use);
     if (ended == c->pid) {
         c->ended = clock_now();
-        kill(-c->pid, SIGKILL);          /* what it may have started */
+        kill(-c->pid, SIGKILL);          /* processes that it started and left behind */
     }
-    drain(c, c->records, take_records);
-    drain(c, c->words, take_words);
+    child_drain(c, c->records, child_take_records);
+    child_drain(c, c->words, child_take_words);
     if (ended != c->pid) {
-        watch(c);
+        child_watch(c);
         return 0;
     }
     c->peak_rss_kb = use.ru_maxrss;
@@ -233,7 +233,7 @@ const char *child_status(Child *c, const char **error)
     }
     if (WIFSIGNALED(c->exit_status)) {
         const int number = WTERMSIG(c->exit_status);
-        if (number == SIGKILL && oom_kills() > c->oom_kills) {
+        if (number == SIGKILL && child_oom_kills() > c->oom_kills) {
             *error = "killed by the kernel: the machine is out of memory";
             return "oom";
         }
@@ -246,6 +246,7 @@ const char *child_status(Child *c, const char **error)
         *error = "";
         return "ok";
     }
-    if (!*last) snprintf(c->why, sizeof c->why, "ended with exit code %d and no sentence", code);
+    if (!*last)
+        snprintf(c->why, sizeof c->why, "ended with exit code %d and no error message", code);
     return code == EXIT_SKIP ? "skip" : "fail";
 }

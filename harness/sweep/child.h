@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* child.h -- a cell as a child process: what it says, what it may use, how it ends. Knows no SQL.
+/* child.h -- a cell as a child process: what it prints, its limits, how it ends. Knows no SQL.
  *
  *   parent                                child (its own process group; dies with its parent)
  *   records, line by line      <- pipe <- descriptor 3
- *   log, last sentence         <- pipe <- descriptors 1 and 2
- * The parent looks up 20 times a second or when a child ends, not at every line, so as not to
- * disturb what is timed. */
+ *   log, last line             <- pipe <- descriptors 1 and 2
+ *
+ * The parent reads 20 times a second and when a child ends, not at every line: it must not disturb
+ * what the child times. */
 #ifndef CHILD_H
 #define CHILD_H
 #include "kernels/base.h"
@@ -21,9 +22,10 @@ typedef struct ChildPlan {
     /* OMP_NUM_THREADS (0: as it is); alone: OMP_PROC_BIND=close */
     int          threads, alone;
     Limits       limits;
-    /* of descriptor 3, whole, without its end */
+    /* called with every line of descriptor 3, without its newline */
     void       (*line)(void *ctx, char *line);
-    void       (*said)(void *ctx, const char *bytes, size_t n);       /* on descriptors 1 and 2 */
+    /* called with what comes on descriptors 1 and 2 */
+    void       (*said)(void *ctx, const char *bytes, size_t n);
     void        *ctx;
 } ChildPlan;
 
@@ -33,21 +35,21 @@ typedef struct Child {
     int         records, words;       /* read ends */
     double      began, ended, killed; /* clock_now(); killed: when it was asked to end */
     long        oom_kills;            /* of the machine, when it began */
-    const char *verdict;              /* why it is being ended; NULL: it is not */
-    char        why[640];             /* the sentence of the verdict */
-    /* the line that is coming in; the last sentence said */
+    const char *verdict;              /* the status it is being ended with; NULL: it is not */
+    char        why[640];             /* the error message to that */
+    /* the line of descriptor 3 that is coming in; the last line printed */
     char        buffer[CHILD_LINE], last[512];
     size_t      have, have_last;
     int         too_long, last_ended, exit_status;
     long        peak_rss_kb;
 } Child;
 
-const char *child_start(Child *, const ChildPlan *);        /* NULL, or a sentence */
+const char *child_start(Child *, const ChildPlan *);        /* NULL or an error message */
 /* reads, watches the limits; 1: it has ended and all is read */
 int         child_step (Child *);
-/* asks it to end, then ends it */
+/* SIGTERM to it and what it started; after CHILD_GRACE_S seconds child_step sends SIGKILL */
 void        child_end  (Child *, const char *verdict, const char *why);
-/* ok, fail, crash, timeout, oom, skip, and the sentence (in the child) */
+/* "ok" "fail" "crash" "timeout" "oom" "skip"; *error: the error message, kept in the child */
 const char *child_status(Child *, const char **error);
 
 /* Blocks SIGINT, SIGTERM and SIGCHLD and returns the descriptor that reports them; child_wait

@@ -1,23 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Functions that read a part of the file return NULL, or the sentence that refuses it. */
+/* Reading an experiment. Functions that read a part of the file return NULL or an error message. */
 #include "harness/util/share.h"
 #include "harness/util/yaml.h"
-#include "harness/sweep/experiment.h"
-#include "harness/util/host.h"
+#include "harness/sweep/experiment_parts.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct Load {
-    Yaml             doc;
-    Arena          *a;
-    Experiment            *e;
-    Spec           *base;          /* the fixed settings */
-    const char    **owner;         /* per setting: what sets it, NULL: nothing yet */
-    const char    **place;         /* per setting: "file:line:column: " where it is set */
-} Load;
-
-static int setting_index(const char *key)
+int experiment_setting(const char *key)
 {
     for (int i = 0; settings[i].key; i++)
         if (!strcmp(settings[i].key, key)) return i;
@@ -25,12 +15,12 @@ static int setting_index(const char *key)
 }
 
 /* Checks key = value, gives the setting to `owner`, and stores the word. */
-static const char *read_word(Load *l, const Node *key, const Node *value, const char *owner,
-                             const char **word)
+static const char *experiment_read_word(ExperimentFile *l, const Node *key, const Node *value,
+                                        const char *owner, const char **word)
 {
     const char *why = yaml_want_scalar(&l->doc, value, yaml_text(key));
     if (why) return why;
-    const int i = setting_index(yaml_text(key));
+    const int i = experiment_setting(yaml_text(key));
     if (i >= 0 && !strcmp(yaml_text(key), "seed"))
         return yaml_at(&l->doc, key, "seed: expected in the list 'seeds'");
     if (i >= 0 && l->owner[i] && strcmp(l->owner[i], owner))
@@ -47,21 +37,24 @@ static const char *read_word(Load *l, const Node *key, const Node *value, const 
     if ((why = spec_check_each(alone))) return yaml_at(&l->doc, value, "%s", why);
     l->owner[i] = owner;
     l->place[i] = yaml_at(&l->doc, value, "%s", "");
+    if (!strcmp(yaml_text(key), "corpus"))
+        experiment_use(l, "corpus", yaml_text(value), l->place[i]);
     return NULL;
 }
 
-static const char *read_fixed(Load *l, const Node *n)
+static const char *experiment_read_fixed(ExperimentFile *l, const Node *n)
 {
     const char *why = yaml_want_map(&l->doc, n, "fixed"), *word;
     for (int i = 0; !why && i < yaml_pairs(n); i++) {
-        why = read_word(l, yaml_key(&l->doc, n, i), yaml_value(&l->doc, n, i), "'fixed'", &word);
+        const Node *key = yaml_key(&l->doc, n, i), *value = yaml_value(&l->doc, n, i);
+        why = experiment_read_word(l, key, value, "'fixed'", &word);
         if (!why) CHECK(!spec_set(l->base, word));
     }
     return why;
 }
 
-static const char *read_values(Load *l, const Node *key, const Node *n, const char *owner,
-                               Factor *f)
+static const char *experiment_read_values(ExperimentFile *l, const Node *key, const Node *n,
+                                          const char *owner, Factor *f)
 {
     f->levels = yaml_items(n);
     f->level = arena_get(l->a, sizeof *f->level * (size_t)f->levels);
@@ -70,7 +63,7 @@ static const char *read_values(Load *l, const Node *key, const Node *n, const ch
         Level *level = &f->level[i];
         level->word = arena_get(l->a, sizeof *level->word);
         level->words = 1;
-        const char *why = read_word(l, key, value, owner, level->word);
+        const char *why = experiment_read_word(l, key, value, owner, level->word);
         if (why) return why;
         level->label = arena_text(l->a, "%s", yaml_text(value));
         for (int j = 0; j < i; j++)
@@ -81,7 +74,8 @@ static const char *read_values(Load *l, const Node *key, const Node *n, const ch
     return NULL;
 }
 
-static const char *read_levels(Load *l, const Node *n, const char *owner, Factor *f)
+static const char *experiment_read_levels(ExperimentFile *l, const Node *n, const char *owner,
+                                          Factor *f)
 {
     const char *why = yaml_want_map(&l->doc, n, f->name);
     if (why) return why;
@@ -95,15 +89,15 @@ static const char *read_levels(Load *l, const Node *n, const char *owner, Factor
         level->label = arena_text(l->a, "%s", yaml_text(name));
         level->words = yaml_pairs(words);
         level->word = arena_get(l->a, sizeof *level->word * (size_t)level->words);
-        for (int j = 0; j < level->words; j++)
-            if ((why = read_word(l, yaml_key(&l->doc, words, j), yaml_value(&l->doc, words, j),
-                                 owner, &level->word[j])))
-                return why;
+        for (int j = 0; j < level->words; j++) {
+            const Node *key = yaml_key(&l->doc, words, j), *value = yaml_value(&l->doc, words, j);
+            if ((why = experiment_read_word(l, key, value, owner, &level->word[j]))) return why;
+        }
     }
     return NULL;
 }
 
-static const char *read_factors(Load *l, const Node *n)
+static const char *experiment_read_factors(ExperimentFile *l, const Node *n)
 {
     const char *why = yaml_want_map(&l->doc, n, "factors");
     if (why) return why;
@@ -122,8 +116,8 @@ static const char *read_factors(Load *l, const Node *n)
             return yaml_at(&l->doc, value,
                            "factor '%s': expected a list [a, b] or labels with their settings",
                            f->name);
-        why = value->type == YAML_SEQUENCE_NODE ? read_values(l, key, value, owner, f)
-                                                : read_levels(l, value, owner, f);
+        why = value->type == YAML_SEQUENCE_NODE ? experiment_read_values(l, key, value, owner, f)
+                                                : experiment_read_levels(l, value, owner, f);
         if (why) return why;
         if (!f->levels)
             return yaml_at(&l->doc, value, "factor '%s': expected at least one level", f->name);
@@ -131,7 +125,7 @@ static const char *read_factors(Load *l, const Node *n)
     return NULL;
 }
 
-static const char *read_baseline(Load *l, const Node *n)
+static const char *experiment_read_baseline(ExperimentFile *l, const Node *n)
 {
     const char *why = yaml_want_map(&l->doc, n, "baseline");
     for (int i = 0; !why && i < yaml_pairs(n); i++) {
@@ -154,8 +148,8 @@ static const char *read_baseline(Load *l, const Node *n)
     return why;
 }
 
-static const char *read_long(Load *l, const Node *n, const char *what, long low, long high,
-                             long *out)
+static const char *experiment_read_long(ExperimentFile *l, const Node *n, const char *what,
+                                        long low, long high, long *out)
 {
     const char *why = yaml_want_scalar(&l->doc, n, what);
     if (why) return why;
@@ -168,7 +162,7 @@ static const char *read_long(Load *l, const Node *n, const char *what, long low,
     return NULL;
 }
 
-static const char *read_seeds(Load *l, const Node *n)
+static const char *experiment_read_seeds(ExperimentFile *l, const Node *n)
 {
     Experiment *e = l->e;
     const char *why;
@@ -177,25 +171,24 @@ static const char *read_seeds(Load *l, const Node *n)
         e->seed = arena_get(l->a, sizeof *e->seed * (size_t)e->seeds);
         if (!e->seeds) return yaml_at(&l->doc, n, "seeds: expected at least one");
         for (int i = 0; i < e->seeds; i++) {
-            if ((why =
-                     read_long(l, yaml_item(&l->doc, n, i), "a seed", 0, 1000000000, &e->seed[i])))
-                return why;
+            const Node *item = yaml_item(&l->doc, n, i);
+            why = experiment_read_long(l, item, "a seed", 0, 1000000000, &e->seed[i]);
+            if (why) return why;
             for (int j = 0; j < i; j++)
                 if (e->seed[j] == e->seed[i])
-                    return yaml_at(&l->doc, yaml_item(&l->doc, n, i), "seed %ld is listed twice",
-                                   e->seed[i]);
+                    return yaml_at(&l->doc, item, "seed %ld is listed twice", e->seed[i]);
         }
         return NULL;
     }
     long count = 0;
-    if ((why = read_long(l, n, "seeds", 1, EXPERIMENT_MAX_CELLS, &count))) return why;
+    if ((why = experiment_read_long(l, n, "seeds", 1, EXPERIMENT_MAX_CELLS, &count))) return why;
     e->seeds = (int)count;
     e->seed = arena_get(l->a, sizeof *e->seed * (size_t)count);
     for (int i = 0; i < e->seeds; i++) e->seed[i] = i + 1;
     return NULL;
 }
 
-static const char *read_limits(Load *l, const Node *n)
+static const char *experiment_read_limits(ExperimentFile *l, const Node *n)
 {
     const char *why = yaml_want_map(&l->doc, n, "limits");
     for (int i = 0; !why && i < yaml_pairs(n); i++) {
@@ -222,51 +215,65 @@ static const char *read_limits(Load *l, const Node *n)
     return why;
 }
 
-static const char *read_budget(Load *l, const Node *key, const Node *n)
+void experiment_use(ExperimentFile *l, const char *kind, const char *name, const char *place)
 {
-    const char *word, *why = read_word(l, key, n, "'budget'", &word);
+    ExperimentUse *use = arena_get(l->a, sizeof *use);
+    const int overrides = !*place;
+    *use = (ExperimentUse){ kind, arena_text(l->a, "%s", name), place, NULL };
+    ExperimentUse **end = &l->e->uses;
+    while (*end) {
+        if (overrides && !strcmp((*end)->kind, kind)) *end = (*end)->next;
+        else end = &(*end)->next;
+    }
+    *end = use;
+}
+
+static const char *experiment_read_budget(ExperimentFile *l, const Node *key, const Node *n)
+{
+    const char *word, *why = experiment_read_word(l, key, n, "'budget'", &word);
     if (!why) CHECK(!spec_set(l->base, word));
     return why;
 }
 
-static const char *read_sentence(Load *l, const Node *n, const char *key, const char **out)
+static const char *experiment_read_sentence(ExperimentFile *l, const Node *n, const char *key,
+                                            const char **out)
 {
     const char *why = yaml_want_scalar(&l->doc, n, key);
     if (!why) *out = arena_text(l->a, "%s", yaml_text(n));
     return why;
 }
 
-static const char *read_key(Load *l, const Node *key, const Node *value)
+static const char *experiment_read_key(ExperimentFile *l, const Node *key, const Node *value)
 {
     Experiment *e = l->e;
     const char *k = yaml_text(key), *why = NULL;
-    if (!strcmp(k, "question")) return read_sentence(l, value, k, &e->question);
-    if (!strcmp(k, "expectation")) return read_sentence(l, value, k, &e->expectation);
-    if (!strcmp(k, "fixed")) return read_fixed(l, value);
-    if (!strcmp(k, "factors")) return read_factors(l, value);
-    if (!strcmp(k, "seeds")) return read_seeds(l, value);
-    if (!strcmp(k, "limits")) return read_limits(l, value);
-    if (!strcmp(k, "budget")) return read_budget(l, key, value);
+    if (!strcmp(k, "question")) return experiment_read_sentence(l, value, k, &e->question);
+    if (!strcmp(k, "expectation")) return experiment_read_sentence(l, value, k, &e->expectation);
+    if (!strcmp(k, "fixed")) return experiment_read_fixed(l, value);
+    if (!strcmp(k, "factors")) return experiment_read_factors(l, value);
+    if (!strcmp(k, "seeds")) return experiment_read_seeds(l, value);
+    if (!strcmp(k, "limits")) return experiment_read_limits(l, value);
+    if (!strcmp(k, "budget")) return experiment_read_budget(l, key, value);
     /* after the factors, wherever it stands */
     if (!strcmp(k, "baseline")) return NULL;
     if (!strcmp(k, "name") || !strcmp(k, "figure")) {
         if ((why = yaml_want_name(&l->doc, value, k))) return why;
-        return read_sentence(l, value, k, *k == 'n' ? &e->name : &e->figure);
+        if (*k == 'f') experiment_use(l, k, yaml_text(value), yaml_at(&l->doc, value, "%s", ""));
+        return experiment_read_sentence(l, value, k, *k == 'n' ? &e->name : &e->figure);
     }
     return yaml_at(&l->doc, key,
                    "unknown key '%.60s'; expected name, question, expectation, fixed, factors, "
-                   "baseline, seeds, budget, "
-                   "limits or figure",
+                   "baseline, seeds, budget, limits or figure",
                    k);
 }
 
-static const char *read_root(void *ctx, const Node *root)
+static const char *experiment_read_root(void *ctx, const Node *root)
 {
-    Load *l = ctx;
+    ExperimentFile *l = ctx;
     const Node *baseline = NULL;
     const char *why = yaml_want_map(&l->doc, root, "an experiment");
     for (int i = 0; !why && i < yaml_pairs(root); i++) {
-        why = read_key(l, yaml_key(&l->doc, root, i), yaml_value(&l->doc, root, i));
+        why = experiment_read_key(l, yaml_key(&l->doc, root, i), yaml_value(&l->doc, root, i));
         if (!strcmp(yaml_text(yaml_key(&l->doc, root, i)), "baseline"))
             baseline = yaml_value(&l->doc, root, i);
     }
@@ -274,19 +281,24 @@ static const char *read_root(void *ctx, const Node *root)
     if (!*l->e->question) return yaml_at(&l->doc, root, "expected a key 'question'");
     if (!l->e->factors)
         return yaml_at(&l->doc, root, "expected a key 'factors' with at least one factor");
-    return baseline ? read_baseline(l, baseline) : NULL;
+    return baseline ? experiment_read_baseline(l, baseline) : NULL;
 }
 
 /* The words of the command line take the place of fixed settings. */
-static const char *override(Load *l, const char *const *words, int n)
+static const char *experiment_override(ExperimentFile *l, const char *const *words, int n)
 {
     const char *all = "";
+    Spec *once = spec_new(l->a);
     for (int i = 0; i < n; i++) {
-        const char *why = spec_set(l->base, words[i]);
+        const char *why = spec_set_word(once, words[i]);
+        if (!why) why = spec_set(l->base, words[i]);
         if (why) return why;
         char *key = arena_text(l->a, "%s", words[i]);
         key[strcspn(key, "=")] = 0;
-        const char *owner = l->owner[setting_index(key)];
+        const int at = experiment_setting(key);
+        const char *owner = l->owner[at];
+        l->place[at] = "";
+        if (!strcmp(key, "corpus")) experiment_use(l, key, spec_str(l->base, key), "");
         if (owner && !strncmp(owner, "factor", 6))
             return arena_text(l->a,
                               "%s: '%s' belongs to %s of %s; choose among its levels with --filter",
@@ -304,66 +316,6 @@ static const char *override(Load *l, const char *const *words, int n)
     return NULL;
 }
 
-static void fill_cell(Load *l, Cell *c, const int *level, long seed)
-{
-    const Experiment *e = l->e;
-    c->spec = spec_copy(l->base, l->a);
-    c->seed = seed;
-    c->label = "";
-    c->level = memcpy(arena_raw(l->a, sizeof *level * (size_t)e->factors), level,
-                      sizeof *level * (size_t)e->factors);
-    for (int f = 0; f < e->factors; f++) {
-        const Level *v = &e->factor[f].level[level[f]];
-        for (int w = 0; w < v->words; w++) CHECK(!spec_set(c->spec, v->word[w]));
-        c->label =
-            arena_text(l->a, "%s%s%s=%s", c->label, f ? " " : "", e->factor[f].name, v->label);
-    }
-    char word[40];
-    snprintf(word, sizeof word, "seed=%ld", seed);
-    CHECK(!spec_set(c->spec, word));
-    const char *canonical = spec_text(c->spec);
-    c->key = sha256_hex(canonical, strlen(canonical), arena_raw(l->a, 65));
-}
-
-/* A setting that the file sets and that has no effect in any cell is refused. */
-static const char *check_applies(const Load *l)
-{
-    for (int i = 0; settings[i].key; i++) {
-        int applies = !l->place[i];
-        for (int c = 0; c < l->e->cells && !applies; c++)
-            applies = spec_applies(l->e->cell[c].spec, &settings[i]);
-        if (!applies)
-            return arena_text(l->a, "%s%s: applies to %s, and no cell of the experiment has that",
-                              l->place[i], settings[i].key, settings[i].applies);
-    }
-    return NULL;
-}
-
-static const char *make_cells(Load *l)
-{
-    Experiment *e = l->e;
-    long cells = e->seeds;
-    for (int f = 0; f < e->factors && cells <= EXPERIMENT_MAX_CELLS; f++)
-        cells *= e->factor[f].levels;
-    if (cells > EXPERIMENT_MAX_CELLS)
-        return arena_text(l->a, "%s: more than %d cells", l->doc.file, EXPERIMENT_MAX_CELLS);
-    e->cells = (int)cells;
-    e->cell = arena_get(l->a, sizeof *e->cell * (size_t)cells);
-    int *level = arena_get(l->a, sizeof *level * (size_t)e->factors);
-    for (int i = 0; i < e->cells; i++) {
-        fill_cell(l, &e->cell[i], level, e->seed[i % e->seeds]);
-        const char *why = spec_check_values(e->cell[i].spec);
-        if (why) return arena_text(l->a, "%s: cell '%s': %s", l->doc.file, e->cell[i].label, why);
-        for (int j = 0; j < i; j++)
-            if (!strcmp(e->cell[i].key, e->cell[j].key))
-                return arena_text(l->a, "%s: the cells '%s' and '%s' have the same settings",
-                                  l->doc.file, e->cell[j].label, e->cell[i].label);
-        if ((i + 1) % e->seeds) continue;
-        for (int f = e->factors - 1; f >= 0 && ++level[f] == e->factor[f].levels; f--) level[f] = 0;
-    }
-    return NULL;
-}
-
 Experiment *experiment_parse(const char *file, const char *yaml, size_t len,
                              const char *const *words, int n, Arena *a, const char **why)
 {
@@ -372,7 +324,7 @@ Experiment *experiment_parse(const char *file, const char *yaml, size_t len,
     const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file,
                *dot = strrchr(base, '.');
     Experiment *e = arena_get(a, sizeof *e);
-    Load l = { .doc = { .file = file, .a = a },
+    ExperimentFile l = { .doc = { .file = file, .a = a },
                .a = a,
                .e = e,
                .base = spec_new(a),
@@ -383,10 +335,9 @@ Experiment *experiment_parse(const char *file, const char *yaml, size_t len,
     e->text = arena_text(a, "%.*s", (int)len, yaml);
     e->seeds = 1;
     *(e->seed = arena_get(a, sizeof *e->seed)) = 1;
-    *why = yaml_parse(&l.doc, yaml, len, "an experiment", read_root, &l);
-    if (!*why) *why = override(&l, words, n);
-    if (!*why) *why = make_cells(&l);
-    if (!*why) *why = check_applies(&l);
+    *why = yaml_parse(&l.doc, yaml, len, "an experiment", experiment_read_root, &l);
+    if (!*why) *why = experiment_override(&l, words, n);
+    if (!*why) *why = experiment_make_cells(&l);
     return *why ? NULL : e;
 }
 

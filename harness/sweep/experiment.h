@@ -17,7 +17,12 @@
  *   figure: time_split
  *
  * The cells are the product of the factors, the last one fastest, times the seeds. A setting is set
- * in one place only. Every sentence of refusal begins with file:line:column. */
+ * in one place only. Every error message begins with file:line:column.
+ *
+ * A setting of a level that has no effect in a cell (assign beside head=softmax; settings.def says
+ * where each applies) is set back to its default there; cells that then have the same settings
+ * become one. Of factors {head: [softmax, tree], assign: [brown, freq]} three cells are left. A
+ * setting that has no effect in any cell is refused. Fixed settings are never set back. */
 #ifndef EXPERIMENT_H
 #define EXPERIMENT_H
 #include "models/spec.h"
@@ -30,9 +35,20 @@ typedef struct Cell {
     const char *key;             /* SHA-256, hex, of the canonical text of its settings */
     const char *label;           /* "head=tree arithmetic=ref", without the seed */
     Spec       *spec;
-    const int  *level;           /* one per factor */
+    const int  *level;           /* one per factor; -1: no setting of the level has an effect */
     long        seed;
 } Cell;
+/* What happened to a setting of a level that has no effect in some cells */
+typedef struct Reset {
+    const Setting *setting;
+    int            cells, merged;    /* in how many; how many of these became one with another */
+} Reset;
+/* What a run needs beside its settings */
+typedef struct ExperimentUse {
+    const char *kind, *name;         /* "corpus" or "figure" */
+    const char *place;               /* "file:line:column: "; "": the command line */
+    struct ExperimentUse *next;
+} ExperimentUse;
 typedef struct Experiment {
     const char *name, *question, *expectation, *figure;      /* "" where not given */
     /* the file; the words that changed it */
@@ -42,13 +58,19 @@ typedef struct Experiment {
     /* memory_kb, seconds: limits; 0: none */
     long       *seed, memory_kb;
     double      seconds;
-    int         factors, cells, seeds;
+    int         factors, cells, seeds, resets;
+    Reset      *reset;               /* (resets), in the order of the settings */
+    ExperimentUse *uses;
 } Experiment;
 enum { EXPERIMENT_MAX_CELLS = 10000 };
 
-/* words (n): "key=value" that replace fixed settings. NULL and a sentence in *why. */
+/* words (n): "key=value" that replace fixed settings, each at most once. NULL and an error message
+ * in *why. */
 Experiment *experiment_load(const char *path, const char *const *words, int n, Arena *,
                             const char **why);
 Experiment *experiment_parse(const char *file, const char *text, size_t len,
                              const char *const *words, int n, Arena *, const char **why);
+/* Whether the corpora are here or can be fetched and the figure has its script experiments/NAME.gp.
+ * NULL or an error message with its place */
+const char *experiment_check(const Experiment *, Arena *);
 #endif

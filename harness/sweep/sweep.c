@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A sweep: a plan (which cells have no ok run of this build on this machine class), a loop, a
- * table. */
+/* A sweep: the plan (which cells have no ok run of this build on this machine class), running them,
+ * the table of results. */
 #include "harness/sweep/sweep.h"
 #include "harness/store/csv.h"
 #include "harness/sweep/cell.h"
@@ -29,9 +29,15 @@ typedef struct Sweep {
     double      left, spent, spent_expected;
 } Sweep;
 
+/* The cell has this level of its factor f */
+static int sweep_has_level(const Cell *c, const Factor *factor, int f, const char *label)
+{
+    return c->level[f] >= 0 && !strcmp(factor->level[c->level[f]].label, label);
+}
+
 /* Clears `selected` of the cells that lack the level; a factor or level that is not there is
  * refused. */
-static void select_level(Sweep *s, const char *name, const char *value)
+static void sweep_select_level(Sweep *s, const char *name, const char *value)
 {
     const Experiment *e = s->exp;
     int found = 0;
@@ -39,14 +45,14 @@ static void select_level(Sweep *s, const char *name, const char *value)
         int equal = !strcmp(name, "seed") && strtol(value, NULL, 10) == e->cell[i].seed;
         for (int f = 0; f < e->factors; f++)
             equal |= !strcmp(e->factor[f].name, name) &&
-                     !strcmp(e->factor[f].level[e->cell[i].level[f]].label, value);
+                     sweep_has_level(&e->cell[i], &e->factor[f], f, value);
         found |= equal;
         if (!equal) s->selected[i] = 0;
     }
     if (!found) die("--filter %s=%s: the experiment has no such factor and level", name, value);
 }
 
-static void select_cells(Sweep *s)
+static void sweep_select_cells(Sweep *s)
 {
     s->selected = memset(arena_raw(s->a, (size_t)s->exp->cells), 1, (size_t)s->exp->cells);
     char *rest = arena_text(s->a, "%s", s->filter ? s->filter : "");
@@ -55,19 +61,33 @@ static void select_cells(Sweep *s)
         if (!*part) continue;
         if (!value) die("--filter %s: expected factor=level", part);
         *value++ = 0;
-        select_level(s, part, value);
+        sweep_select_level(s, part, value);
     }
 }
 
-static double expected(const Cell *c, double recorded)
+static double sweep_expected(const Cell *c, double recorded)
 {
     Budget b;
     if (!isnan(recorded)) return recorded;
     return !spec_budget(spec_str(c->spec, "budget"), &b) && b.seconds > 0 ? b.seconds + 5 : NAN;
 }
 
+/* One line for each setting of a level that has no effect in some of the cells */
+static void sweep_print_resets(const Experiment *e, FILE *out)
+{
+    for (int i = 0; i < e->resets; i++) {
+        const Reset *r = &e->reset[i];
+        fprintf(out, "%s: %s applies to %s: set back to its default in %d cell%s", e->name,
+                r->setting->key, r->setting->applies, r->cells, r->cells == 1 ? "" : "s");
+        if (r->merged == 1) fprintf(out, ", of which 1 is the same as another and is left out");
+        if (r->merged > 1)
+            fprintf(out, ", of which %d are the same as others and are left out", r->merged);
+        fputc('\n', out);
+    }
+}
+
 /* Fills todo in the order of the grid; on a dry run says so of every cell. */
-static void plan(Sweep *s)
+static void sweep_make_plan(Sweep *s)
 {
     static const char *const names[] = { "new", "stale", "done", "running" };
     int count[4] = { 0 };
@@ -81,7 +101,7 @@ static void plan(Sweep *s)
         if (!s->selected[i]) continue;
         const CellState state =
             s->db ? db_cell_state(s->db, c->key, s->a, &reason, &recorded) : CELL_NEW;
-        const Todo todo = { i, expected(c, recorded) };
+        const Todo todo = { i, sweep_expected(c, recorded) };
         count[state]++;
         if (state != CELL_RUNNING && (s->fresh || state != CELL_DONE)) {
             s->todo[s->todos++] = todo;
@@ -92,12 +112,13 @@ static void plan(Sweep *s)
                    reason, table_duration(todo.expect, text));
     }
     FILE *out = s->dry ? stdout : stderr;
+    sweep_print_resets(s->exp, out);
     fprintf(out, "%s: %d new, %d stale, %d done, %d running elsewhere; %d to run, about %s\n",
             s->exp->name, count[CELL_NEW], count[CELL_STALE], count[CELL_DONE], count[CELL_RUNNING],
             s->todos, table_duration(s->left / s->jobs, text));
 }
 
-static void record_plan(Sweep *s)
+static void sweep_record_plan(Sweep *s)
 {
     const Experiment *e = s->exp;
     const long id = db_experiment(s->db, e->name, e->text, e->overrides);
@@ -105,19 +126,20 @@ static void record_plan(Sweep *s)
         const Cell *c = &e->cell[i];
         db_plan(s->db, id, i, c->key, spec_text(c->spec), c->label, c->seed);
         for (int f = 0; f < e->factors; f++)
-            db_label(s->db, id, i, e->factor[f].name, e->factor[f].level[c->level[f]].label);
+            if (c->level[f] >= 0)
+                db_label(s->db, id, i, e->factor[f].name, e->factor[f].level[c->level[f]].label);
     }
     db_flush(s->db);
 }
 
-/* what is left, at the pace of what has ended */
-static double eta(const Sweep *s)
+/* Seconds to go, corrected by how the cells that have ended compare with what was expected */
+static double sweep_eta(const Sweep *s)
 {
     return s->left * (s->spent_expected > 0 ? s->spent / s->spent_expected : 1) / s->jobs;
 }
 
 /* The next cell that another sweep has not taken meanwhile */
-static void start_next(Sweep *s, Job *job)
+static void sweep_start_next(Sweep *s, Job *job)
 {
     while (!job->busy && s->next < s->todos) {
         const char *reason;
@@ -146,7 +168,7 @@ static void start_next(Sweep *s, Job *job)
     }
 }
 
-static void finish(Sweep *s, Job *job, const Outcome *o)
+static void sweep_end_cell(Sweep *s, Job *job, const Outcome *o)
 {
     const Cell *c = &s->exp->cell[job->todo.cell];
     job->busy = 0;
@@ -157,11 +179,11 @@ static void finish(Sweep *s, Job *job, const Outcome *o)
         s->spent_expected += job->todo.expect;
     }
     s->bad += strcmp(o->status, "ok") && strcmp(o->status, "skip");
-    table_done(s->ended, s->todos, table_name(s->exp, c, s->a), o, &job->progress, eta(s));
+    table_done(s->ended, s->todos, table_name(s->exp, c, s->a), o, &job->progress, sweep_eta(s));
 }
 
 /* 1: interrupted */
-static int run_all(Sweep *s)
+static int sweep_run_all(Sweep *s)
 {
     Job *job = arena_get(s->a, sizeof *job * (size_t)s->jobs);
     Outcome o;
@@ -170,10 +192,10 @@ static int run_all(Sweep *s)
     while (busy) {
         busy = 0;
         for (int j = 0; j < s->jobs; j++) {
-            if (!job[j].busy && !stop) start_next(s, &job[j]);
+            if (!job[j].busy && !stop) sweep_start_next(s, &job[j]);
             if (job[j].busy && stop) cell_stop(&job[j].run);
             if (job[j].busy && cell_step(&job[j].run, s->a, &o)) {
-                finish(s, &job[j], &o);
+                sweep_end_cell(s, &job[j], &o);
                 busy |= !stop && s->next < s->todos;
             }
             busy |= job[j].busy;
@@ -184,7 +206,7 @@ static int run_all(Sweep *s)
         const Cell *c = &s->exp->cell[first->todo.cell];
         if (first->busy)
             table_now(s->ended + 1, s->todos, c->label, clock_now() - first->run.child.began,
-                      &first->progress, eta(s));
+                      &first->progress, sweep_eta(s));
         stop |= child_wait(signals);
     }
     child_signals_end(signals);
@@ -192,7 +214,7 @@ static int run_all(Sweep *s)
 }
 
 /* the table, and NAME.csv beside the database */
-static const char *conclude(Sweep *s)
+static const char *sweep_conclude(Sweep *s)
 {
     const char *why = table_print(s->db, s->exp->name, stdout, s->a),
                *slash = strrchr(s->db_path, '/');
@@ -203,26 +225,26 @@ static const char *conclude(Sweep *s)
     return why;
 }
 
-static int sweep(Sweep *s)
+static int sweep_all(Sweep *s)
 {
     const char *why = NULL;
     const int there = !access(s->db_path, F_OK);
-    select_cells(s);
+    sweep_select_cells(s);
     if (!s->dry || there)
         s->db = s->dry ? db_open_read(s->db_path, s->a, &why) : db_open(s->db_path, s->a, &why);
     if (why) die("%s", why);
-    plan(s);
+    sweep_make_plan(s);
     int stopped = 0;
     if (!s->dry) {
         if (s->jobs > 1)
             fprintf(stderr,
                     "%d cells at once share the machine: their timings are not to be compared\n",
                     s->jobs);
-        record_plan(s);
+        sweep_record_plan(s);
         Rng r = rng_at(s->seed, STREAM_SWEEP, 0);
         shuffle(&r, s->todo, s->todos, sizeof *s->todo);
-        stopped = run_all(s);
-        why = conclude(s);
+        stopped = sweep_run_all(s);
+        why = sweep_conclude(s);
     }
     db_close(s->db);
     if (why) die("%s", why);
@@ -233,5 +255,5 @@ int sweep_run(const SweepPlan *p, Arena *a)
 {
     Sweep s = { .a = a, .db_path = p->db_path, .filter = p->filter, .exp = p->exp, .dry = p->dry,
                 .fresh = p->fresh, .verbose = p->verbose, .jobs = p->jobs, .seed = p->seed };
-    return sweep(&s);
+    return sweep_all(&s);
 }

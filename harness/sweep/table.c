@@ -54,13 +54,13 @@ void table_done(int at, int of, const char *name, const Outcome *o, const Progre
 }
 
 /* The columns of the table; digits -1: text, otherwise a number times scale */
-static const struct { const char *column, *title; int digits; double scale; } shown[] = {
+static const struct { const char *column, *title; int digits; double scale; } table_column[] = {
     { "label", "cell", -1, 1 }, { "seed", "seed", 0, 1 }, { "status", "status", -1, 1 },
     { "tokens_per_s", "tokens/s", 0, 1 }, { "supervised_per_s", "supervised/s", 0, 1 },
     { "head_share", "head %", 1, 100 }, { "v_share", "V-sized %", 1, 100 }, { "nll", "NLL", 3, 1 },
     { "nll_floor", "floor", 3, 1 },
 };
-enum { SHOWN = sizeof shown / sizeof *shown, MAX_ROWS = EXPERIMENT_MAX_CELLS + 1 };
+enum { SHOWN = sizeof table_column / sizeof *table_column, MAX_ROWS = EXPERIMENT_MAX_CELLS + 1 };
 
 typedef struct Table {
     Arena      *a;
@@ -69,22 +69,24 @@ typedef struct Table {
     const char **why;                /* per row, "" */
 } Table;
 
-static void take_row(void *ctx, int columns, const char *const *value)
+static void table_take_row(void *ctx, int columns, const char *const *value)
 {
     Table *t = ctx;
     if (t->rows == MAX_ROWS) return;
     for (int i = 0; i < SHOWN && !t->rows; i++)
         for (int c = 0; c < columns; c++) {
-            if (!strcmp(value[c], shown[i].column)) t->from[i] = c;
+            if (!strcmp(value[c], table_column[i].column)) t->from[i] = c;
             if (!strcmp(value[c], "error")) t->error = c;
         }
     for (int i = 0; i < SHOWN; i++) {
         const char *v = value[t->from[i]];
-        t->cell[t->rows][i] = !t->rows              ? shown[i].title
-                              : !v                  ? "-"
-                              : shown[i].digits < 0 ? arena_text(t->a, "%s", v)
-                                                    : arena_text(t->a, "%.*f", shown[i].digits,
-                                                                 strtod(v, NULL) * shown[i].scale);
+        const int digits = table_column[i].digits;
+        const char **to = &t->cell[t->rows][i];
+        if (!t->rows) *to = table_column[i].title;
+        else if (!v) *to = "-";
+        else if (digits < 0) *to = arena_text(t->a, "%s", v);
+        else
+            *to = arena_text(t->a, "%.*f", digits, strtod(v, NULL) * table_column[i].scale);
     }
     t->why[t->rows] = t->rows && value[t->error] ? arena_text(t->a, "%s", value[t->error]) : "";
     t->rows++;
@@ -95,7 +97,7 @@ const char *table_print(Db *db, const char *experiment, FILE *out, Arena *a)
     Table t = { .a = a };
     t.cell = arena_raw(a, sizeof *t.cell * MAX_ROWS);
     t.why = arena_raw(a, sizeof *t.why * MAX_ROWS);
-    const char *why = db_view(db, "result", experiment, take_row, &t, a);
+    const char *why = db_view(db, "result", experiment, table_take_row, &t, a);
     if (why) return why;
     int width[SHOWN] = { 0 };
     for (int r = 0; r < t.rows; r++)
@@ -104,7 +106,7 @@ const char *table_print(Db *db, const char *experiment, FILE *out, Arena *a)
     fputc('\n', out);
     for (int r = 0; r < t.rows; r++)
         for (int i = 0; i < SHOWN; i++)
-            fprintf(out, "%*s%s", shown[i].digits < 0 ? -width[i] : width[i], t.cell[r][i],
+            fprintf(out, "%*s%s", table_column[i].digits < 0 ? -width[i] : width[i], t.cell[r][i],
                     i == SHOWN - 1 ? "\n" : "  ");
     fputs("\nhead %: (head.forward + head.backward) / step; V-sized %: (head.forward + "
           "head.backward + head.update) / step;\n"

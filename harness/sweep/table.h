@@ -10,13 +10,12 @@ const char *table_duration(double seconds, char out[32]);
 /* its label, and its seed where there are several */
 const char *table_name(const Experiment *, const Cell *, Arena *);
 
-/* of a running cell; NAN: not said yet */
+/* the last values that a running cell has recorded; NAN: none yet */
 typedef struct Progress { double loss, tokens_per_s, nll; } Progress;
 void table_see(void *progress, const Record *);                   /* a See */
 /* on a terminal, one line */
 void table_now (int at, int of, const char *name, double seconds, const Progress *, double eta);
 void table_done(int at, int of, const char *name, const Outcome *, const Progress *, double eta);
-/* The view `result` of an experiment; the sentences of what failed below it. NULL, or a sentence.
- */
+/* The view `result` of an experiment, below it why cells failed. NULL or an error message */
 const char *table_print(Db *, const char *experiment, FILE *, Arena *);
 #endif

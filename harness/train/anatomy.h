@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* anatomy.h -- where a loss comes from: words by falling count in the training text, cut into ten
- * groups of equal share of its tokens (the middle of a word's share decides); of each, the part of
- * a head's first level. */
+/* anatomy.h -- which words a loss comes from. Words by falling count in the training text are cut
+ * into ten groups, each with a tenth of its tokens (a word belongs where the middle of its share
+ * lies); of each group the mean loss, and the part of it that a head's first level accounts for. */
 #ifndef ANATOMY_H
 #define ANATOMY_H
 #include "models/head.h"

@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A cluster is timed alone, by the products, losses and optimiser passes that it costs in
- * head_adaptive.c:
+/* A cluster of the adaptive head is timed alone, with the functions the head runs
+ * (models/adaptive_level.h) and the update of its parameters; a tail copies its positions together
+ * before and adds their gradients after. Rows of a tied short list are updated with the embedding;
+ * what they cost beside that is copying them and adding their gradients.
  *
- *   short list   Z = X S',                       dX = dZ S,                 dS += dZ' X
- *   tail i       copy X, P = X P_i', Z = P O_i', dP = dZ O_i, dX = dP P_i,  dO_i += dZ' P, dP_i +=
- * dP' X, add
- *
- * Rows of a tied short list are updated as those of the embedding; their copy and the way back of
- * their gradients are its own. The least of several times counts, noise being never negative. The
- * grid of ranks is coarse (a factor of 1.4 at V = 50,257), so that what noise is left seldom
- * changes the choice; the choice is recorded, and a checkpoint keeps it. */
+ * The least of several times counts: other work on the machine only adds to a time. The grid of
+ * ranks is coarse (a factor of 1.4 at V = 50,257), so that what noise is left seldom changes the
+ * choice; the choice is recorded, and a checkpoint keeps it. */
 #include "harness/train/autotune.h"
 #include "harness/util/clock.h"
 #include "harness/corpus/cache.h"
 #include "harness/util/host.h"
+#include "models/adaptive_level.h"
 #include "models/optim.h"
 #include <limits.h>
 #include <math.h>
@@ -22,12 +20,15 @@
 
 enum { GRID = 32, LEAST_N = 16, LEAST_RUNS = 2 };
 static const double ENOUGH = 4e-3;      /* seconds of runs of one cell */
+static const double AUTOTUNE_EPS = 0.1; /* label smoothing: any but 0 costs the same */
 
 typedef struct {
     const Exec *e;
     Params *ps;
     Optim  *optim;
     Param  *proj, *out;            /* (m, d), NULL for the short list; (k, m) */
+    TailLevel  tail;
+    ShortLevel top;
     int     d, m, k, n;
     int    *y;                     /* (n) */
     float  *x, *xs, *dx;           /* (n, d) */
@@ -45,6 +46,8 @@ static void autotune_make_cluster(Cluster *c, const Spec *spec, int i, int k, in
     c->proj = i ? params_add(c->ps, "head.proj", (int[]) { c->m, c->d, 0 }, GROUP_ADAMW, OWNER_HEAD)
                 : NULL;
     c->out = params_add(c->ps, "head.out", (int[]){ k, c->m, 0 }, GROUP_ADAMW, OWNER_HEAD);
+    c->tail = (TailLevel){ c->proj, c->out, k, c->m, c->d };
+    c->top = (ShortLevel){ c->out, c->out->v, NULL, k, c->d };
     c->optim = optim_new(spec, c->e, c->ps, a);
     c->x = arena_get(a, sizeof(float) * n * d);
     c->xs = arena_get(a, sizeof(float) * n * d);
@@ -62,21 +65,15 @@ static void autotune_make_cluster(Cluster *c, const Spec *spec, int i, int k, in
 static void autotune_pass(void *ctx)
 {
     const Cluster *c = ctx;
-    const Gemm *g = c->e->gemm;
-    const int n = c->n, d = c->d, m = c->m, k = c->k;
-    const float *in = c->x;
-    if (c->proj) {
-        memcpy(c->xs, c->x, sizeof(float) * (size_t)n * (size_t)d);
-        gemm(g, 'N', 'T', n, m, d, 1, c->xs, d, c->proj->v, d, 0, c->p, m);
-        in = c->p;
+    const int n = c->n, d = c->d;
+    if (!c->proj) {
+        short_level_forward(c->e, &c->top, c->x, c->y, n, AUTOTUNE_EPS, c->z, c->loss);
+        short_level_backward(c->e, &c->top, c->x, c->z, n, 1, c->dx);
+        return;
     }
-    gemm(g, 'N', 'T', n, k, m, 1, in, m, c->out->v, m, 0, c->z, k);
-    head_xent_rows(c->e, c->z, n, k, c->y, 0.1, c->loss);
-    gemm(g, 'N', 'N', n, m, k, 1, c->z, k, c->out->v, m, 0, c->proj ? c->dp : c->dx, m);
-    gemm(g, 'T', 'N', k, m, n, 1, c->z, k, in, m, 1, c->out->g, m);
-    if (!c->proj) return;
-    gemm(g, 'N', 'N', n, d, m, 1, c->dp, m, c->proj->v, d, 0, c->xs, d);
-    gemm(g, 'T', 'N', m, d, n, 1, c->dp, m, c->x, d, 1, c->proj->g, d);
+    memcpy(c->xs, c->x, sizeof(float) * (size_t)n * (size_t)d);
+    tail_level_forward(c->e, &c->tail, c->xs, c->y, n, AUTOTUNE_EPS, c->p, c->z, c->loss);
+    tail_level_backward(c->e, &c->tail, c->x, c->p, c->z, n, 1, c->dp, c->xs);
     for (int i = 0; i < n; i++) c->e->f->axpy(c->dx + (size_t)i * d, 1, c->xs + (size_t)i * d, d);
 }
 

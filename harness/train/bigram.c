@@ -5,7 +5,7 @@
 
 struct Bigram {
     int       V;
-    long      pairs;             /* different ones: N(..) */
+    long      pairs;             /* N(..) */
     uint32_t *pair, *count;      /* (pairs) u << 16 | v, ascending */
     long     *first;             /* (V+1) where the pairs of u begin */
     long     *seen, *before;     /* (V) c(u.), N(.v) */
@@ -13,7 +13,7 @@ struct Bigram {
 };
 
 /* Counting sort by the 16 bits above `shift`, stable; at (65537) */
-static void sort_by(uint32_t *to, const uint32_t *from, long n, int shift, long *at)
+static void bigram_sort_by(uint32_t *to, const uint32_t *from, long n, int shift, long *at)
 {
     memset(at, 0, sizeof *at * 65537);
     for (long i = 0; i < n; i++) at[(from[i] >> shift & 0xffff) + 1]++;
@@ -21,8 +21,9 @@ static void sort_by(uint32_t *to, const uint32_t *from, long n, int shift, long 
     for (long i = 0; i < n; i++) to[at[from[i] >> shift & 0xffff]++] = from[i];
 }
 
-/* pair (n), sorted: the different ones to its beginning, how often to count; returns how many */
-static long unite(uint32_t *pair, uint32_t *count, long n)
+/* pair (n), sorted: moves the different ones to the front, count gets how often each was there;
+ * returns how many are different */
+static long bigram_unite(uint32_t *pair, uint32_t *count, long n)
 {
     long m = 0;
     for (long i = 0; i < n; ) {
@@ -48,10 +49,10 @@ const Bigram *bigram_make(const uint16_t *tok, long n, int V, Arena *a)
     const size_t mark = a->used;
     long *at = arena_raw(a, sizeof *at * 65537), once = 0, twice = 0;
     for (long i = 0; i < n - 1; i++) b->pair[i] = (uint32_t)tok[i] << 16 | tok[i + 1];
-    sort_by(b->count, b->pair, n - 1, 0, at);
-    sort_by(b->pair, b->count, n - 1, 16, at);
+    bigram_sort_by(b->count, b->pair, n - 1, 0, at);
+    bigram_sort_by(b->pair, b->count, n - 1, 16, at);
     arena_reset(a, mark);
-    b->pairs = unite(b->pair, b->count, n - 1);
+    b->pairs = bigram_unite(b->pair, b->count, n - 1);
     for (long i = 0; i < b->pairs; i++) {
         const uint32_t u = b->pair[i] >> 16, v = b->pair[i] & 0xffff;
         b->first[u + 1]++;

@@ -45,8 +45,8 @@ static const char *checkpoint_value(const TensorFile *f, const char *key)
     return v ? v : "0";
 }
 
-/* NULL when a run with these settings may go on from a checkpoint with the settings `was`, or a
- * sentence */
+/* NULL when a run with these settings may go on from a checkpoint with the settings `was`, or an
+ * error message */
 static const char *checkpoint_may_continue(const Session *s, const TensorFile *f, const char *was,
                                            Arena *a)
 {
@@ -177,20 +177,36 @@ const char *checkpoint_load(Session *s, const char *path)
     return why;
 }
 
-Session *checkpoint_open(char **words, int n, const char *command, Arena *a)
+const char *checkpoint_words(CheckpointWords *w, char *const *words, int n, const char *command,
+                             Arena *a)
 {
-    Spec *spec = spec_new(a);
-    const char *path = NULL, *why;
-    for (int i = 0; i < n; i++) {
-        if (strchr(words[i], '=')) continue;
-        if (path) die("%s: expected one checkpoint, not '%s' and '%s'", command, path, words[i]);
-        path = words[i];
+    Spec *once = spec_new(a), *stored = spec_new(a);
+    const char *why = NULL;
+    *w = (CheckpointWords){ .word = arena_array(a, (size_t)n + 1, sizeof *w->word) };
+    for (int i = 0; i < n && !why; i++) {
+        if (strchr(words[i], '=')) {
+            w->word[w->words++] = words[i];
+            why = spec_set_word(once, words[i]);
+        } else if (w->path)
+            why = arena_text(a, "%s: expected one checkpoint, not '%s' and '%s'", command, w->path,
+                             words[i]);
+        else w->path = words[i];
     }
-    if (!path) die("%s: expected a checkpoint; see eightysix %s --help", command, command);
-    if ((why = checkpoint_spec(path, spec, a))) die("%s", why);
-    for (int i = 0; i < n; i++)
-        if (words[i] != path && (why = spec_set(spec, words[i]))) die("%s", why);
-    Session *s = session_make(spec, path, 0);
-    if ((why = checkpoint_load(s, path))) die("%s", why);
+    if (!why && !w->path)
+        why = arena_text(a, "%s: expected a checkpoint; see eightysix %s --help", command, command);
+    if (!why) why = checkpoint_spec(w->path, stored, a);
+    w->stored = stored;
+    return why;
+}
+
+Session *checkpoint_open(char *const *words, int n, const char *command, Arena *a)
+{
+    CheckpointWords w;
+    const char *why = checkpoint_words(&w, words, n, command, a);
+    if (why) die("%s", why);
+    Spec *spec = spec_copy(w.stored, a);
+    for (int i = 0; i < w.words; i++) CHECK(!spec_set(spec, w.word[i]));
+    Session *s = session_make(spec, w.path, 0);
+    if ((why = checkpoint_load(s, w.path))) die("%s", why);
     return s;
 }

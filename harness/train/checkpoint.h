@@ -9,7 +9,17 @@
 /* NULL or an error message */
 const char *checkpoint_save(Session *, const char *path);
 const char *checkpoint_load(Session *, const char *path);
-/* For a command that reads a checkpoint: of words (n) one is its path, the others are settings that
- * replace its own. Dies with an error message. */
-Session    *checkpoint_open(char **words, int n, const char *command, Arena *);
+/* What a command that reads a checkpoint is given: of words (n) one is its path, the others are
+ * settings, each at most once, that replace its own. */
+typedef struct CheckpointWords {
+    const char  *path;
+    const Spec  *stored;         /* the settings of the checkpoint */
+    const char **word;           /* (words) "key=value", checked */
+    int          words;
+} CheckpointWords;
+/* NULL or an error message that names the command */
+const char *checkpoint_words(CheckpointWords *, char *const *words, int n, const char *command,
+                             Arena *);
+/* The session of these words, for evaluation and decoding. Dies with an error message. */
+Session    *checkpoint_open(char *const *words, int n, const char *command, Arena *);
 #endif

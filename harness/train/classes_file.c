@@ -56,7 +56,7 @@ const Classes *classes_read(const TensorFile *f, Arena *a, const char **why)
 /* ---- cache ---- */
 
 /* Nothing is drawn and no vector computed where classes are found by counting */
-static const char *key_of(const Spec *s, const Exec *e, const Corpus *c, Arena *a)
+static const char *classes_key_of(const Spec *s, const Exec *e, const Corpus *c, Arena *a)
 {
     static const char *const names[] = { "assign", "classes", "depth", "shortlist" };
     char counts[65];
@@ -70,7 +70,7 @@ static const char *key_of(const Spec *s, const Exec *e, const Corpus *c, Arena *
                       e->f->isa);
 }
 
-static const char *path_of(const char *key, Arena *a)
+static const char *classes_path_of(const char *key, Arena *a)
 {
     char hash[65];
     const char *why;
@@ -78,7 +78,7 @@ static const char *path_of(const char *key, Arena *a)
         arena_text(a, "classes.%.16s.safetensors", sha256_hex(key, strlen(key), hash)), a, &why);
 }
 
-static const char *sum_of(const Tensor t[CLASSES_TENSORS], const char *seconds, Arena *a)
+static const char *classes_sum_of(const Tensor t[CLASSES_TENSORS], const char *seconds, Arena *a)
 {
     char first[65];
     const char *sum = sha256_hex(seconds, strlen(seconds), first);
@@ -93,7 +93,7 @@ static const char *sum_of(const Tensor t[CLASSES_TENSORS], const char *seconds, 
 const Classes *classes_cached(const Spec *s, const Exec *e, const Corpus *c, double *seconds,
                               Arena *a)
 {
-    const char *why, *key = key_of(s, e, c, a), *path = path_of(key, a);
+    const char *why, *key = classes_key_of(s, e, c, a), *path = classes_path_of(key, a);
     TensorFile *f = path ? tensors_open(path, a, &why) : NULL;
     if (!f) return NULL;
     const char *was = tensors_meta(f, "key"), *sum = tensors_meta(f, "sha256"),
@@ -102,30 +102,32 @@ const Classes *classes_cached(const Spec *s, const Exec *e, const Corpus *c, dou
     if (k) {
         Tensor t[CLASSES_TENSORS];
         classes_tensors(t, k, a);
-        if (k->V != c->V || strcmp(sum, sum_of(t, took, a))) k = NULL;
+        if (k->V != c->V || strcmp(sum, classes_sum_of(t, took, a))) k = NULL;
     }
     if (k) *seconds = strtod(took, NULL);
     tensors_close(f);
     return k;
 }
 
-/* Written under a name of this process's: cells of a sweep may be at it side by side */
+/* Written under a name of this process, then renamed: several cells of a sweep may write it at once
+ */
 void classes_cache(const Classes *k, const Spec *s, const Exec *e, const Corpus *c, double seconds,
                    Arena *a)
 {
-    const char *key = key_of(s, e, c, a), *path = path_of(key, a);
+    const char *key = classes_key_of(s, e, c, a), *path = classes_path_of(key, a);
     Tensor t[CLASSES_TENSORS];
     if (!path) return;
     classes_tensors(t, k, a);
     const char *own = arena_text(a, "%s.%d", path, (int)getpid());
     const char *took = arena_text(a, "%.3f", seconds);
-    const char *const meta[] = { "key", key, "seconds", took, "sha256", sum_of(t, took, a), NULL };
+    const char *sum = classes_sum_of(t, took, a);
+    const char *const meta[] = { "key", key, "seconds", took, "sha256", sum, NULL };
     if (!tensors_save(own, t, CLASSES_TENSORS, meta, a) && rename(own, path)) unlink(own);
 }
 
 /* ---- heads ---- */
 
-static int looks_at_text(const Spec *s)
+static int classes_looks_at_text(const Spec *s)
 {
     return spec_is(s, "assign", "brown") || spec_is(s, "assign", "kmeans") ||
            spec_is(s, "assign", "svd");
@@ -135,7 +137,7 @@ void *classes_head(const HeadDef *def, const Spec *s, const Exec *e, Params *ps,
                    const Classes *given, int d, const Classes **classes, double *seconds, Arena *a)
 {
     *seconds = NAN;
-    const int kept = def->classes && !given && looks_at_text(s);
+    const int kept = def->classes && !given && classes_looks_at_text(s);
     const HeadData data = { c->V, c->freq, c->train, c->n_train,
                             kept ? classes_cached(s, e, c, seconds, a) : given };
     const double began = clock_now();

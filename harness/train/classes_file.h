@@ -11,19 +11,19 @@
 
 enum { CLASSES_TENSORS = 2 };
 void           classes_tensors(Tensor[CLASSES_TENSORS], const Classes *, Arena *);
-/* NULL and no sentence: the file has none, as those from before they were kept */
+/* NULL and *why NULL: the file has none, as checkpoints from before they were kept */
 const Classes *classes_read   (const TensorFile *, Arena *, const char **why);
 
-/* The file's name follows from everything the classes do. NULL: not there, or damaged; seconds: it
- * took to make them */
+/* The file's name is a hash of everything that the classes depend on. NULL: not there, or damaged;
+ * *seconds: how long it took to make them */
 const Classes *classes_cached(const Spec *, const Exec *, const Corpus *, double *seconds, Arena *);
 void classes_cache(const Classes *, const Spec *, const Exec *, const Corpus *, double seconds,
                    Arena *);
 
-/* A head of the corpus, made with the classes given, with those of the cache, or else with its own,
- * which then are put there where a text was looked at for them. *classes: NULL if it has none;
- * *seconds: it took to look, now or when they were made, NAN where no text was looked at or nobody
- * knows */
+/* A head for the corpus, made with the classes given, else with those of the cache, else with
+ * classes of its own; those that needed a pass over the text are then written to the cache.
+ * *classes: NULL if the head has none. *seconds: how long that pass took, now or when the classes
+ * were made; NAN: there was none, or it is unknown */
 void *classes_head(const HeadDef *, const Spec *, const Exec *, Params *, const Corpus *,
                    const Classes *given, int d, const Classes **classes, double *seconds, Arena *);
 #endif

@@ -251,7 +251,7 @@ static void headlab_open_records(Lab *l)
     l->experiment = db_experiment(l->db, "headlab", text, l->plan->words);
 }
 
-/* The head the trunk was trained with, as it was: what learning together was worth. */
+/* The head as it was trained together with the trunk */
 static void headlab_as_trained(Lab *l)
 {
     const char *label = arena_text(l->a, "%s (as trained)", l->s->head->name);
@@ -278,7 +278,7 @@ static void headlab_refit(Lab *l, const char *label)
     arena_drop(&a);
 }
 
-/* Room for what is looked at, and the anchors of the table */
+/* Room for losses of single tokens, and the unigram and bigram losses to compare with */
 static void headlab_prepare(Lab *l)
 {
     const char *why = hidden_states_open(&l->pair, l->s, l->plan->path, l->plan->states, l->a);

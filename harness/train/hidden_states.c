@@ -112,7 +112,7 @@ static const char *hidden_states_make(Session *s, const char *path, const char *
     return why;
 }
 
-/* NULL when the file has what is wanted, or a sentence */
+/* NULL when the file has what is wanted, or an error message */
 static const char *hidden_states_take(HiddenStatePair *p, const char *path, const char *key,
                                       long train, long all, int d, Arena *a)
 {

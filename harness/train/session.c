@@ -37,7 +37,7 @@ const char *session_resumes(const Spec *spec)
     return *from ? from : NULL;
 }
 
-/* What the checkpoint to continue says; NULL: nothing */
+/* What the checkpoint to continue has under this key of its metadata; NULL: nothing */
 static const char *session_chosen(Session *s, const char *key)
 {
     const char *value = NULL,
@@ -77,7 +77,8 @@ static const Spec *session_exec_spec(Session *s, int training)
     return made;
 }
 
-/* The full softmax over the embedding, which stays whose it is until this head is in force. */
+/* The full softmax of finish=...: its rows are the embedding's, whose owner stays the same until
+ * this head is in force. */
 static void session_make_last(Session *s, const HeadData *data)
 {
     const double finish = spec_num(s->spec, "finish");
@@ -99,7 +100,7 @@ void session_finish(Session *s)
     CHECK(s->last);
     for (int i = 0; i < s->params->n; i++)
         if (s->params->p[i]->owner == OWNER_HEAD)
-            s->params->p[i]->frozen = s->params->p[i] != embedding;
+            s->params->p[i]->frozen = s->params->p[i] != embedding || !s->params->gradients;
     embedding->owner = OWNER_HEAD;
     s->head = s->last;
     s->h = s->last_h;
@@ -135,7 +136,7 @@ Session *session_make(const Spec *spec, const char *from, int training)
     if (!s->exec) session_skip(why);
     s->corpus = corpus_open(spec, s->arena, &why);
     if (!s->corpus) die("%s", why);
-    s->params = params_new(s->arena);
+    s->params = training ? params_new(s->arena) : params_new_inference(s->arena);
     s->m = s->model->make(spec, s->exec, s->params, s->corpus->V, s->arena);
     s->d = s->model->width(s->m);
     const HeadData data = { s->corpus->V, s->corpus->freq, s->corpus->train, s->corpus->n_train,

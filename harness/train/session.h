@@ -36,10 +36,11 @@ typedef struct Session {
     double          embed_variance;
 } Session;
 
-/* from: the checkpoint that will be loaded, or NULL. What was chosen by measurement for it (in
- * training the provider of dense products and the cut-offs; always the classes of words) is taken
- * from it. Dies with an error message, or exits with EXIT_SKIP when the settings name what this
- * machine cannot run. */
+/* training 0: for evaluation, decoding and hidden states; parameters then have no gradients and no
+ * moments. from: the checkpoint that will be loaded, or NULL. What was chosen by measurement for it
+ * (in training the provider of dense products and the cut-offs; always the classes of words) is
+ * taken from it. Dies with an error message, or exits with EXIT_SKIP when the settings name what
+ * this machine cannot run. */
 Session *session_make(const Spec *, const char *from, int training);
 /* The checkpoint that these settings continue from: that of `save` if it exists, else that of
  * `from`; NULL: none */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* One cell: check, train, evaluate. Four clocks are kept: seconds (of training alone), tokens read,
- * supervised positions, FLOPs (counted: three times the forward of the trunk, and what the head
- * says of itself). */
+ * supervised positions, FLOPs (counted, not measured: three times the trunk's forward, and the
+ * head's own count, HeadDef.cost). */
 #include "harness/train/trainer.h"
 #include "harness/util/clock.h"
 #include "harness/util/host.h"
@@ -65,7 +65,7 @@ static void trainer_mark(void *laps, StepPart part)
     laps_mark(laps, phase[part]);
 }
 
-/* The parts of a step: those of the session, whose head may change on the way */
+/* The parts of a step: those of the session, whose head may change during the run (finish) */
 static Step trainer_step_parts(Trainer *t)
 {
     Step step = session_step(t->s);
@@ -97,7 +97,7 @@ static double trainer_progress_of(const Session *s, const Budget *b)
     return p;
 }
 
-/* noop does not: a loss under it means nothing and is never recorded */
+/* kernel=noop computes nothing: a loss under it means nothing and is never recorded */
 static int trainer_computes(const Session *s)
 {
     return s->exec->kernel->computes || spec_is(s->spec, "act", "f32");
@@ -233,7 +233,7 @@ static void trainer_summarise(const Session *s, Recorder *rec, long first_step, 
     record_flush(rec);
 }
 
-/* n of every so many seconds, tokens or steps have passed */
+/* How many whole periods of so many seconds, tokens or steps have passed */
 static long trainer_periods(const Session *s, const Budget *every)
 {
     if (every->seconds > 0) return (long)(s->seconds / every->seconds);
@@ -259,7 +259,7 @@ static void trainer_check_kernel(const Session *s)
     arena_drop(&a);
 }
 
-/* A branch of a stable phase whose decay would have begun before it is no branch. */
+/* Refuses to branch off a checkpoint that lies beyond the step at which this run's decay begins */
 static void trainer_check_branch(const Session *s, const char *from, const Budget *budget)
 {
     const double done = trainer_progress_of(s, budget), stable = 1 - spec_num(s->spec, "decay");
@@ -285,7 +285,7 @@ static Clocks trainer_clocks(const Session *s)
     return (Clocks){ s->seconds, s->tokens, s->supervised };
 }
 
-/* What is done every so often, and when it was done last */
+/* What is done once a period, and the period in which it was done last */
 typedef struct { Budget every; long done; } Periodic;
 static Periodic trainer_periodic(const Session *s, const char *setting)
 {

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* experiment_parts.h -- what experiment.c (reading the file) and experiment_cells.c (its cells)
+ * share; nobody else includes it. */
+#ifndef EXPERIMENT_PARTS_H
+#define EXPERIMENT_PARTS_H
+#include "harness/sweep/experiment.h"
+#include "harness/util/yaml.h"
+
+typedef struct ExperimentFile {
+    Yaml         doc;
+    Arena       *a;
+    Experiment  *e;
+    Spec        *base;           /* the fixed settings */
+    const char **owner;          /* per setting: what sets it, "'fixed'" or "factor 'head'"; NULL:
+                                  * nothing */
+    const char **place;          /* per setting: "file:line:column: " where it is set, "" on the
+                                  * command line; NULL: nowhere */
+} ExperimentFile;
+
+/* The index in settings[]; -1: there is none of this name */
+int         experiment_setting(const char *key);
+/* Notes that a run will need this corpus or figure. */
+void        experiment_use(ExperimentFile *, const char *kind, const char *name, const char *place);
+/* Fills e->cell from the factors and seeds, and e->reset. NULL or an error message */
+const char *experiment_make_cells(ExperimentFile *);
+#endif
