@@ -10,6 +10,7 @@
 #define HEAD_H
 #include "models/exec.h"
 #include "models/params.h"
+#include "models/token_ids.h"
 
 typedef struct Optim Optim;
 typedef struct Classes Classes;                        /* of words: classes.h */
@@ -20,7 +21,7 @@ typedef struct { double flops, bytes; } Cost;
 typedef struct HeadData {
     int             V;
     const long     *freq;    /* (V) counts of the training tokens, all >= 0 */
-    const uint16_t *tok;     /* (n) the text, to count contexts in; NULL: there is none */
+    TokenIds        tok;     /* (n) the text, to count contexts in; tok.at NULL: there is none */
     long            n;
     const Classes  *given;   /* classes to use, made by another run; NULL: the head makes its own */
 } HeadData;

@@ -2,16 +2,18 @@
 /* bigram.h -- the next token by the one before: interpolated Kneser-Ney (Kneser, Ney 1995; Chen,
  * Goodman 1999).
  *
- *   p(v | u) = max(c(uv) - D, 0) / c(u.) + D N(u.) / c(u.) q(v)          q(v) where u was never
- * seen q(v)     = (N(.v) + 1) / (N(..) + V) D        = (n1 + 1) / (n1 + 2 n2 + 2) c: counts of
- * pairs; N: how many different ones; n1, n2: pairs seen once, twice. One is added so that nothing
- * is impossible. */
+ *   p(v | u) = max(c(uv) - D, 0) / c(u.) + D N(u.) / c(u.) q(v);     q(v) where u was never seen
+ *   q(v)     = (N(.v) + 1) / (N(..) + V)
+ *   D        = (n1 + 1) / (n1 + 2 n2 + 2)
+ * c: counts of pairs; N: how many different ones; n1, n2: pairs seen once, twice. One is added so
+ * that nothing is impossible. */
 #ifndef BIGRAM_H
 #define BIGRAM_H
 #include "kernels/base.h"
+#include "models/token_ids.h"
 
 typedef struct Bigram Bigram;
 /* n >= 2; 8 bytes per token */
-const Bigram *bigram_make(const uint16_t *tok, long n, int V, Arena *);
+const Bigram *bigram_make(TokenIds tok, long n, int V, Arena *);
 double        bigram_logp(const Bigram *, int u, int v);
 #endif

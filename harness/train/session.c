@@ -187,8 +187,8 @@ double session_nll(Session *s, long *n)
     for (long w = 0; w < windows; w += B) {
         const int b = windows - w < B ? (int)(windows - w) : B;
         for (int i = 0; i < b * T; i++) {
-            x[i] = s->corpus->valid[w * T + i];
-            y[i] = s->corpus->valid[w * T + i + 1];
+            x[i] = token_id(s->corpus->valid, w * T + i);
+            y[i] = token_id(s->corpus->valid, w * T + i + 1);
         }
         tape_reset(s->tape, 0);
         Var h = s->model->forward(s->m, s->tape, x, b, T, NULL);
