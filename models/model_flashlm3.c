@@ -84,8 +84,7 @@ static void *flash_make(const Spec *s, const Exec *e, Params *ps, int V, Arena *
         if (m->dil[j] < 1 || m->dil[j] > 1 << 20)
             die("dilations=%s: expected positive numbers", spec_str(s, "dilations"));
 
-    m->embedding =
-        params_add(ps, "embedding.weight", (int[]) { V, m->d, 0 }, GROUP_ADAMW, OWNER_CORE);
+    m->embedding = params_add_embedding(ps, "embedding.weight", V, m->d);
     param_normal(m->embedding, seed, 0, spec_num(s, "init_sigma"));
     m->norm1 = flash_vector(ps, "block.norm1.scale", m->d, 1);
     flash_make_mixer(m, ps, seed);

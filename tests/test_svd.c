@@ -329,7 +329,7 @@ enum { D = 16, WIDE = 48 };
 
 static Param *embedding(Params *ps)
 {
-    Param *p = params_add(ps, "embedding.weight", (int[]){ V, D, 0 }, GROUP_ADAMW, OWNER_CORE);
+    Param *p = params_add_embedding(ps, "words", V, D);
     param_normal(p, 1, 0, 0.3);
     return p;
 }
