@@ -39,6 +39,7 @@ typedef struct TernaryKernel {
     int         layout;         /* version of the packed bytes: raise it when pack writes others */
     int         preference;     /* kernel=auto takes the highest that runs here, bits_auto the
                                  * highest of the bit-sliced ones; 0: neither takes it */
+    int         drawn;          /* 1: figures show it; 0: tables only, as the lesser of two */
     TernaryCost large, single;  /* for large n and for n = 1 */
     /* bytes of a packed matrix; w is (rows, cols) row-major */
     size_t (*packed_size) (int rows, int cols);

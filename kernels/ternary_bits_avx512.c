@@ -229,6 +229,7 @@ const TernaryKernel ternary_bits_avx512 = {
     .computes = 1,
     .layout = 1,
     .preference = 3,
+    .drawn = 1,
     .large = { "popcnt512", 64 / 3.0, 1, 3 / 512.0 },
     .single = { "popcnt512", 64 / 3.0, 1, 3 / 512.0 },
     .packed_size = bits_avx512_packed_size,

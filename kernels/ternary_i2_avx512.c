@@ -295,7 +295,7 @@ const TernaryKernel ternary_i2_avx512 = {
     .name = "i2_avx512",
     .brief = "2 bits; VPDPBUSD, or VPMADDUBSW without VNNI",
     .cpu = CPU_AVX2 | CPU_AVX512, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
-    .layout = 1, .preference = 3,
+    .layout = 1, .preference = 3, .drawn = 1,
     .large = { "int8_vnni512", 128, 1, 1 / 64.0 },
     .single = { "int8_vnni512", 128, 1, 2 / 64.0 },
     .packed_size = i2_avx512_packed_size, .pack = i2_avx512_pack,

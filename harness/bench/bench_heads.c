@@ -84,22 +84,21 @@ static const Exec *heads_exec(Spec *spec, int threads, Arena *a)
     const char *why = spec_set(spec, arena_text(a, "threads=%d", threads));
     const Exec *e = why ? NULL : exec_make(spec, a, &why);
     if (!e) die("%s", why);
-    if (e->threads != threads) die("--threads %d: heads run on at most %d", threads, e->threads);
     return e;
 }
 
 void bench_heads(Bench *b)
 {
-    enum { MOST = 32 };
     const BenchPlan *p = bench_plan(b);
-    const char *said[MOST] = { 0 };
-    int asked[MOST] = { 0 };
+    size_t n_heads = 0;
+    while (heads[n_heads]) n_heads++;
+    const char **said = arena_get(bench_home(b), sizeof *said * n_heads);
+    int *asked = arena_get(bench_home(b), sizeof *asked * n_heads);
     for (int k = 0; k < (int)(sizeof batches / sizeof *batches) * p->n_threads; k++) {
         const int n = batches[k / p->n_threads], t = p->threads[k % p->n_threads];
         Spec *spec = spec_new(bench_home(b));
         const Exec *e = heads_exec(spec, t, bench_home(b));
         for (int i = 0; heads[i]; i++) {
-            CHECK(i < MOST);
             const char *name =
                 arena_text(bench_arena(b), "%s/V%d/d%d/n%d/t%d", heads[i]->name, V, D, n, t);
             if (!bench_wants(b, name)) continue;
