@@ -13,7 +13,7 @@ typedef struct ModelDef {
     /* settings under which the laws run it small: "d=32 conv_groups=4" */
     const char *law_words;
     /* Declares its parameters, the embedding of V rows by params_add_embedding, and draws them from
-     * seed */
+     * seed. NULL and an error message in Params.why when the settings do not allow it */
     void  *(*make)      (const Spec *, const Exec *, Params *, int V, Arena *);
     int    (*width)     (const void *m);                    /* d of what forward returns */
     Param *(*embedding) (const void *m);                    /* (V, d): Params.embedding */

@@ -131,12 +131,14 @@ Session *session_make(const Spec *spec, const char *from, int training)
     if (!s->head)
         die("head=%s: no such head; `eightysix list heads` shows those there are",
             spec_str(spec, "head"));
+    if ((why = tape_check(spec))) die("%s", why);
     s->exec = exec_make(session_exec_spec(s, training), s->arena, &why);
     if (!s->exec) session_skip(why);
     s->corpus = corpus_open(spec, s->arena, &why);
     if (!s->corpus) die("%s", why);
     s->params = params_new(s->arena);
     s->m = s->model->make(spec, s->exec, s->params, s->corpus->V, s->arena);
+    if (!s->m) die("%s", s->params->why);
     s->d = s->model->width(s->m);
     const HeadData data = { s->corpus->V, s->corpus->freq, s->corpus->train, s->corpus->n_train,
                             NULL };
