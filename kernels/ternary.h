@@ -12,7 +12,7 @@
  * variant splits by n is its own data. A variant file includes only this header, cpu.h and libc.
  *
  * Packed bytes depend on the matrix and on `layout` alone, never on the CPU that packed them: a
- * variant that has several bodies chooses one at gemm (cpu_known). */
+ * variant that has several bodies chooses one at gemm (cpu_has). */
 #ifndef TERNARY_H
 #define TERNARY_H
 #include <stddef.h>
