@@ -282,14 +282,10 @@ gate-trial: $(OUT)/eightysix
 	tests/gate_trial.sh
 
 # every kernel beside the peaks and the dense products, about ten minutes of a quiet machine
-BENCHED := ((i2|i8|t5|lut|bits)_(avx512|avx2|amx|neon|neon_dot)|i2_scalar|read
-BENCHED := $(BENCHED)|(sgemm|u8s8)_(amx|dnnl|openblas))
-SHAPES  := (683x256|2560x2560)/n(1|8|32|128|512|2048)|(4096x4096|11008x4096)/n1/
-SHAPES  := ($(SHAPES)|(256x683|1024x1024)/n512|4096x4096/n512/t[0-9]+(/b|$$))
-REFERENCE_SHAPES = ref/(683x256|256x683|1024x1024)/n(1|8|32|512)/
+SHAPES  := /((683x256|2560x2560)/n(1|8|32|128|512|2048)|(4096x4096|11008x4096)/n1/
+SHAPES  := $(SHAPES)|(256x683|1024x1024)/n512|4096x4096/n512/t[0-9]+(/b|$$))
 bench: $(OUT)/eightysix
-	$(OUT)/eightysix bench kernels --cold --threads $$(nproc) --filter \
-	  '$(BENCHED)/$(SHAPES)|$(REFERENCE_SHAPES)'
+	$(OUT)/eightysix bench kernels --cold --threads $$(nproc) --shapes '$(SHAPES)'
 	$(OUT)/eightysix plot kernels && $(OUT)/eightysix plot roofline
 
 deps:

@@ -73,21 +73,6 @@ static unsigned cpu_machine(void)
 }
 #endif
 
-enum { CPU_ASKED = 1u << 30 };       /* beside the bits of a word that has been filled in */
-
-/* The machine, asked once: CPUID traps under a hypervisor, and tiles need a system call. Threads
- * that ask at the same time store the same bits. */
-static unsigned cpu_machine_once(void)
-{
-    static _Atomic unsigned machine;
-    unsigned bits = atomic_load_explicit(&machine, memory_order_relaxed);
-    if (!bits) {
-        bits = cpu_machine() | CPU_ASKED;
-        atomic_store_explicit(&machine, bits, memory_order_relaxed);
-    }
-    return bits & ~(unsigned)CPU_ASKED;
-}
-
 /* the bits that EIGHTYSIX_CPU allows */
 static unsigned cpu_allowed(const char *s)
 {
@@ -108,20 +93,23 @@ static unsigned cpu_allowed(const char *s)
     return allowed;
 }
 
-static _Atomic unsigned cpu_last;    /* what cpu_has returned last, and CPU_ASKED */
+enum { CPU_ASKED = 1u << 30 };       /* beside the bits of a word that has been filled in */
+static _Atomic unsigned cpu_bits;
 
-unsigned cpu_has(void)
+/* CPUID traps under a hypervisor, tiles need a system call, and the environment is searched: once.
+ * Threads that ask at the same time store the same bits. */
+unsigned cpu_read(void)
 {
     const char *s = getenv("EIGHTYSIX_CPU");
-    const unsigned has = cpu_machine_once() & (s && *s ? cpu_allowed(s) : ~0u);
-    atomic_store_explicit(&cpu_last, has | CPU_ASKED, memory_order_relaxed);
+    const unsigned has = cpu_machine() & (s && *s ? cpu_allowed(s) : ~0u);
+    atomic_store_explicit(&cpu_bits, has | CPU_ASKED, memory_order_relaxed);
     return has;
 }
 
-unsigned cpu_known(void)
+unsigned cpu_has(void)
 {
-    const unsigned last = atomic_load_explicit(&cpu_last, memory_order_relaxed);
-    return last ? last & ~(unsigned)CPU_ASKED : cpu_has();
+    const unsigned bits = atomic_load_explicit(&cpu_bits, memory_order_relaxed);
+    return bits ? bits & ~(unsigned)CPU_ASKED : cpu_read();
 }
 
 const char *cpu_text(unsigned bits, char *out, int size)

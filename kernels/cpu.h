@@ -14,11 +14,11 @@ enum {
 };
 /* The bits of this machine, narrowed by the environment variable EIGHTYSIX_CPU when it is set: a
  * comma list of sse2 avx2 avx512 vnni popcnt512 vbmi amx neon dotprod; each names itself and what
- * it builds on (avx512 implies avx2; sse2 and nothing else leaves 0). */
+ * it builds on (avx512 implies avx2; sse2 and nothing else leaves 0). Both are read once, at the
+ * first call: afterwards it is one load, which a kernel may afford. */
 unsigned    cpu_has(void);
-/* What cpu_has returned last (it is called if it never was): one load, for choices inside a
- * kernel. */
-unsigned    cpu_known(void);
+/* The same, read anew: for who has changed the environment (tests) */
+unsigned    cpu_read(void);
 /* "avx2,avx512"; "sse2" for 0 on x86-64 */
 const char *cpu_text(unsigned bits, char *out, int size);
 /* Makes the calling thread treat denormal floats as zero. Momenta of rows that get no gradient

@@ -12,7 +12,7 @@
  * variant splits by n is its own data. A variant file includes only this header, cpu.h and libc.
  *
  * Packed bytes depend on the matrix and on `layout` alone, never on the CPU that packed them: a
- * variant that has several bodies chooses one at gemm (cpu_known). */
+ * variant that has several bodies chooses one at gemm (cpu_has). */
 #ifndef TERNARY_H
 #define TERNARY_H
 #include <stddef.h>
@@ -39,6 +39,7 @@ typedef struct TernaryKernel {
     int         layout;         /* version of the packed bytes: raise it when pack writes others */
     int         preference;     /* kernel=auto takes the highest that runs here, bits_auto the
                                  * highest of the bit-sliced ones; 0: neither takes it */
+    int         drawn;          /* 1: figures show it; 0: tables only, as the lesser of two */
     TernaryCost large, single;  /* for large n and for n = 1 */
     /* bytes of a packed matrix; w is (rows, cols) row-major */
     size_t (*packed_size) (int rows, int cols);

@@ -198,7 +198,7 @@ static void bits_avx512_gemm(int32_t *y, const void *packed, const void *scratch
                  int n, int r0, int r1, int rows, int cols, int act_bits)
 {
     const size_t steps = bits_avx512_steps_of(cols), planes = (size_t)n * (size_t)act_bits;
-    Tile *const *const tile = bits_avx512_tiles[(cpu_known() & CPU_POPCNT512) != 0];
+    Tile *const *const tile = bits_avx512_tiles[(cpu_has() & CPU_POPCNT512) != 0];
     for (int r = r0; r < r1; r += ROWS) {
         const uint32_t *block = (const uint32_t *)packed + HEADER / 4 +
                                 (size_t)(r / ROWS) * bits_avx512_block_words(cols);
@@ -229,6 +229,7 @@ const TernaryKernel ternary_bits_avx512 = {
     .computes = 1,
     .layout = 1,
     .preference = 3,
+    .drawn = 1,
     .large = { "popcnt512", 64 / 3.0, 1, 3 / 512.0 },
     .single = { "popcnt512", 64 / 3.0, 1, 3 / 512.0 },
     .packed_size = bits_avx512_packed_size,

@@ -171,7 +171,7 @@ const TernaryKernel ternary_bits_neon = {
     .name = "bits_neon",
     .brief = "bit planes; BSL and CNT",
     .cpu = CPU_NEON, .act_bits = 8, .min_bits = 1, .weight_bits = 2, .computes = 1,
-    .layout = 1, .preference = 2,
+    .layout = 1, .preference = 2, .drawn = 1,
     .large = { "f32_fma_neon", 8, 1, 3 / 128.0 },
     .single = { "f32_fma_neon", 8, 1, 3 / 128.0 },
     .packed_size = bits_neon_packed_size, .pack = bits_neon_pack,

@@ -257,7 +257,7 @@ const TernaryKernel ternary_i2_avx2 = {
     .name = "i2_avx2",
     .brief = "2 bits; VPMADDUBSW with 16-bit sums",
     .cpu = CPU_AVX2, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
-    .layout = 1, .preference = 2,
+    .layout = 1, .preference = 2, .drawn = 1,
     .large = { "int8_maddubs256", 64, 1.5, 2 / 32.0 },
     .single = { "int8_maddubs256", 64, 1.5, 15 / 128.0 },
     .packed_size = i2_avx2_packed_size, .pack = i2_avx2_pack,

@@ -268,7 +268,7 @@ static void i2_avx512_gemm(int32_t *y, const void *packed, const void *scratch,
     const size_t chunks = i2_avx512_chunks_of(cols), stride = i2_avx512_stride_of(cols);
     const int32_t *bias = scratch;
     const int8_t *x = (const int8_t *)scratch + i2_avx512_sums_size(n);
-    const int vnni = (cpu_known() & CPU_VNNI) != 0;
+    const int vnni = (cpu_has() & CPU_VNNI) != 0;
     const int fits = (int)(BATCH_BYTES / stride), batch = fits < 64 ? 64 : fits;
     for (int t0 = 0; t0 < n; t0 += batch) {
         const int m = n - t0 < batch ? n - t0 : batch;
@@ -295,7 +295,7 @@ const TernaryKernel ternary_i2_avx512 = {
     .name = "i2_avx512",
     .brief = "2 bits; VPDPBUSD, or VPMADDUBSW without VNNI",
     .cpu = CPU_AVX2 | CPU_AVX512, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
-    .layout = 1, .preference = 3,
+    .layout = 1, .preference = 3, .drawn = 1,
     .large = { "int8_vnni512", 128, 1, 1 / 64.0 },
     .single = { "int8_vnni512", 128, 1, 2 / 64.0 },
     .packed_size = i2_avx512_packed_size, .pack = i2_avx512_pack,

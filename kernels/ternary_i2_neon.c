@@ -130,7 +130,7 @@ const TernaryKernel ternary_i2_neon = {
     .name = "i2_neon",
     .brief = "2 bits; SMLAL with 16-bit sums",
     .cpu = CPU_NEON, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
-    .layout = 1, .preference = 2,
+    .layout = 1, .preference = 2, .drawn = 1,
     .large = { "f32_fma_neon", 8, 1, 10 / 64.0 },
     .single = { "f32_fma_neon", 8, 1, 15 / 64.0 },
     .packed_size = i2_neon_packed_size, .pack = i2_neon_pack,

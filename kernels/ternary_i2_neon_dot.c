@@ -145,6 +145,7 @@ const TernaryKernel ternary_i2_neon_dot = {
     .computes = 1,
     .layout = 1,
     .preference = 3,
+    .drawn = 1,
     .large = { "f32_fma_neon", 8, 1, 6 / 64.0 },
     .single = { "f32_fma_neon", 8, 1, 11 / 64.0 },
     .packed_size = i2_neon_dot_packed_size,

@@ -128,7 +128,7 @@ const TernaryKernel ternary_i2_scalar = {
     .name = "i2_scalar",
     .brief = "2 bits, tables of a byte's sums, no vectors",
     .cpu = 0, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
-    .layout = 1, .preference = 1,
+    .layout = 1, .preference = 1, .drawn = 1,
     .packed_size = i2_scalar_packed_size, .pack = i2_scalar_pack,
     .scratch_size = i2_scalar_scratch_size, .prepare = i2_scalar_prepare, .gemm = i2_scalar_gemm,
 };

@@ -176,6 +176,7 @@ const TernaryKernel ternary_lut_avx512 = {
     .brief = "tables of two activations; VPSHUFB",
     .cpu = CPU_AVX2 | CPU_AVX512, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
     .layout = 1,
+    .drawn = 1,
     .large = { "f32_add512", 16, 1, 14 / 256.0 },
     .single = { "f32_add512", 16, 1, 14 / 256.0 },
     .packed_size = lut_avx512_packed_size, .pack = lut_avx512_pack,

@@ -159,6 +159,7 @@ const TernaryKernel ternary_lut_neon = {
     .brief = "tables of two activations; TBL",
     .cpu = CPU_NEON, .act_bits = 8, .min_bits = 8, .weight_bits = 2, .computes = 1,
     .layout = 1,
+    .drawn = 1,
     .large = { "f32_fma_neon", 8, 1, 12 / 64.0 },
     .single = { "f32_fma_neon", 8, 1, 12 / 64.0 },
     .packed_size = lut_neon_packed_size, .pack = lut_neon_pack,

@@ -40,6 +40,7 @@ const TernaryKernel ternary_ref = {
     .brief = "int8 weights, the definition",
     .cpu = 0, .act_bits = 8, .min_bits = 8, .weight_bits = 8, .computes = 1,
     .layout = 1,
+    .drawn = 1,
     .packed_size = ref_packed_size, .pack = ref_pack,
     .scratch_size = ref_scratch_size, .prepare = ref_prepare, .gemm = ref_gemm,
 };

@@ -278,6 +278,7 @@ const TernaryKernel ternary_t5_avx512 = {
     .weight_bits = 1.6,
     .computes = 1,
     .layout = 1,
+    .drawn = 1,
     .large = { "int8_vnni512", 128, 1, 1 / 64.0 },
     .single = { "int8_vnni512", 128, 1, 15 / 320.0 },
     .packed_size = t5_avx512_packed_size,

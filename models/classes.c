@@ -231,7 +231,7 @@ const Classes *classes_make(const Spec *s, const Exec *e, const HeadData *d, int
     CHECK(C >= 1 && C <= d->V - shortlist);
     if (d->given) return classes_given(d->given, d->V, C, shortlist, a, why);
     while (classes_by_context[w].name && !spec_is(s, "assign", classes_by_context[w].name)) w++;
-    if (classes_by_context[w].name && (!d->tok || d->n < 2)) {
+    if (classes_by_context[w].name && (!d->tok.at || d->n < 2)) {
         *why = arena_text(a, "assign=%s: needs the training text, to see what stands before words",
                           classes_by_context[w].name);
         return NULL;

@@ -9,8 +9,8 @@
 enum { SLICE = 16 };       /* columns of a product are shared out in whole vectors */
 
 typedef struct {
-    const uint16_t *tok;
-    const Window   *w;
+    TokenIds      tok;
+    const Window *w;
     int       n, cols;
     uint32_t *pos;         /* (n) positions, word after word */
     long     *at;          /* (V+1) where those of a word begin */
@@ -21,9 +21,9 @@ typedef struct {
 static void cooc_index_positions(Index *x, int V)
 {
     memset(x->at, 0, sizeof *x->at * (size_t)(V + 1));
-    for (int i = 0; i < x->n; i++) x->at[x->tok[i] + 1]++;
+    for (int i = 0; i < x->n; i++) x->at[token_id(x->tok, i) + 1]++;
     for (int v = 0; v < V; v++) x->at[v + 1] += x->at[v];
-    for (int i = 0; i < x->n; i++) x->pos[x->at[x->tok[i]]++] = (uint32_t)i;
+    for (int i = 0; i < x->n; i++) x->pos[x->at[token_id(x->tok, i)]++] = (uint32_t)i;
     /* every at[v] has moved to the end of its word */
     for (int v = V; v > 0; v--) x->at[v] = x->at[v - 1];
     x->at[0] = 0;
@@ -48,7 +48,7 @@ static int cooc_count_row(const Index *x, int v, int *count)
         for (int o = x->w->first; o <= x->w->last; o++) {
             const int p = (int)x->pos[k] + o;
             if (!o) continue;
-            if (p >= 0 && p < x->n) used += !count[base + x->rank[x->tok[p]]]++;
+            if (p >= 0 && p < x->n) used += !count[base + x->rank[token_id(x->tok, p)]]++;
             if (x->w->apart) base += x->w->contexts + 1;
         }
     }

@@ -39,7 +39,7 @@ static const char *embed_from_text(const Spec *s, const Exec *e, Param *p, const
                                    double *kept, Arena *a)
 {
     const Window near = { -SIDE, SIDE, data->V < CONTEXTS ? data->V : CONTEXTS, 0 };
-    if (!data->tok) return "embed_init=pmi: expected a training text to count in";
+    if (!data->tok.at) return "embed_init=pmi: expected a training text to count in";
     Sparse *m = cooc_count(e, data, &near, a);
     cooc_ppmi(m, a);
     const LinearMap map = cooc_map(m);

@@ -20,7 +20,6 @@ const Exec *exec_make(const Spec *spec, Arena *a, const char **why)
     char cpu[128];
     *why = NULL;
     e->threads = threads > 0 ? (int)threads : omp_get_num_procs();
-    if (e->threads > 64) e->threads = 64;
     /* for libraries that would start threads of their own: the work is split above them */
     omp_set_num_threads(1);
     cpu_flush_denormals();        /* here, for runtimes whose threads inherit it; */

@@ -9,13 +9,13 @@
 #include "models/spec.h"
 
 typedef struct Exec {
-    int                  threads;
+    int                  threads;   /* as many as there are processors, or the setting threads */
     const F32           *f;
     const Gemm          *gemm;
     const TernaryKernel *kernel;    /* never NULL; used where act=int8 */
 } Exec;
 
-/* From the settings threads, gemm, kernel. A name that cannot run here is NULL and a sentence in
- * *why: the run becomes a `skip` row, never another variant. */
+/* From the settings threads, gemm, kernel. A name that cannot run here is NULL and an error message
+ * in *why: the run becomes a `skip` row, never another variant. */
 const Exec *exec_make(const Spec *, Arena *, const char **why);
 #endif

@@ -37,7 +37,7 @@ Param *head_matrix(const Spec *s, Params *ps, const char *name, int rows, int co
 
 Param *head_embedding(Params *ps, int V, int d)
 {
-    Param *p = params_find(ps, "embedding.weight");
+    Param *p = ps->embedding;
     CHECK(p && p->rows == V && p->cols == d);
     p->owner = OWNER_HEAD;
     return p;

@@ -10,6 +10,7 @@
 #define HEAD_H
 #include "models/exec.h"
 #include "models/params.h"
+#include "models/token_ids.h"
 
 typedef struct Optim Optim;
 typedef struct Classes Classes;                        /* of words: classes.h */
@@ -20,7 +21,7 @@ typedef struct { double flops, bytes; } Cost;
 typedef struct HeadData {
     int             V;
     const long     *freq;    /* (V) counts of the training tokens, all >= 0 */
-    const uint16_t *tok;     /* (n) the text, to count contexts in; NULL: there is none */
+    TokenIds        tok;     /* (n) the text, to count contexts in; tok.at NULL: there is none */
     long            n;
     const Classes  *given;   /* classes to use, made by another run; NULL: the head makes its own */
 } HeadData;
@@ -30,7 +31,7 @@ typedef void HeadSay(void *ctx, const char *name, double value);   /* one number
 typedef struct HeadDef {
     const char *name, *brief, *source;    /* source: the paper or repository it re-implements */
     int         normalised;  /* 1: the training loss is exact; 0: nll makes a full pass instead */
-    /* Declares its parameters in Params with OWNER_HEAD (a tied head claims "embedding.weight",
+    /* Declares its parameters in Params with OWNER_HEAD (a tied head claims Params.embedding,
      * which the model has declared before). NULL and an error message in Params.why when a
      * setting or the data do not allow it. */
     void  *(*make)    (const Spec *, const Exec *, Params *, const HeadData *, int d, Arena *);
@@ -76,7 +77,7 @@ enum { HEAD_CHUNK = 2048, HEAD_BYTES = 25 << 20 };
 int    head_chunk(int width);
 /* A new matrix drawn from N(0, init_sigma) */
 Param *head_matrix(const Spec *, Params *, const char *name, int rows, int cols, int index);
-/* "embedding.weight" (V, d), which the head claims */
+/* the model's embedding (V, d), which the head claims */
 Param *head_embedding(Params *, int V, int d);
 /* The V output rows: with tied=1 the embedding, otherwise a matrix named `own` */
 Param *head_rows  (const Spec *, Params *, const char *own, int V, int d, int index);

@@ -12,10 +12,11 @@ typedef struct ModelDef {
     const char *name, *brief, *source;
     /* settings under which the laws run it small: "d=32 conv_groups=4" */
     const char *law_words;
-    /* Declares its parameters and draws them from seed. V: rows of the embedding */
+    /* Declares its parameters, the embedding of V rows by params_add_embedding, and draws them from
+     * seed. NULL and an error message in Params.why when the settings do not allow it */
     void  *(*make)      (const Spec *, const Exec *, Params *, int V, Arena *);
     int    (*width)     (const void *m);                    /* d of what forward returns */
-    Param *(*embedding) (const void *m);                    /* (V, d); nobody else knows its name */
+    Param *(*embedding) (const void *m);                    /* (V, d): Params.embedding */
     /* floats of one sequence of up to `capacity` tokens */
     size_t (*carry_size)(const void *m, long capacity);
     /* tok (B*T), sequence after sequence -> (B*T, d). carry NULL: sequences from their start.

@@ -67,6 +67,22 @@ static void flash_make_mixer(Flash *m, Params *ps, uint64_t seed)
     }
 }
 
+/* NULL, or why there is no such model */
+static const char *flash_check(const Flash *m, const Spec *s, Arena *a)
+{
+    if (m->d < 1 || m->groups < 1 || m->d % m->groups || m->d / m->groups > 1024)
+        return arena_text(a, "d=%d conv_groups=%d: expected groups that divide d into at most 1024 "
+                             "channels each", m->d, m->groups);
+    if (m->k < 1 || m->k > 16 || m->recursions < 1 || m->inner < 1)
+        return arena_text(a, "conv_kernel=%d recursions=%d inner=%d: expected 1..16 taps, at least "
+                             "one recursion, a positive inner", m->k, m->recursions, m->inner);
+    for (int j = 0; j < m->n_dil; j++)
+        if (m->dil[j] < 1 || m->dil[j] > 1 << 20)
+            return arena_text(a, "dilations=%s: expected numbers from 1 to 1048576",
+                              spec_str(s, "dilations"));
+    return NULL;
+}
+
 static void *flash_make(const Spec *s, const Exec *e, Params *ps, int V, Arena *a)
 {
     (void)e;
@@ -80,19 +96,9 @@ static void *flash_make(const Spec *s, const Exec *e, Params *ps, int V, Arena *
     m->n_dil = spec_list(s, "dilations", m->dil, MAX_DILATIONS);
     m->activation = activation_find(spec_str(s, "activation"));
     CHECK(m->activation < ACTIVATIONS);
-    if (m->d < 1 || m->groups < 1 || m->d % m->groups || m->d / m->groups > 1024)
-        die("d=%d conv_groups=%d: expected groups that divide d into at most 1024 channels each",
-            m->d, m->groups);
-    if (m->k < 1 || m->k > 16 || m->recursions < 1 || m->inner < 1)
-        die("conv_kernel=%d recursions=%d inner=%d: expected 1..16 taps, at least one recursion, a "
-            "positive inner",
-            m->k, m->recursions, m->inner);
-    for (int j = 0; j < m->n_dil; j++)
-        if (m->dil[j] < 1 || m->dil[j] > 1 << 20)
-            die("dilations=%s: expected positive numbers", spec_str(s, "dilations"));
-
-    m->embedding =
-        params_add(ps, "embedding.weight", (int[]) { V, m->d, 0 }, GROUP_ADAMW, OWNER_CORE);
+    const char *why = flash_check(m, s, a);
+    if (why) return params_fail(ps, why);
+    m->embedding = params_add_embedding(ps, "embedding.weight", V, m->d);
     param_normal(m->embedding, seed, 0, spec_num(s, "init_sigma"));
     m->norm1 = flash_vector(ps, "block.norm1.scale", m->d, 1);
     flash_make_mixer(m, ps, seed);

@@ -10,6 +10,7 @@ struct Optim {
     Arena       room;                    /* of one NorMuon update */
     float       lr, lr_head, lr_normuon, beta1, beta2, decay, keep, max_norm;
     float       scale, clip;             /* of this step */
+    double     *sumsq;                   /* (threads) of one parameter's gradient */
 };
 static const float ADAMW_EPS = 1e-8f;
 enum { SHARE = 1024 };                   /* values below which a thread is not worth its while */
@@ -47,6 +48,7 @@ Optim *optim_new(const Spec *spec, const Exec *e, Params *ps, Arena *a)
     long largest = 0;
     o->exec = e;
     o->params = ps;
+    o->sumsq = arena_get(a, sizeof *o->sumsq * (size_t)e->threads);
     optim_read(o, spec);
     for (int i = 0; i < ps->n; i++) {
         Param *p = ps->p[i];
@@ -102,8 +104,7 @@ static long optim_run(const Param *p, long *lo, long end)
 
 double optim_norm(Optim *o, Owner owner)
 {
-    double sum = 0, of[64];
-    CHECK(o->exec->threads <= (int)(sizeof of / sizeof *of));
+    double sum = 0, *of = o->sumsq;
     for (int i = 0; i < o->params->n; i++) {
         const Param *p = o->params->p[i];
         if (p->owner != owner || !p->trainable || p->frozen) continue;

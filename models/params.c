@@ -48,6 +48,12 @@ Param *params_add(Params *ps, const char *name, const int *shape, Group group, O
     return ps->p[ps->n++] = p;
 }
 
+Param *params_add_embedding(Params *ps, const char *name, int V, int d)
+{
+    CHECK(!ps->embedding);
+    return ps->embedding = params_add(ps, name, (int[]){ V, d, 0 }, GROUP_ADAMW, OWNER_CORE);
+}
+
 Param *params_find(const Params *ps, const char *name)
 {
     for (int i = 0; i < ps->n; i++)

@@ -31,6 +31,7 @@ typedef struct Param {
 typedef struct Params {
     Param **p;
     int     n;
+    Param  *embedding;              /* of the model, for a head that shares it; NULL: none yet */
     int     gradients;              /* 0: for inference, see below */
     const char *why;                /* the error message of a make that returned NULL */
     Arena  *arena;
@@ -40,6 +41,8 @@ Params *params_new (Arena *);
 Params *params_new_inference(Arena *);  /* parameters have no gradient (g is NULL) and are frozen */
 /* name is copied; shape ended by 0: (int[]){683, 256, 0}; v and g are zero */
 Param  *params_add (Params *, const char *name, const int *shape, Group, Owner);
+/* The model's embedding (V, d) of OWNER_CORE, declared once, under a name of the model's choice */
+Param  *params_add_embedding(Params *, const char *name, int V, int d);
 Param  *params_find(const Params *, const char *name);              /* NULL when there is none */
 long    params_count(const Params *);                               /* of values */
 void    params_zero_grad(Params *);

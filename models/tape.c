@@ -16,9 +16,15 @@ Tape *tape_new(const Exec *e, const Spec *spec, Arena *home, size_t bytes)
     t->act_bits = (int)spec_int(spec, "act_bits");
     t->back8 = spec_is(spec, "bwd", "int8");
     t->seed = (uint64_t)spec_int(spec, "seed");
-    if (t->back8 && !t->int8)
-        die("bwd=int8 needs act=int8: it is the way back through the integer kernel");
+    CHECK(!tape_check(spec));
     return t;
+}
+
+const char *tape_check(const Spec *s)
+{
+    if (!spec_is(s, "bwd", "int8") || spec_is(s, "act", "int8")) return NULL;
+    return "bwd=int8 needs act=int8: its gradients go through the integer kernel, which act=int8 "
+           "uses forward";
 }
 
 void tape_drop(Tape *t) { arena_drop(&t->pass); }

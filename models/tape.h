@@ -43,6 +43,7 @@ typedef struct Tape Tape;
 
 /* bytes: bound of one pass */
 Tape *tape_new  (const Exec *, const Spec *, Arena *home, size_t bytes);
+const char *tape_check(const Spec *);    /* NULL, or why there is no tape with such settings */
 void  tape_drop (Tape *);
 void  tape_reset(Tape *, int recording);
 /* the caller has put dLoss/dy into tape_grad of the last Var */

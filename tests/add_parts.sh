@@ -88,7 +88,8 @@ static void *toy_make(const Spec *s, const Exec *e, Params *ps, int V, Arena *a)
     const uint64_t seed = (uint64_t)spec_int(s, "seed");
     (void)e;
     m->d = (int)spec_int(s, "d");
-    m->embedding = toy_matrix(ps, "embedding.weight", V, m->d, GROUP_ADAMW, seed);
+    m->embedding = params_add_embedding(ps, "embedding.weight", V, m->d);
+    param_normal(m->embedding, seed, 0, sqrt(1.0 / m->d));
     m->fixed = toy_matrix(ps, "toy.fixed.weight", V, m->d, GROUP_ADAMW, seed);
     m->fixed->trainable = 0;
     m->fixed->frozen = 1;

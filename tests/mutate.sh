@@ -7,8 +7,8 @@
 #
 # Mutations: those of tests/mutations.txt (FILE, text, other text, with tabs between them), and N
 # that tests/mutate_pick.awk draws. build/mutate/results.txt has a line for each, by which an
-# interrupted run goes on: VERDICT, FILE, LINE, test, seconds, old, new. VERDICT is killed, survived,
-# stillborn (it does not compile) or equal (tests/mutations_equal.txt says why no test can see it).
+# interrupted run goes on: VERDICT, FILE, LINE, test, seconds, old, new. VERDICT is killed,
+# survived, stillborn (it does not compile) or equal (tests/mutations_equal.txt says why).
 set -u
 cd "$(dirname "$0")/.."
 N=${1:-40} SEED=${2:-1}
@@ -23,7 +23,8 @@ fail() { echo "mutate: $*" >&2; exit 2; }
 # What is drawn from: files that this CPU executes and whose results a test can judge
 sources() {
     git ls-files 'kernels/*.c' 'kernels/*.h' 'models/*.c' 'harness/*/*.c' |
-        grep -vE '_(neon|neon_dot|amx|avx512)\.c|gemm_amx|/cli/|_report|_machine|gbench|fetch|progress'
+        grep -vE '_(neon|neon_dot|amx|avx512)\.c|gemm_amx|/cli/|_report|_machine' |
+        grep -vE 'gbench|fetch|progress'
 }
 
 # The tests of a file's room, in the order in which they are tried
@@ -33,9 +34,11 @@ tests_of() {
     kernels/gemm*)              echo gemm laws step ;;
     kernels/f32*)               echo laws step optim heads ;;
     kernels/*)                  echo base kernels probe ;;
-    models/head* | models/softmax_level* | models/cutoffs*) echo heads huffman cutoffs step golden ;;
+    models/head* | models/softmax_level* | models/cutoffs*)
+                                echo heads huffman cutoffs step golden ;;
     models/classes* | models/svd* | models/cooc* | models/embed*) echo classes svd heads ;;
-    models/optim* | models/normuon* | models/step*)          echo optim step trainer golden ;;
+    models/optim* | models/normuon* | models/step*)
+                                echo optim step trainer golden ;;
     models/spec*)               echo spec settings experiment ;;
     models/tensors* | models/params*) echo tensors params laws step ;;
     models/*)                   echo laws step params golden ;;
@@ -99,10 +102,11 @@ list() {
     grep -vE '^(#|$)' tests/mutations.txt | while IFS=$TAB read -r file from to; do
         FROM=$from TO=$to awk -v file="$file" 'BEGIN { from = ENVIRON["FROM"]; to = ENVIRON["TO"] }
             !done && (at = index($0, from)) {
-                print file "\t" FNR "\t" $0 "\t" substr($0, 1, at - 1) to substr($0, at + length(from))
+                print file "\t" FNR "\t" $0 "\t" substr($0, 1, at - 1) to \
+                    substr($0, at + length(from))
                 done = 1
             }
-            END { if (!done) { print file ": no line has: " from > "/dev/stderr"; exit 1 } }' "$file" ||
+            END { exit !done }' "$file" ||
             fail "tests/mutations.txt: $file does not have: $from"
     done
     awk -v seed="$SEED" -v n="$N" -f tests/mutate_pick.awk $(sources)
@@ -116,8 +120,9 @@ table() {
                           n[r, "equal"], n[r, "stillborn"] }
         END { for (r in rooms) row(r); row("all")
               judged = n["all", "killed"] + n["all", "survived"]
-              printf "killed: %.1f %% of %d\n", judged ? 100 * n["all", "killed"] / judged : 0, judged
-              exit n["all", "killed"] < 0.95 * judged }' $RESULTS
+              part = judged ? n["all", "killed"] / judged : 0
+              printf "killed: %.1f %% of %d\n", 100 * part, judged
+              exit part < 0.95 }' $RESULTS
 }
 
 git rev-parse HEAD >/dev/null 2>&1 || fail "expected a git clone"

@@ -124,7 +124,7 @@ static inline size_t mutate(Rng *r, char *s, size_t n, size_t max)
 }
 
 /* Encodes, decodes, compares; returns the ids */
-static inline long round_trip(Vocab *v, const char *s, size_t len, uint16_t *id)
+static inline long round_trip(Vocab *v, const char *s, size_t len, int *id)
 {
     const long n = vocab_encode(v, s, len, id, (long)len);
     size_t at = 0, size;

@@ -2,10 +2,9 @@
 /* The shim: samples arrive, iterations are those asked for, its file is what compare.py reads. The
  * command: a kernel that is wrong on one shape only is found on that shape, and is not timed. */
 #include "harness/bench/bench.h"
-#include "tests/test.h"
+#include "tests/place.h"
 #include <jansson.h>
-#include <string.h>
-#include <unistd.h>
+#include <signal.h>
 
 enum { ROUNDS = 3 };
 typedef struct { int bench, round; long iters; double ns; char name[32]; } Sample;
@@ -93,6 +92,80 @@ static void spoiled(int32_t *y, const void *packed, const void *scratch, int n, 
     if (rows == 256 && cols == 683 && r1 == rows) y[rows - 1]++;
 }
 
+/* ---- records; before any test that runs threads in this process, because they are forked ---- */
+
+/* Two kernels of no registry on one cell, recorded in the place's database */
+static int run_recorded(Place *p, const TernaryKernel *one, const TernaryKernel *two,
+                        const char *filter)
+{
+    const TernaryKernel *const kernels[] = { one, two, NULL };
+    return bench_run(&(BenchPlan){ .what = "kernels", .filter = filter, .rounds = 2, .seed = 1,
+                                   .threads = { 1 }, .n_threads = 1, .json = 1, .db = p->path,
+                                   .kernels = kernels });
+}
+
+/* The first column of the first row, as text */
+static const char *asked(Place *p, const char *question)
+{
+    const char *said;
+    const int code =
+        place_shell(p, arena_text(&p->a, "sqlite3 %s \"%s\"", p->path, question), &said);
+    if (code) fail_msg("%s", said);
+    return arena_text(&p->a, "%.*s", (int)strcspn(said, "\n"), said);
+}
+
+/* No list outside a kernel's own fields says whether a figure shows it */
+static void new_kernel_is_in_the_figures(void **state)
+{
+    Place *p = *state;
+    TernaryKernel novel = *ternary_kernels[0], lesser = novel;
+    novel.name = "novel";
+    novel.drawn = 1;
+    novel.min_bits = 1;
+    lesser.name = "lesser";
+    lesser.drawn = 0;
+    assert_int_equal(run_recorded(p, &novel, &lesser, "^(novel|lesser)/2560x2560/n8/t1$"), 0);
+    assert_string_equal(asked(p, "SELECT count(*) FROM kernel_cell"), "2");
+    assert_string_equal(asked(p, "SELECT group_concat(label) FROM kernels WHERE NOT is_peak"),
+                        "novel");
+    assert_string_equal(asked(p, "SELECT group_concat(label) FROM roofline WHERE NOT is_peak"),
+                        "novel");
+    assert_string_equal(asked(p, "SELECT kernel FROM bench_kernel WHERE sliced"), "novel");
+    assert_string_equal(asked(p, "SELECT status || error FROM run"), "ok");
+}
+
+static void dies(int32_t *y, const void *packed, const void *scratch, int n, int r0, int r1,
+                 int rows, int cols, int bits)
+{
+    ternary_kernels[0]->gemm(y, packed, scratch, n, r0, r1, rows, cols, bits);
+    if (rows == 2560) die("the kernel gave up at %d rows", rows);
+}
+
+static void crashes(int32_t *y, const void *packed, const void *scratch, int n, int r0, int r1,
+                    int rows, int cols, int bits)
+{
+    ternary_kernels[0]->gemm(y, packed, scratch, n, r0, r1, rows, cols, bits);
+    if (rows == 2560) raise(SIGKILL);
+}
+
+static void dead_bench_is_a_row_that_says_so(void **state)
+{
+    Place *p = *state;
+    TernaryKernel k = *ternary_kernels[0];
+    k.name = "novel";
+    k.gemm = dies;
+    assert_int_equal(run_recorded(p, &k, NULL, "^novel/2560x2560/n1/"), 2);
+    assert_string_equal(asked(p, "SELECT status || ': ' || error FROM run WHERE id = 1"),
+                        "fail: the kernel gave up at 2560 rows");
+    k.gemm = crashes;
+    assert_int_equal(run_recorded(p, &k, NULL, "^novel/2560x2560/n1/"), 128 + SIGKILL);
+    assert_string_equal(asked(p, "SELECT status || ': ' || error FROM run WHERE id = 2"),
+                        "crash: killed by signal 9 (Killed)");
+    assert_int_equal(run_recorded(p, &k, NULL, "^nothing/"), 2);
+    assert_string_equal(asked(p, "SELECT status || ': ' || error FROM run WHERE id = 3"),
+                        "fail: bench kernels: no cell has such a name");
+}
+
 static int run_bench(const TernaryKernel *k, const char *filter)
 {
     const TernaryKernel *const kernels[] = { k, NULL };
@@ -114,8 +187,12 @@ static void wrong_kernel(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(samples_and_file),
-                                        cmocka_unit_test(no_such_place),
-                                        cmocka_unit_test(wrong_kernel) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(new_kernel_is_in_the_figures, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(dead_bench_is_a_row_that_says_so, place_make, place_drop),
+        cmocka_unit_test(samples_and_file),
+        cmocka_unit_test(no_such_place),
+        cmocka_unit_test(wrong_kernel),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,7 +40,7 @@ static HeadData data_of(uint16_t *tok, long n, int V)
 {
     long *freq = arena_get(&arena, sizeof *freq * (size_t)V);
     for (long i = 0; i < n; i++) freq[tok[i]]++;
-    return (HeadData){ V, freq, tok, n, NULL };
+    return (HeadData){ V, freq, token_ids_2(tok), n, NULL };
 }
 
 /* ---- shape ---- */
@@ -268,8 +268,8 @@ static double likelihood(const HeadData *d, const int *class_of, int C)
     const size_t bytes = sizeof(double) * (size_t)C;
     double *n = arena_get(&arena, bytes * (size_t)d->V), *total = arena_get(&arena, bytes), sum = 0;
     for (long i = 1; i < d->n; i++) {
-        n[d->tok[i - 1] * C + class_of[d->tok[i]]]++;
-        total[class_of[d->tok[i]]]++;
+        n[token_id(d->tok, i - 1) * C + class_of[token_id(d->tok, i)]]++;
+        total[class_of[token_id(d->tok, i)]]++;
     }
     for (int i = 0; i < d->V * C; i++) sum += xlogx(n[i]);
     for (int c = 0; c < C; c++) sum -= xlogx(total[c]);

@@ -16,17 +16,17 @@ static const char *real_dir;                             /* EIGHTYSIX_DATA as it
 
 enum { TOKENS = 5000, SMALL_V = 300 };
 
-static const char *small_file(const char *name)
+/* TOKENS ids of a vocabulary of V, the last V / 2 + 1 of them in turn */
+static const char *token_file(const char *name, int V)
 {
     const char *why = NULL, *path = in_tmp(name);
-    uint16_t tok[TOKENS];
-    for (int i = 0; i < TOKENS; i++) tok[i] = (uint16_t)(i % SMALL_V);
-    TokenWriter *w = tokens_begin(path, &arena, &why);
+    int tok[TOKENS];
+    for (int i = 0; i < TOKENS; i++) tok[i] = V - 1 - i % (V / 2 + 1);
+    TokenWriter *w = tokens_begin(path, V, &arena, &why);
     assert_non_null(w);
     tokens_add(w, tok, TOKENS / 2);
     tokens_add(w, tok + TOKENS / 2, TOKENS / 2);
-    const TokenFile head = { .V = SMALL_V,
-                             .bytes = 12345,
+    const TokenFile head = { .bytes = 12345,
                              .vocab = "bytes",
                              .vocab_hash = "ab",
                              .source = "here",
@@ -35,6 +35,8 @@ static const char *small_file(const char *name)
     assert_null(tokens_commit(w, &head));
     return path;
 }
+
+static const char *small_file(const char *name) { return token_file(name, SMALL_V); }
 
 static void test_token_file(void **state)
 {
@@ -47,20 +49,65 @@ static void test_token_file(void **state)
     assert_string_equal(f->vocab_hash, "ab");
     assert_string_equal(f->source, "here");
     assert_string_equal(f->source_hash, "cd");
-    for (int i = 0; i < TOKENS; i++) assert_int_equal(f->tok[i], i % SMALL_V);
+    assert_int_equal(f->tok.bytes, 2);
+    for (int i = 0; i < TOKENS; i++)
+        assert_int_equal(token_id(f->tok, i), SMALL_V - 1 - i % (SMALL_V / 2 + 1));
     tokens_close(f);
 }
 
-/* The bytes of a small file with len of them written over at `at`, cut to size (0: not cut). */
-static void refused(size_t at, const void *bytes, size_t len, size_t size, const char *sentence)
+/* Two bytes an id and version 1 as long as they suffice, four and version 2 beyond */
+static void test_token_widths(void **state)
+{
+    (void)state;
+    static const int sizes[] = { 65535, 65536, 65537, 70000, TOKEN_IDS_MOST };
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        const char *why = NULL, *path = token_file("width.tok", sizes[k]);
+        const int wide = sizes[k] > 65536;
+        size_t n;
+        const char *s = read_file(path, &n);
+        assert_int_equal(n, 4096 + TOKENS * (wide ? 4 : 2));
+        assert_int_equal(s[8], wide ? 2 : 1);
+        assert_int_equal(s[456], wide ? 4 : 0);
+        TokenFile *f = tokens_open(path, &arena, &why);
+        if (!f) fail_msg("%s", why);
+        assert_true(f->V == sizes[k] && f->n == TOKENS && f->tok.bytes == (wide ? 4 : 2));
+        for (int i = 0; i < TOKENS; i++)
+            assert_int_equal(token_id(f->tok, i), sizes[k] - 1 - i % (sizes[k] / 2 + 1));
+        tokens_close(f);
+    }
+}
+
+/* Version 2 may also hold ids of two bytes */
+static void test_token_version_2(void **state)
+{
+    (void)state;
+    size_t n;
+    const char *why = NULL;
+    char *s = read_file(small_file("two.tok"), &n);
+    s[8] = 2;
+    s[456] = 2;
+    TokenFile *f = tokens_open(write_file("two.tok", s, n), &arena, &why);
+    if (!f) fail_msg("%s", why);
+    assert_true(f->n == TOKENS && f->tok.bytes == 2 && token_id(f->tok, 1) == SMALL_V - 2);
+    tokens_close(f);
+}
+
+/* A file of V ids with len of its bytes written over at `at`, cut to size (0: not cut). */
+static void refused_of(int V, size_t at, const void *bytes, size_t len, size_t size,
+                       const char *sentence)
 {
     size_t n;
     const char *why = NULL;
-    char *s = read_file(small_file("b.tok"), &n);
+    char *s = read_file(token_file("b.tok", V), &n);
     memcpy(s + at, bytes, len);
     assert_null(tokens_open(write_file("b.tok", s, size ? size : n), &arena, &why));
     says(why, "b.tok: ");
     says(why, sentence);
+}
+
+static void refused(size_t at, const void *bytes, size_t len, size_t size, const char *sentence)
+{
+    refused_of(SMALL_V, at, bytes, len, size, sentence);
 }
 
 static void test_token_faults(void **state)
@@ -68,14 +115,21 @@ static void test_token_faults(void **state)
     (void)state;
     const char *why = NULL;
     refused(0, "x", 1, 0, "expected a token file (it does not begin with 86tokens)");
-    refused(8, "\2", 1, 0, "version 2, expected 1");
-    refused(12, "\0\0\1\1", 4, 0, "expected 1 to 65536");
+    refused(8, "\3", 1, 0, "version 3, expected 1 or 2");
+    refused(8, "\2", 1, 0, "ids of 0 bytes, expected 2 or 4");
+    refused(12, "\0\0\1\1", 4, 0, "ids of 2 bytes, expected 1 to 65536");
     refused(0, "", 0, 4096 + 9000, "expected a header of 4096 and 2 for each of its 5000 tokens");
     refused(0, "", 0, 4096 + 9999, "14095 bytes, expected");
     refused(0, "", 0, 4095, "no room for the header");
     refused(16, "\xff\xff\xff\xff\xff\xff\xff\xff", 8, 0, "cut short");
     refused(4096 + 2 * 4321, "\x2c\1", 2, 0, "token 4321 is id 300, expected less than 300");
     refused(448, "\0\0\0\0\0\0\xf0\xff", 8, 0, "out of range");
+    refused_of(70000, 456, "\3", 1, 0, "ids of 3 bytes, expected 2 or 4");
+    refused_of(70000, 456, "\2", 1, 0, "70000 ids of 2 bytes, expected 1 to 65536");
+    refused_of(70000, 12, "\1\0\x10\0", 4, 0, "1048577 ids of 4 bytes, expected 1 to 1048576");
+    refused_of(70000, 0, "", 0, 4096 + 19998, "4 for each of its 5000 tokens: is it cut short?");
+    refused_of(70000, 4096, "\x70\x11\1\0", 4, 0, "token 0 is id 70000, expected less");
+    refused_of(70000, 4096 + 4, "\xff\xff\xff\xff", 4, 0, "token 1 is id 4294967295, expected");
     assert_null(tokens_open(in_tmp("none.tok"), &arena, &why));
     says(why, "cannot be read");
     assert_null(tokens_open(tmp, &arena, &why));
@@ -86,9 +140,14 @@ static void test_fuzz_tokens(void **state)
 {
     (void)state;
     size_t n;
-    const char *whole = read_file(small_file("c.tok"), &n);
+    const char *of[2] = { read_file(small_file("c.tok"), &n) };
+    const size_t small = n;
+    of[1] = read_file(token_file("d.tok", 70000), &n);
+    const size_t sizes[2] = { small, n };
     int good = 0;
     for (int k = 0; k < 2000; k++) {
+        const char *whole = of[k / 2 % 2];
+        n = sizes[k / 2 % 2];
         const size_t used = arena.used;
         Rng r = rng_at(seed, STREAM_CHECK, (uint64_t)k);
         char *s = memcpy(arena_raw(&arena, n), whole, n);
@@ -99,7 +158,7 @@ static void test_fuzz_tokens(void **state)
                                    &arena, &why);
         assert_true(f || (why && *why));
         if (f) {
-            for (long i = 0; i < f->n; i++) assert_true(f->tok[i] < f->V);
+            for (long i = 0; i < f->n; i++) assert_true(token_id(f->tok, i) < f->V);
             tokens_close(f);
             good++;
         }
@@ -116,7 +175,7 @@ static void test_leave(void **state)
     Arena a = arena_new(3 * PAGES * PAGE);
     uint16_t *all = arena_raw(&a, 3 * PAGES * PAGE);
     for (int i = 0; i < 3 * PAGES * ROW; i++) all[i] = 7;
-    tokens_leave(all + PAGES * ROW, PAGES * ROW, 10, 20);
+    tokens_leave(token_ids_2(all + PAGES * ROW), PAGES * ROW, 10, 20);
     for (int i = 0; i < PAGES * ROW; i++) assert_true(all[i] == 7 && all[2 * PAGES * ROW + i] == 7);
     arena_drop(&a);
 }
@@ -128,12 +187,12 @@ static void test_disk_full(void **state)
     const pid_t pid = fork();
     if (!pid) {
         const char *why = NULL;
-        uint16_t tok[TOKENS] = { 0 };
+        int tok[TOKENS] = { 0 };
         signal(SIGXFSZ, SIG_IGN);
         setrlimit(RLIMIT_FSIZE, &(struct rlimit){ 8192, 8192 });
-        TokenWriter *w = tokens_begin(in_tmp("full.tok"), &arena, &why);
+        TokenWriter *w = tokens_begin(in_tmp("full.tok"), 2, &arena, &why);
         const TokenFile head = {
-            .V = 2, .vocab = "v", .vocab_hash = "", .source = "", .source_hash = ""
+            .vocab = "v", .vocab_hash = "", .source = "", .source_hash = ""
         };
         for (int i = 0; w && i < 100; i++) tokens_add(w, tok, TOKENS);
         why = w ? tokens_commit(w, &head) : NULL;
@@ -226,7 +285,7 @@ static void test_corpus(void **state)
     for (int v = 0; v < c->V; v++) sum += c->freq[v];
     assert_int_equal(sum, 50000);
     for (long i = 0; i < c->n_valid; i++)
-        h -= log((double)(c->freq[c->valid[i]] + 1) / 50257.0) / 1000;
+        h -= log((double)(c->freq[token_id(c->valid, i)] + 1) / 50257.0) / 1000;
     assert_true(fabs(h - c->unigram) < 1e-12);
     c = open_corpus("corpus=small vocab=words V=6", &why);
     assert_true(c && c->V == 6);
@@ -253,7 +312,8 @@ static void test_single_file(void **state)
     const char *spec = arena_text(&arena, "corpus=%s vocab=bytes valid_tokens=0", path);
     const Corpus *c = open_corpus(spec, &why);
     if (!c) fail_msg("%s", why);
-    assert_true(c->n_train == 19000 && c->n_valid == 1000 && c->valid == c->train + 19000);
+    assert_true(c->n_train == 19000 && c->n_valid == 1000 &&
+                c->valid.at == token_ids_from(c->train, 19000).at);
     write_file("one.txt", s, 10000);
     c = open_corpus(spec, &why);
     assert_true(c && c->n_train == 9500);
@@ -308,7 +368,7 @@ static void test_batch(void **state)
     const long rounds = 2000;
     uint16_t ramp[1001];
     for (int i = 0; i < 1001; i++) ramp[i] = (uint16_t)i;
-    const Corpus line = { .train = ramp, .n_train = 1001 };
+    const Corpus line = { .train = token_ids_2(ramp), .n_train = 1001 };
     /* windows cover the text evenly, ends included */
     for (long k = 0; k < rounds; k++) {
         corpus_batch(&line, 5, k, 0, B, 1, x, y);
@@ -329,15 +389,21 @@ static void test_synth(void **state)
     if (!a) fail_msg("%s", why);
     const Corpus *b = open_corpus("corpus=synth V=500 train_tokens=20000 valid_tokens=3000", &why);
     assert_true(a->n_train == 20000 && a->n_valid == 3000 && a->V == 500 && !a->text);
-    assert_memory_equal(a->train, b->train, 40000);
+    assert_memory_equal(a->train.at, b->train.at, 40000);
     assert_true(a->floor > 1 && a->floor < a->unigram && a->floor == b->floor);
     const Corpus *c =
         open_corpus("corpus=synth V=500 train_tokens=20000 valid_tokens=3000 corpus_seed=2", &why);
-    assert_memory_not_equal(a->train, c->train, 40000);
+    assert_memory_not_equal(a->train.at, c->train.at, 40000);
     assert_null(open_corpus("corpus=synth vocab=gpt2", &why));
     says(why, "expected vocab=synth");
-    assert_null(open_corpus("corpus=synth V=70000", &why));
-    says(why, "expected V from 2 to 65536");
+    assert_null(open_corpus("corpus=synth V=1048577", &why));
+    says(why, "expected V from 2 to 1048576");
+    a = open_corpus("corpus=synth V=70000 train_tokens=300000 valid_tokens=3000", &why);
+    if (!a) fail_msg("%s", why);
+    int most = 0;
+    for (long i = 0; i < a->n_train; i++)
+        most = token_id(a->train, i) > most ? token_id(a->train, i) : most;
+    assert_true(a->V == 70000 && a->train.bytes == 4 && most > 65536 && a->floor < a->unigram);
 }
 
 static void test_wikitext(void **state)
@@ -370,7 +436,8 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_token_file),   cmocka_unit_test(test_token_faults),
+        cmocka_unit_test(test_token_file),   cmocka_unit_test(test_token_widths),
+        cmocka_unit_test(test_token_version_2), cmocka_unit_test(test_token_faults),
         cmocka_unit_test(test_fuzz_tokens),  cmocka_unit_test(test_leave),
         cmocka_unit_test(test_disk_full),    cmocka_unit_test(test_text),
         cmocka_unit_test(test_corpus),       cmocka_unit_test(test_single_file),

@@ -117,8 +117,9 @@ static int runs_here(const char *isa)
     const char *had = getenv("EIGHTYSIX_CPU");
     unsetenv("EIGHTYSIX_CPU");
     char text[128];
-    cpu_text(cpu_has(), text, sizeof text);
+    cpu_text(cpu_read(), text, sizeof text);
     if (had) setenv("EIGHTYSIX_CPU", had, 1);
+    cpu_read();
     arena_drop(&a);
     return !strcmp(isa, "sse2") || strstr(text, isa) != NULL;
 }

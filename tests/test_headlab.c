@@ -20,7 +20,7 @@ static void bigrams_sum_to_one(void **state)
     uint16_t tok[N];
     for (int i = 0; i < N; i++)       /* the last words never */
         tok[i] = (uint16_t)(rng_below(&r, V - 3) * rng_below(&r, V - 3) / (V - 3));
-    const Bigram *b = bigram_make(tok, N, V, &a);
+    const Bigram *b = bigram_make(token_ids_2(tok), N, V, &a);
     for (int u = 0; u < V; u++) {
         double sum = 0;
         for (int v = 0; v < V; v++) sum += exp(bigram_logp(b, u, v));
@@ -35,7 +35,7 @@ static void bigrams_by_hand(void **state)
     (void)state;
     static const uint16_t tok[] = { 0, 1, 0, 1, 0, 2 };
     Arena a = arena_new(1 << 24);
-    const Bigram *b = bigram_make(tok, 6, 3, &a);
+    const Bigram *b = bigram_make(token_ids_2(tok), 6, 3, &a);
     assert_true(fabs(bigram_logp(b, 0, 1) - log((2 - 2 / 7.) / 3 + 2 / 7. * 2 / 3 / 3)) < 1e-12);
     assert_true(fabs(bigram_logp(b, 1, 2) - log(2 / 7. / 2 / 3)) < 1e-12);
     assert_true(fabs(bigram_logp(b, 2, 1) - log(1 / 3.)) < 1e-12);

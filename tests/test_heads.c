@@ -61,8 +61,7 @@ static Setup *set_up_by(const char *name, int V, int stride, int words, const ch
     for (int v = 0; v < V; v++) freq[v] = count_of((long)v * stride % V);
     s->ps = params_new(&arena);
     s->V = V;
-    param_normal(params_add(s->ps, "embedding.weight", (int[]){ V, D, 0 }, GROUP_ADAMW, OWNER_CORE),
-                 1, 0, 0.4);
+    param_normal(params_add_embedding(s->ps, "words", V, D), 1, 0, 0.4);
     s->def = head_find(name);
     s->h = s->def->make(spec, e, s->ps, &(HeadData){ .V = V, .freq = freq }, D, &arena);
     for (int i = 0; i < N * D; i++) s->x[i] = (float)rng_normal(&rng);
@@ -149,7 +148,7 @@ static void softmax_is_the_dense_computation(void **state)
     static const char *const names[] = { "softmax", "softmax_naive" };
     for (int i = 0; i < 2; i++) {
         Setup *s = set_up(names[i], V_DENSE, 2, (const char *[]){ "smoothing=0.1", "zloss=0.02" });
-        const Param *w = params_find(s->ps, "embedding.weight");
+        const Param *w = s->ps->embedding;
         softmax_is(s, w->v, w->g);
     }
 }
@@ -169,7 +168,7 @@ static void softmax_by_count_is_the_dense_computation(void **state)
     enum { STRIDE = 7 };
     const char *words[] = { "smoothing=0.1", "zloss=0.02", "rows=freq", "tied=1" };
     Setup *s = set_up_by("softmax", V_DENSE, STRIDE, 4, words);
-    const Param *w = params_find(s->ps, "embedding.weight");
+    const Param *w = s->ps->embedding;
     softmax_is(s, w->v, w->g);
     words[3] = "tied=0";
     s = set_up_by("softmax", V_DENSE, STRIDE, 4, words);
@@ -210,7 +209,7 @@ static void quantised_softmax_is_the_dense_computation(void **state)
                                 i % 2 ? "head_quant=ternary" : "head_quant=int8",
                                 i / 2 ? "rows=freq" : "rows=id" };
         Setup *s = set_up_by("softmax", V_DENSE, 7, 4, words);
-        Param *w = params_find(s->ps, "embedding.weight");
+        Param *w = s->ps->embedding;
         s->def->forward(s->h, s->x, s->y, N);
         param_normal(w, 9, 0, 0.3);
         softmax_is(s, quantised(w, i % 2), w->g);
@@ -253,12 +252,12 @@ static Filtered *filtered(const char *delta, int by_count, int tied)
     long freq[F_V];
     for (int v = 0; v < F_V; v++) freq[v] = 10000 - v * 7 % F_V;
     Params *ps = params_new(&arena);
-    params_add(ps, "embedding.weight", (int[]){ F_V, F_V, 0 }, GROUP_ADAMW, OWNER_CORE);
+    params_add_embedding(ps, "words", F_V, F_V);
     s->def = head_find("softmax");
     s->by_count = by_count;
     s->tied = tied;
     s->h = s->def->make(spec, e, ps, &(HeadData){ .V = F_V, .freq = freq }, F_V, &arena);
-    s->w = params_find(ps, tied ? "embedding.weight" : "head.weight");
+    s->w = params_find(ps, tied ? "words" : "head.weight");
     param_fill(s->w, 0);
     for (int v = 0; v < F_V; v++) s->w->v[row_of_param(s, v) * F_V + v] = (float)F_E;
     s->x = arena_raw(&arena, sizeof(float) * F_N * F_V);
@@ -363,8 +362,8 @@ static void softmax_follows_its_weights(void **state)
     for (int i = 0; i < 4; i++) {
         Setup *a = set_up_by("softmax", 300, 7, 1, ways + i),
               *b = set_up_by("softmax", 300, 7, 1, ways + i);
-        Param *w = params_find(a->ps, "embedding.weight"),
-              *of_b = params_find(b->ps, "embedding.weight");
+        Param *w = a->ps->embedding,
+              *of_b = b->ps->embedding;
         param_normal(w, 9, 0, 0.3);
         a->def->forward(a->h, a->x, a->y, N);
         a->def->backward(a->h, a->dx, 1);
@@ -395,7 +394,7 @@ static void sampled_estimates_the_full_sum(void **state)
     (void)state;
     for (int p = 0; p < 2; p++) {
         Setup *s = sampler(p);
-        Param *w = params_find(s->ps, "embedding.weight");
+        Param *w = s->ps->embedding;
         for (int i = 0; i < N; i++) {
             float nll;
             double sum = 0, squares = 0;
@@ -421,7 +420,7 @@ static void sampled_draws_by_its_proposal(void **state)
     (void)state;
     for (int p = 0; p < 2; p++) {
         Setup *s = sampler(p);
-        Param *w = params_find(s->ps, "embedding.weight");
+        Param *w = s->ps->embedding;
         int seen[S_V] = { 0 };
         double total = 0;
         param_fill(w, 0);
@@ -448,7 +447,7 @@ static void sampled_draws_by_its_proposal(void **state)
 /* rows (V) that the loss of the first n positions has a gradient for */
 static void rows_used(Setup *s, int n, char *rows)
 {
-    const Param *w = params_find(s->ps, "embedding.weight");
+    const Param *w = s->ps->embedding;
     params_zero_grad(s->ps);
     s->def->forward(s->h, s->x, s->y, n);
     s->def->backward(s->h, s->dx, 1);
@@ -462,9 +461,9 @@ static void sampled_repeats_its_draw(void **state)
     (void)state;
     char one[S_V], other[S_V];
     Setup *a = sampler(0), *b = sampler(0);
-    Param *w = params_find(a->ps, "embedding.weight");
+    Param *w = a->ps->embedding;
     rows_used(a, N, one);
-    w->steps = params_find(b->ps, "embedding.weight")->steps = 3;
+    w->steps = b->ps->embedding->steps = 3;
     rows_used(a, 1, one);
     rows_used(b, 1, other);
     assert_memory_equal(one, other, S_V);
@@ -487,7 +486,7 @@ static void adaptive_way(int tied)
     const char *more[] = { "smoothing=0", "cutoffs=40,140", short_tied };
     Setup *s = set_up("adaptive", 300, 3, more);
     const Param *own = params_find(s->ps, "head.short.weight"),
-                *words = params_find(s->ps, "embedding.weight");
+                *words = s->ps->embedding;
     static float top[42 * D];
     const Param *proj[] = { params_find(s->ps, "head.tail1.proj.weight"),
                             params_find(s->ps, "head.tail2.proj.weight") };
@@ -590,7 +589,7 @@ static void tree_way(int tied, const char *shortlist)
     const Classes *k =
         classes_make(spec, e, &(HeadData) { .V = T_V, .freq = freq }, 17, &arena, &why);
     const Param *root = params_find(s->ps, "head.class.weight");
-    const Param *leaf = params_find(s->ps, tied ? "embedding.weight" : "head.leaf.weight");
+    const Param *leaf = params_find(s->ps, tied ? "words" : "head.leaf.weight");
     const int C = k->C, behind = k->start[C], top = C + T_V - behind;
     double loss = 0;
     memset(g, 0, sizeof g);
@@ -669,8 +668,8 @@ static void tree_settles_when_it_is_full(void **state)
             s->def->backward(s->h, s->dx, 1.0f / (float)times);
             if (k) s->def->flush_grads(s->h);
         }
-    const Param *a = params_find(late->ps, "embedding.weight"),
-                *b = params_find(soon->ps, "embedding.weight");
+    const Param *a = late->ps->embedding,
+                *b = soon->ps->embedding;
     double deferred = 0, expected[T_V * D];
     for (long i = 0; i < b->n; i++) {
         expected[i] = (double)b->g[i];

@@ -33,8 +33,7 @@ static Lab *lab_new(const HeadDef *def, const Spec *s, Params *ps)
     assert_non_null(e);
     for (int v = 0; v < V; v++) freq[v] = 1000 / (v + 1);
     *l = (Lab){ .def = def, .ps = ps };
-    const int shape[] = { V, D, 0 };
-    param_normal(params_add(ps, "embedding.weight", shape, GROUP_ADAMW, OWNER_CORE), 1, 0, 0.4);
+    param_normal(params_add_embedding(ps, "words", V, D), 1, 0, 0.4);
     l->h = def->make(s, e, ps, &(HeadData){ .V = V, .freq = freq }, D, &arena);
     for (int i = 0; i < N * D; i++) l->x[i] = (float)rng_normal(&r);
     for (int i = 0; i < N; i++) l->y[i] = i * 7 % V;
@@ -115,7 +114,7 @@ static void a_claimed_embedding_keeps_its_rate(void **state)
                                                      "clip=0", "short_tied=1", NULL });
     Lab *l = lab_new(head_find("adaptive"), s, params_new(&arena));
     Optim *o = optim_new(s, exec_make(s, &arena, &why), l->ps, &arena);
-    Param *embedding = params_find(l->ps, "embedding.weight");
+    Param *embedding = l->ps->embedding;
     assert_int_equal(embedding->owner, OWNER_HEAD);
     assert_int_equal(embedding->declared_by, OWNER_CORE);
     assert_true(fabs(moved(o, embedding) / 0.001 - 1) < 1e-3);

@@ -224,7 +224,7 @@ static HeadData text(void)
             (uint16_t)(again ? (tok[i - 1] + 1) % 54 : (int)rng_below(&r, 1 + rng_below(&r, 54)));
         freq[tok[i]]++;
     }
-    return (HeadData){ V, freq, tok, TEXT, NULL };
+    return (HeadData){ V, freq, token_ids_2(tok), TEXT, NULL };
 }
 
 static float *dense_of(const Sparse *m)
@@ -262,8 +262,9 @@ static void counts_are_those_of_the_text(void **state)
         for (int p = 0; p < TEXT; p++)
             for (int o = w->first, part = 0; o <= w->last; o++) {
                 if (!o) continue;
-                float *row = expected + d.tok[p] * m->cols + part * (w->contexts + 1);
-                if (p + o >= 0 && p + o < TEXT) row[column(&d, d.tok[p + o], w->contexts)]++;
+                float *row = expected + token_id(d.tok, p) * m->cols + part * (w->contexts + 1);
+                if (p + o >= 0 && p + o < TEXT)
+                    row[column(&d, token_id(d.tok, p + o), w->contexts)]++;
                 part += w->apart;
             }
         assert_memory_equal(got, expected, sizeof(float) * V * (size_t)m->cols);
@@ -328,7 +329,7 @@ enum { D = 16, WIDE = 48 };
 
 static Param *embedding(Params *ps)
 {
-    Param *p = params_add(ps, "embedding.weight", (int[]){ V, D, 0 }, GROUP_ADAMW, OWNER_CORE);
+    Param *p = params_add_embedding(ps, "words", V, D);
     param_normal(p, 1, 0, 0.3);
     return p;
 }

@@ -22,9 +22,9 @@ static void within(double value, double low, double high)
         fail_msg("%.12g is not in [%.12g, %.12g]", value, low, high);
 }
 
-static uint16_t *read_stream(const Synth *s, uint64_t name, long n)
+static int *read_stream(const Synth *s, uint64_t name, long n)
 {
-    uint16_t *tok = arena_raw(&arena, (size_t)n * sizeof *tok);
+    int *tok = arena_raw(&arena, (size_t)n * sizeof *tok);
     synth_stream(s, name, tok, n);
     return tok;
 }
@@ -32,8 +32,8 @@ static uint16_t *read_stream(const Synth *s, uint64_t name, long n)
 static void unigram_is_zipf_mandelbrot(void **state)
 {
     (void)state;
-    static const int sizes[] = { 2, 3, 257, 50257, 65536 };
-    for (int k = 0; k < 5; k++) {
+    static const int sizes[] = { 2, 3, 257, 50257, 65536, 70000, TOKEN_IDS_MOST };
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
         const Synth *s = synth_make(sizes[k], 1, &arena);
         double sum = 0;
         for (int id = 0; id < s->V; id++) {
@@ -54,7 +54,7 @@ static void next_sums_to_one_and_gives_the_nll(void **state)
                      at[] = { 0, 1, 2, 17, 18, 61, 130, 208, 209, 210, 260, 261, 399 };
     for (int k = 0; k < 4; k++) {
         const Synth *s = synth_make(sizes[k], 7 + (uint64_t)k, &arena);
-        const uint16_t *tok = read_stream(s, 0, 400);
+        const int *tok = read_stream(s, 0, 400);
         double nll[400], p[300];
         synth_nll(s, tok, 400, nll);
         for (int i = 0; i < 13; i++) {
@@ -73,7 +73,7 @@ static void next_sums_to_one_and_gives_the_nll(void **state)
 enum { WORDS = 3, TOPICS = 2, LENGTH = 7, CUTS = 1000 };
 
 /* w = WORDS: none */
-typedef struct { const Synth *s; double e[WORDS + 1][TOPICS][WORDS]; const uint16_t *tok; } Tiny;
+typedef struct { const Synth *s; double e[WORDS + 1][TOPICS][WORDS]; const int *tok; } Tiny;
 
 static int by_place(const void *a, const void *b)
 {
@@ -203,7 +203,7 @@ static void filter_is_the_sum_over_paths(void **state)
 static double unigram_deviate(int V, int at, long streams)
 {
     const Synth *s = synth_make(V, 3, &arena);
-    uint16_t tok[400];
+    int tok[400];
     double *count = arena_get(&arena, (size_t)V * sizeof *count), chi2 = 0;
     for (long i = 0; i < streams; i++) {
         synth_stream(s, (uint64_t)i, tok, at + 1);
@@ -232,7 +232,7 @@ static void stream_follows_the_filter(void **state)
     const Synth *s = synth_make(V, 5, &arena);
     double excess = 0, variance = 0, nll[N], p[V], pair[V][V] = { { 0 } }, spread[V][V] = { { 0 } };
     for (uint64_t i = 0; i < STREAMS; i++) {
-        const uint16_t *tok = read_stream(s, i, N);
+        const int *tok = read_stream(s, i, N);
         synth_nll(s, tok, N, nll);
         for (int t = 1; t < N; t++) {
             double h = 0, square = 0;
@@ -272,7 +272,7 @@ static void no_other_law_reads_better(void **state)
     };
     const long n = 200000;
     const Synth *s = synth_make(2000, 2, &arena);
-    const uint16_t *tok = read_stream(s, 1, n);
+    const int *tok = read_stream(s, 1, n);
     const double floor = synth_nll(s, tok, n, NULL);
     double unigram = 0;
     for (long t = 0; t < n; t++) unigram -= log(synth_unigram(s, tok[t])) / (double)n;
@@ -290,7 +290,7 @@ static void no_other_law_reads_better(void **state)
     within(synth_nll(synth_make_law(&law, 2000, 2, &arena), tok, n, NULL), floor + 0.05, unigram);
 }
 
-static double repeats(const uint16_t *tok, long n, long lag)
+static double repeats(const int *tok, long n, long lag)
 {
     long hits = 0;
     for (long t = lag; t < n; t++) hits += tok[t] == tok[t - lag];
@@ -298,7 +298,7 @@ static double repeats(const uint16_t *tok, long n, long lag)
 }
 
 /* The loss of a reader who sees no copies from further back than `reach`. */
-static double nll_within(const Synth *s, int reach, const uint16_t *tok, long n)
+static double nll_within(const Synth *s, int reach, const int *tok, long n)
 {
     Synth reader = *s;
     for (int l = 0; l < SYNTH_LAGS; l++)
@@ -313,7 +313,7 @@ static void copies_reach_beyond_208(void **state)
     (void)state;
     const long n = 100000;
     const Synth *s = synth_make(2000, 4, &arena);
-    const uint16_t *tok = read_stream(s, 0, n);
+    const int *tok = read_stream(s, 0, n);
     for (int l = 0; l < SYNTH_LAGS; l++)
         within(repeats(tok, n, s->law.lag[l]) - repeats(tok, n, 250), 0.02, 0.05);
     within(repeats(tok, n, 208) - repeats(tok, n, 250), -0.005, 0.005);
@@ -333,12 +333,12 @@ static void streams_repeat_and_differ(void **state)
     enum { N = 3000 };
     const Synth *s = synth_make(50257, 1, &arena), *same = synth_make(50257, 1, &arena);
     const Synth *other = synth_make(50257, 2, &arena);
-    const uint16_t *tok = read_stream(s, 0, N);
+    const int *tok = read_stream(s, 0, N);
     assert_memory_equal(tok, read_stream(same, 0, N), N * sizeof *tok);
     for (long n = 1; n < N; n += 271)
         assert_memory_equal(tok, read_stream(s, 0, n), (size_t)n * sizeof *tok);
     long by_stream = 0, by_seed = 0;
-    const uint16_t *valid = read_stream(s, 1, N), *elsewhere = read_stream(other, 0, N);
+    const int *valid = read_stream(s, 1, N), *elsewhere = read_stream(other, 0, N);
     for (int t = 0; t < N; t++) {
         by_stream += tok[t] == valid[t];
         by_seed += tok[t] == elsewhere[t];

@@ -94,7 +94,7 @@ static void test_vectors(void **state)
     json_array_foreach(cases, i, c) {
         const json_t *text = json_object_get(c, "text"), *ids = json_object_get(c, "ids");
         const size_t len = json_string_length(text);
-        uint16_t id[4096];
+        int id[4096];
         assert_true(len <= 4096);
         const long m = vocab_encode(v, json_string_value(text), len, id, 4096);
         assert_int_equal(m, json_array_size(ids));
@@ -111,7 +111,7 @@ static void test_special(void **state)
 {
     (void)state;
     Vocab *v = gpt2();
-    uint16_t id[16];
+    int id[16];
     assert_int_equal(vocab_encode(v, "a<|endoftext|>\n", 15, id, 16), 3);
     assert_int_equal(id[1], 50256);
     id[1] = 7;
@@ -125,7 +125,7 @@ static void test_round_trip_random(void **state)
     (void)state;
     Vocab *all[2] = { gpt2(), vocab_bytes(&arena) };
     static char s[3000];
-    static uint16_t id[3000];
+    static int id[3000];
     for (int k = 0; k < 3000; k++) {
         Rng r = rng_at(seed, STREAM_CHECK, (uint64_t)k);
         const size_t n = random_text(&r, k % 3, s, sizeof s);
@@ -140,7 +140,7 @@ static void test_round_trip_real(void **state)
     Vocab *v = gpt2();
     const char *why = NULL, *piece;
     Text *t = text_open(real_data("edu/train.txt.xz"), &arena, &why);
-    uint16_t *id = arena_raw(&arena, 8 << 20), *again = arena_raw(&arena, 8 << 20);
+    int *id = arena_raw(&arena, 8 << 20), *again = arena_raw(&arena, 8 << 20);
     long n, total = 0, whole = 0;
     assert_non_null(t);
     while (total < 10000000 && (n = text_piece(t, &piece, &why)) > 0) {
@@ -166,7 +166,7 @@ static void test_cut(void **state)
     (void)state;
     Vocab *v = gpt2();
     static char s[400];
-    static uint16_t id[400], parts[400];
+    static int id[400], parts[400];
     for (int k = 0; k < 3000; k++) {
         Rng r = rng_at(seed, STREAM_CHECK, 100000 + (uint64_t)k);
         const size_t n = random_text(&r, k % 3, s, sizeof s), cut = vocab_cut(s, n);
@@ -248,7 +248,7 @@ static void test_split_published(void **state)
 }
 
 /* The algorithm as GPT-2's encoder.py states it: the best pair, everywhere, until none is left. */
-static int merge_plainly(const BpeTables *t, const char *s, int n, uint16_t *id)
+static int merge_plainly(const BpeTables *t, const char *s, int n, int *id)
 {
     for (int i = 0; i < n; i++) id[i] = t->byte_id[(unsigned char)s[i]];
     for (;;) {
@@ -279,7 +279,7 @@ static void test_merge(void **state)
     const char *why = NULL;
     const BpeTables *t = bpe_load(real_data("gpt2"), &other, &arena, &why);
     static char s[700];
-    static uint16_t id[700], plain[700];
+    static int id[700], plain[700];
     for (int k = 0; k < 2000; k++) {
         Rng r = rng_at(seed, STREAM_CHECK, 400000 + (uint64_t)k);
         const int n = 1 + (int)rng_below(&r, k % 8 ? 12 : 700), letters = k % 3 ? 26 : 2;
@@ -298,7 +298,7 @@ static void test_long_pieces(void **state)
     Vocab *v = gpt2();
     const size_t n = 300000;
     char *s = arena_raw(&arena, n);
-    uint16_t *id = arena_raw(&arena, n * sizeof *id);
+    int *id = arena_raw(&arena, n * sizeof *id);
     static const char *const unit[] = { "a",    " ",  "\xc3\xa9",    "\xff", "\xe4\xb8\xad",
                                         "ab1!", "\n", "\xe3\x80\x80" };
     for (size_t k = 0; k < sizeof unit / sizeof *unit; k++) {
@@ -339,7 +339,7 @@ static void test_small_gpt2(void **state)
     (void)state;
     char json[8192], bpe[256];
     const char *why = NULL;
-    uint16_t id[16];
+    int id[16];
     const size_t n = small_files(json, bpe);
     Vocab *v = small_vocab(json, n, bpe, strlen(bpe), &why);
     if (!v) fail_msg("%s", why);
@@ -393,7 +393,7 @@ static void test_fuzz_gpt2(void **state)
         Vocab *v = small_vocab(mj, a, mb, b, &why);
         assert_true(v || (why && *why));
         if (v) {
-            uint16_t id[64];
+            int id[64];
             round_trip(v, "the <|endoftext|> th\xff the", 25, id);
             good++;
         }

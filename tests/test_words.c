@@ -9,7 +9,7 @@ static void test_words(void **state)
 {
     (void)state;
     const char text[] = "the cat sat\nthe dog sat\n\n the  cat\tran";
-    uint16_t id[16];
+    int id[16];
     size_t len;
     Vocab *v = vocab_words_build(text, strlen(text), 100, &arena);
     assert_int_equal(vocab_size(v), 7);                  /* the <eos> cat sat dog ran <unk> */
@@ -74,7 +74,7 @@ static void test_wikitext(void **state)
         long tokens;
     } split[] = { { "train", 2088628 }, { "valid", 217646 }, { "test", 245569 } };
     Vocab *v = NULL;
-    uint16_t *id = arena_raw(&arena, 8 << 20);
+    int *id = arena_raw(&arena, 16 << 20);
     for (int i = 0; i < 3; i++) {
         size_t n = 0;
         char *text = arena_raw(&arena, 12 << 20);
@@ -105,7 +105,7 @@ static void test_fuzz_words(void **state)
         const char *path = write_file("fuzz", m, mutate(&r, m, sizeof list - 1, sizeof m));
         Vocab *v = vocab_words(path, &arena, &why);
         assert_true(v || (why && *why));
-        uint16_t id[16];
+        int id[16];
         if (v) {
             assert_int_equal(vocab_encode(v, "the bird\n", 9, id, 16), 3);
             good++;

@@ -1,51 +1,34 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The rounds of a bench, its table and its records.
  *
- *     for each group:  check every cell -> iterations = SAMPLE_S / the fastest, once for all of
- * them (see FAR) -> rounds of all cells in random order, one sample each -> medians with intervals
+ *     for each group:  check every cell
+ *                      iterations = SAMPLE_S / the fastest, once for all of them (see FAR)
+ *                      rounds of all cells in random order, one sample each
+ *                      medians with intervals
+ *
  * So what disturbs the machine meets every cell alike, and no cell is timed with another number of
  * iterations than its neighbours. */
-#include "harness/bench/bench.h"
+#include "harness/bench/bench_parts.h"
 #include "harness/util/clock.h"
-#include "harness/store/db.h"
 #include "harness/util/shuffle.h"
 #include "kernels/cpu.h"
-#include <errno.h>
 #include <math.h>
 #include <omp.h>
-#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_CELLS = 1024, MOST_PEAKS = 64 };
-#define SAMPLE_S 5e-3
+#define SAMPLE_S 5e-3                            /* the least time of a sample */
 #define LEVEL 0.95
 
-struct Bench {
-    BenchPlan   plan;
-    Arena      *home, group;         /* of the whole command, of the group */
-    Gbench     *g;
-    regex_t     filter;
-    BenchCell  *cell[MOST_CELLS], *now;
-    int         n, position, shown, broken, header;
-    double      peak[MOST_PEAKS][BENCH_THREADS + 1];
-    /* the group of the last probe, from 1; groups done */
-    int         probed[MOST_PEAKS][BENCH_THREADS + 1], groups;
-    int         times[MOST_PEAKS][BENCH_THREADS + 1];               /* it was probed */
-    const Host *host;
-    Db         *db;
-    long        run;
-    Rng         rng;
-};
-
+/* filter: without --filter, --shapes and --all */
 typedef struct { const char *name; void (*run)(Bench *); const char *filter; } BenchKind;
-static const BenchKind kinds[] = { { "kernels", bench_kernels,
-                "(_(amx|avx512|avx2|neon|neon_dot|dnnl|openblas)|read)/(1024x1024|2560x2560)/"
-                "n(1|512)/t[0-9]+(/cold)?$" },
-              { "heads", bench_heads, "/n512/" },
-              { "ops", bench_ops, "." },
-              { "machine", bench_machine, "." } };
-enum { KINDS = sizeof kinds / sizeof *kinds };
+static const BenchKind bench_kinds[] = {
+    { "kernels", bench_kernels, "/(1024x1024|2560x2560)/n(1|512)/t[0-9]+(/cold)?$" },
+    { "heads", bench_heads, "/n512/" },
+    { "ops", bench_ops, "." },
+    { "machine", bench_machine, "." },
+};
+enum { KINDS = sizeof bench_kinds / sizeof *bench_kinds };
 
 const BenchPlan *bench_plan(const Bench *b) { return &b->plan; }
 Arena *bench_arena(Bench *b) { return &b->group; }
@@ -53,13 +36,16 @@ Arena *bench_home(Bench *b) { return b->home; }
 
 int bench_wants(Bench *b, const char *name)
 {
-    return (b->plan.all && !b->plan.filter) || !regexec(&b->filter, name, 0, NULL, 0);
+    if (b->plan.all && !b->plan.filter && !b->plan.shapes) return 1;
+    return !regexec(&b->filter, name, 0, NULL, 0);
 }
+
+int bench_usual(const Bench *b) { return !b->plan.filter && !b->plan.all; }
 
 BenchCell *bench_cell(Bench *b, const char *name, GbenchWork *work, void *ctx)
 {
     if (!bench_wants(b, name)) return NULL;
-    CHECK(b->n < MOST_CELLS);
+    CHECK(b->n < BENCH_CELLS);
     BenchCell *c = arena_get(&b->group, sizeof *c);
     c->name = arena_text(&b->group, "%s", name);
     c->work = work;
@@ -111,7 +97,7 @@ double bench_peak(Bench *b, const char *name, int threads)
 {
     CHECK(threads >= 1 && threads <= BENCH_THREADS);
     for (int i = 0; probes[i].name; i++) {
-        CHECK(i < MOST_PEAKS);
+        CHECK(i < BENCH_PROBES);
         if (strcmp(probes[i].name, name)) continue;
         double *peak = &b->peak[i][threads];
         if (b->probed[i][threads] > b->groups || !probe_runs_here(&probes[i])) return *peak;
@@ -124,7 +110,7 @@ double bench_peak(Bench *b, const char *name, int threads)
     return 0;
 }
 
-static void take(void *ctx, int bench, const char *name, int round, double ns, long iters)
+static void bench_take(void *ctx, int bench, const char *name, int round, double ns, long iters)
 {
     Bench *b = ctx;
     BenchCell *c = b->now;
@@ -144,7 +130,7 @@ static void take(void *ctx, int bench, const char *name, int round, double ns, l
 /* One number for all, but for what is FAR slower than the fastest: that takes fewer, and its
  * samples are longer all the same */
 enum { FAR = 20 };
-static void choose_iterations(Bench *b)
+static void bench_choose_iterations(Bench *b)
 {
     double fastest = 0;
     for (int i = 0; i < b->n; i++) {
@@ -166,9 +152,9 @@ static void choose_iterations(Bench *b)
     }
 }
 
-static void rounds(Bench *b)
+static void bench_rounds(Bench *b)
 {
-    int order[MOST_CELLS], n = 0;
+    int order[BENCH_CELLS], n = 0;
     for (int i = 0; i < b->n; i++) {
         BenchCell *c = b->cell[i];
         if (c->broken) continue;
@@ -184,7 +170,7 @@ static void rounds(Bench *b)
     }
 }
 
-static const char *human(char *out, size_t size, double ns)
+static const char *bench_human(char *out, size_t size, double ns)
 {
     if (ns < 1e4) snprintf(out, size, "%.0f ns", ns);
     else if (ns < 1e7) snprintf(out, size, "%.1f us", ns / 1e3);
@@ -192,7 +178,7 @@ static const char *human(char *out, size_t size, double ns)
     return out;
 }
 
-static void show_row(Bench *b, const BenchCell *c)
+static void bench_show_row(Bench *b, const BenchCell *c)
 {
     char time[32], low[32], rate[64] = "", bytes[32] = "", limit[64] = "", more[96] = "";
     if (!b->header++)
@@ -207,49 +193,18 @@ static void show_row(Bench *b, const BenchCell *c)
                  c->ops / c->time.high, c->ops / c->time.low);
     else
         snprintf(rate, sizeof rate, "%9s [%s]", "",
-                 human(low, sizeof low, c->time.high - c->time.low));
+                 bench_human(low, sizeof low, c->time.high - c->time.low));
     if (c->bytes > 0) snprintf(bytes, sizeof bytes, "%.1f", c->bytes / c->time.median);
     if (c->reads) snprintf(limit, sizeof limit, "       %s", c->limit);
     else if (c->limit) snprintf(limit, sizeof limit, "%4.0f %% %s", bench_percent(c), c->limit);
     if (c->per > 0)
         snprintf(more, sizeof more, "%.2f us a position, %.0f MB", c->time.median / c->per / 1e3,
                  c->memory / 1e6);
-    printf("%-40s %10s %-30s %8s  %s%s\n", c->name, human(time, sizeof time, c->time.median), rate,
-           bytes, limit, more);
+    printf("%-40s %10s %-30s %8s  %s%s\n", c->name,
+           bench_human(time, sizeof time, c->time.median), rate, bytes, limit, more);
 }
 
-/* a number, or null for what is not one: strict JSON has neither NaN nor infinity */
-static void record(Bench *b, const BenchCell *c)
-{
-    typedef struct { const char *what; double value; } Number;
-    const Number number_of[] = { { "ops", c->ops },
-                      { "bytes", c->bytes },
-                      { "limit_ns", c->limit_ns },
-                      { "prepare_ns", c->prepare_ns },
-                      { "memory", c->memory },
-                      { "positions", c->per },
-                      { "ci_low", c->broken ? 0 : c->time.low },
-                      { "ci_high", c->broken ? 0 : c->time.high } };
-    for (size_t i = 0; i < sizeof number_of / sizeof *number_of; i++)
-        if (number_of[i].value > 0)
-            db_record(
-                b->db, b->run,
-                &(Record) { .kind = 'n',
-                            .value = number_of[i].value,
-                            .name = arena_text(&b->group, "%s:%s", number_of[i].what, c->name) });
-    if (c->limit)
-        db_record(b->db, b->run,
-                  &(Record) { .kind = 't',
-                              .text = c->limit,
-                              .name = arena_text(&b->group, "limit:%s", c->name) });
-    if (c->broken)
-        db_record(b->db, b->run,
-                  &(Record) { .kind = 't',
-                              .text = c->broken,
-                              .name = arena_text(&b->group, "wrong:%s", c->name) });
-}
-
-static int by_time(const void *x, const void *y)
+static int bench_by_time(const void *x, const void *y)
 {
     const BenchCell *a = *(BenchCell *const *)x, *c = *(BenchCell *const *)y;
     return (a->time.median > c->time.median) - (a->time.median < c->time.median);
@@ -257,7 +212,7 @@ static int by_time(const void *x, const void *y)
 
 /* Memory is shared with whoever else is on the machine: its limit is what the group's reader found
  * between their rounds */
-static void limits_by_reader(Bench *b)
+static void bench_limits_by_reader(Bench *b)
 {
     const BenchCell *reader = NULL;
     for (int i = 0; i < b->n; i++)
@@ -272,17 +227,17 @@ static void limits_by_reader(Bench *b)
 
 void bench_group(Bench *b)
 {
-    choose_iterations(b);
-    rounds(b);
+    bench_choose_iterations(b);
+    bench_rounds(b);
     for (int i = 0; i < b->n; i++)
         if (!b->cell[i]->broken)
             b->cell[i]->time = stats_median(b->cell[i]->ns, b->cell[i]->samples, LEVEL, &b->group);
-    limits_by_reader(b);
-    qsort(b->cell, (size_t)b->n, sizeof *b->cell, by_time);
+    bench_limits_by_reader(b);
+    qsort(b->cell, (size_t)b->n, sizeof *b->cell, bench_by_time);
     for (int i = 0; i < b->n; i++) {
         if (b->plan.json) bench_show_json(b->cell[i]);
-        else show_row(b, b->cell[i]);
-        if (b->db) record(b, b->cell[i]);
+        else bench_show_row(b, b->cell[i]);
+        if (b->db) bench_record_cell(b, b->cell[i]);
         b->broken += b->cell[i]->broken != NULL;
     }
     if (b->n > 1 && !b->plan.json) putchar('\n');
@@ -296,55 +251,21 @@ void bench_group(Bench *b)
 }
 
 /* ---- the run ---- */
-static void record_begin(Bench *b)
-{
-    const BenchPlan *p = &b->plan;
-    const char *why;
-    char key[65], threads[8192] = "";
-    b->db = db_open(p->db, b->home, &why);
-    if (!b->db) die("%s", why);
-    for (int i = 0; i < p->n_threads; i++)
-        snprintf(threads + strlen(threads), sizeof threads - strlen(threads), "%s%d", i ? "," : "",
-                 p->threads[i]);
-    const char *spec =
-        arena_text(b->home, "bench %s filter=%s threads=%s cold=%d rounds=%d seed=%llu", p->what,
-                   p->filter ? p->filter
-                   : p->all  ? "all"
-                             : "default",
-                   threads, p->cold, p->rounds, (unsigned long long)p->seed);
-    db_experiment(b->db, "bench", "", spec);
-    b->run = db_run_start(b->db, "bench", sha256_hex(spec, strlen(spec), key), spec);
-    db_config(b->db, b->run, "bench", p->what);
-    db_config(b->db, b->run, "threads", threads);
-}
-
-static void record_peaks(Bench *b)
-{
-    for (int i = 0; probes[i].name; i++)
-        for (int t = 1; t <= BENCH_THREADS; t++)
-            if (b->peak[i][t] > 0)
-                db_record(
-                    b->db, b->run,
-                    &(Record) { .kind = 'n',
-                                .value = b->peak[i][t],
-                                .name = arena_text(b->home, "peak:%s/t%d", probes[i].name, t) });
-}
-
 /* The filter of the plan, or that of its kind */
-static void bench_filter(Bench *b, const BenchKind *kind)
+static void bench_compile(regex_t *filter, const BenchPlan *p, const BenchKind *kind)
 {
     char why[128];
-    const char *re = b->plan.filter ? b->plan.filter : kind->filter;
-    const int bad = regcomp(&b->filter, re, REG_EXTENDED | REG_NOSUB);
+    const char *re = p->filter ? p->filter : p->shapes ? p->shapes : kind->filter;
+    const int bad = regcomp(filter, re, REG_EXTENDED | REG_NOSUB);
     if (!bad) return;
-    regerror(bad, &b->filter, why, sizeof why);
-    die("--filter %s: %s", re, why);
+    regerror(bad, filter, why, sizeof why);
+    die("--%s %s: %s", p->filter ? "filter" : "shapes", re, why);
 }
 
 static const BenchKind *bench_kind(const char *name)
 {
     for (int i = 0; i < KINDS; i++)
-        if (!strcmp(kinds[i].name, name)) return &kinds[i];
+        if (!strcmp(bench_kinds[i].name, name)) return &bench_kinds[i];
     die("bench %s: expected one of kernels, heads, ops, machine", name);
 }
 
@@ -360,38 +281,57 @@ static Bench *bench_new(const BenchPlan *plan)
     return b;
 }
 
-static void bench_end(Bench *b, double seconds)
+/* NULL, or why the command fails */
+static const char *bench_end(Bench *b)
 {
     const char *why = gbench_close(b->g);
-    if (b->db) {
-        db_run_end(b->db, b->run, b->broken ? "fail" : "ok", b->broken ? "a check failed" : "",
-                   seconds, 0);
-        db_close(b->db);
-    }
-    if (why) die("%s", why);
-    if (!b->shown) die("bench %s: no cell has such a name", b->plan.what);
-    if (b->broken) fprintf(stderr, "%d of %d cells are wrong\n", b->broken, b->shown);
+    if (!why && !b->shown)
+        why = arena_text(b->home, "bench %s: no cell has such a name", b->plan.what);
+    return why;
 }
 
-int bench_run(const BenchPlan *plan)
+static void bench_record_end(Bench *b, const char *why, double seconds, int *ended)
+{
+    if (!b->db) return;
+    db_run_end(b->db, b->run, why || b->broken ? "fail" : "ok",
+               why ? why : b->broken ? "a check failed" : "", seconds, 0);
+    db_close(b->db);
+    *ended = 1;
+}
+
+/* run: the row of its records; 0: nothing is recorded */
+static int bench_body(const BenchPlan *plan, long run, int *ended)
 {
     const BenchKind *kind = bench_kind(plan->what);
     Bench *b = bench_new(plan);
     const char *why;
-    bench_filter(b, kind);
+    bench_compile(&b->filter, plan, kind);
     /* for libraries that would start threads of their own: the work is split above them */
     omp_set_num_threads(1);
     cpu_flush_denormals();
-    b->g = gbench_open(b->plan.out, b->plan.rounds, take, b, &why);
+    b->g = gbench_open(b->plan.out, b->plan.rounds, bench_take, b, &why);
     if (!b->g) die("%s", why);
-    if (b->plan.db) record_begin(b);
+    if (run) bench_record_open(b, run);
     const double start = clock_now();
     kind->run(b);
-    if (b->db) record_peaks(b);
-    bench_end(b, clock_now() - start);
+    if (b->db) bench_record_peaks(b);
+    why = bench_end(b);
+    bench_record_end(b, why, clock_now() - start, ended);
+    if (why) die("%s", why);
+    if (b->broken) fprintf(stderr, "%d of %d cells are wrong\n", b->broken, b->shown);
     const int code = b->broken ? 1 : 0;
     regfree(&b->filter);
     arena_drop(&b->group);
     arena_drop(b->home);
     return code;
+}
+
+int bench_run(const BenchPlan *plan)
+{
+    int ended = 0;
+    const BenchKind *kind = bench_kind(plan->what);
+    regex_t filter;
+    bench_compile(&filter, plan, kind);
+    regfree(&filter);
+    return plan->db ? bench_record_run(plan, bench_body) : bench_body(plan, 0, &ended);
 }

@@ -39,19 +39,26 @@ typedef struct BenchCell {
     Interval    time;            /* ns of an iteration */
 } BenchCell;
 
-/* What the words of the command said. */
+/* What the arguments of the command said. */
 typedef struct BenchPlan {
-    /* filter NULL: the kind's own; db NULL: nothing is recorded */
-    const char *what, *filter, *out, *db;
+    const char *what;            /* kernels, heads, ops or machine */
+    const char *filter;          /* regular expression of names of cells; NULL: see `shapes` */
+    /* the same, without filter, of the usual kernels (bench_usual); NULL: the kind's own */
+    const char *shapes;
+    const char *out, *db;        /* db NULL: nothing is recorded */
     int         all, cold, json, rounds, threads[BENCH_THREADS], n_threads;
     uint64_t    seed;
-    const TernaryKernel *const *kernels;        /* NULL-ended */
+    const TernaryKernel *const *kernels;        /* NULL-ended; ternary_kernels but in tests */
 } BenchPlan;
 const BenchPlan *bench_plan(const Bench *);
 Arena     *bench_arena(Bench *);                /* of the group; empty again after it */
 Arena     *bench_home (Bench *);                /* of the whole command */
 /* A cell of the group when the filter lets its name through; otherwise NULL. */
 int        bench_wants(Bench *, const char *name);
+/* 1: neither --filter nor --all was given: only what a reader would ask for first */
+int        bench_usual(const Bench *);
+/* Records a number of the whole run, when it is recorded */
+void       bench_note (Bench *, const char *name, double value);
 BenchCell *bench_cell (Bench *, const char *name, GbenchWork *, void *ctx);
 /* calibrates, runs the rounds, shows and records; a new group begins */
 void       bench_group(Bench *);
@@ -79,7 +86,6 @@ void bench_kernels(Bench *);
 void bench_heads  (Bench *);
 void bench_ops    (Bench *);
 void bench_machine(Bench *);
-/* with these instead of the registry */
 
 double bench_percent  (const BenchCell *);      /* of its limit that it reaches; NAN: unknown */
 void   bench_show_json(const BenchCell *);      /* one line on stdout */

@@ -19,6 +19,8 @@ static const char help[] =
     "  machine     what this CPU and its memory give at most:    <probe>/t<threads>\n\n"
     "  --filter RE   cells whose name matches (POSIX extended); without it a small set that takes "
     "a minute\n"
+    "  --shapes RE   the same of the usual kernels only: those that figures show and all with "
+    "vector instructions\n"
     "  --all         every cell; ref and portable only up to 2^30 multiply-adds\n"
     "  --threads L   numbers of threads, 1,2 (as many as there are cores; machine: one and all)\n"
     "  --cold        also n = 1 with weights from memory: 300 MB of copies in turn\n"
@@ -36,8 +38,12 @@ static const char help[] =
 static void read_threads(BenchPlan *p, const char *text, int both)
 {
     char words[8192], *save = NULL;
-    const int cores = omp_get_num_procs() < BENCH_THREADS ? omp_get_num_procs() : BENCH_THREADS;
+    const int cores = omp_get_num_procs();
     if (!text) {
+        if (cores > BENCH_THREADS)
+            die("bench: this machine has %d cores, and a benchmark at most %d threads: expected "
+                "--threads with smaller numbers",
+                cores, BENCH_THREADS);
         if (both && cores > 1) p->threads[p->n_threads++] = 1;
         p->threads[p->n_threads++] = cores;
         return;
@@ -59,6 +65,7 @@ static BenchPlan read_arguments(int argc, char **argv)
     int no_db = 0;
     p->db = "results/results.db";
     const Option options[] = { { "--filter", &p->filter, NULL },
+                               { "--shapes", &p->shapes, NULL },
                                { "--all", NULL, &p->all },
                                { "--threads", &threads, NULL },
                                { "--cold", NULL, &p->cold },
@@ -75,6 +82,8 @@ static BenchPlan read_arguments(int argc, char **argv)
     p->what = argv[1];
     p->rounds = (int)option_int("--rounds", n_rounds, 1, BENCH_ROUNDS);
     p->seed = (uint64_t)option_int("--seed", seed, 0, INT64_MAX);
+    if (p->shapes && (p->filter || p->all))
+        die("bench: expected --shapes alone, without --filter and --all");
     read_threads(p, threads, !strcmp(p->what, "machine"));
     if (no_db) p->db = NULL;
     return plan;

@@ -95,7 +95,10 @@ int check_main(int argc, char **argv)
         else if (!strncmp(argv[i], "parity=", 7)) {
             Arena a = arena_new((size_t)1 << 34);
             printf("parity with %s\n", argv[i] + 7);
-            report(&c, "parity", "", law_parity(argv[i] + 7, stdout, &a));
+            int bad;
+            const char *why = law_parity(argv[i] + 7, stdout, &bad, &a);
+            if (bad) die("%s", why);
+            report(&c, "parity", "", why);
             arena_drop(&a);
             named++;
         } else die("check: no law '%s'; see eightysix check --help", argv[i]);

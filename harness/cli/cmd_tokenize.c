@@ -34,7 +34,8 @@ static int tokenize_help_filter(void)
     fputs("usage: eightysix tokenize encode|decode [vocab=gpt2|bytes|words] [list=FILE] [--bin]\n\n"
           "Filters. encode reads text and writes one id a line; decode reads ids and writes the\n"
           "text. Any length streams; any bytes are accepted.\n\n"
-          "  --bin        ids are little-endian uint16 without separators\n"
+          "  --bin        ids are little-endian, of two bytes each, or of four where the\n"
+          "               vocabulary has more than 65,536\n"
           "  vocab=gpt2   the original GPT-2 vocabulary, from gpt2/ in the data directory;\n"
           "               <|endoftext|> is id 50256\n"
           "  vocab=bytes  256 ids and <|endoftext|>\n"
@@ -69,7 +70,7 @@ static int tokenize_read(int argc, char **argv, TokenizeQuery *o)
         else if (!strcmp(argv[i], "--bin")) o->bin = 1;
         else if (!strncmp(argv[i], "vocab=", 6)) o->vocab = argv[i] + 6;
         else if (!strncmp(argv[i], "list=", 5)) o->list = argv[i] + 5;
-        else if (!strncmp(argv[i], "V=", 2)) o->V = word_int(argv[i], 2, 65536);
+        else if (!strncmp(argv[i], "V=", 2)) o->V = word_int(argv[i], 2, TOKEN_IDS_MOST);
         else if (argv[i][0] == '-' || strchr(argv[i], '=') || o->name)
             die("tokenize %s: '%s' is not understood; see `eightysix tokenize %s --help`", argv[0],
                 argv[i], argv[0]);
@@ -92,15 +93,17 @@ static Vocab *tokenize_vocab(const TokenizeQuery *o, Arena *a)
     return v;
 }
 
-static void tokenize_write(const uint16_t *id, long n, int bin)
+/* width: bytes of an id; 0: one line each */
+static void tokenize_write(const int *id, long n, int width)
 {
-    if (bin) {
-        fwrite(id, sizeof *id, (size_t)n, stdout);
-        return;
+    for (long i = 0; i < n && width; i++) {
+        const unsigned char bytes[4] = { (unsigned char)id[i], (unsigned char)(id[i] >> 8),
+                                         (unsigned char)(id[i] >> 16), 0 };
+        fwrite(bytes, 1, (size_t)width, stdout);
     }
-    for (long i = 0; i < n; i++) {
-        char line[8], *p = line + sizeof line;
-        unsigned x = id[i];
+    for (long i = 0; i < n && !width; i++) {
+        char line[12], *p = line + sizeof line;
+        unsigned x = (unsigned)id[i];
         *--p = '\n';
         do *--p = (char)('0' + x % 10); while (x /= 10);
         fwrite(p, 1, (size_t)(line + sizeof line - p), stdout);
@@ -119,10 +122,10 @@ static int tokenize_encode(Vocab *v, int bin, Arena *a)
     long n;
     Text *t = text_open("-", a, &why);
     while (t && (n = text_piece(t, &piece, &why)) > 0) {
-        Arena ids = arena_new((size_t)n * sizeof(uint16_t));
-        uint16_t *id = arena_raw(&ids, (size_t)n * sizeof *id);
+        Arena ids = arena_new((size_t)n * sizeof(int));
+        int *id = arena_raw(&ids, (size_t)n * sizeof *id);
         const long m = vocab_encode(v, piece, (size_t)n, id, n);
-        tokenize_write(id, m, bin);
+        tokenize_write(id, m, bin ? token_ids_width(vocab_size(v)) : 0);
         arena_drop(&ids);
     }
     if (why) die("%s", why);
@@ -131,19 +134,27 @@ static int tokenize_encode(Vocab *v, int bin, Arena *a)
     return 0;
 }
 
+/* The next id of `width` bytes; -1 at the end */
+static int tokenize_next_bytes(int width, int V, long where)
+{
+    unsigned id = 0;
+    for (int i = 0; i < width; i++) {
+        const int c = getchar_unlocked();
+        if (c == EOF && !i) return -1;
+        if (c == EOF)
+            die("standard input: id %ld is cut short: expected %d bytes for each", where, width);
+        id |= (unsigned)c << 8 * i;
+    }
+    if (id >= (unsigned)V)
+        die("standard input: id %ld is %u, expected less than %d", where, id, V);
+    return (int)id;
+}
+
 /* The next id of stdin; -1 at the end. where counts lines, or ids with bin. */
 static int tokenize_next(int bin, int V, long *where)
 {
     ++*where;
-    if (bin) {
-        const int low = getchar_unlocked(), high = low == EOF ? EOF : getchar_unlocked();
-        if (low == EOF) return -1;
-        if (high == EOF)
-            die("standard input: id %ld is cut in half: expected two bytes for each", *where);
-        if ((low | high << 8) >= V)
-            die("standard input: id %ld is %d, expected less than %d", *where, low | high << 8, V);
-        return low | high << 8;
-    }
+    if (bin) return tokenize_next_bytes(token_ids_width(V), V, *where);
     char line[32];
     size_t n = 0;
     int c;

@@ -7,8 +7,8 @@
  * wait in a heap ordered by (rank, position), so a piece of n bytes costs n log n however long it
  * is:
  *
- *   symbols   l o w e r     next[]/prev[] link what is left;  heap: (rank of "l o", 0) (rank of "e
- * r", 3) ...
+ *   symbols   l o w e r              next[] and prev[] link what is left
+ *   heap      (rank of "l o", 0) (rank of "e r", 3) ...
  *
  * Pieces repeat, so their ids are kept in a table of 64-byte lines, one line per hash value, newest
  * wins. */
@@ -16,9 +16,9 @@
 #include "harness/corpus/gpt2_pretokenizer.h"
 #include "harness/corpus/vocab_parts.h"
 
-enum { LINES = 1 << 15, KEY = 31, LINE_IDS = 15 };
+enum { LINES = 1 << 15, KEY = 31, LINE_IDS = 7 };
 /* n 0: empty */
-typedef struct { char key[KEY]; uint8_t len, n, pad; uint16_t id[LINE_IDS]; } Line;
+typedef struct { char key[KEY]; uint8_t len, n, pad[3]; int id[LINE_IDS]; } Line;
 _Static_assert(sizeof(Line) == 64, "a line of the cache is a cache line");
 
 typedef struct Bpe {
@@ -29,7 +29,7 @@ typedef struct Bpe {
 } Bpe;
 
 enum { NONE = -1 };
-typedef struct { uint64_t *heap; long heap_n; int32_t *next, *prev; uint16_t *id; } Work;
+typedef struct { uint64_t *heap; long heap_n; int32_t *next, *prev; int *id; } Work;
 
 static void heap_push(Work *w, uint64_t x)
 {
@@ -96,15 +96,15 @@ static void merge_piece(const BpeTables *t, const char *s, size_t n, Ids *out)
     if (n <= SMALL) {
         uint64_t heap[3 * SMALL];
         int32_t next[SMALL], prev[SMALL];
-        uint16_t id[SMALL];
+        int id[SMALL];
         merge(t, &(Work){ heap, 0, next, prev, id }, s, (int32_t)n, out);
         return;
     }
     CHECK(n < (size_t)1 << 31);
-    Arena a = arena_new(n * (3 * sizeof(uint64_t) + 2 * sizeof(int32_t) + sizeof(uint16_t)) + 4096);
+    Arena a = arena_new(n * (3 * sizeof(uint64_t) + 2 * sizeof(int32_t) + sizeof(int)) + 4096);
     uint64_t *heap = arena_raw(&a, 3 * n * sizeof *heap);
     int32_t *next = arena_raw(&a, n * sizeof *next), *prev = arena_raw(&a, n * sizeof *prev);
-    merge(t, &(Work) { heap, 0, next, prev, arena_raw(&a, n * sizeof(uint16_t)) }, s, (int32_t)n,
+    merge(t, &(Work) { heap, 0, next, prev, arena_raw(&a, n * sizeof(int)) }, s, (int32_t)n,
           out);
     arena_drop(&a);
 }
@@ -131,7 +131,7 @@ static void encode_piece(Bpe *b, const char *s, size_t len, Ids *out)
     memcpy(key, s, len);
     Line *line = &b->lines[key_hash(key, len) & (LINES - 1)];
     if (line->len != len || memcmp(line->key, key, KEY) || !line->n) {
-        uint16_t id[KEY];
+        int id[KEY];
         Ids piece = { id, 0, KEY };
         merge_piece(b->t, s, len, &piece);
         if (piece.n > LINE_IDS) {
@@ -163,7 +163,7 @@ static void encode_plain(Bpe *b, const char *s, size_t n, Ids *out)
     }
 }
 
-static long encode(Vocab *v, const char *text, size_t len, uint16_t *out, long max)
+static long encode(Vocab *v, const char *text, size_t len, int *out, long max)
 {
     Bpe *b = v->own;
     Ids ids = { out, 0, max };

@@ -5,30 +5,40 @@
 #include "harness/corpus/vocab.h"
 
 #define BPE_NO_PAIR UINT32_MAX
-typedef struct { uint32_t pair, rank; } BpeSlot;       /* rank BPE_NO_PAIR: empty */
+#define BPE_EMPTY UINT64_MAX
+enum { BPE_ID_BITS = 20, BPE_RANK_BITS = 24 };
+_Static_assert(TOKEN_IDS_MOST == 1 << BPE_ID_BITS, "two ids and a rank are one word of 64 bits");
 typedef struct BpeTables {
-    uint16_t  byte_id[256];      /* the id of one byte */
-    uint16_t *product;           /* (merges) id of what merge number `rank` makes */
+    int       byte_id[256];      /* the id of one byte */
+    int      *product;           /* (merges) id of what merge number `rank` makes */
     long      merges;
-    BpeSlot  *slot;              /* open addressing by pair = left << 16 | right */
+    uint64_t *slot;              /* open addressing by pair: pair << BPE_RANK_BITS | rank */
     uint32_t  slots;             /* a power of two */
     int       end_of_text;       /* id of <|endoftext|>; -1: there is none */
 } BpeTables;
 
 /* its slot, or the empty one for it */
-static inline uint32_t bpe_slot(const BpeTables *t, uint32_t pair)
+static inline uint32_t bpe_slot(const BpeTables *t, uint64_t pair)
 {
-    uint32_t i = pair * 0x9e3779b1u;
-    i = (i ^ i >> 15) & (t->slots - 1);
-    while (t->slot[i].rank != BPE_NO_PAIR && t->slot[i].pair != pair) i = (i + 1) & (t->slots - 1);
+    uint32_t i = (uint32_t)(pair * 0x9e3779b97f4a7c15u >> 40) & (t->slots - 1);
+    while (t->slot[i] != BPE_EMPTY && t->slot[i] >> BPE_RANK_BITS != pair)
+        i = (i + 1) & (t->slots - 1);
     return i;
 }
 
-static inline uint32_t bpe_rank(const BpeTables *t, int left, int right)
+static inline uint64_t bpe_pair(int left, int right)
 {
-    return t->slot[bpe_slot(t, (uint32_t)left << 16 | (uint32_t)right)].rank;
+    return (uint64_t)left << BPE_ID_BITS | (uint64_t)right;
 }
 
-/* Reads both files of dir and fills V, hash and the texts of ids in *v. NULL and a sentence. */
+/* its rank in the list of merges, or BPE_NO_PAIR */
+static inline uint32_t bpe_rank(const BpeTables *t, int left, int right)
+{
+    const uint64_t slot = t->slot[bpe_slot(t, bpe_pair(left, right))];
+    return slot == BPE_EMPTY ? BPE_NO_PAIR : (uint32_t)(slot & ((1u << BPE_RANK_BITS) - 1));
+}
+
+/* Reads both files of dir and fills V, hash and the texts of ids in *v. NULL and an error message.
+ */
 BpeTables *bpe_load(const char *dir, Vocab *v, Arena *, const char **why);
 #endif

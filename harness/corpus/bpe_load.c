@@ -5,8 +5,7 @@
  *
  *   encoder.json   {"!": 0, ..., "\u0120the": 262, ...}     every id 0..V-1 once
  *   vocab.bpe      #version: 0.2
- *                  \u0120 t                                 the pair of rank 0, and so on: both are
- * symbols by then
+ *                  \u0120 t          the pair of rank 0, and so on: both are symbols by then
  *
  * An entry of encoder.json is a byte, the product of exactly one merge, or <|endoftext|>. */
 #include "harness/corpus/bpe.h"
@@ -65,9 +64,9 @@ static int read_names(Loader *l)
     const char *key;
     json_t *value;
     const size_t n = json_object_size(l->json);
-    if (n < 256 || n > VOCAB_MOST) {
-        *l->why =
-            arena_text(l->a, "%s: %zu entries, expected 256 to %d", l->json_path, n, VOCAB_MOST);
+    if (n < 256 || n > TOKEN_IDS_MOST) {
+        *l->why = arena_text(l->a, "%s: %zu entries, expected 256 to %d", l->json_path, n,
+                             TOKEN_IDS_MOST);
         return 0;
     }
     l->V = (int)n;
@@ -98,7 +97,7 @@ static int read_bytes(Loader *l, BpeTables *t)
                 l->json_path, c < 0x80 ? one : two, l->byte_of[c]);
             return 0;
         }
-        t->byte_id[l->byte_of[c]] = (uint16_t)id;
+        t->byte_id[l->byte_of[c]] = id;
         l->made[id] = 1;
     }
     return 1;
@@ -120,9 +119,9 @@ static const char *read_merge(Loader *l, BpeTables *t, char *line)
     if (id < 0) return "a pair whose product is in encoder.json";
     if (l->made[id]) return "a product no line before has made";
     l->made[id] = 1;
-    const uint32_t pair = (uint32_t)a << 16 | (uint32_t)b;
-    t->slot[bpe_slot(t, pair)] = (BpeSlot){ pair, (uint32_t)t->merges };
-    t->product[t->merges++] = (uint16_t)id;
+    const uint64_t pair = bpe_pair(a, b);
+    t->slot[bpe_slot(t, pair)] = pair << BPE_RANK_BITS | (uint64_t)t->merges;
+    t->product[t->merges++] = id;
     return NULL;
 }
 
@@ -131,7 +130,7 @@ static int read_merges(Loader *l, BpeTables *t, char *text, size_t size)
     t->product = arena_raw(l->a, (size_t)l->V * sizeof *t->product);
     for (t->slots = 1024; t->slots < 2u * (uint32_t)l->V; ) t->slots *= 2;
     t->slot = arena_raw(l->a, t->slots * sizeof *t->slot);
-    memset(t->slot, 0xff, t->slots * sizeof *t->slot);
+    memset(t->slot, 0xff, t->slots * sizeof *t->slot);       /* BPE_EMPTY */
     long number = 1;
     for (char *line = text, *end = text + size, *next; line < end; line = next + 1, number++) {
         next = memchr(line, '\n', (size_t)(end - line));

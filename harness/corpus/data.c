@@ -11,30 +11,30 @@
 
 enum { BLOCK = 1 << 20, SINGLE_VALID = 20 }; /* of a single file, 1/20 is for validation */
 
-static void count(const uint16_t *tok, long n, long *freq)
+static void corpus_count(TokenIds tok, long n, long *freq)
 {
     for (long from = 0; from < n; from += BLOCK) {
         const long to = from + BLOCK < n ? from + BLOCK : n;
-        for (long i = from; i < to; i++) freq[tok[i]]++;
+        for (long i = from; i < to; i++) freq[token_id(tok, i)]++;
         tokens_leave(tok, n, from, to);
     }
 }
 
 /* -mean ln((freq + 1) / (n_train + V)) */
-static double unigram_nll(const Corpus *c)
+static double corpus_unigram_nll(const Corpus *c)
 {
     double sum = 0;
     for (long i = 0; i < c->n_valid; i++)
-        sum -= log((double)(c->freq[c->valid[i]] + 1) / (double)(c->n_train + c->V));
+        sum -= log((double)(c->freq[token_id(c->valid, i)] + 1) / (double)(c->n_train + c->V));
     return sum / (double)c->n_valid;
 }
 
-static double bytes_per_token(const Corpus *c)
+static double corpus_bytes_per_token(const Corpus *c)
 {
     double bytes = 0;
     size_t len;
     for (long i = 0; i < c->n_valid; i++) {
-        vocab_bytes_of(c->text, c->valid[i], &len);
+        vocab_bytes_of(c->text, token_id(c->valid, i), &len);
         bytes += (double)len;
     }
     return bytes / (double)c->n_valid;
@@ -52,7 +52,7 @@ static Corpus *corpus_of(const TokenFile *train, const TokenFile *valid, Vocab *
                    .train = train->tok,
                    .n_train = train->n - held,
                    .mapped = 1,
-                   .valid = valid ? valid->tok : train->tok + train->n - held,
+                   .valid = valid ? valid->tok : token_ids_from(train->tok, train->n - held),
                    .n_valid = valid ? valid->n : held,
                    .text = text,
                    .floor = NAN };
@@ -64,13 +64,13 @@ static Corpus *corpus_of(const TokenFile *train, const TokenFile *valid, Vocab *
         return NULL;
     }
     c->freq = arena_get(a, (size_t)c->V * sizeof *c->freq);
-    count(c->train, c->n_train, c->freq);
-    c->unigram = unigram_nll(c);
-    if (text) c->bytes_per_token = bytes_per_token(c);
+    corpus_count(c->train, c->n_train, c->freq);
+    c->unigram = corpus_unigram_nll(c);
+    if (text) c->bytes_per_token = corpus_bytes_per_token(c);
     return c;
 }
 
-static Corpus *synth_open(const Spec *s, Arena *a, const char **why)
+static Corpus *corpus_open_synth(const Spec *s, Arena *a, const char **why)
 {
     const long V = spec_int(s, "V"), n = spec_int(s, "train_tokens"),
                m = spec_int(s, "valid_tokens"), most = 1l << 32;
@@ -79,12 +79,12 @@ static Corpus *synth_open(const Spec *s, Arena *a, const char **why)
                           spec_str(s, "vocab"));
         return NULL;
     }
-    if (V < 2 || V > 65536 || n < 2 || n > most || m < 2 || m > most) {
+    if (V < 2 || V > TOKEN_IDS_MOST || n < 2 || n > most || m < 2 || m > most) {
         *why = arena_text(
             a,
-            "corpus=synth V=%ld train_tokens=%ld valid_tokens=%ld: expected V from 2 to 65536 and "
+            "corpus=synth V=%ld train_tokens=%ld valid_tokens=%ld: expected V from 2 to %d and "
             "lengths from 2 to %ld",
-            V, n, m, most);
+            V, n, m, TOKEN_IDS_MOST, most);
         return NULL;
     }
     const uint64_t seed = (uint64_t)spec_int(s, "corpus_seed");
@@ -102,7 +102,7 @@ static Corpus *synth_open(const Spec *s, Arena *a, const char **why)
 Corpus *corpus_open(const Spec *s, Arena *a, const char **why)
 {
     const char *name = spec_str(s, "corpus"), *vocab = spec_str(s, "vocab");
-    if (!strcmp(name, "synth")) return synth_open(s, a, why);
+    if (!strcmp(name, "synth")) return corpus_open_synth(s, a, why);
     const Files *f = files_open(name, vocab, spec_int(s, "V"), a, why);
     Corpus *c =
         f ? corpus_of(f->file[0], f->file[1], f->vocab, spec_int(s, "valid_tokens"), a, why) : NULL;
@@ -132,16 +132,16 @@ void corpus_batch(const Corpus *c, uint64_t seed, long step, int micro, int B, i
             c->n_train, T);
     for (int b = 0; b < B; b++) {
         const long at = (long)rng_below(&r, (uint64_t)(c->n_train - T));
-        const uint16_t *w = c->train + at;
+        const TokenIds w = token_ids_from(c->train, at);
         for (int t = 0; t < T; t++) {
-            x[b * T + t] = w[t];
-            y[b * T + t] = w[t + 1];
+            x[b * T + t] = token_id(w, t);
+            y[b * T + t] = token_id(w, t + 1);
         }
         if (c->mapped) tokens_leave(c->train, c->n_train, at, at + T + 1);
     }
 }
 
-static void list_one(FILE *out, const char *name, Arena *a)
+static void corpora_list_one(FILE *out, const char *name, Arena *a)
 {
     const char *why = NULL;
     const Source *s = source_find(name, a, &why);
@@ -156,7 +156,7 @@ static void list_one(FILE *out, const char *name, Arena *a)
 }
 
 /* Directories with a train.txt[.xz]. */
-static int list_dir(FILE *out, const char *dir, Arena *a)
+static int corpora_list_dir(FILE *out, const char *dir, Arena *a)
 {
     struct dirent **entry;
     int found = 0;
@@ -166,7 +166,7 @@ static int list_dir(FILE *out, const char *dir, Arena *a)
         const char *name = entry[i]->d_name;
         const int hidden = *name == '.' || strchr(name, ' ') || !strcmp(name, "cache");
         if (!hidden && source_find(name, a, &why)) {
-            list_one(out, name, a);
+            corpora_list_one(out, name, a);
             found++;
         }
         free(entry[i]);
@@ -180,8 +180,8 @@ void corpora_list(FILE *out)
     Arena a = arena_new((size_t)64 << 20);
     fputs("corpora here (corpus=NAME), vocabularies they ask for, sizes as stored, place:\n"
           "  synth                vocab=synth  made from corpus_seed; its entropy is known\n", out);
-    int found = list_dir(out, data_dir(), &a);
-    if (strcmp(data_dir(), "data")) found += list_dir(out, "data", &a);
+    int found = corpora_list_dir(out, data_dir(), &a);
+    if (strcmp(data_dir(), "data")) found += corpora_list_dir(out, "data", &a);
     if (!found) fprintf(out, "  (no texts in %s: set EIGHTYSIX_DATA, or fetch one)\n", data_dir());
     fputs("\nto be had (eightysix tokenize fetch NAME):\n", out);
     for (const Recipe *r = recipes; r->name; r++)

@@ -1,27 +1,39 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* data.h -- corpora: token files, recipes, batches.
  *
- * A token file is a 4096-byte header and little-endian uint16 ids:
- *   "86tokens" | u32 version 1 | u32 V | u64 tokens | u64 bytes of text | char vocab[32] | char
- * vocab_sha256[64] | char source_sha256[64] | char source name[256] | f64 nats per token of the
- * true model, 0: unknown | zeros It is mapped, never read whole; a wrong size, vocabulary or id is
- * refused with a sentence. Every opening looks at all ids (some 10 ms per 100 MB once cached) and
- * gives the pages back, so that a mapped corpus costs no memory. */
+ * A token file is a header of 4096 bytes and the ids, everything little-endian:
+ *   char[8]   "86tokens"
+ *   u32       version: 1 or 2
+ *   u32       V, the size of the vocabulary
+ *   u64       number of tokens
+ *   u64       bytes of the text they stand for; 0: unknown
+ *   char[32]  name of the vocabulary
+ *   char[64]  SHA-256 of the vocabulary, hex
+ *   char[64]  SHA-256 of the text, hex
+ *   char[256] name of the text
+ *   f64       nats per token under the true model; 0: unknown
+ *   u32       version 2: bytes of an id, 2 or 4; version 1: zero, ids have 2 bytes
+ *   zeros to the end of the header
+ * Version 1 is written where ids fit in two bytes (V <= 65536), version 2 with ids of four bytes
+ * beyond. The file is mapped, never read whole; a wrong size, vocabulary or id is refused with an
+ * error message. Every opening looks at all ids (some 10 ms per 100 MB once cached) and gives the
+ * pages back, so that a mapped corpus costs no memory. */
 #ifndef DATA_H
 #define DATA_H
 #include "harness/corpus/vocab.h"
 #include "models/spec.h"
+#include "models/token_ids.h"
 
 typedef struct TokenFile {
     const char     *path, *vocab, *vocab_hash, *source, *source_hash;
     int             V;
     long            n, bytes;        /* tokens; bytes of the text they stand for (0: unknown) */
     double          floor;           /* nats per token under the true model; 0: unknown */
-    const uint16_t *tok;
+    TokenIds        tok;
     void           *map;
     size_t          map_size;
 } TokenFile;
-/* NULL and a sentence */
+/* NULL and an error message in *why */
 TokenFile  *tokens_open (const char *path, Arena *, const char **why);
 void        tokens_close(TokenFile *);
 
@@ -30,7 +42,7 @@ typedef struct Corpus {
     /* SHA-256 of the training text, hex; "": the build says what it is (synth) */
     const char *sha;
     int         V;
-    const uint16_t *train, *valid;
+    TokenIds    train, valid;
     long        n_train, n_valid;
     long       *freq;                /* (V) counts in train */
     double      bytes_per_token;     /* of valid; 0: unknown */
@@ -59,7 +71,6 @@ const char *corpus_check(const char *name, Arena *);
 void corpus_batch(const Corpus *, uint64_t seed, long step, int micro, int B, int T, int *x,
                   int *y);
 
-/* the command `tokenize`: encode | decode | corpus | fetch; returns its exit code */
 /* the table of `list corpora` */
 void corpora_list(FILE *);
 #endif

@@ -7,16 +7,17 @@
 
 /* --- tokens.c: writing token files */
 typedef struct TokenWriter TokenWriter;
-/* beside path, under another name */
-TokenWriter *tokens_begin (const char *path, Arena *, const char **why);
-void         tokens_add   (TokenWriter *, const uint16_t *tok, long n);
-/* The header from V, bytes, floor, vocab, vocab_hash, source, source_hash of head; synced and
- * renamed: the file is whole or it is not there. NULL, or a sentence; the writer is gone either
- * way. head NULL: nothing is kept. */
+/* A file beside path, under another name, for ids of a vocabulary of V. NULL and an error
+ * message. */
+TokenWriter *tokens_begin (const char *path, int V, Arena *, const char **why);
+void         tokens_add   (TokenWriter *, const int *id, long n);     /* each below V */
+/* The header from bytes, floor, vocab, vocab_hash, source, source_hash of head; synced and renamed:
+ * the file is whole or it is not there. NULL, or an error message; the writer is gone either way.
+ * head NULL: nothing is kept. */
 const char  *tokens_commit(TokenWriter *, const TokenFile *head);
 /* Gives back the pages of tokens first .. last-1 of the n mapped at all, and those a fault mapped
  * around them. */
-void         tokens_leave (const uint16_t *all, long n, long first, long last);
+void         tokens_leave (TokenIds all, long n, long first, long last);
 
 /* --- text.c: reading text, plain or .xz, "-" for standard input, a piece at a time */
 typedef struct Text Text;

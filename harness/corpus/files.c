@@ -34,13 +34,13 @@ Vocab *gpt2_find(Arena *a, const char **why)
     return NULL;
 }
 
-static const char *base_of(const char *path)
+static const char *files_base_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
 }
 
-static int ends_with(const char *s, const char *end)
+static int files_ends_with(const char *s, const char *end)
 {
     const size_t n = strlen(s), m = strlen(end);
     return n >= m && !strcmp(s + n - m, end);
@@ -48,10 +48,10 @@ static int ends_with(const char *s, const char *end)
 
 /* The path with `split` in place of the last "train" of its file name; NULL when there is no such
  * file. */
-static const char *sibling(const char *path, const char *split, Arena *a)
+static const char *files_sibling(const char *path, const char *split, Arena *a)
 {
     const char *at = NULL;
-    for (const char *p = base_of(path); (p = strstr(p, "train")); p++) at = p;
+    for (const char *p = files_base_of(path); (p = strstr(p, "train")); p++) at = p;
     if (!at) return NULL;
     const char *other =
         arena_text(a, "%.*s%s%s", (int)(at - path), path, split, at + strlen("train"));
@@ -65,18 +65,18 @@ static Source *source_by_path(const char *path, Arena *a, const char **why)
         return NULL;
     }
     Source *s = arena_get(a, sizeof *s);
-    *s = (Source){ .name = base_of(arena_text(a, "%s", path)),
+    *s = (Source){ .name = files_base_of(arena_text(a, "%s", path)),
                    .vocab = "gpt2",
-                   .tokens = ends_with(path, ".tok") };
+                   .tokens = files_ends_with(path, ".tok") };
     s->path[0] = arena_text(a, "%s", path);
-    for (int i = 1; i < 3; i++) s->path[i] = sibling(path, split_names[i], a);
+    for (int i = 1; i < 3; i++) s->path[i] = files_sibling(path, split_names[i], a);
     return s;
 }
 
 Source *source_find(const char *name, Arena *a, const char **why)
 {
-    if (strchr(name, '/') || ends_with(name, ".txt") || ends_with(name, ".xz") ||
-        ends_with(name, ".tok"))
+    if (strchr(name, '/') || files_ends_with(name, ".txt") || files_ends_with(name, ".xz") ||
+        files_ends_with(name, ".tok"))
         return source_by_path(name, a, why);
     Source *s = arena_get(a, sizeof *s);
     *s = (Source){ .name = arena_text(a, "%s", name), .vocab = "gpt2" };
@@ -98,7 +98,7 @@ Source *source_find(const char *name, Arena *a, const char **why)
 }
 
 /* 12 hex digits of what a cached file was made from. */
-static const char *key_of(const char *source, const char *how, Arena *a)
+static const char *files_key_of(const char *source, const char *how, Arena *a)
 {
     struct stat st = { 0 };
     char *real = realpath(source, NULL), hex[65];
@@ -111,7 +111,7 @@ static const char *key_of(const char *source, const char *how, Arena *a)
 }
 
 /* Two processes that want the same file: the second waits. Returns a descriptor to close. */
-static int lock(const char *path, Arena *a)
+static int files_lock(const char *path, Arena *a)
 {
     const int fd = open(arena_text(a, "%s.lock", path), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (fd >= 0) flock(fd, LOCK_EX);
@@ -120,7 +120,7 @@ static int lock(const char *path, Arena *a)
 
 typedef struct { const char *what; double start, said; } Progress;
 
-static void progress(Progress *p, const Text *t)
+static void files_progress(Progress *p, const Text *t)
 {
     const double spent = clock_now() - p->start, done = text_done(t);
     if (spent < 2 || done <= 0 || !progress_due(&p->said)) return;
@@ -128,13 +128,13 @@ static void progress(Progress *p, const Text *t)
                  (double)text_bytes(t) / spent / 1e6, spent * (1 - done) / done);
 }
 
-/* All pieces of t through `each`; NULL or a sentence. */
-static const char *for_pieces(Text *t, const char *what, void (*each)(void *, const char *, long),
-                              void *ctx)
+/* All pieces of t through `each`; NULL or an error message. */
+typedef void FilesPiece(void *ctx, const char *piece, long size);
+static const char *files_each_piece(Text *t, const char *what, FilesPiece *each, void *ctx)
 {
     const char *piece, *why = NULL;
     Progress p = { what, clock_now(), 0 };
-    for (long n; (n = text_piece(t, &piece, &why)) != 0; progress(&p, t)) {
+    for (long n; (n = text_piece(t, &piece, &why)) != 0; files_progress(&p, t)) {
         if (n < 0) break;
         each(ctx, piece, n);
     }
@@ -142,13 +142,13 @@ static const char *for_pieces(Text *t, const char *what, void (*each)(void *, co
     return why;
 }
 
-typedef struct { Vocab *vocab; TokenWriter *out; uint16_t *ids; long room; } Encoding;
+typedef struct { Vocab *vocab; TokenWriter *out; int *ids; long room; } Encoding;
 
-static void encode_piece(void *ctx, const char *piece, long size)
+static void files_encode_piece(void *ctx, const char *piece, long size)
 {
     Encoding *e = ctx;
     Arena big = { NULL, 0, 0 };
-    uint16_t *ids = e->ids;
+    int *ids = e->ids;
     if (size > e->room) {                /* a stretch without white space */
         big = arena_new((size_t)size * sizeof *ids);
         ids = arena_raw(&big, (size_t)size * sizeof *ids);
@@ -159,22 +159,21 @@ static void encode_piece(void *ctx, const char *piece, long size)
     arena_drop(&big);
 }
 
-static const char *tokenize(const char *source, Vocab *v, const char *path, Arena *a)
+static const char *files_tokenize(const char *source, Vocab *v, const char *path, Arena *a)
 {
     const char *why = NULL;
     char hash[65];
     Text *t = text_open(source, a, &why);
     if (!t) return why;
-    TokenWriter *w = tokens_begin(path, a, &why);
+    TokenWriter *w = tokens_begin(path, vocab_size(v), a, &why);
     if (w) {
         const size_t used = a->used;
         Encoding e = { v, w, NULL, 2 << 20 };
         e.ids = arena_raw(a, (size_t)e.room * sizeof *e.ids);
-        why = for_pieces(t, arena_text(a, "tokenizing %s", source), encode_piece, &e);
-        const TokenFile head = { .V = vocab_size(v),
-                                 .vocab = vocab_name(v),
+        why = files_each_piece(t, arena_text(a, "tokenizing %s", source), files_encode_piece, &e);
+        const TokenFile head = { .vocab = vocab_name(v),
                                  .vocab_hash = vocab_hash(v),
-                                 .source = base_of(source),
+                                 .source = files_base_of(source),
                                  .source_hash = text_hash(t, hash),
                                  .bytes = text_bytes(t) };
         const char *failed = tokens_commit(w, why ? NULL : &head);
@@ -186,17 +185,17 @@ static const char *tokenize(const char *source, Vocab *v, const char *path, Aren
 }
 
 /* The cached token file of a text, made now when it is missing. */
-static TokenFile *text_tokens(const Source *s, int split, Vocab *v, double *seconds, Arena *a,
+static TokenFile *files_text_tokens(const Source *s, int split, Vocab *v, double *seconds, Arena *a,
                               const char **why)
 {
-    const char *key = key_of(s->path[split], vocab_hash(v), a), *inner = NULL;
+    const char *key = files_key_of(s->path[split], vocab_hash(v), a), *inner = NULL;
     const char *path = cache_path(
         arena_text(a, "%s.%s.%s.%s.tok", s->name, split_names[split], vocab_name(v), key), a, why);
     if (!path) return NULL;
     if (!files_exist(path)) {
-        const int fd = lock(path, a);
+        const int fd = files_lock(path, a);
         const double start = clock_now();
-        if (!files_exist(path)) inner = tokenize(s->path[split], v, path, a);
+        if (!files_exist(path)) inner = files_tokenize(s->path[split], v, path, a);
         *seconds = clock_now() - start;
         if (fd >= 0) {
             unlink(arena_text(a, "%s.lock", path));
@@ -218,15 +217,15 @@ static TokenFile *text_tokens(const Source *s, int split, Vocab *v, double *seco
     return f;
 }
 
-static void count_piece(void *ctx, const char *piece, long n)
+static void files_count_piece(void *ctx, const char *piece, long n)
 {
     words_count_add(ctx, piece, (size_t)n);
 }
 
 /* The words of the training text; the list is kept in the cache. */
-static Vocab *words_of(const Source *s, long most, Arena *a, const char **why)
+static Vocab *files_words_of(const Source *s, long most, Arena *a, const char **why)
 {
-    const char *key = key_of(s->path[0], arena_text(a, "words %ld", most), a);
+    const char *key = files_key_of(s->path[0], arena_text(a, "words %ld", most), a);
     const char *path = cache_path(arena_text(a, "%s.words.%s.list", s->name, key), a, why);
     if (!path || files_exist(path)) return path ? vocab_words(path, a, why) : NULL;
     Text *t = text_open(s->path[0], a, why);
@@ -234,7 +233,8 @@ static Vocab *words_of(const Source *s, long most, Arena *a, const char **why)
     Arena work = arena_new((size_t)1 << 30);
     WordCount *c = words_count_new(&work);
     Vocab *v = NULL;
-    *why = for_pieces(t, arena_text(a, "counting the words of %s", s->path[0]), count_piece, c);
+    const char *what = arena_text(a, "counting the words of %s", s->path[0]);
+    *why = files_each_piece(t, what, files_count_piece, c);
     if (!*why) v = words_count_vocab(c, most, a);
     if (v && (*why = vocab_save(v, path))) v = NULL;
     arena_drop(&work);
@@ -242,7 +242,8 @@ static Vocab *words_of(const Source *s, long most, Arena *a, const char **why)
     return v;
 }
 
-static Vocab *vocab_open(const Source *s, const char *name, long most, Arena *a, const char **why)
+static Vocab *files_vocab_open(const Source *s, const char *name, long most, Arena *a,
+                               const char **why)
 {
     if (!strcmp(name, "gpt2")) return gpt2_find(a, why);
     if (!strcmp(name, "bytes")) return vocab_bytes(a);
@@ -251,14 +252,14 @@ static Vocab *vocab_open(const Source *s, const char *name, long most, Arena *a,
                           name, s->name);
         return NULL;
     }
-    if (most >= 2) return words_of(s, most, a, why);
+    if (most >= 2) return files_words_of(s, most, a, why);
     *why = arena_text(a, "V=%ld: expected at least 2 words", most);
     return NULL;
 }
 
 /* Token files say which vocabulary they are of; their text is readable when that vocabulary is
  * here. */
-static Files *token_files(Files *f, const char *vocab, Arena *a, const char **why)
+static Files *files_of_tokens(Files *f, const char *vocab, Arena *a, const char **why)
 {
     const char *no_text = NULL;
     for (int i = 0; i < 3; i++) {
@@ -301,11 +302,11 @@ Files *files_open(const char *corpus, const char *vocab, long V, Arena *a, const
     Files *f = arena_get(a, sizeof *f);
     const Source *s = f->source = source_find(corpus, a, why);
     if (!s) return NULL;
-    if (s->tokens) return token_files(f, vocab, a, why);
-    f->vocab = vocab_open(s, strcmp(vocab, "auto") ? vocab : s->vocab, V, a, why);
+    if (s->tokens) return files_of_tokens(f, vocab, a, why);
+    f->vocab = files_vocab_open(s, strcmp(vocab, "auto") ? vocab : s->vocab, V, a, why);
     if (!f->vocab) return NULL;
     for (int i = 0; i < 3; i++)
-        if (s->path[i] && !(f->file[i] = text_tokens(s, i, f->vocab, &f->seconds[i], a, why)))
+        if (s->path[i] && !(f->file[i] = files_text_tokens(s, i, f->vocab, &f->seconds[i], a, why)))
             return NULL;
     return f;
 }
@@ -319,15 +320,14 @@ TokenFile *synth_file(int V, uint64_t seed, int stream, long n, Arena *a, const 
     if (!path || files_exist(path)) return path ? tokens_open(path, a, why) : NULL;
     char hash[65];
     const char *law = arena_text(a, "synth %d %llu %s", V, (unsigned long long)seed, build->id);
-    TokenWriter *w = tokens_begin(path, a, why);
+    TokenWriter *w = tokens_begin(path, V, a, why);
     if (!w) return NULL;
-    Arena work = arena_new((size_t)n * sizeof(uint16_t) + ((size_t)64 << 20));
-    uint16_t *tok = arena_raw(&work, (size_t)n * sizeof *tok);
+    Arena work = arena_new((size_t)n * sizeof(int) + ((size_t)256 << 20));
+    int *tok = arena_raw(&work, (size_t)n * sizeof *tok);
     const Synth *y = synth_make(V, seed, &work);
     synth_stream(y, (uint64_t)stream, tok, n);
     tokens_add(w, tok, n);
-    const TokenFile head = { .V = V,
-                             .vocab = "synth",
+    const TokenFile head = { .vocab = "synth",
                              .vocab_hash = sha256_hex(law, strlen(law), hash),
                              .source = name,
                              .source_hash = build->id,

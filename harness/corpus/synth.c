@@ -112,7 +112,7 @@ static void lay_arcs(Synth *s)
     int64_t rest = TURN;
     for (int i = 0; i < s->V; i++) {
         const int id = s->word[i];
-        s->slot[id] = (uint16_t)i;
+        s->slot[id] = i;
         s->at[i + 1] = id > 0 ? (int64_t)(weight(&s->law, id) / total * (double)TURN) : 0;
         rest -= s->at[i + 1];
     }
@@ -124,13 +124,13 @@ static void lay_arcs(Synth *s)
     }
     for (int i = 0, g = 0; g < 65536; g++) {
         while (s->at[i + 1] <= (int64_t)g << 46) i++;
-        s->guide[g] = (uint16_t)i;
+        s->guide[g] = i;
     }
 }
 
 Synth *synth_make_law(const SynthLaw *law, int V, uint64_t seed, Arena *arena)
 {
-    CHECK(V >= 2 && V <= 65536);
+    CHECK(V >= 2 && V <= TOKEN_IDS_MOST);
     CHECK(law->topics >= 1 && law->topics <= SYNTH_TOPICS &&
           (law->topics & (law->topics - 1)) == 0);
     CHECK(law->w_topic + law->w_class + law->w_pair < 1);
@@ -143,13 +143,13 @@ Synth *synth_make_law(const SynthLaw *law, int V, uint64_t seed, Arena *arena)
     s->word = arena_raw(arena, (size_t)V * sizeof *s->word);
     s->slot = arena_raw(arena, (size_t)V * sizeof *s->slot);
     s->guide = arena_raw(arena, 65536 * sizeof *s->guide);
-    for (int i = 0; i < V; i++) s->word[i] = (uint16_t)i;
+    for (int i = 0; i < V; i++) s->word[i] = i;
     shuffle(&r, s->word, V, sizeof *s->word);
     lay_arcs(s);
     s->turn = point(&r, TURN);
     for (int rule = 0; rule < SYNTH_RULES; rule++) {
-        uint16_t order[SYNTH_CLASSES];
-        for (int g = 0; g < SYNTH_CLASSES; g++) order[g] = (uint16_t)g;
+        int order[SYNTH_CLASSES];
+        for (int g = 0; g < SYNTH_CLASSES; g++) order[g] = g;
         shuffle(&r, order, SYNTH_CLASSES, sizeof *order);
         for (int g = 0; g < SYNTH_CLASSES; g++) s->follow[rule][g] = (uint8_t)order[g];
     }
@@ -206,7 +206,7 @@ static int next_mode(const Synth *s, Rng *r, int mode, long t)
     return may_copy(s, l, t) ? 1 + l : 0;
 }
 
-void synth_stream(const Synth *s, uint64_t stream, uint16_t *tok, long n)
+void synth_stream(const Synth *s, uint64_t stream, int *tok, long n)
 {
     Rng r = rng_at(s->seed, STREAM_SYNTH, stream + 1);
     const uint64_t topics = (uint64_t)s->law.topics;
@@ -215,7 +215,7 @@ void synth_stream(const Synth *s, uint64_t stream, uint16_t *tok, long n)
         if (rng_uniform(&r) < s->law.topic_switch) z = (int)rng_below(&r, topics);
         mode = next_mode(s, &r, mode, t);
         if (mode > 0 && rng_uniform(&r) >= s->law.slip) tok[t] = tok[t - s->law.lag[mode - 1]];
-        else tok[t] = (uint16_t)draw_word(s, &r, t > 0 ? tok[t - 1] : -1, z);
+        else tok[t] = draw_word(s, &r, t > 0 ? tok[t - 1] : -1, z);
     }
 }
 
@@ -289,7 +289,7 @@ static void new_word(const Synth *s, int previous, int id, double *e)
 
 /* P(tok[t] = id | what was read) from the predicted state; `seen` (may be f) receives P(state, id |
  * what was read). */
-static double filter_word(const Synth *s, const Filter *f, const uint16_t *tok, long t, int id,
+static double filter_word(const Synth *s, const Filter *f, const int *tok, long t, int id,
                           Filter *seen)
 {
     double e[SYNTH_TOPICS], total = 0;
@@ -304,7 +304,7 @@ static double filter_word(const Synth *s, const Filter *f, const uint16_t *tok, 
     return total;
 }
 
-static void filter_read(const Synth *s, Filter *f, const uint16_t *tok, long t, double *p)
+static void filter_read(const Synth *s, Filter *f, const int *tok, long t, double *p)
 {
     if (t > 0) filter_predict(s, f, t);
     CHECK(tok[t] < s->V);
@@ -313,7 +313,7 @@ static void filter_read(const Synth *s, Filter *f, const uint16_t *tok, long t, 
         for (int z = 0; z < s->law.topics; z++) f->a[m][z] /= *p;
 }
 
-double synth_nll(const Synth *s, const uint16_t *tok, long n, double *nll)
+double synth_nll(const Synth *s, const int *tok, long n, double *nll)
 {
     Filter f = filter_start(s);
     double sum = 0, p;
@@ -325,7 +325,7 @@ double synth_nll(const Synth *s, const uint16_t *tok, long n, double *nll)
     return n > 0 ? sum / (double)n : 0.0;
 }
 
-void synth_next(const Synth *s, const uint16_t *tok, long n, double *p)
+void synth_next(const Synth *s, const int *tok, long n, double *p)
 {
     Filter f = filter_start(s), unused;
     double q;

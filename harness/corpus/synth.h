@@ -8,6 +8,7 @@
 #ifndef SYNTH_H
 #define SYNTH_H
 #include "kernels/base.h"
+#include "models/token_ids.h"
 
 enum { SYNTH_TOPICS = 16, SYNTH_CLASSES = 64, SYNTH_RULES = 2, SYNTH_LAGS = 5 };
 
@@ -31,24 +32,24 @@ typedef struct Synth {
     int       V;
     uint64_t  seed;
     int64_t  *at;                        /* (V+1) slot i is the arc [at[i], at[i+1]) */
-    uint16_t *word, *slot;               /* (V) the word of a slot, the slot of a word */
+    int      *word, *slot;               /* (V) the word of a slot, the slot of a word */
     /* (65536) the slot of the first point of each 65536th of the circle */
-    uint16_t *guide;
+    int      *guide;
     int64_t   turn;                      /* the rotation that takes a word to its fixed partner */
     uint8_t   follow[SYNTH_RULES][SYNTH_CLASSES];   /* each rule permutes the classes */
 } Synth;
 
-/* 2 <= V <= 65536; under 1 MB */
+/* 2 <= V <= TOKEN_IDS_MOST; 16 bytes a word and 256 KB */
 Synth *synth_make    (int V, uint64_t seed, Arena *);
 Synth *synth_make_law(const SynthLaw *, int V, uint64_t seed, Arena *);
 /* The stream of a name (0 training, 1 validation, ...): n tokens, the same for the same law, V,
  * seed, stream and any n. */
-void   synth_stream(const Synth *, uint64_t stream, uint16_t *tok, long n);
+void   synth_stream(const Synth *, uint64_t stream, int *tok, long n);
 
 /* Exact -ln p(tok[i] | tok[0 .. i-1]): nll[i] (n) when not NULL; returns the mean, nats. */
-double synth_nll(const Synth *, const uint16_t *tok, long n, double *nll);
+double synth_nll(const Synth *, const int *tok, long n, double *nll);
 /* Exact p(x | tok[0 .. n-1]) of every word: p (V), sums to one. O(n + V). */
-void   synth_next(const Synth *, const uint16_t *tok, long n, double *p);
+void   synth_next(const Synth *, const int *tok, long n, double *p);
 
 /* the law of one word, at every position of every stream */
 double synth_unigram(const Synth *, int id);

@@ -9,7 +9,7 @@ int         vocab_size(const Vocab *v) { return v->V; }
 const char *vocab_name(const Vocab *v) { return v->name; }
 const char *vocab_hash(const Vocab *v) { return v->hash; }
 
-long vocab_encode(Vocab *v, const char *text, size_t len, uint16_t *out, long max)
+long vocab_encode(Vocab *v, const char *text, size_t len, int *out, long max)
 {
     return v->encode(v, text, len, out, max);
 }
@@ -45,7 +45,7 @@ size_t vocab_cut(const char *text, size_t len)
     return 0;
 }
 
-static long encode_bytes(Vocab *v, const char *text, size_t len, uint16_t *out, long max)
+static long encode_bytes(Vocab *v, const char *text, size_t len, int *out, long max)
 {
     const size_t n = sizeof END_OF_TEXT - 1;
     Ids ids = { out, 0, max };

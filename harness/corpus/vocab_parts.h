@@ -11,18 +11,17 @@ struct Vocab {
     int             V;
     const char     *text;                /* bytes of id i: text + start[i] .. text + start[i+1] */
     const uint32_t *start;               /* (V+1) */
-    long          (*encode)(Vocab *, const char *text, size_t len, uint16_t *out, long max);
+    long          (*encode)(Vocab *, const char *text, size_t len, int *out, long max);
     void           *own;                 /* of the kind */
 };
 
-enum { VOCAB_MOST = 65536 };             /* ids are uint16 */
 #define END_OF_TEXT "<|endoftext|>"
 
 /* The ids given out so far: all are counted, those that fit are written. */
-typedef struct { uint16_t *id; long n, max; } Ids;
+typedef struct { int *id; long n, max; } Ids;
 static inline void ids_add(Ids *o, int id)
 {
-    if (o->n < o->max) o->id[o->n] = (uint16_t)id;
+    if (o->n < o->max) o->id[o->n] = id;
     o->n++;
 }
 

@@ -57,7 +57,7 @@ static const char *next_word(const char *text, size_t size, size_t *at, size_t *
     return *len ? text + from : NULL;
 }
 
-static long encode(Vocab *v, const char *text, size_t size, uint16_t *out, long max)
+static long encode(Vocab *v, const char *text, size_t size, int *out, long max)
 {
     const Words *w = v->own;
     Ids ids = { out, 0, max };
@@ -116,13 +116,15 @@ Vocab *vocab_words(const char *path, Arena *a, const char **why)
     size_t size, V = 0;
     char *text = file_slurp(path, 64 << 20, &size, a, why);
     if (!text) return NULL;
-    Word *list = arena_raw(a, VOCAB_MOST * sizeof *list);
+    size_t lines = 1;
+    for (size_t i = 0; i < size; i++) lines += text[i] == '\n';
+    Word *list = arena_raw(a, lines * sizeof *list);
     for (char *p = text, *end = text + size, *next; p < end; p = next + 1) {
         next = memchr(p, '\n', (size_t)(end - p));
         if (!next) next = end;
-        if (V == VOCAB_MOST) {
-            *why =
-                arena_text(a, "%s: line %zu: expected at most %d words", path, V + 1, VOCAB_MOST);
+        if (V == TOKEN_IDS_MOST) {
+            *why = arena_text(a, "%s: line %zu: expected at most %d words", path, V + 1,
+                              TOKEN_IDS_MOST);
             return NULL;
         }
         size_t len = 0;
@@ -222,7 +224,7 @@ Vocab *words_count_vocab(WordCount *c, long most, Arena *to)
 {
     const char *why = NULL;
     CHECK(most >= 2);
-    if (most > VOCAB_MOST) most = VOCAB_MOST;
+    if (most > TOKEN_IDS_MOST) most = TOKEN_IDS_MOST;
     count_word(c, "<unk>", 5, 0);
     count_word(c, "<eos>", 5, 0);
     Word *list = arena_raw(c->arena, c->table.n * sizeof *list);

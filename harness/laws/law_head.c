@@ -63,11 +63,9 @@ static const char *set_up(Lab *lab)
             &lab->rng, 1 + rng_below(&lab->rng, 1 + rng_below(&lab->rng, (uint64_t)c->V)));
         freq[text[i] = (uint16_t)(word * 7 % (uint64_t)c->V)]++;
     }
-    const HeadData data = { c->V, freq, text, TEXT, NULL };
+    const HeadData data = { c->V, freq, token_ids_2(text), TEXT, NULL };
     lab->ps = params_new(lab->a);
-    Param *embedding =
-        params_add(lab->ps, "embedding.weight", (int[]) { c->V, c->d, 0 }, GROUP_ADAMW, OWNER_CORE);
-    param_normal(embedding, lab->seed, 0, 0.5);
+    param_normal(params_add_embedding(lab->ps, "law.embedding", c->V, c->d), lab->seed, 0, 0.5);
     lab->h = lab->def->make(s, e, lab->ps, &data, c->d, lab->a);
     if (!lab->h) return lab->ps->why;
     const int most = lab->def->chunk(lab->h);

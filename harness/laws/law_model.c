@@ -38,6 +38,10 @@ static const char *trunk_make(Trunk *k, const ModelDef *def, const char *words, 
     if (!e) return why;
     *k = (Trunk){ .def = def, .ps = params_new(a), .int8 = spec_is(s, "act", "int8") };
     k->m = def->make(s, e, k->ps, V, a);
+    if (!k->m) return k->ps->why;
+    if (!k->ps->embedding || def->embedding(k->m) != k->ps->embedding)
+        return arena_text(a, "model %s: embedding() is not what params_add_embedding declared",
+                          def->name);
     k->d = def->width(k->m);
     k->t = tape_new(e, s, a, PASS);
     return NULL;

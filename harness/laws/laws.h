@@ -30,6 +30,7 @@ float      *law_normals(Arena *, long n, Rng *);       /* n draws of N(0, 1) */
  * bit; gradients of the whole model; save and load is the identity. */
 const char *law_model(const ModelDef *, uint64_t seed, FILE *out, Arena *);
 /* A directory of reference tensors (manifest.json and raw files) against this program: prints the
- * worst relative error per group to `out` when not NULL; NULL when all are within tolerance. */
-const char *law_parity(const char *dir, FILE *out, Arena *);
+ * worst relative error per group to `out` when not NULL. NULL when all are within tolerance;
+ * otherwise an error message. *bad 1: it is about the directory, which is not as it has to be. */
+const char *law_parity(const char *dir, FILE *out, int *bad, Arena *);
 #endif

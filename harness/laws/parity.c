@@ -2,75 +2,26 @@
 /* Parity: a directory of reference tensors against this program.
  *
  * manifest.json: {"meta": {"config": {...}, "optimizer": {...}}, "tensors": [{name, file, dtype,
- * shape}]}, raw little-endian files beside it. What is in it says what is compared: param/
- * input_ids targets [pos_indices]   a whole FlashLM v3: act/ dact/ logits grad/
- * s<k>/{loss_*,grad_norm,after/,ema/} <r>x<c>/{G,W0,W1,ns5}                    Newton-Schulz and
- * one NorMuon step x w norm_weight dy                       one BitLinear layer: xn, y, dx, dw,
- * dnorm The error of a tensor is max|a - b| / max|b|. */
-#include "harness/laws/laws.h"
+ * shape}]}, raw little-endian files beside it. What is in it says what is compared:
+ *
+ *   param/ input_ids targets [pos_indices]        a whole FlashLM v3: act/ dact/ logits grad/
+ *                                                 s<k>/{loss_*,grad_norm,after/,ema/}
+ *   <r>x<c>/{G,W0,W1,ns5}                         Newton-Schulz and one NorMuon step
+ *   x w norm_weight dy                            one BitLinear layer: xn, y, dx, dw, dnorm
+ *
+ * The error of a tensor is max|a - b| / max|b|. */
+#include "harness/laws/parity_parts.h"
 #include "models/normuon.h"
-#include "models/step.h"
-#include <errno.h>
-#include <jansson.h>
 #include <math.h>
 #include <string.h>
 
-enum { MAX_GROUPS = 16, PASS_BYTES = 1 << 30 };
-typedef struct { const char *name; double tolerance, worst; const char *which; int n; } ErrorGroup;
-typedef struct {
-    const char *dir, *why;        /* why: the first thing that went wrong, or NULL */
-    json_t     *manifest;
-    Arena      *arena;
-    ErrorGroup  group[MAX_GROUPS];
-    int         groups;
-} Parity;
+enum { PASS_BYTES = 1 << 30 };
 
 typedef struct { const char *name; double tolerance; } Tolerance;
 static const Tolerance tolerances[] = { { "loss", 1e-5 },  { "act", 1e-5 },  { "logits", 1e-5 },
                                         { "grad", 1e-4 },  { "dact", 1e-4 }, { "norm", 1e-5 },
                                         { "after", 1e-5 }, { "ema", 1e-5 },  { "state", 1e-4 },
                                         { "ns5", 1e-4 } };
-
-static json_t *parity_entry(const Parity *p, const char *name)
-{
-    json_t *e;
-    size_t i;
-    json_array_foreach(json_object_get(p->manifest, "tensors"), i, e)
-        if (!strcmp(json_string_value(json_object_get(e, "name")), name)) return e;
-    return NULL;
-}
-
-static const json_t *parity_config(const Parity *p, const char *part, const char *key)
-{
-    return json_object_get(json_object_get(json_object_get(p->manifest, "meta"), part), key);
-}
-
-/* A tensor's values (4 bytes each), NULL when the manifest does not have it; *shape (4) when asked
- * for */
-static void *parity_fetch(Parity *p, const char *name, long *n, int *shape)
-{
-    const json_t *e = parity_entry(p, name), *s, *v;
-    size_t i;
-    if (!e) return NULL;
-    *n = 1;
-    s = json_object_get(e, "shape");
-    if (shape) memset(shape, 0, 4 * sizeof *shape);
-    json_array_foreach((json_t *)s, i, v) {
-        *n *= (long)json_integer_value(v);
-        if (shape && i < 4) shape[i] = (int)json_integer_value(v);
-    }
-    const char *path =
-        arena_text(p->arena, "%s/%s", p->dir, json_string_value(json_object_get(e, "file")));
-    if (*n < 0 || *n > 1l << 30)
-        die("%s/manifest.json: tensor '%s' has an impossible shape", p->dir, name);
-    void *data = arena_raw(p->arena, 4 * (size_t)*n);
-    FILE *f = fopen(path, "rb");
-    if (!f) die("%s: cannot be opened: %s", path, strerror(errno));
-    if (fread(data, 4, (size_t)*n, f) != (size_t)*n || fgetc(f) != EOF)
-        die("%s: expected %ld values of 4 bytes", path, *n);
-    fclose(f);
-    return data;
-}
 
 static void parity_compare(Parity *p, const char *kind, const char *name, const float *ours, long n)
 {
@@ -112,46 +63,6 @@ static void parity_see(void *ctx, const char *name, int is_gradient, const float
     Parity *p = ctx;
     parity_compare(p, is_gradient ? "dact" : "act",
             arena_text(p->arena, "%s/%s", is_gradient ? "dact" : "act", name), data, n);
-}
-
-static void parity_set(Parity *p, Spec *s, const char *key, const char *part, const char *from)
-{
-    const json_t *v = parity_config(p, part, from), *e;
-    char text[256] = "";
-    size_t i;
-    if (json_is_array(v)) {
-        json_array_foreach((json_t *)v, i, e)
-            snprintf(text + strlen(text), sizeof text - strlen(text), "%s%lld", i ? "," : "",
-                     (long long)json_integer_value(e));
-    } else if (json_is_integer(v))
-        snprintf(text, sizeof text, "%lld", (long long)json_integer_value(v));
-    else if (json_is_real(v)) snprintf(text, sizeof text, "%.17g", json_real_value(v));
-    else return;
-    const char *why = spec_set(s, arena_text(p->arena, "%s=%s", key, text));
-    if (why) die("%s/manifest.json: %s.%s: %s", p->dir, part, from, why);
-}
-
-static Spec *parity_spec_of(Parity *p)
-{
-    static const char *const keys[][3] = { { "d", "config", "d" },
-                                           { "inner", "config", "inner" },
-                                           { "conv_groups", "config", "conv_groups" },
-                                           { "conv_kernel", "config", "conv_kernel" },
-                                           { "dilations", "config", "dilations" },
-                                           { "recursions", "config", "recursions" },
-                                           { "smoothing", "config", "label_smoothing" },
-                                           { "zloss", "config", "zloss_coeff" },
-                                           { "lr", "optimizer", "adamw_lr" },
-                                           { "lr_normuon", "optimizer", "normuon_lr" },
-                                           { "beta1", "optimizer", "adamw_beta1" },
-                                           { "beta2", "optimizer", "adamw_beta2" },
-                                           { "decay_weight", "optimizer", "weight_decay" },
-                                           { "clip", "optimizer", "max_grad_norm" },
-                                           { "ema", "optimizer", "ema_decay" } };
-    Spec *s = spec_new(p->arena);
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        parity_set(p, s, keys[i][0], keys[i][1], keys[i][2]);
-    return s;
 }
 
 typedef struct { Step step; Params *ps; } Parts;
@@ -199,41 +110,12 @@ static void parity_compare_logits(Parity *p, const Parts *a, const int *ids, int
 static void parity_load_params(Parity *p, Params *ps)
 {
     for (int i = 0; i < ps->n; i++) {
-        long n;
-        const float *v =
-            parity_fetch(p, arena_text(p->arena, "param/%s", ps->p[i]->name), &n, NULL);
-        if (!v || n != ps->p[i]->n)
-            die("%s/manifest.json: expected 'param/%s' with %ld values", p->dir, ps->p[i]->name,
-                ps->p[i]->n);
-        memcpy(ps->p[i]->v, v, sizeof(float) * (size_t)n);
-        ps->p[i]->version++;
+        Param *q = ps->p[i];
+        const float *v = parity_vector(p, arena_text(p->arena, "param/%s", q->name), q->n);
+        if (!v) return;
+        memcpy(q->v, v, sizeof(float) * (size_t)q->n);
+        q->version++;
     }
-}
-
-/* The manifest's batch, validated */
-static Batch *parity_batch(Parity *p, int V, int d)
-{
-    int shape[4];
-    long n, n_targets, n_pos = 0;
-    const int *ids = parity_fetch(p, "input_ids", &n, shape);
-    const int *targets = parity_fetch(p, "targets", &n_targets, NULL);
-    const int *pos = parity_fetch(p, "pos_indices", &n_pos, NULL);
-    if (!ids || !targets || n != n_targets || shape[0] < 1 || V < 2)
-        die("%s/manifest.json: expected input_ids and targets (batch, seq), config.vocab", p->dir);
-    for (long i = 0; i < n; i++)
-        if (ids[i] < 0 || ids[i] >= V || targets[i] < 0 || targets[i] >= V)
-            die("%s: a token id is outside [0, %d)", p->dir, V);
-    for (long i = 0; i < n_pos; i++)
-        if (pos[i] < 0 || pos[i] >= n)
-            die("%s: pos_indices: %d is outside [0, %ld)", p->dir, pos[i], n);
-    Batch *b = batch_new(shape[0], shape[1], (int)(pos ? n_pos : n), d, p->arena);
-    memcpy(b->x, ids, sizeof *ids * (size_t)n);
-    memcpy(b->y, targets, sizeof *targets * (size_t)n);
-    for (long i = 0; pos && i < n_pos; i++) {
-        b->pos[i] = pos[i];
-        b->target[i] = targets[pos[i]];
-    }
-    return b;
 }
 
 static void parity_compare_moments(Parity *p, const Param *q)
@@ -246,22 +128,33 @@ static void parity_compare_moments(Parity *p, const Param *q)
             normuon ? q->rows : q->n);
 }
 
-static void parity_whole_model(Parity *p)
+/* What the sizes of the manifest make: a model and its head. 0: p->bad */
+static int parity_make_model(Parity *p, const Spec *s, const Exec *e, int V, Parts *a)
 {
-    const char *why;
-    Spec *s = parity_spec_of(p);
-    const Exec *e = exec_make(s, p->arena, &why);
-    if (!e) die("%s", why);
-    const int V = (int)json_integer_value(parity_config(p, "config", "vocab")),
-              d = (int)spec_int(s, "d");
-    const Batch *b = parity_batch(p, V, d);
+    const int d = (int)spec_int(s, "d");
     long *freq = arena_get(p->arena, sizeof *freq * (size_t)V);
-    Parts a = { .step = { .head = head_find("softmax"), .model = model_find("flashlm3"), .d = d },
-                .ps = params_new(p->arena) };
-    a.step.m = a.step.model->make(s, e, a.ps, V, p->arena);
-    a.step.h = a.step.head->make(s, e, a.ps, &(HeadData){ .V = V, .freq = freq }, d, p->arena);
-    if (!a.step.h) die("%s", a.ps->why);
+    *a = (Parts){ .step = { .head = head_find("softmax"), .model = model_find("flashlm3"), .d = d },
+                  .ps = params_new(p->arena) };
+    a->step.m = a->step.model->make(s, e, a->ps, V, p->arena);
+    if (a->step.m)
+        a->step.h =
+            a->step.head->make(s, e, a->ps, &(HeadData){ .V = V, .freq = freq }, d, p->arena);
+    if (!a->step.h) parity_bad(p, a->ps->why);
+    return a->step.h != NULL;
+}
+
+static void parity_whole_model(Parity *p, const Spec *s, const Exec *e)
+{
+    Parts a;
+    const json_int_t V = json_integer_value(parity_config(p, "config", "vocab"));
+    if (V < 2 || V > TOKEN_IDS_MOST) {
+        parity_bad(p, arena_text(p->arena, "meta.config.vocab: expected 2 to %d", TOKEN_IDS_MOST));
+        return;
+    }
+    const Batch *b = parity_batch(p, (int)V, (int)spec_int(s, "d"));
+    if (!b || !parity_make_model(p, s, e, (int)V, &a)) return;
     parity_load_params(p, a.ps);
+    if (p->bad) return;
     a.step.optim = optim_new(s, e, a.ps, p->arena);
     a.step.tape = tape_new(e, s, p->arena, PASS_BYTES);
     parity_compare_logits(p, &a, b->x, b->B, b->T);
@@ -272,97 +165,98 @@ static void parity_whole_model(Parity *p)
 }
 
 /* Newton-Schulz runs on m = (1 - momentum) G as the first step of NorMuon does; it is scale free
- * but for an epsilon */
-static void parity_normuon_units(Parity *p)
+ * but for an epsilon. unit: "<r>x<c>" */
+static void parity_normuon_unit(Parity *p, const char *unit, const Spec *s, const Exec *e)
 {
-    const char *why;
-    Spec *s = parity_spec_of(p);
-    const Exec *e = exec_make(s, p->arena, &why);
+    int rows = 0, cols = 0;
+    const float *G = parity_matrix(p, arena_text(p->arena, "%s/G", unit), &rows, &cols);
+    const float *W = parity_matrix(p, arena_text(p->arena, "%s/W0", unit), &rows, &cols);
+    if (!G || !W) return;
+    const size_t n = (size_t)rows * (size_t)cols;
+    float *O = arena_get(p->arena, sizeof(float) * n);
+    normuon_ns5(e, O, G, rows, cols, p->arena);
+    parity_compare(p, "ns5", arena_text(p->arena, "%s/ns5", unit), O, (long)n);
+    Params *ps = params_new(p->arena);
+    Param *w = params_add(ps, "w", (int[]){ rows, cols, 0 }, GROUP_NORMUON, OWNER_CORE);
+    memcpy(w->v, W, sizeof(float) * n);
+    memcpy(w->g, G, sizeof(float) * n);
+    Optim *o = optim_new(s, e, ps, p->arena);
+    optim_begin(o, 1, 0);
+    optim_update(o, OWNER_CORE);
+    parity_compare(p, "after", arena_text(p->arena, "%s/W1", unit), w->v, (long)n);
+}
+
+static void parity_normuon_units(Parity *p, Spec *s, const Exec *e)
+{
     json_t *t;
     size_t i;
-    if (!e) die("%s", why);
-    spec_set(s, "clip=0");
+    CHECK(!spec_set(s, "clip=0"));
     json_array_foreach(json_object_get(p->manifest, "tensors"), i, t) {
         const char *name = json_string_value(json_object_get(t, "name")),
                    *slash = strchr(name, '/');
-        if (!slash || strcmp(slash, "/G")) continue;
-        const int len = (int)(slash - name);
-        long n;
-        int shape[4];
-        const float *G = parity_fetch(p, name, &n, shape),
-                    *W = parity_fetch(p, arena_text(p->arena, "%.*s/W0", len, name), &n, NULL);
-        if (!W) die("%s/manifest.json: expected '%.*s/W0' beside '%s'", p->dir, len, name, name);
-        float *O = arena_get(p->arena, sizeof(float) * (size_t)n);
-        normuon_ns5(e, O, G, shape[0], shape[1], p->arena);
-        parity_compare(p, "ns5", arena_text(p->arena, "%.*s/ns5", len, name), O, n);
-        Params *ps = params_new(p->arena);
-        Param *w = params_add(ps, "w", (int[]){ shape[0], shape[1], 0 }, GROUP_NORMUON, OWNER_CORE);
-        memcpy(w->v, W, sizeof(float) * (size_t)n);
-        memcpy(w->g, G, sizeof(float) * (size_t)n);
-        Optim *o = optim_new(s, e, ps, p->arena);
-        optim_begin(o, 1, 0);
-        optim_update(o, OWNER_CORE);
-        parity_compare(p, "after", arena_text(p->arena, "%.*s/W1", len, name), w->v, n);
+        if (slash && !strcmp(slash, "/G") && !p->bad)
+            parity_normuon_unit(p, arena_text(p->arena, "%.*s", (int)(slash - name), name), s, e);
     }
 }
 
-static void parity_bitlinear_unit(Parity *p)
+static void parity_bitlinear_unit(Parity *p, const Spec *s, const Exec *e)
 {
-    const char *why;
-    Spec *s = parity_spec_of(p);
-    if (spec_set(s, "quant=absmean") || spec_set(s, "act=int8")) CHECK(0);
-    const Exec *e = exec_make(s, p->arena, &why);
-    if (!e) die("%s", why);
-    long n, k;
-    int xs[4], ws[4];
-    const float *x = parity_fetch(p, "x", &n, xs), *w = parity_fetch(p, "w", &k, ws),
-                *gain = parity_fetch(p, "norm_weight", &k, NULL),
-                *dy = parity_fetch(p, "dy", &k, NULL);
-    if (!x || !w || !gain || !dy || ws[1] != xs[1])
-        die("%s/manifest.json: expected x, w, norm_weight and dy of one layer", p->dir);
+    int n = 0, cols = 0, rows = 0;
+    const float *x = parity_matrix(p, "x", &n, &cols), *w = parity_matrix(p, "w", &rows, &cols),
+                *gain = parity_vector(p, "norm_weight", cols),
+                *dy = parity_matrix(p, "dy", &n, &rows);
+    const json_t *eps = json_object_get(json_object_get(p->manifest, "meta"), "eps");
+    if (!json_is_number(eps)) parity_bad(p, "meta.eps: expected a number");
+    if (p->bad) return;
+    const size_t bytes = sizeof(float) * (size_t)n * (size_t)cols;
     Params *ps = params_new(p->arena);
-    Param *W = params_add(ps, "w", (int[]){ ws[0], ws[1], 0 }, GROUP_ADAMW, OWNER_CORE);
-    Param *g = params_add(ps, "gain", (int[]){ xs[1], 0 }, GROUP_ADAMW_NODECAY, OWNER_CORE);
+    Param *W = params_add(ps, "w", (int[]){ rows, cols, 0 }, GROUP_ADAMW, OWNER_CORE);
+    Param *g = params_add(ps, "gain", (int[]){ cols, 0 }, GROUP_ADAMW_NODECAY, OWNER_CORE);
     memcpy(W->v, w, sizeof(float) * (size_t)W->n);
     memcpy(g->v, gain, sizeof(float) * (size_t)g->n);
     Tape *t = tape_new(e, s, p->arena, PASS_BYTES);
     tape_reset(t, 1);
-    Grad dx = { .p = arena_get(p->arena, sizeof(float) * (size_t)n),
-                .bytes = sizeof(float) * (size_t)n,
-                .kept = 1 };
-    Var in = { arena_get(p->arena, sizeof(float) * (size_t)n), &dx, xs[0], xs[1], NULL };
-    memcpy(in.v, x, sizeof(float) * (size_t)n);
-    Var xn = op_rmsnorm(
-        t, in, g, json_real_value(json_object_get(json_object_get(p->manifest, "meta"), "eps")), 1);
-    parity_compare(p, "act", "xn", xn.v, n);
+    Grad dx = { .p = arena_get(p->arena, bytes), .bytes = bytes, .kept = 1 };
+    Var in = { memcpy(arena_raw(p->arena, bytes), x, bytes), &dx, n, cols, NULL };
+    Var xn = op_rmsnorm(t, in, g, json_number_value(eps), 1);
+    parity_compare(p, "act", "xn", xn.v, (long)n * cols);
     Var y = op_linear(t, xn, W, 1);
     parity_compare(p, "act", "y", y.v, (long)y.rows * y.cols);
     memcpy(tape_grad(t, y), dy, sizeof(float) * (size_t)y.rows * (size_t)y.cols);
     tape_backward(t);
-    parity_compare(p, "grad", "dx", dx.p, n);
+    parity_compare(p, "grad", "dx", dx.p, (long)n * cols);
     parity_compare(p, "grad", "dw", W->g, W->n);
     parity_compare(p, "grad", "dnorm", g->g, g->n);
     tape_drop(t);
 }
 
-const char *law_parity(const char *dir, FILE *out, Arena *a)
+/* What the manifest is of */
+static void parity_run(Parity *p)
+{
+    const char *why;
+    Spec *s = parity_spec(p);
+    const int whole = parity_config(p, "config", "conv_groups") != NULL,
+              layer = !whole && parity_entry(p, "norm_weight") && parity_entry(p, "dy");
+    if (!s) return;
+    if (layer) CHECK(!spec_set(s, "quant=absmean") && !spec_set(s, "act=int8"));
+    const Exec *e = exec_make(s, p->arena, &why);
+    if (!e) parity_bad(p, why);
+    else if (whole) parity_whole_model(p, s, e);
+    else if (layer) parity_bitlinear_unit(p, s, e);
+    else parity_normuon_units(p, s, e);
+}
+
+const char *law_parity(const char *dir, FILE *out, int *bad, Arena *a)
 {
     Parity p = { .dir = dir, .arena = a };
-    json_error_t error;
-    const char *path = arena_text(a, "%s/manifest.json", dir);
-    p.manifest = json_load_file(path, 0, &error);
-    if (!p.manifest) die("%s, line %d: %s", path, error.line, error.text);
-    if (!json_is_array(json_object_get(p.manifest, "tensors")))
-        die("%s: expected \"tensors\": [...]", path);
-    if (parity_config(&p, "config", "conv_groups")) parity_whole_model(&p);
-    else if (parity_entry(&p, "norm_weight") && parity_entry(&p, "dy")) parity_bitlinear_unit(&p);
-    else parity_normuon_units(&p);
+    if (parity_open(&p)) parity_run(&p);
+    if (!p.groups && !p.why)
+        parity_bad(&p, "expected the tensors of a model, a layer or steps of NorMuon");
     for (int g = 0; g < p.groups && out; g++)
         fprintf(out, "  %-7s %3d tensors, worst relative error %.2e (tolerance %.0e) in %s\n",
                 p.group[g].name, p.group[g].n, p.group[g].worst, p.group[g].tolerance,
                 p.group[g].which);
-    if (!p.groups && !p.why)
-        p.why = arena_text(a, "%s: nothing in this manifest is known to this program", dir);
     json_decref(p.manifest);
-    return p.why;
+    *bad = p.bad != NULL;
+    return p.bad ? p.bad : p.why;
 }

@@ -3,6 +3,7 @@
  * Every benchmark runs on one thread, which is bound to a core. Its name says its work: two builds
  * are compared where the names are equal. */
 #include "harness/bench/bench.h"
+#include "harness/bench/timed_head.h"
 #include "harness/util/clock.h"
 #include "harness/regress/regress.h"
 #include "harness/train/session.h"
@@ -24,13 +25,6 @@ struct Bench1 {
     const char *part;            /* kernel, operation, head */
     int         n;               /* batch rows of a kernel */
 };
-
-static float *normals(size_t n, float sigma, Rng *rng, Arena *a)
-{
-    float *x = arena_raw(a, sizeof *x * n);
-    for (size_t i = 0; i < n; i++) x[i] = sigma * (float)rng_normal(rng);
-    return x;
-}
 
 static const Exec *exec_of(const char *const *words, Spec **spec, Arena *a)
 {
@@ -112,8 +106,9 @@ static Work make_op(const Bench1 *b, int counted, Arena *a)
     (void)counted;
     Op *o = arena_get(a, sizeof *o);
     Rng rng = rng_at(1, STREAM_CHECK, 12);
-    *o = (Op){ .f = f32_best(), .x = normals(ALL, 1, &rng, a), .gain = normals(D, 1, &rng, a),
-               .w = normals(2 * WEIGHTS, 0.1f, &rng, a) };
+    *o = (Op){ .f = f32_best(), .x = timed_normals(ALL, 1, &rng, a),
+               .gain = timed_normals(D, 1, &rng, a),
+               .w = timed_normals(2 * WEIGHTS, 0.1f, &rng, a) };
     o->y = arena_get(a, sizeof(float) * ALL);
     o->z = arena_get(a, sizeof(float) * ALL);
     o->u = arena_get(a, sizeof(float) * ALL);
@@ -127,44 +122,25 @@ static Work make_op(const Bench1 *b, int counted, Arena *a)
 /* ---- heads: forward and backward of 512 positions, V = 8192, d = 64, targets of frequency 1 /
  * rank ---- */
 enum { HEAD_V = 8192, HEAD_D = 64, COUNTED = 32 };     /* COUNTED: positions under callgrind */
-typedef struct { const HeadDef *def; void *head; int n; float *x, *dx; int *y; } Head;
-
-static void run_head(void *ctx, long iters)
-{
-    const Head *h = ctx;
-    const int chunk = h->def->chunk(h->head);
-    for (; iters > 0; iters--) {
-        for (int at = 0; at < h->n; at += chunk) {
-            const int n = h->n - at < chunk ? h->n - at : chunk;
-            h->def->forward(h->head, h->x + (size_t)at * HEAD_D, h->y + at, n);
-            h->def->backward(h->head, h->dx + (size_t)at * HEAD_D, 1.0f / N);
-        }
-        head_flush_grads(h->def, h->head);
-    }
-}
-
 static Work make_head(const Bench1 *b, int counted, Arena *a)
 {
     static const char *const words[] = { "threads=1", "cutoffs=1000,4000", NULL };
     Spec *spec;
-    Head *h = arena_get(a, sizeof *h);
+    TimedHead *h = arena_get(a, sizeof *h);
     const Exec *e = exec_of(words, &spec, a);
     Rng rng = rng_at(1, STREAM_CHECK, 13);
-    long *freq = arena_raw(a, sizeof *freq * HEAD_V);
-    *h = (Head) { .def = head_find(b->part),
-                  .n = counted ? COUNTED : N,
-                  .x = normals(N * HEAD_D, 1, &rng, a),
-                  .dx = arena_get(a, sizeof(float) * N * HEAD_D),
-                  .y = arena_raw(a, sizeof(int) * N) };
-    for (int v = 0; v < HEAD_V; v++) freq[v] = 1000000 / (v + 1);
-    for (int i = 0; i < N; i++) h->y[i] = (int)exp(rng_uniform(&rng) * log(HEAD_V)) - 1;
-    Params *ps = params_new(a);
-    Param *e_rows =
-        params_add(ps, "embedding.weight", (int[]) { HEAD_V, HEAD_D, 0 }, GROUP_ADAMW, OWNER_CORE);
-    param_normal(e_rows, 1, 0, 0.02);
-    h->head = h->def->make(spec, e, ps, &(HeadData){ .V = HEAD_V, .freq = freq }, HEAD_D, a);
-    if (!h->head) die("%s", ps->why);
-    return (Work){ run_head, h };
+    int *y = arena_raw(a, sizeof *y * N);
+    *h = (TimedHead) { .def = head_find(b->part),
+                       .d = HEAD_D,
+                       .n = counted ? COUNTED : N,
+                       .x = timed_normals(N * HEAD_D, 1, &rng, a),
+                       .dx = arena_get(a, sizeof(float) * N * HEAD_D),
+                       .y = y,
+                       .scale = 1.0f / N };
+    for (int i = 0; i < N; i++) y[i] = (int)exp(rng_uniform(&rng) * log(HEAD_V)) - 1;
+    const char *why = timed_head_make(h, spec, e, HEAD_V, a, a);
+    if (why) die("%s", why);
+    return (Work){ timed_head_run, h };
 }
 
 /* ---- a training step: one batch again and again, at rates so small that the work stays the same

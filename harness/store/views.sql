@@ -279,6 +279,33 @@ SELECT experiment, run, name, kernel, shape, CAST(shape AS INTEGER) AS rows, CAS
        ops / bytes AS ops_per_byte, "limit", percent_of_limit, prepare_ns, rounds, cpu, cores
 FROM shapes;
 
+-- what a run of `bench kernels` says of its kernels beside their cells. drawn 1: figures show it;
+-- roof 1: the roofline too; sliced 1: its cost falls with the bits of the activations; chosen 1:
+-- kernel=auto takes it, or it is the first of the float products. Runs recorded before 2026-12 did
+-- not say it: theirs are the kernels that there were then, and no new kernel needs a line here.
+CREATE VIEW bench_kernel AS
+WITH bench AS (SELECT run FROM config WHERE key = 'bench' AND value = 'kernels'),
+said AS MATERIALIZED (
+    SELECT b.run, substr(m.name, 7) AS kernel, m.value AS drawn
+    FROM bench b JOIN metric m ON m.run = b.run AND m.name GLOB 'drawn:*'),
+before (kernel, drawn, roof, sliced, chosen) AS (VALUES
+    ('i2_amx', 1, 1, 0, 0), ('i2_avx512', 1, 1, 0, 1), ('i2_avx2', 1, 1, 0, 0),
+    ('i2_neon', 1, 1, 0, 1), ('i2_neon_dot', 1, 0, 0, 0), ('i2_scalar', 1, 1, 0, 0),
+    ('t5_avx512', 1, 1, 0, 0), ('bits_avx512', 1, 1, 1, 0), ('bits_avx2', 0, 0, 1, 0),
+    ('bits_neon', 1, 0, 1, 0), ('lut_avx512', 1, 1, 0, 0), ('lut_neon', 1, 0, 0, 0),
+    ('ref', 1, 1, 0, 0), ('i8_amx', 1, 1, 0, 0), ('sgemm_amx', 1, 1, 0, 0),
+    ('sgemm_dnnl', 1, 1, 0, 1), ('sgemm_openblas', 1, 1, 0, 0), ('u8s8_dnnl', 1, 0, 0, 0))
+SELECT 'bench' AS experiment, s.run, s.kernel, s.drawn,
+    s.drawn AND s.kernel NOT GLOB 'u8s8_*' AS roof,
+    coalesce((SELECT max(value) FROM metric WHERE run = s.run AND name = 'sliced:' || s.kernel), 0)
+        AS sliced,
+    coalesce((SELECT max(value) FROM metric WHERE run = s.run AND name = 'chosen:' || s.kernel), 0)
+        AS chosen
+FROM said s
+UNION ALL
+SELECT 'bench', b.run, k.kernel, k.drawn, k.roof, k.sliced, k.chosen FROM bench b JOIN before k
+WHERE NOT EXISTS (SELECT 1 FROM said WHERE run = b.run);
+
 -- what the machine gave at most, as probed in the runs above: GOP/s, GB/s
 CREATE VIEW peak AS
 SELECT 'bench' AS experiment, substr(m.name, 6, instr(m.name, '/t') - 6) AS probe,
@@ -295,12 +322,9 @@ SELECT 'bench' AS experiment, k.panel, c.shape, dense_rank() OVER (PARTITION BY 
        0 AS is_peak, c.n, c.gops, c.gops_low, c.gops_high, c.threads, c.rounds, c.cpu, c.cores
 FROM kernel_cell c JOIN (SELECT 1 AS panel, '683x256' AS shape UNION SELECT 2, '2560x2560') k
     ON k.shape = c.shape
+JOIN bench_kernel b ON b.run = c.run AND b.kernel = c.kernel AND b.drawn
 WHERE c.cold = 0 AND c.bits = 8 AND c.gops IS NOT NULL AND c.threads = (SELECT max(threads)
     FROM kernel_cell)
-  AND c.kernel IN ('i2_amx', 'i2_avx512', 't5_avx512', 'bits_avx512', 'lut_avx512', 'i2_avx2',
-      'i2_neon', 'i2_neon_dot', 'bits_neon', 'lut_neon',
-                   'i2_scalar', 'ref', 'i8_amx', 'sgemm_amx', 'sgemm_dnnl', 'sgemm_openblas',
-                       'u8s8_dnnl')
 UNION ALL
 SELECT 'bench', k.panel, k.shape, 0, p.probe, 1, NULL, p.rate, p.rate, p.rate, p.threads, NULL,
     NULL, NULL
@@ -318,8 +342,7 @@ SELECT 'bench' AS experiment, c.kernel AS label, 0 AS is_peak, c.shape, c.n, c.c
 FROM kernel_cell c
 WHERE c.threads = (SELECT max(threads) FROM kernel_cell) AND c.bits = 8 AND c.gops IS NOT NULL
   AND c.shape IN ('2560x2560', '4096x4096') AND (c.n > 1 OR c.cold OR c.shape = '2560x2560')
-  AND c.kernel IN ('i2_amx', 'i2_avx512', 't5_avx512', 'bits_avx512', 'lut_avx512', 'i2_avx2',
-      'i2_neon', 'i2_scalar', 'ref', 'i8_amx', 'sgemm_amx', 'sgemm_dnnl', 'sgemm_openblas')
+  AND EXISTS (SELECT 1 FROM bench_kernel b WHERE b.run = c.run AND b.kernel = c.kernel AND b.roof)
 UNION ALL
 SELECT 'bench', p.probe, 1, NULL, NULL, NULL, NULL, p.rate, p.rate, NULL, NULL, p.threads, NULL,
     NULL FROM peak p
@@ -344,7 +367,8 @@ UNION ALL
 SELECT e.experiment, 'cost', c.kernel || ' ' || c.shape || ' n' || c.n, c.bits, NULL, c.gops,
     c.gops_low, c.gops_high, NULL, c.cpu, c.cores
 FROM kernel_cell c JOIN (SELECT DISTINCT experiment FROM cell_run) e
-WHERE c.kernel IN ('bits_avx512', 'bits_avx2', 'bits_neon') AND c.shape = '2560x2560' AND c.n = 512
+JOIN bench_kernel b ON b.run = c.run AND b.kernel = c.kernel AND b.sliced
+WHERE c.shape = '2560x2560' AND c.n = 512
     AND NOT c.cold
   AND c.threads = (SELECT max(threads) FROM kernel_cell)
 ORDER BY 1, 2, 3, 4;
@@ -733,10 +757,12 @@ WITH pair AS MATERIALIZED (
     SELECT t.run, substr(t.name, instr(t.name, '/') + 1) AS cell, t.round, t.ns AS ternary,
         d.ns AS dense, d.ns / t.ns AS ratio,
            (SELECT max(threads) FROM kernel_cell) AS threads
-    FROM bench_sample t JOIN bench_sample d ON d.run = t.run AND d.round = t.round
-     AND d.name = 'sgemm_dnnl' || substr(t.name, instr(t.name, '/'))
-    WHERE t.kind = 'kernels' AND (t.name LIKE 'i2_avx512/683x256/n512/t%'
-        OR t.name LIKE 'i2_neon/683x256/n512/t%')
+    FROM bench_kernel k JOIN bench_sample t
+        ON t.run = k.run AND t.name LIKE k.kernel || '/683x256/n512/t%'
+    JOIN bench_kernel f ON f.run = k.run AND f.chosen AND f.kernel GLOB 'sgemm_*'
+    JOIN bench_sample d ON d.run = t.run AND d.round = t.round
+     AND d.name = f.kernel || substr(t.name, instr(t.name, '/'))
+    WHERE t.kind = 'kernels' AND k.chosen AND k.kernel NOT GLOB 'sgemm_*'
       AND t.run IN (SELECT run FROM kernel_cell WHERE name = t.name
           AND threads = (SELECT max(threads) FROM kernel_cell))),
 long AS (

@@ -11,9 +11,10 @@
 #ifndef BIGRAM_H
 #define BIGRAM_H
 #include "kernels/base.h"
+#include "models/token_ids.h"
 
 typedef struct Bigram Bigram;
 /* tok (n), n >= 2, ids below V; takes 8 bytes per token */
-const Bigram *bigram_make(const uint16_t *tok, long n, int V, Arena *);
+const Bigram *bigram_make(TokenIds tok, long n, int V, Arena *);
 double        bigram_logp(const Bigram *, int u, int v);     /* ln p(v | u) */
 #endif

@@ -13,14 +13,14 @@ enum { AT_ONCE = 512 };          /* tokens of a pass */
 typedef struct { long train, valid; int T; int *x, *y; } Windows;
 
 /* `count` windows into x and y, the first tokens evenly apart */
-static void hidden_states_cut_windows(int *x, int *y, const uint16_t *tok, long n, long count,
+static void hidden_states_cut_windows(int *x, int *y, TokenIds tok, long n, long count,
                                       int T)
 {
     const long apart = (n - 1) / count;
     for (long w = 0; w < count; w++)
         for (int t = 0; t < T; t++) {
-            x[w * T + t] = tok[w * apart + t];
-            y[w * T + t] = tok[w * apart + t + 1];
+            x[w * T + t] = token_id(tok, w * apart + t);
+            y[w * T + t] = token_id(tok, w * apart + t + 1);
         }
 }
 
@@ -42,10 +42,9 @@ static const char *hidden_states_windows_of(Windows *w, const Session *s, long p
     w->x = arena_raw(a, 2 * sizeof(int) * n);
     w->y = w->x + n;
     hidden_states_cut_windows(w->x, w->y, c->train, c->n_train, w->train, T);
-    const uint16_t *valid = c->valid;
     for (size_t i = 0; i < n - first; i++) {
-        w->x[first + i] = valid[i];
-        w->y[first + i] = valid[i + 1];
+        w->x[first + i] = token_id(c->valid, (long)i);
+        w->y[first + i] = token_id(c->valid, (long)i + 1);
     }
     return NULL;
 }

@@ -132,12 +132,14 @@ Session *session_make(const Spec *spec, const char *from, int training)
     if (!s->head)
         die("head=%s: no such head; `eightysix list heads` shows those there are",
             spec_str(spec, "head"));
+    if ((why = tape_check(spec))) die("%s", why);
     s->exec = exec_make(session_exec_spec(s, training), s->arena, &why);
     if (!s->exec) session_skip(why);
     s->corpus = corpus_open(spec, s->arena, &why);
     if (!s->corpus) die("%s", why);
     s->params = training ? params_new(s->arena) : params_new_inference(s->arena);
     s->m = s->model->make(spec, s->exec, s->params, s->corpus->V, s->arena);
+    if (!s->m) die("%s", s->params->why);
     s->d = s->model->width(s->m);
     const HeadData data = { s->corpus->V, s->corpus->freq, s->corpus->train, s->corpus->n_train,
                             NULL };
@@ -188,8 +190,8 @@ double session_nll(Session *s, long *n)
     for (long w = 0; w < windows; w += B) {
         const int b = windows - w < B ? (int)(windows - w) : B;
         for (int i = 0; i < b * T; i++) {
-            x[i] = s->corpus->valid[w * T + i];
-            y[i] = s->corpus->valid[w * T + i + 1];
+            x[i] = token_id(s->corpus->valid, w * T + i);
+            y[i] = token_id(s->corpus->valid, w * T + i + 1);
         }
         tape_reset(s->tape, 0);
         Var h = s->model->forward(s->m, s->tape, x, b, T, NULL);

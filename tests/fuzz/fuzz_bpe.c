@@ -7,7 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const names[] = { "vocab.bpe", "encoder.json", NULL };
     const char *why = NULL;
-    uint16_t id[32];
+    int id[32];
     fuzz_files(data, size, names);
     Vocab *v = vocab_gpt2(fuzz_dir(), fuzz_arena(), &why);
     fuzz_want(v, why);

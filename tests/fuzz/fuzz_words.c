@@ -6,7 +6,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *why = NULL;
-    uint16_t id[32];
+    int id[32];
     Vocab *v = vocab_words(fuzz_file(data, size), fuzz_arena(), &why);
     fuzz_want(v, why);
     if (v) CHECK(vocab_encode(v, "the bird\n", 9, id, 32) == 3);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* bench_parts.h -- what bench.c and bench_record.c share. Not for other files. */
+#ifndef BENCH_PARTS_H
+#define BENCH_PARTS_H
+#include "harness/bench/bench.h"
+#include "harness/store/db.h"
+#include <regex.h>
+
+enum { BENCH_CELLS = 1024, BENCH_PROBES = 64 };      /* of a group; of probes.def */
+
+struct Bench {
+    BenchPlan   plan;
+    Arena      *home, group;         /* of the whole command, of the group */
+    Gbench     *g;
+    regex_t     filter;
+    BenchCell  *cell[BENCH_CELLS], *now;
+    int         n, position, shown, broken, header;
+    double      peak[BENCH_PROBES][BENCH_THREADS + 1];
+    /* the group of the last probe, from 1; groups done */
+    int         probed[BENCH_PROBES][BENCH_THREADS + 1], groups;
+    int         times[BENCH_PROBES][BENCH_THREADS + 1];             /* it was probed */
+    const Host *host;
+    Db         *db;                  /* NULL: nothing is recorded */
+    long        run;                 /* its row */
+    Rng         rng;
+};
+
+/* ---- bench_record.c ---- */
+/* A benchmark in a process of its own, so that one that dies is a row that says so: `body` runs
+ * there, given the row, and sets *ended when it has ended the row itself. Dies as its exit code
+ * says: returns that, or 128 and the number of the signal that killed it. */
+typedef int BenchBody(const BenchPlan *, long run, int *ended);
+int  bench_record_run  (const BenchPlan *, BenchBody *body);
+void bench_record_open (Bench *, long run);          /* dies with an error message */
+void bench_record_cell (Bench *, const BenchCell *);
+void bench_record_peaks(Bench *);
+#endif
