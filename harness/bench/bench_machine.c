@@ -11,7 +11,7 @@ enum { SAMPLES = 9 };
 
 typedef struct { const Probe *probe; int threads; char *buffer; } Job;
 
-static void work(void *ctx, long iters)
+static void machine_work(void *ctx, long iters)
 {
     const Job *j = ctx;
 #pragma omp parallel for num_threads(j->threads) schedule(static, 1)
@@ -20,7 +20,7 @@ static void work(void *ctx, long iters)
 }
 
 /* every page is written by the thread that will read it */
-static void job_fill(Job *j, const Probe *p, int threads, Arena *a)
+static void machine_job_fill(Job *j, const Probe *p, int threads, Arena *a)
 {
     *j = (Job){ p, threads, arena_raw(a, p->bytes * (size_t)threads + 64) };
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
@@ -28,7 +28,7 @@ static void job_fill(Job *j, const Probe *p, int threads, Arena *a)
         if (p->bytes) memset(j->buffer + (size_t)t * p->bytes, 1, p->bytes);
 }
 
-static double amount(const Job *j)     /* of one iteration */
+static double machine_amount(const Job *j)     /* of one iteration */
 {
     return j->probe->work(1, j->buffer, j->probe->bytes) * j->threads;
 }
@@ -39,16 +39,16 @@ double machine_probe(const Probe *p, int threads)
     Job j;
     double ns[SAMPLES];
     long iters = 1;
-    job_fill(&j, p, threads, &a);
-    const double per = amount(&j);
+    machine_job_fill(&j, p, threads, &a);
+    const double per = machine_amount(&j);
     for (int i = 0; i < SAMPLES; i++) {      /* a call that was disturbed finds too few */
         long found;
-        bench_time(work, &j, PROBE_S / 2, &found);
+        bench_time(machine_work, &j, PROBE_S / 2, &found);
         if (found > iters) iters = found;
     }
     for (int i = 0; i < SAMPLES; i++) {
         const double from = clock_now();
-        work(&j, iters);
+        machine_work(&j, iters);
         const double took = clock_now() - from;
         ns[i] = took / (double)iters * 1e9;
         /* calibration was disturbed: the call itself would be measured */
@@ -76,10 +76,10 @@ void bench_machine(Bench *b)
             const char *name = arena_text(a, "%s/t%d", p->name, plan->threads[i]);
             if (!bench_wants(b, name)) continue;
             Job *j = arena_get(a, sizeof *j);
-            job_fill(j, p, plan->threads[i], a);
-            BenchCell *c = bench_cell(b, name, work, j);
-            if (strcmp(p->unit, "B/s")) c->ops = amount(j);
-            else c->bytes = amount(j);
+            machine_job_fill(j, p, plan->threads[i], a);
+            BenchCell *c = bench_cell(b, name, machine_work, j);
+            if (strcmp(p->unit, "B/s")) c->ops = machine_amount(j);
+            else c->bytes = machine_amount(j);
             bench_group(b);
         }
     }

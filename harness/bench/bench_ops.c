@@ -19,9 +19,9 @@ enum {
 };
 typedef struct { const F32 *f; float *x, *y, *z, *u, *v, *gain, *w, *room; int8_t *q; } Job;
 
-static void do_rmsnorm(const Job *j) { j->f->rmsnorm(j->y, j->z, j->x, j->gain, N, D, 1e-6f); }
-static void do_exp(const Job *j)     { j->f->exp(j->y, j->x, ALL, 0.5f); }
-static void do_conv(const Job *j)
+static void ops_rmsnorm(const Job *j) { j->f->rmsnorm(j->y, j->z, j->x, j->gain, N, D, 1e-6f); }
+static void ops_exp(const Job *j)     { j->f->exp(j->y, j->x, ALL, 0.5f); }
+static void ops_conv(const Job *j)
 {
     const ConvShape s = conv_shape(T, D, GROUPS, TAPS, DILATION);
     for (int n = 0; n < N / T; n++)
@@ -33,7 +33,7 @@ static void do_conv(const Job *j)
                        j->gain + g * s.c, w, w + WEIGHTS, j->room, &s);
         }
 }
-static void do_conv_back(const Job *j)
+static void ops_conv_back(const Job *j)
 {
     const ConvShape s = conv_shape(T, D, GROUPS, TAPS, DILATION);
     for (int n = 0; n < N / T; n++)
@@ -46,12 +46,12 @@ static void do_conv_back(const Job *j)
                             j->w + WEIGHTS + w, j->room, &s);
         }
 }
-static void do_adamw(const Job *j)
+static void ops_adamw(const Job *j)
 {
     j->f->adamw(j->y, j->z, j->u, j->v, NULL, ALL, 1, 1e-9f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.5f, 0.5f,
                 0.999f);
 }
-static void do_quant(const Job *j) { j->f->quant_rows(j->q, j->y, j->x, N, D, 8); }
+static void ops_quant(const Job *j) { j->f->quant_rows(j->q, j->y, j->x, N, D, 8); }
 
 /* operations (a multiply-add is two; an exponential: those of its polynomial) and bytes read and
  * written, of one call */
@@ -59,21 +59,21 @@ static const struct {
     const char *name, *shape;
     void (*run)(const Job *);
     double ops, bytes;
-} ops[] = { { "rmsnorm", "512x256", do_rmsnorm, 4.0 * ALL, 8.0 * ALL },
-            { "exp", "131072", do_exp, 22.0 * ALL, 8.0 * ALL },
-            { "conv", "512x256/g16/k4/dil4", do_conv, 4.0 * N *WEIGHTS, 16.0 * ALL },
-            { "conv_back", "512x256/g16/k4/dil4", do_conv_back, 8.0 * N *WEIGHTS, 20.0 * ALL },
-            { "adamw", "131072", do_adamw, 16.0 * ALL, 32.0 * ALL },
-            { "quant_rows", "512x256", do_quant, 4.0 * ALL, 5.0 * ALL } };
+} ops[] = { { "rmsnorm", "512x256", ops_rmsnorm, 4.0 * ALL, 8.0 * ALL },
+            { "exp", "131072", ops_exp, 22.0 * ALL, 8.0 * ALL },
+            { "conv", "512x256/g16/k4/dil4", ops_conv, 4.0 * N *WEIGHTS, 16.0 * ALL },
+            { "conv_back", "512x256/g16/k4/dil4", ops_conv_back, 8.0 * N *WEIGHTS, 20.0 * ALL },
+            { "adamw", "131072", ops_adamw, 16.0 * ALL, 32.0 * ALL },
+            { "quant_rows", "512x256", ops_quant, 4.0 * ALL, 5.0 * ALL } };
 typedef struct { Job job; int op; } Work;
 
-static void run(void *ctx, long iters)
+static void ops_run(void *ctx, long iters)
 {
     const Work *w = ctx;
     for (; iters > 0; iters--) ops[w->op].run(&w->job);
 }
 
-static Work *work_new(const F32 *f, int op, uint64_t seed, Arena *a)
+static Work *ops_work_new(const F32 *f, int op, uint64_t seed, Arena *a)
 {
     Work *w = arena_get(a, sizeof *w);
     Rng rng = rng_at(seed, STREAM_CHECK, 7);
@@ -96,11 +96,11 @@ static Work *work_new(const F32 *f, int op, uint64_t seed, Arena *a)
 }
 
 /* one call each, of this table and of the first */
-static const char *check(int op, const F32 *f, uint64_t seed, Arena *a)
+static const char *ops_check(int op, const F32 *f, uint64_t seed, Arena *a)
 {
-    Work *mine = work_new(f, op, seed, a), *first = work_new(f32_tables[0], op, seed, a);
-    run(mine, 1);
-    run(first, 1);
+    Work *mine = ops_work_new(f, op, seed, a), *first = ops_work_new(f32_tables[0], op, seed, a);
+    ops_run(mine, 1);
+    ops_run(first, 1);
     float *const is[] = { mine->job.y, mine->job.z, mine->job.u }, *const be[] = { first->job.y,
                                                                                    first->job.z,
                                                                                    first->job.u };
@@ -128,8 +128,8 @@ void bench_ops(Bench *b)
             const char *name = arena_text(a, "%s/%s/%s", ops[op].name, f->isa, ops[op].shape);
             if ((f->cpu & ~cpu_has()) || !bench_wants(b, name)) continue;
             const uint64_t seed = bench_plan(b)->seed;
-            BenchCell *c = bench_cell(b, name, run, work_new(f, op, seed, a));
-            c->broken = check(op, f, seed, a);
+            BenchCell *c = bench_cell(b, name, ops_run, ops_work_new(f, op, seed, a));
+            c->broken = ops_check(op, f, seed, a);
             c->ops = ops[op].ops;
             c->bytes = ops[op].bytes;
         }

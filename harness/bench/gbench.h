@@ -21,14 +21,14 @@ typedef void GbenchWork(void *ctx, long iters);                    /* does it it
 /* ns per iteration */
 typedef void GbenchTake(void *ctx, int bench, const char *name, int round, double ns, long iters);
 
-/* path NULL: no file. rounds: samples that every benchmark will get. NULL and a sentence in *why.
- * One at a time. */
+/* path NULL: no file. rounds: samples that every benchmark will get. NULL and an error message in
+ * *why. One at a time. */
 Gbench *gbench_open(const char *path, int rounds, GbenchTake *take, void *ctx, const char **why);
 /* Its number, from 0. name is copied; ops and bytes are what one iteration does, counters of the
  * file (0: left out). */
 int  gbench_add(Gbench *, const char *name, GbenchWork *, void *ctx, double ops, double bytes);
 void gbench_run(Gbench *, int bench, long iters, int round);
-/* ends the file; NULL, or a sentence */
+/* ends the file; NULL, or an error message */
 const char *gbench_close(Gbench *);
 
 #ifdef __cplusplus

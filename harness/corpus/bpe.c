@@ -31,14 +31,14 @@ typedef struct Bpe {
 enum { NONE = -1 };
 typedef struct { uint64_t *heap; long heap_n; int32_t *next, *prev; int *id; } Work;
 
-static void heap_push(Work *w, uint64_t x)
+static void bpe_heap_push(Work *w, uint64_t x)
 {
     long i = w->heap_n++;
     for (; i && w->heap[(i - 1) / 2] > x; i = (i - 1) / 2) w->heap[i] = w->heap[(i - 1) / 2];
     w->heap[i] = x;
 }
 
-static uint64_t heap_pop(Work *w)
+static uint64_t bpe_heap_pop(Work *w)
 {
     const uint64_t top = w->heap[0], x = w->heap[--w->heap_n];
     long i = 0;
@@ -51,65 +51,65 @@ static uint64_t heap_pop(Work *w)
     return top;
 }
 
-static void push_pair(const BpeTables *t, Work *w, int32_t i)
+static void bpe_push_pair(const BpeTables *t, Work *w, int32_t i)
 {
     if (i == NONE || w->next[i] == NONE) return;
     const uint32_t rank = bpe_rank(t, w->id[i], w->id[w->next[i]]);
-    if (rank != BPE_NO_PAIR) heap_push(w, (uint64_t)rank << 32 | (uint32_t)i);
+    if (rank != BPE_NO_PAIR) bpe_heap_push(w, (uint64_t)rank << 32 | (uint32_t)i);
 }
 
 /* An entry of the heap is stale when its pair has been eaten or changed since. */
-static int pair_lives(const BpeTables *t, const Work *w, int32_t i, uint32_t rank)
+static int bpe_pair_lives(const BpeTables *t, const Work *w, int32_t i, uint32_t rank)
 {
     return w->prev[i] != i && w->next[i] != NONE &&
            bpe_rank(t, w->id[i], w->id[w->next[i]]) == rank;
 }
 
-static void merge(const BpeTables *t, Work *w, const char *s, int32_t n, Ids *out)
+static void bpe_merge(const BpeTables *t, Work *w, const char *s, int32_t n, Ids *out)
 {
     for (int32_t i = 0; i < n; i++) {
         w->id[i] = t->byte_id[(unsigned char)s[i]];
         w->prev[i] = i - 1;
         w->next[i] = i + 1 < n ? i + 1 : NONE;
     }
-    for (int32_t i = 0; i < n; i++) push_pair(t, w, i);
+    for (int32_t i = 0; i < n; i++) bpe_push_pair(t, w, i);
     while (w->heap_n) {
-        const uint64_t top = heap_pop(w);
+        const uint64_t top = bpe_heap_pop(w);
         const int32_t i = (int32_t)(uint32_t)top;
         const uint32_t rank = (uint32_t)(top >> 32);
-        if (!pair_lives(t, w, i, rank)) continue;
+        if (!bpe_pair_lives(t, w, i, rank)) continue;
         const int32_t gone = w->next[i];
         w->id[i] = t->product[rank];
         w->next[i] = w->next[gone];
         if (w->next[i] != NONE) w->prev[w->next[i]] = i;
         /* a symbol that was eaten points at itself */
         w->prev[gone] = gone;
-        push_pair(t, w, w->prev[i]);
-        push_pair(t, w, i);
+        bpe_push_pair(t, w, w->prev[i]);
+        bpe_push_pair(t, w, i);
     }
     for (int32_t i = 0; i != NONE; i = w->next[i]) ids_add(out, w->id[i]);
 }
 
-static void merge_piece(const BpeTables *t, const char *s, size_t n, Ids *out)
+static void bpe_merge_piece(const BpeTables *t, const char *s, size_t n, Ids *out)
 {
     enum { SMALL = 256 };
     if (n <= SMALL) {
         uint64_t heap[3 * SMALL];
         int32_t next[SMALL], prev[SMALL];
         int id[SMALL];
-        merge(t, &(Work){ heap, 0, next, prev, id }, s, (int32_t)n, out);
+        bpe_merge(t, &(Work){ heap, 0, next, prev, id }, s, (int32_t)n, out);
         return;
     }
     CHECK(n < (size_t)1 << 31);
     Arena a = arena_new(n * (3 * sizeof(uint64_t) + 2 * sizeof(int32_t) + sizeof(int)) + 4096);
     uint64_t *heap = arena_raw(&a, 3 * n * sizeof *heap);
     int32_t *next = arena_raw(&a, n * sizeof *next), *prev = arena_raw(&a, n * sizeof *prev);
-    merge(t, &(Work) { heap, 0, next, prev, arena_raw(&a, n * sizeof(int)) }, s, (int32_t)n,
+    bpe_merge(t, &(Work) { heap, 0, next, prev, arena_raw(&a, n * sizeof(int)) }, s, (int32_t)n,
           out);
     arena_drop(&a);
 }
 
-static uint64_t key_hash(const char key[KEY], size_t len)
+static uint64_t bpe_key_hash(const char key[KEY], size_t len)
 {
     uint64_t a, b, c, d;
     memcpy(&a, key, 8), memcpy(&b, key + 8, 8), memcpy(&c, key + 16, 8),
@@ -121,19 +121,19 @@ static uint64_t key_hash(const char key[KEY], size_t len)
     return h ^ h >> 32;
 }
 
-static void encode_piece(Bpe *b, const char *s, size_t len, Ids *out)
+static void bpe_encode_piece(Bpe *b, const char *s, size_t len, Ids *out)
 {
     if (len > KEY) {
-        merge_piece(b->t, s, len, out);
+        bpe_merge_piece(b->t, s, len, out);
         return;
     }
     char key[KEY] = { 0 };
     memcpy(key, s, len);
-    Line *line = &b->lines[key_hash(key, len) & (LINES - 1)];
+    Line *line = &b->lines[bpe_key_hash(key, len) & (LINES - 1)];
     if (line->len != len || memcmp(line->key, key, KEY) || !line->n) {
         int id[KEY];
         Ids piece = { id, 0, KEY };
-        merge_piece(b->t, s, len, &piece);
+        bpe_merge_piece(b->t, s, len, &piece);
         if (piece.n > LINE_IDS) {
             for (long i = 0; i < piece.n; i++) ids_add(out, id[i]);
             return;
@@ -148,7 +148,7 @@ static void encode_piece(Bpe *b, const char *s, size_t len, Ids *out)
 
 /* The pattern is shown the text up to a place where it splits anyway, so that a matcher which first
  * looks at the whole subject (PCRE2 without JIT) stays linear. */
-static void encode_plain(Bpe *b, const char *s, size_t n, Ids *out)
+static void bpe_encode_plain(Bpe *b, const char *s, size_t n, Ids *out)
 {
     size_t i = 0, shown = 0;
     while (i < n) {
@@ -158,12 +158,12 @@ static void encode_plain(Bpe *b, const char *s, size_t n, Ids *out)
                 for (shown = i + 1; shown < n && !vocab_cuts_at(s, shown); ) shown++;
             len = pretokenizer_piece_pcre2(b->split, s + i, shown - i);
         }
-        encode_piece(b, s + i, len, out);
+        bpe_encode_piece(b, s + i, len, out);
         i += len;
     }
 }
 
-static long encode(Vocab *v, const char *text, size_t len, int *out, long max)
+static long bpe_encode(Vocab *v, const char *text, size_t len, int *out, long max)
 {
     Bpe *b = v->own;
     Ids ids = { out, 0, max };
@@ -175,7 +175,7 @@ static long encode(Vocab *v, const char *text, size_t len, int *out, long max)
         const size_t n = sizeof END_OF_TEXT - 1;
         const char *stop = b->t->end_of_text < 0 ? NULL : memmem(text + i, len - i, END_OF_TEXT, n);
         const size_t end = stop ? (size_t)(stop - text) : len;
-        encode_plain(b, text + i, end - i, &ids);
+        bpe_encode_plain(b, text + i, end - i, &ids);
         if (stop) ids_add(&ids, b->t->end_of_text);
         i = stop ? end + n : end;
     }
@@ -187,7 +187,7 @@ Vocab *vocab_gpt2(const char *dir, Arena *a, const char **why)
     Bpe *b = arena_get(a, sizeof *b);
     Vocab *v = arena_get(a, sizeof *v);
     v->name = "gpt2";
-    v->encode = encode;
+    v->encode = bpe_encode;
     v->own = b;
     if (!(b->t = bpe_load(dir, v, a, why)) || !(b->split = pretokenizer_new(a, why))) return NULL;
     b->lines = arena_raw(a, LINES * sizeof *b->lines);

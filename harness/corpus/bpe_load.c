@@ -27,7 +27,7 @@ typedef struct {
     const char **why;
 } Loader;
 
-static void byte_characters(int byte_of[512])
+static void bpe_byte_characters(int byte_of[512])
 {
     int other = 256;
     for (int c = 0; c < 512; c++) byte_of[c] = -1;
@@ -39,7 +39,7 @@ static void byte_characters(int byte_of[512])
 
 /* The bytes a name stands for, to out (as many as it has characters, at most its length); -1: no
  * such name. */
-static long name_bytes(const Loader *l, const char *name, char *out)
+static long bpe_name_bytes(const Loader *l, const char *name, char *out)
 {
     long n = 0;
     for (const unsigned char *p = (const unsigned char *)name; *p; n++) {
@@ -52,14 +52,15 @@ static long name_bytes(const Loader *l, const char *name, char *out)
     return n;
 }
 
-static int id_of(const Loader *l, const char *name)      /* -1: encoder.json has no such entry */
+/* -1: encoder.json has no such entry */
+static int bpe_id_of(const Loader *l, const char *name)
 {
     const json_t *id = json_object_get(l->json, name);
     return id ? (int)json_integer_value(id) : -1;
 }
 
 /* Every id once, 0 .. V-1. */
-static int read_names(Loader *l)
+static int bpe_read_names(Loader *l)
 {
     const char *key;
     json_t *value;
@@ -84,13 +85,13 @@ static int read_names(Loader *l)
     return 1;
 }
 
-static int read_bytes(Loader *l, BpeTables *t)
+static int bpe_read_bytes(Loader *l, BpeTables *t)
 {
     for (int c = 0; c < 512; c++) {
         const char two[3] = { (char)(0xc0 | c >> 6), (char)(0x80 | (c & 0x3f)), 0 },
                    one[2] = { (char)c, 0 };
         if (l->byte_of[c] < 0) continue;
-        const int id = id_of(l, c < 0x80 ? one : two);
+        const int id = bpe_id_of(l, c < 0x80 ? one : two);
         if (id < 0) {
             *l->why = arena_text(
                 l->a, "%s: no entry \"%s\", expected one for every byte (this is byte %d)",
@@ -104,18 +105,18 @@ static int read_bytes(Loader *l, BpeTables *t)
 }
 
 /* One merge, "left right" ended by a zero. NULL, or what was expected. */
-static const char *read_merge(Loader *l, BpeTables *t, char *line)
+static const char *bpe_read_merge(Loader *l, BpeTables *t, char *line)
 {
     char *right = strchr(line, ' ');
     if (!right || right == line || !right[1] || strchr(right + 1, ' '))
         return "two symbols with one blank between them";
     *right++ = 0;
-    const int a = id_of(l, line), b = id_of(l, right);
+    const int a = bpe_id_of(l, line), b = bpe_id_of(l, right);
     if (a < 0 || b < 0 || !l->made[a] || !l->made[b])
         return "symbols that are bytes or made by the lines before";
     const size_t left = strlen(line);
     memmove(line + left, right, strlen(right) + 1);
-    const int id = id_of(l, line);
+    const int id = bpe_id_of(l, line);
     if (id < 0) return "a pair whose product is in encoder.json";
     if (l->made[id]) return "a product no line before has made";
     l->made[id] = 1;
@@ -125,7 +126,7 @@ static const char *read_merge(Loader *l, BpeTables *t, char *line)
     return NULL;
 }
 
-static int read_merges(Loader *l, BpeTables *t, char *text, size_t size)
+static int bpe_read_merges(Loader *l, BpeTables *t, char *text, size_t size)
 {
     t->product = arena_raw(l->a, (size_t)l->V * sizeof *t->product);
     for (t->slots = 1024; t->slots < 2u * (uint32_t)l->V; ) t->slots *= 2;
@@ -139,7 +140,7 @@ static int read_merges(Loader *l, BpeTables *t, char *text, size_t size)
         if (number == 1 && !strncmp(line, "#version", 8)) continue;
         if (next > line && next[-1] == '\r') next[-1] = 0;
         const char *expected =
-            strlen(line) + 1 < (size_t)(next - line) ? "no zero byte" : read_merge(l, t, line);
+            strlen(line) + 1 < (size_t)(next - line) ? "no zero byte" : bpe_read_merge(l, t, line);
         if (expected) {
             *l->why = arena_text(l->a, "%s: line %ld: expected %s", l->bpe_path, number, expected);
             return 0;
@@ -149,7 +150,7 @@ static int read_merges(Loader *l, BpeTables *t, char *text, size_t size)
 }
 
 /* The bytes of every id, and that nothing is left over. */
-static int read_texts(Loader *l, BpeTables *t, Vocab *v)
+static int bpe_read_texts(Loader *l, BpeTables *t, Vocab *v)
 {
     size_t size = 1;
     for (int id = 0; id < l->V; id++) size += strlen(l->name[id]);
@@ -159,7 +160,7 @@ static int read_texts(Loader *l, BpeTables *t, Vocab *v)
     t->end_of_text = -1;
     for (int id = 0; id < l->V; id++) {
         const int special = !l->made[id] && !strcmp(l->name[id], END_OF_TEXT);
-        const long n = special ? (long)sizeof END_OF_TEXT - 1 : name_bytes(l, l->name[id], p);
+        const long n = special ? (long)sizeof END_OF_TEXT - 1 : bpe_name_bytes(l, l->name[id], p);
         if (n < 0 || (!l->made[id] && !special)) {
             *l->why = arena_text(
                 l->a, "%s: entry \"%.40s\": expected a byte, the product of a merge of %s, or %s",
@@ -180,7 +181,7 @@ static int read_texts(Loader *l, BpeTables *t, Vocab *v)
     return 1;
 }
 
-static BpeTables *load(const char *dir, Vocab *v, Arena *a, Arena *room, const char **why)
+static BpeTables *bpe_load_file(const char *dir, Vocab *v, Arena *a, Arena *room, const char **why)
 {
     size_t json_size, bpe_size;
     json_error_t e;
@@ -197,7 +198,7 @@ static BpeTables *load(const char *dir, Vocab *v, Arena *a, Arena *room, const c
     sha256_hex(json, json_size, hashes);
     sha256_hex(bpe, bpe_size, hashes + 64);
     v->hash = sha256_hex(hashes, 128, arena_raw(a, 65));
-    byte_characters(l.byte_of);
+    bpe_byte_characters(l.byte_of);
     l.json = json_loadb(json, json_size, JSON_REJECT_DUPLICATES, &e);
     if (!json_is_object(l.json)) {
         *why = l.json ? arena_text(a, "%s: expected an object of \"token\": id", l.json_path)
@@ -206,8 +207,8 @@ static BpeTables *load(const char *dir, Vocab *v, Arena *a, Arena *room, const c
         json_decref(l.json);
         return NULL;
     }
-    const int good = read_names(&l) && read_bytes(&l, t) && read_merges(&l, t, bpe, bpe_size) &&
-                     read_texts(&l, t, v);
+    const int good = bpe_read_names(&l) && bpe_read_bytes(&l, t) &&
+                     bpe_read_merges(&l, t, bpe, bpe_size) && bpe_read_texts(&l, t, v);
     json_decref(l.json);
     malloc_trim(0);          /* 7 MB of tree, which would stay in the heap */
     return good ? t : NULL;
@@ -216,7 +217,7 @@ static BpeTables *load(const char *dir, Vocab *v, Arena *a, Arena *room, const c
 BpeTables *bpe_load(const char *dir, Vocab *v, Arena *a, const char **why)
 {
     Arena room = arena_new((size_t)64 << 20);
-    BpeTables *t = load(dir, v, a, &room, why);
+    BpeTables *t = bpe_load_file(dir, v, a, &room, why);
     arena_drop(&room);
     return t;
 }

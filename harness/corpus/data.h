@@ -56,10 +56,10 @@ typedef struct Corpus {
 } Corpus;
 /* By the settings corpus, vocab, V, corpus_seed, train_tokens, valid_tokens. Tokenizes a text
  * corpus on first use and keeps the token file in the cache directory (EIGHTYSIX_CACHE, or cache/
- * in the data directory when writable, or build/cache). NULL and a sentence in *why. Progress to
- * stderr when it takes long. train_tokens is the length of the synthetic stream; a real corpus is
- * always trained on whole. valid is cut to valid_tokens (0: all). A single text or token file is
- * its own validation set: the last 5 %. */
+ * in the data directory when writable, or build/cache). NULL and an error message in *why. Progress
+ * to stderr when it takes long. train_tokens is the length of the synthetic stream; a real corpus
+ * is always trained on whole. valid is cut to valid_tokens (0: all). A single text or token file
+ * is its own validation set: the last 5 %. */
 Corpus *corpus_open(const Spec *, Arena *, const char **why);
 
 /* Whether corpus=NAME can be opened, without opening it: synth, files that are here, or a recipe of

@@ -23,7 +23,7 @@ void         tokens_leave (TokenIds all, long n, long first, long last);
 typedef struct Text Text;
 Text       *text_open (const char *path, Arena *, const char **why);
 /* The next piece, about 1 MB, ended where vocab_cut allows or by the end of the text; it is good
- * until the next call. 0 at the end; -1 and a sentence. */
+ * until the next call. 0 at the end; -1 and an error message. */
 long        text_piece(Text *, const char **piece, const char **why);
 double      text_done (const Text *);                    /* 0..1 of the file, as far as known */
 long        text_bytes(const Text *);                    /* so far, uncompressed */

@@ -6,7 +6,7 @@
 #include "kernels/base.h"
 
 typedef struct Pretokenizer Pretokenizer;
-/* NULL and a sentence when PCRE2 refuses */
+/* NULL and an error message when PCRE2 refuses */
 Pretokenizer *pretokenizer_new(Arena *, const char **why);
 
 /* The length of the first piece of s (n >= 1 bytes, any bytes), 1 <= length <= n. */

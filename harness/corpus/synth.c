@@ -13,8 +13,9 @@
  *
  *     topic   uniform in the cells of the current topic z
  *     class   uniform in the class follow[rule][g], where g is the class of a point drawn in the
- * previous word's arc and the rule one of two, each a permutation of the classes pair    a point
- * drawn in the previous word's arc, turned by a fixed angle: a rare word has one or two partners
+ *             previous word's arc and the rule one of two, each a permutation of the classes
+ *     pair    a point drawn in the previous word's arc, turned by a fixed angle: a rare word has
+ *             one or two partners
  *     plain   uniform
  *
  * with fixed weights. z is drawn anew with probability topic_switch (uniformly, also at the start).
@@ -30,10 +31,11 @@
  * The filter (Baum and Petrie 1966): with the hidden state s = (m, z) and a_t(s) = P(s_t = s | x_0
  * .. x_{t-1}),
  *
- *     P(x_t | x_0 .. x_{t-1}) = sum_s a_t(s) e(x_t | s),     a_{t+1}(s') = sum_s P(s' | s) a_t(s)
- * e(x_t | s) / the same, e(x | 0, z) = plain p(x) + topic |x & T_z| / |T_z| + class sum_g |w & g| /
- * |w| mean_rule |x & follow(g)| / |g|
- *                   + pair |x & (w turned)| / |w|,
+ *     P(x_t | x_0 .. x_{t-1}) = sum_s a_t(s) e(x_t | s)
+ *     a_{t+1}(s') = sum_s P(s' | s) a_t(s) e(x_t | s) / P(x_t | x_0 .. x_{t-1})
+ *     e(x | 0, z) = plain p(x) + topic |x & T_z| / |T_z|
+ *                   + class sum_g |w & g| / |w| mean_rule |x & follow(g)| / |g|
+ *                   + pair |x & (w turned)| / |w|
  *     e(x | l, z) = (1 - slip) [x = x_{t-l}] + slip e(x | 0, z)
  *
  * where w is the arc of x_{t-1}: 96 states and lengths of intersections, exact up to double
@@ -65,25 +67,25 @@ const SynthLaw synth_law = {
 
 typedef struct { int64_t from, to; } Arc;       /* [from, to) */
 
-static Arc arc_of(const Synth *s, int id)
+static Arc synth_arc_of(const Synth *s, int id)
 {
     const int i = s->slot[id];
     return (Arc){ s->at[i], s->at[i + 1] };
 }
 
-static double length(Arc a) { return (double)(a.to - a.from); }
+static double synth_length(Arc a) { return (double)(a.to - a.from); }
 
-static double common(Arc a, Arc b)
+static double synth_common(Arc a, Arc b)
 {
     const int64_t from = a.from > b.from ? a.from : b.from, to = a.to < b.to ? a.to : b.to;
     return to > from ? (double)(to - from) : 0.0;
 }
 
-static int64_t point(Rng *r, int64_t bound) { return (int64_t)rng_below(r, (uint64_t)bound); }
+static int64_t synth_point(Rng *r, int64_t bound) { return (int64_t)rng_below(r, (uint64_t)bound); }
 
-static int64_t point_in(Rng *r, Arc a) { return a.from + point(r, a.to - a.from); }
+static int64_t synth_point_in(Rng *r, Arc a) { return a.from + synth_point(r, a.to - a.from); }
 
-static int word_at(const Synth *s, int64_t p)
+static int synth_word_at(const Synth *s, int64_t p)
 {
     int i = s->guide[p >> 46];
     while (s->at[i + 1] <= p) i++;
@@ -91,7 +93,7 @@ static int word_at(const Synth *s, int64_t p)
 }
 
 /* The points of [0, p) that belong to topic z of K. */
-static int64_t topic_before(int64_t p, int z, int64_t K)
+static int64_t synth_topic_before(int64_t p, int z, int64_t K)
 {
     const int64_t cell = CLASS / K, in = p % CLASS - z * cell;
     return p / CLASS * cell + (in < 0 ? 0 : in > cell ? cell : in);
@@ -99,21 +101,21 @@ static int64_t topic_before(int64_t p, int z, int64_t K)
 
 /* ---- the language ---- */
 
-static double weight(const SynthLaw *law, int id)
+static double synth_weight(const SynthLaw *law, int id)
 {
     return pow(id + 1 + law->zipf_b, -law->zipf_a);
 }
 
 /* Arcs in the order of s->word; word 0, the longest, takes what rounding leaves of the turn. */
-static void lay_arcs(Synth *s)
+static void synth_lay_arcs(Synth *s)
 {
     double total = 0;
-    for (int id = 0; id < s->V; id++) total += weight(&s->law, id);
+    for (int id = 0; id < s->V; id++) total += synth_weight(&s->law, id);
     int64_t rest = TURN;
     for (int i = 0; i < s->V; i++) {
         const int id = s->word[i];
         s->slot[id] = i;
-        s->at[i + 1] = id > 0 ? (int64_t)(weight(&s->law, id) / total * (double)TURN) : 0;
+        s->at[i + 1] = id > 0 ? (int64_t)(synth_weight(&s->law, id) / total * (double)TURN) : 0;
         rest -= s->at[i + 1];
     }
     s->at[s->slot[0] + 1] = rest;
@@ -145,8 +147,8 @@ Synth *synth_make_law(const SynthLaw *law, int V, uint64_t seed, Arena *arena)
     s->guide = arena_raw(arena, 65536 * sizeof *s->guide);
     for (int i = 0; i < V; i++) s->word[i] = i;
     shuffle(&r, s->word, V, sizeof *s->word);
-    lay_arcs(s);
-    s->turn = point(&r, TURN);
+    synth_lay_arcs(s);
+    s->turn = synth_point(&r, TURN);
     for (int rule = 0; rule < SYNTH_RULES; rule++) {
         int order[SYNTH_CLASSES];
         for (int g = 0; g < SYNTH_CLASSES; g++) order[g] = g;
@@ -161,7 +163,10 @@ Synth *synth_make(int V, uint64_t seed, Arena *arena)
     return synth_make_law(&synth_law, V, seed, arena);
 }
 
-double synth_unigram(const Synth *s, int id) { return length(arc_of(s, id)) / (double)TURN; }
+double synth_unigram(const Synth *s, int id)
+{
+    return synth_length(synth_arc_of(s, id)) / (double)TURN;
+}
 
 double synth_unigram_entropy(const Synth *s)
 {
@@ -172,38 +177,38 @@ double synth_unigram_entropy(const Synth *s)
 
 /* ---- writing ---- */
 
-static int may_copy(const Synth *s, int l, long t)
+static int synth_may_copy(const Synth *s, int l, long t)
 {
     return s->law.lag[l] > 0 && s->law.lag[l] <= t;
 }
 
 /* A new word after `previous` (-1: none) under topic z. */
-static int draw_word(const Synth *s, Rng *r, int previous, int z)
+static int synth_draw_word(const Synth *s, Rng *r, int previous, int z)
 {
     const SynthLaw *law = &s->law;
     double u = rng_uniform(r) - law->w_topic;
     if (u < 0) {
-        const int64_t cell = CLASS / law->topics, in = point(r, cell);
-        return word_at(s, point(r, SYNTH_CLASSES) * CLASS + z * cell + in);
+        const int64_t cell = CLASS / law->topics, in = synth_point(r, cell);
+        return synth_word_at(s, synth_point(r, SYNTH_CLASSES) * CLASS + z * cell + in);
     }
-    if (previous < 0) return word_at(s, point(r, TURN));
-    const int64_t p = point_in(r, arc_of(s, previous));
+    if (previous < 0) return synth_word_at(s, synth_point(r, TURN));
+    const int64_t p = synth_point_in(r, synth_arc_of(s, previous));
     if ((u -= law->w_class) < 0) {
         const int g = s->follow[rng_below(r, SYNTH_RULES)][p / CLASS];
-        return word_at(s, g * CLASS + point(r, CLASS));
+        return synth_word_at(s, g * CLASS + synth_point(r, CLASS));
     }
-    if ((u -= law->w_pair) < 0) return word_at(s, (p + s->turn) % TURN);
-    return word_at(s, point(r, TURN));
+    if ((u -= law->w_pair) < 0) return synth_word_at(s, (p + s->turn) % TURN);
+    return synth_word_at(s, synth_point(r, TURN));
 }
 
 /* 0: no copy; 1 + l: copying with lag[l]. */
-static int next_mode(const Synth *s, Rng *r, int mode, long t)
+static int synth_next_mode(const Synth *s, Rng *r, int mode, long t)
 {
     const double u = rng_uniform(r);
     if (mode > 0) return u < s->law.copy_stop ? 0 : mode;
     if (u >= s->law.copy_start) return 0;
     const int l = (int)rng_below(r, SYNTH_LAGS);
-    return may_copy(s, l, t) ? 1 + l : 0;
+    return synth_may_copy(s, l, t) ? 1 + l : 0;
 }
 
 void synth_stream(const Synth *s, uint64_t stream, int *tok, long n)
@@ -213,9 +218,9 @@ void synth_stream(const Synth *s, uint64_t stream, int *tok, long n)
     int z = (int)rng_below(&r, topics), mode = 0;
     for (long t = 0; t < n; t++) {
         if (rng_uniform(&r) < s->law.topic_switch) z = (int)rng_below(&r, topics);
-        mode = next_mode(s, &r, mode, t);
+        mode = synth_next_mode(s, &r, mode, t);
         if (mode > 0 && rng_uniform(&r) >= s->law.slip) tok[t] = tok[t - s->law.lag[mode - 1]];
-        else tok[t] = draw_word(s, &r, t > 0 ? tok[t - 1] : -1, z);
+        else tok[t] = synth_draw_word(s, &r, t > 0 ? tok[t - 1] : -1, z);
     }
 }
 
@@ -224,7 +229,7 @@ void synth_stream(const Synth *s, uint64_t stream, int *tok, long n)
 /* P(mode, topic | what was read), sums to one */
 typedef struct { double a[MODES][SYNTH_TOPICS]; } Filter;
 
-static Filter filter_start(const Synth *s)
+static Filter synth_filter_start(const Synth *s)
 {
     Filter f = { 0 };
     for (int z = 0; z < s->law.topics; z++) f.a[0][z] = 1.0 / s->law.topics;
@@ -232,7 +237,7 @@ static Filter filter_start(const Synth *s)
 }
 
 /* From the state at token t - 1 to the state at token t, before it is read. */
-static void filter_predict(const Synth *s, Filter *f, long t)
+static void synth_filter_predict(const Synth *s, Filter *f, long t)
 {
     const int K = s->law.topics;
     const double change = s->law.topic_switch, stop = s->law.copy_stop,
@@ -243,7 +248,7 @@ static void filter_predict(const Synth *s, Filter *f, long t)
         for (int z = 0; z < K; z++) f->a[m][z] += change * (mass / K - f->a[m][z]);
     }
     double begin[SYNTH_LAGS], any = 0;
-    for (int l = 0; l < SYNTH_LAGS; l++) any += begin[l] = may_copy(s, l, t) ? start : 0.0;
+    for (int l = 0; l < SYNTH_LAGS; l++) any += begin[l] = synth_may_copy(s, l, t) ? start : 0.0;
     for (int z = 0; z < K; z++) {
         const double idle = f->a[0][z];
         f->a[0][z] = idle * (1 - any);
@@ -255,45 +260,45 @@ static void filter_predict(const Synth *s, Filter *f, long t)
 }
 
 /* P(x | previous) by class and by pair, each weighted; previous >= 0. */
-static double successor(const Synth *s, int previous, Arc x)
+static double synth_successor(const Synth *s, int previous, Arc x)
 {
-    const Arc w = arc_of(s, previous), turned = { w.from + s->turn, w.to + s->turn };
+    const Arc w = synth_arc_of(s, previous), turned = { w.from + s->turn, w.to + s->turn };
     const Arc back = { turned.from - TURN, turned.to - TURN };
     double by_class = 0;
     for (int64_t g = w.from / CLASS; g * CLASS < w.to; g++) {
         double hit = 0;
         for (int rule = 0; rule < SYNTH_RULES; rule++) {
             const int64_t next = s->follow[rule][g] * CLASS;
-            hit += common(x, (Arc){ next, next + CLASS });
+            hit += synth_common(x, (Arc){ next, next + CLASS });
         }
-        if (hit > 0) by_class += hit * common(w, (Arc){ g * CLASS, (g + 1) * CLASS });
+        if (hit > 0) by_class += hit * synth_common(w, (Arc){ g * CLASS, (g + 1) * CLASS });
     }
     return (s->law.w_class * by_class / (SYNTH_RULES * (double)CLASS)
-            + s->law.w_pair * (common(x, turned) + common(x, back))) / length(w);
+            + s->law.w_pair * (synth_common(x, turned) + synth_common(x, back))) / synth_length(w);
 }
 
 /* e[z] = P(x | previous, topic z), not copying; previous -1: none. */
-static void new_word(const Synth *s, int previous, int id, double *e)
+static void synth_new_word(const Synth *s, int previous, int id, double *e)
 {
     const SynthLaw *law = &s->law;
-    const Arc x = arc_of(s, id);
+    const Arc x = synth_arc_of(s, id);
     const double plain = 1 - law->w_topic - law->w_class - law->w_pair,
-                 p = length(x) / (double)TURN;
+                 p = synth_length(x) / (double)TURN;
     const double base =
-        previous < 0 ? (1 - law->w_topic) * p : plain * p + successor(s, previous, x);
+        previous < 0 ? (1 - law->w_topic) * p : plain * p + synth_successor(s, previous, x);
     const double scale = law->w_topic * law->topics / (double)TURN;
     for (int z = 0; z < law->topics; z++)
-        e[z] = base + scale * (double)(topic_before(x.to, z, law->topics) -
-                                       topic_before(x.from, z, law->topics));
+        e[z] = base + scale * (double)(synth_topic_before(x.to, z, law->topics) -
+                                       synth_topic_before(x.from, z, law->topics));
 }
 
 /* P(tok[t] = id | what was read) from the predicted state; `seen` (may be f) receives P(state, id |
  * what was read). */
-static double filter_word(const Synth *s, const Filter *f, const int *tok, long t, int id,
+static double synth_filter_word(const Synth *s, const Filter *f, const int *tok, long t, int id,
                           Filter *seen)
 {
     double e[SYNTH_TOPICS], total = 0;
-    new_word(s, t > 0 ? tok[t - 1] : -1, id, e);
+    synth_new_word(s, t > 0 ? tok[t - 1] : -1, id, e);
     for (int m = 0; m < MODES; m++) {
         const int lag = m > 0 ? s->law.lag[m - 1] : 0;
         const double fresh = m > 0 ? s->law.slip : 1.0;
@@ -304,21 +309,21 @@ static double filter_word(const Synth *s, const Filter *f, const int *tok, long 
     return total;
 }
 
-static void filter_read(const Synth *s, Filter *f, const int *tok, long t, double *p)
+static void synth_filter_read(const Synth *s, Filter *f, const int *tok, long t, double *p)
 {
-    if (t > 0) filter_predict(s, f, t);
+    if (t > 0) synth_filter_predict(s, f, t);
     CHECK(tok[t] < s->V);
-    *p = filter_word(s, f, tok, t, tok[t], f);
+    *p = synth_filter_word(s, f, tok, t, tok[t], f);
     for (int m = 0; m < MODES; m++)
         for (int z = 0; z < s->law.topics; z++) f->a[m][z] /= *p;
 }
 
 double synth_nll(const Synth *s, const int *tok, long n, double *nll)
 {
-    Filter f = filter_start(s);
+    Filter f = synth_filter_start(s);
     double sum = 0, p;
     for (long t = 0; t < n; t++) {
-        filter_read(s, &f, tok, t, &p);
+        synth_filter_read(s, &f, tok, t, &p);
         sum -= log(p);
         if (nll) nll[t] = -log(p);
     }
@@ -327,9 +332,9 @@ double synth_nll(const Synth *s, const int *tok, long n, double *nll)
 
 void synth_next(const Synth *s, const int *tok, long n, double *p)
 {
-    Filter f = filter_start(s), unused;
+    Filter f = synth_filter_start(s), unused;
     double q;
-    for (long t = 0; t < n; t++) filter_read(s, &f, tok, t, &q);
-    if (n > 0) filter_predict(s, &f, n);
-    for (int id = 0; id < s->V; id++) p[id] = filter_word(s, &f, tok, n, id, &unused);
+    for (long t = 0; t < n; t++) synth_filter_read(s, &f, tok, t, &q);
+    if (n > 0) synth_filter_predict(s, &f, n);
+    for (int id = 0; id < s->V; id++) p[id] = synth_filter_word(s, &f, tok, n, id, &unused);
 }

@@ -32,7 +32,7 @@ struct Text {
     struct sha256_ctx sha;
 };
 
-static int ends_with(const char *s, const char *end)
+static int text_ends_with(const char *s, const char *end)
 {
     const size_t n = strlen(s), m = strlen(end);
     return n >= m && !strcmp(s + n - m, end);
@@ -52,7 +52,7 @@ Text *text_open(const char *path, Arena *a, const char **why)
     *t = (Text) { .path = arena_text(a, "%s", path),
                   .arena = a,
                   .fd = fd,
-                  .packed = ends_with(path, ".xz"),
+                  .packed = text_ends_with(path, ".xz"),
                   .size = st.st_size };
     t->buffer = arena_new(room + PACKED + 4096);
     t->text = arena_raw(&t->buffer, room);
@@ -63,7 +63,7 @@ Text *text_open(const char *path, Arena *a, const char **why)
     return t;
 }
 
-static long read_some(Text *t, void *to, size_t most, const char **why)
+static long text_read_some(Text *t, void *to, size_t most, const char **why)
 {
     ssize_t n;
     do n = read(t->fd, to, most); while (n < 0 && errno == EINTR);
@@ -72,16 +72,16 @@ static long read_some(Text *t, void *to, size_t most, const char **why)
     return n;
 }
 
-/* Up to `most` bytes of text; 0 at the end; -1 and a sentence. */
-static long read_text(Text *t, char *to, size_t most, const char **why)
+/* Up to `most` bytes of text; 0 at the end; -1 and an error message. */
+static long text_read_text(Text *t, char *to, size_t most, const char **why)
 {
-    if (!t->packed) return read_some(t, to, most, why);
+    if (!t->packed) return text_read_some(t, to, most, why);
     t->xz.next_out = (uint8_t *)to;
     t->xz.avail_out = most;
     while (t->xz.avail_out == most) {
         lzma_action action = LZMA_RUN;
         if (!t->xz.avail_in) {
-            const long n = read_some(t, t->xz_in, PACKED, why);
+            const long n = text_read_some(t, t->xz_in, PACKED, why);
             if (n < 0) return -1;
             if (!n) action = LZMA_FINISH;
             t->xz.next_in = t->xz_in;
@@ -110,7 +110,7 @@ long text_piece(Text *t, const char **piece, const char **why)
     for (size_t want = PIECE; ; want = 2 * t->have) {
         if (want > room) want = room;
         while (!t->ended && t->have < want) {
-            const long n = read_text(t, t->text + t->have, want - t->have, why);
+            const long n = text_read_text(t, t->text + t->have, want - t->have, why);
             if (n < 0) return -1;
             if (!n) t->ended = 1;
             sha256_update(&t->sha, (size_t)n, (const uint8_t *)t->text + t->have);

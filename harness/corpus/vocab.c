@@ -23,7 +23,7 @@ const char *vocab_bytes_of(const Vocab *v, int id, size_t *len)
 
 /* The end of a character that PCRE2 or a reader may take for white space, given what stands before
  * `end`. Beyond ASCII it says yes too often (all of C2xx, E2xxxx), which costs nothing. */
-static int maybe_space(const unsigned char *s, size_t end)
+static int vocab_maybe_space(const unsigned char *s, size_t end)
 {
     const unsigned char last = s[end - 1];
     if (last < 0x80) return is_blank(last);
@@ -35,7 +35,7 @@ static int maybe_space(const unsigned char *s, size_t end)
 int vocab_cuts_at(const char *text, size_t i)
 {
     const unsigned char *s = (const unsigned char *)text;
-    return is_blank(s[i]) && !maybe_space(s, i);
+    return is_blank(s[i]) && !vocab_maybe_space(s, i);
 }
 
 size_t vocab_cut(const char *text, size_t len)
@@ -45,7 +45,7 @@ size_t vocab_cut(const char *text, size_t len)
     return 0;
 }
 
-static long encode_bytes(Vocab *v, const char *text, size_t len, int *out, long max)
+static long vocab_encode_bytes(Vocab *v, const char *text, size_t len, int *out, long max)
 {
     const size_t n = sizeof END_OF_TEXT - 1;
     Ids ids = { out, 0, max };
@@ -72,7 +72,7 @@ Vocab *vocab_bytes(Arena *a)
     start[256] = 256;
     start[257] = 256 + (uint32_t)n;
     const char *hash = sha256_hex(text, 256 + n, arena_raw(a, 65));
-    *v = (Vocab){ "bytes", hash, 257, text, start, encode_bytes, NULL };
+    *v = (Vocab){ "bytes", hash, 257, text, start, vocab_encode_bytes, NULL };
     return v;
 }
 

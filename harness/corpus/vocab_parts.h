@@ -37,6 +37,7 @@ static inline uint64_t bytes_hash(const char *s, size_t len)       /* FNV-1a, fo
 /* Whether vocab_cut may part text before byte i >= 1: a blank after what is none. */
 int vocab_cuts_at(const char *text, size_t i);
 
-/* A whole small file in the arena, ended by a zero that is not counted; NULL and a sentence. */
+/* A whole small file in the arena, ended by a zero that is not counted. NULL and an error
+ * message. */
 char *file_slurp(const char *path, size_t most, size_t *len, Arena *, const char **why);
 #endif

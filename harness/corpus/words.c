@@ -21,10 +21,10 @@ typedef struct { const char *s; uint32_t len, id; long count; } Word;
 typedef struct { Word *slot; size_t slots, n; } Table;
 typedef struct { Table table; int unk, eos; } Words;
 
-static int is_unk(const Word *w) { return w->len == 5 && !memcmp(w->s, "<unk>", 5); }
-static int is_eos(const Word *w) { return w->len == 5 && !memcmp(w->s, "<eos>", 5); }
+static int words_is_unk(const Word *w) { return w->len == 5 && !memcmp(w->s, "<unk>", 5); }
+static int words_is_eos(const Word *w) { return w->len == 5 && !memcmp(w->s, "<eos>", 5); }
 
-static Table table_new(size_t n, Arena *a)
+static Table words_table_new(size_t n, Arena *a)
 {
     size_t slots = 64;
     while (slots < 2 * n) slots *= 2;
@@ -32,7 +32,7 @@ static Table table_new(size_t n, Arena *a)
 }
 
 /* its slot, or the empty one where it belongs */
-static Word *table_at(const Table *t, const char *s, size_t len)
+static Word *words_table_at(const Table *t, const char *s, size_t len)
 {
     size_t i = bytes_hash(s, len) & (t->slots - 1);
     while (t->slot[i].s && (t->slot[i].len != len || memcmp(t->slot[i].s, s, len)))
@@ -41,7 +41,7 @@ static Word *table_at(const Table *t, const char *s, size_t len)
 }
 
 /* The next word of text from *at on, "<eos>" for a line end; NULL at the end. */
-static const char *next_word(const char *text, size_t size, size_t *at, size_t *len)
+static const char *words_next_word(const char *text, size_t size, size_t *at, size_t *len)
 {
     size_t i = *at;
     while (i < size && is_blank((unsigned char)text[i]) && text[i] != '\n') i++;
@@ -57,30 +57,30 @@ static const char *next_word(const char *text, size_t size, size_t *at, size_t *
     return *len ? text + from : NULL;
 }
 
-static long encode(Vocab *v, const char *text, size_t size, int *out, long max)
+static long words_encode(Vocab *v, const char *text, size_t size, int *out, long max)
 {
     const Words *w = v->own;
     Ids ids = { out, 0, max };
     size_t len;
     const char *s;
-    for (size_t at = 0; (s = next_word(text, size, &at, &len)); ) {
-        const Word *e = table_at(&w->table, s, len);
+    for (size_t at = 0; (s = words_next_word(text, size, &at, &len)); ) {
+        const Word *e = words_table_at(&w->table, s, len);
         ids_add(&ids, e->s ? (int)e->id : w->unk);
     }
     return ids.n;
 }
 
-/* From V words in id order; they are copied. NULL and a sentence about line id+1 of `path`. */
-static Vocab *make(const Word *list, size_t V, const char *path, Arena *a, const char **why)
+/* From V words in id order; they are copied. NULL and an error message with line id+1 of `path`. */
+static Vocab *words_make(const Word *list, size_t V, const char *path, Arena *a, const char **why)
 {
     size_t bytes = 1;
     for (size_t i = 0; i < V; i++) bytes += list[i].len + 1;
     char *text = arena_raw(a, bytes), *p = text;
     uint32_t *start = arena_raw(a, (V + 1) * sizeof *start);
     Words *w = arena_get(a, sizeof *w);
-    w->table = table_new(V, a);
+    w->table = words_table_new(V, a);
     for (size_t i = 0; i < V; i++) {
-        Word *e = table_at(&w->table, list[i].s, list[i].len);
+        Word *e = words_table_at(&w->table, list[i].s, list[i].len);
         if (e->s) {
             *why =
                 arena_text(a, "%s: line %zu: the word of line %u again, expected every word once",
@@ -89,14 +89,15 @@ static Vocab *make(const Word *list, size_t V, const char *path, Arena *a, const
         }
         start[i] = (uint32_t)(p - text);
         *p++ = ' ';
-        const int eos = is_eos(&list[i]);
+        const int eos = words_is_eos(&list[i]);
         if (eos) *p = '\n';
         else memcpy(p, list[i].s, list[i].len);
         *e = (Word){ eos ? "<eos>" : p, list[i].len, (uint32_t)i, 0 };
         p += eos ? 1 : list[i].len;
     }
     start[V] = (uint32_t)(p - text);
-    const Word *unk = table_at(&w->table, "<unk>", 5), *eos = table_at(&w->table, "<eos>", 5);
+    const Word *unk = words_table_at(&w->table, "<unk>", 5);
+    const Word *eos = words_table_at(&w->table, "<eos>", 5);
     if (!unk->s || !eos->s) {
         *why = arena_text(a, "%s: expected the words <unk> and <eos> among its lines", path);
         return NULL;
@@ -106,7 +107,7 @@ static Vocab *make(const Word *list, size_t V, const char *path, Arena *a, const
     Vocab *v = arena_get(a, sizeof *v);
     *v = (Vocab) { "words", sha256_hex(text, (size_t)(p - text), arena_raw(a, 65)),
                    (int)V,  text,
-                   start,   encode,
+                   start,   words_encode,
                    w };
     return v;
 }
@@ -136,7 +137,7 @@ Vocab *vocab_words(const char *path, Arena *a, const char **why)
         }
         list[V++] = (Word){ p, (uint32_t)len, 0, 0 };
     }
-    return make(list, V, path, a, why);
+    return words_make(list, V, path, a, why);
 }
 
 const char *vocab_save(const Vocab *v, const char *path)
@@ -166,22 +167,22 @@ WordCount *words_count_new(Arena *a)
 {
     WordCount *c = arena_get(a, sizeof *c);
     c->arena = a;
-    c->table = table_new(1 << 15, a);
+    c->table = words_table_new(1 << 15, a);
     return c;
 }
 
-static void grow(WordCount *c)
+static void words_grow(WordCount *c)
 {
     const Table old = c->table;
-    c->table = table_new(2 * old.n, c->arena);
+    c->table = words_table_new(2 * old.n, c->arena);
     c->table.n = old.n;
     for (size_t i = 0; i < old.slots; i++)
-        if (old.slot[i].s) *table_at(&c->table, old.slot[i].s, old.slot[i].len) = old.slot[i];
+        if (old.slot[i].s) *words_table_at(&c->table, old.slot[i].s, old.slot[i].len) = old.slot[i];
 }
 
-static void count_word(WordCount *c, const char *s, size_t len, long count)
+static void words_count_one(WordCount *c, const char *s, size_t len, long count)
 {
-    Word *e = table_at(&c->table, s, len);
+    Word *e = words_table_at(&c->table, s, len);
     if (!e->s) {
         if (c->left < len) {
             c->left = len > 65536 ? len : 65536;
@@ -192,17 +193,18 @@ static void count_word(WordCount *c, const char *s, size_t len, long count)
         c->left -= len;
     }
     e->count += count;
-    if (2 * c->table.n > c->table.slots) grow(c);
+    if (2 * c->table.n > c->table.slots) words_grow(c);
 }
 
 void words_count_add(WordCount *c, const char *text, size_t size)
 {
     size_t len;
     const char *s;
-    for (size_t at = 0; (s = next_word(text, size, &at, &len)); ) count_word(c, s, len, 1);
+    for (size_t at = 0; (s = words_next_word(text, size, &at, &len)); )
+        words_count_one(c, s, len, 1);
 }
 
-static int by_count(const void *x, const void *y)
+static int words_by_count(const void *x, const void *y)
 {
     const Word *a = x, *b = y;
     if (a->count != b->count) return a->count < b->count ? 1 : -1;
@@ -210,13 +212,13 @@ static int by_count(const void *x, const void *y)
 }
 
 /* <unk> and <eos> take the last places when they are too rare to have one. */
-static void keep(Word *list, size_t most, int (*is)(const Word *))
+static void words_keep(Word *list, size_t most, int (*is)(const Word *))
 {
     size_t at = 0, last = most - 1;
     while (!is(&list[at])) at++;
     if (at < most) return;
     /* most >= 2, and `is` is not among them */
-    while (is_unk(&list[last]) || is_eos(&list[last])) last--;
+    while (words_is_unk(&list[last]) || words_is_eos(&list[last])) last--;
     list[last] = list[at];
 }
 
@@ -225,19 +227,19 @@ Vocab *words_count_vocab(WordCount *c, long most, Arena *to)
     const char *why = NULL;
     CHECK(most >= 2);
     if (most > TOKEN_IDS_MOST) most = TOKEN_IDS_MOST;
-    count_word(c, "<unk>", 5, 0);
-    count_word(c, "<eos>", 5, 0);
+    words_count_one(c, "<unk>", 5, 0);
+    words_count_one(c, "<eos>", 5, 0);
     Word *list = arena_raw(c->arena, c->table.n * sizeof *list);
     size_t n = 0;
     for (size_t i = 0; i < c->table.slots; i++)
         if (c->table.slot[i].s) list[n++] = c->table.slot[i];
-    qsort(list, n, sizeof *list, by_count);
+    qsort(list, n, sizeof *list, words_by_count);
     if (n > (size_t)most) {
-        keep(list, (size_t)most, is_unk);
-        keep(list, (size_t)most, is_eos);
+        words_keep(list, (size_t)most, words_is_unk);
+        words_keep(list, (size_t)most, words_is_eos);
         n = (size_t)most;
     }
-    Vocab *v = make(list, n, "", to, &why);
+    Vocab *v = words_make(list, n, "", to, &why);
     CHECK(v);
     return v;
 }

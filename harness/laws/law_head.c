@@ -44,7 +44,7 @@ const char *head_lab_broken(const Lab *lab, const char *what)
                       (unsigned long long)lab->seed, what);
 }
 
-static const char *set_up(Lab *lab)
+static const char *head_lab_set_up(Lab *lab)
 {
     const Case *c = lab->c;
     const char *why;
@@ -75,7 +75,7 @@ static const char *set_up(Lab *lab)
 
 /* x, y and every parameter as Inputs; y leans to the first words of the alphabet and touches both
  * ends */
-static void set_inputs(Lab *lab)
+static void head_lab_set_inputs(Lab *lab)
 {
     const size_t values = (size_t)lab->n * (size_t)lab->c->d;
     float *x = arena_raw(lab->a, sizeof *x * values);
@@ -120,7 +120,7 @@ double head_lab_pass(const Lab *lab, int from, int to, float scale)
 
 /* ---- probabilities ---- */
 
-static const char *probabilities(const Lab *lab)
+static const char *head_lab_probabilities(const Lab *lab)
 {
     const int V = lab->c->V, n = lab->n, d = lab->c->d;
     float *lp = arena_raw(lab->a, sizeof *lp * (size_t)V),
@@ -154,7 +154,7 @@ static const char *probabilities(const Lab *lab)
 
 /* Within each class the words' shares add up to one, so over all words they add up to the number of
  * classes: sum over v of exp(lp[v] + class_nll(v)) = C, a whole number */
-static const char *parts(const Lab *lab)
+static const char *head_lab_parts(const Lab *lab)
 {
     const int V = lab->c->V, d = lab->c->d;
     if (!lab->def->class_nll) return NULL;
@@ -186,7 +186,7 @@ static const char *parts(const Lab *lab)
 
 /* chi square over words expected at least five times, the rest together; z by Wilson and Hilferty
  * (1931) */
-static double chi_z(const double *p, const long *count, int V, long draws)
+static double head_lab_chi_z(const double *p, const long *count, int V, long draws)
 {
     double chi = 0, rest = 0, seen = 0;
     int bins = 0;
@@ -209,7 +209,7 @@ static double chi_z(const double *p, const long *count, int V, long draws)
     return (cbrt(chi / k) - (1 - 2 / (9 * k))) / sqrt(2 / (9 * k));
 }
 
-static const char *samples(Lab *lab)
+static const char *head_lab_samples(Lab *lab)
 {
     enum { DRAWS = 20000 };
     static const double temperatures[] = { 1, 0.7 };
@@ -225,7 +225,7 @@ static const char *samples(Lab *lab)
         for (int v = 0; v < V; v++) p[v] /= sum;
         for (int i = 0; i < DRAWS; i++)
             count[lab->def->sample(lab->h, lab->x, temperatures[t], &lab->rng)]++;
-        const double z = chi_z(p, count, V, DRAWS);
+        const double z = head_lab_chi_z(p, count, V, DRAWS);
         if (!(z < 5))
             return head_lab_broken(
                 lab,
@@ -251,14 +251,14 @@ const char *law_head(const HeadDef *def, uint64_t seed, Arena *a)
         Lab lab = {
             .def = def, .c = &cases[i], .seed = seed, .rng = rng_at(seed, STREAM_CHECK, i), .a = a
         };
-        wrong = set_up(&lab);
+        wrong = head_lab_set_up(&lab);
         if (wrong) break;
-        set_inputs(&lab);
-        wrong = probabilities(&lab);
-        if (!wrong) wrong = parts(&lab);
+        head_lab_set_inputs(&lab);
+        wrong = head_lab_probabilities(&lab);
+        if (!wrong) wrong = head_lab_parts(&lab);
         if (!wrong) wrong = head_lab_gradients(&lab);
         if (!wrong) wrong = head_lab_manners(&lab);
-        if (!wrong) wrong = samples(&lab);
+        if (!wrong) wrong = head_lab_samples(&lab);
         if (!wrong) arena_reset(a, mark);
     }
     omp_set_num_threads(threads);

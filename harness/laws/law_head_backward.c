@@ -6,7 +6,7 @@
 
 /* ---- gradients ---- */
 
-static double loss_at(const Lab *lab, Input *in, const float *u, double h)
+static double head_lab_loss_at(const Lab *lab, Input *in, const float *u, double h)
 {
     for (long k = 0; k < in->n; k++) in->v[k] = (float)((double)in->copy[k] + h * (double)u[k]);
     if (in->param) in->param->version++;
@@ -14,25 +14,25 @@ static double loss_at(const Lab *lab, Input *in, const float *u, double h)
 }
 
 /* of forward along u (in->n) */
-static double slope(const Lab *lab, Input *in, const float *u, double h)
+static double head_lab_slope(const Lab *lab, Input *in, const float *u, double h)
 {
-    const double near = loss_at(lab, in, u, h) - loss_at(lab, in, u, -h);
-    const double far = loss_at(lab, in, u, 2 * h) - loss_at(lab, in, u, -2 * h);
-    loss_at(lab, in, u, 0);
+    const double near = head_lab_loss_at(lab, in, u, h) - head_lab_loss_at(lab, in, u, -h);
+    const double far = head_lab_loss_at(lab, in, u, 2 * h) - head_lab_loss_at(lab, in, u, -2 * h);
+    head_lab_loss_at(lab, in, u, 0);
     return (8 * near - far) / (12 * h);
 }
 
-static double dot(const float *a, const float *b, long n)
+static double head_lab_dot(const float *a, const float *b, long n)
 {
     double s = 0;
     for (long i = 0; i < n; i++) s += (double)a[i] * (double)b[i];
     return s;
 }
 
-static const char *compare(const Lab *lab, Input *in, const float *u, double h, double tolerance,
-                           const char *where)
+static const char *head_lab_compare(const Lab *lab, Input *in, const float *u, double h,
+                                    double tolerance, const char *where)
 {
-    const double expected = slope(lab, in, u, h), got = dot(in->g, u, in->n);
+    const double expected = head_lab_slope(lab, in, u, h), got = head_lab_dot(in->g, u, in->n);
     if (fabs(expected - got) <= tolerance) return NULL;
     return head_lab_broken(lab, arena_text(lab->a,
                                   "gradient of %s %s: %.7g, slope of forward %.7g, tolerance %.2g",
@@ -41,20 +41,21 @@ static const char *compare(const Lab *lab, Input *in, const float *u, double h, 
 
 /* in->g holds the gradient. Forward is float: its noise, about 1e-7 of a loss, bounds what a step
  * of h can show. */
-static const char *slopes_of(Lab *lab, Input *in, double loss)
+static const char *head_lab_slopes_of(Lab *lab, Input *in, double loss)
 {
     enum { ENTRIES = 10 };
-    const double norm = sqrt(dot(in->g, in->g, in->n)), noise = 2e-6 * (1 + fabs(loss));
+    const double norm = sqrt(head_lab_dot(in->g, in->g, in->n)), noise = 2e-6 * (1 + fabs(loss));
     float *u = arena_get(lab->a, sizeof *u * (size_t)in->n);
     const char *wrong;
     for (long k = 0; k < in->n && norm > 0; k++) u[k] = (float)((double)in->g[k] / norm);
-    if ((wrong = compare(lab, in, u, 0.05, 1e-3 * norm + noise / 0.05, "along itself")))
+    if ((wrong = head_lab_compare(lab, in, u, 0.05, 1e-3 * norm + noise / 0.05, "along itself")))
         return wrong;
     for (long k = 0; k < in->n; k++) u[k] = (float)rng_normal(&lab->rng);
-    const double length = sqrt(dot(u, u, in->n));
+    const double length = sqrt(head_lab_dot(u, u, in->n));
     for (long k = 0; k < in->n; k++) u[k] = (float)((double)u[k] / length);
-    if ((wrong = compare(lab, in, u, 0.1, 1e-3 * norm + noise / 0.1, "along a random direction")))
-        return wrong;
+    wrong = head_lab_compare(lab, in, u, 0.1, 1e-3 * norm + noise / 0.1,
+                             "along a random direction");
+    if (wrong) return wrong;
     for (int i = 0; i < ENTRIES; i++) {
         long k = (long)rng_below(&lab->rng, (uint64_t)in->n);
         /* every other one: the largest of a sample, since most rows are hardly used */
@@ -65,7 +66,7 @@ static const char *slopes_of(Lab *lab, Input *in, double loss)
             }
         memset(u, 0, sizeof *u * (size_t)in->n);
         u[k] = 1;
-        wrong = compare(lab, in, u, 0.05, 1e-3 * fabs((double)in->g[k]) + noise / 0.05,
+        wrong = head_lab_compare(lab, in, u, 0.05, 1e-3 * fabs((double)in->g[k]) + noise / 0.05,
                         arena_text(lab->a, "at entry %ld", k));
         if (wrong) return wrong;
     }
@@ -79,7 +80,7 @@ const char *head_lab_gradients(Lab *lab)
     head_flush_grads(lab->def, lab->h);
     for (int i = 0; i < lab->inputs; i++) {
         const size_t mark = lab->a->used;
-        const char *wrong = slopes_of(lab, &lab->in[i], loss);
+        const char *wrong = head_lab_slopes_of(lab, &lab->in[i], loss);
         if (wrong) return wrong;
         arena_reset(lab->a, mark);
     }
@@ -90,8 +91,8 @@ const char *head_lab_gradients(Lab *lab)
 
 /* every gradient is offset + factor times expected[i]; frozen: those of parameters are exactly
  * offset */
-static const char *agree(const Lab *lab, float *const *expected, double offset, double factor,
-                         int frozen, const char *what)
+static const char *head_lab_agree(const Lab *lab, float *const *expected, double offset,
+                                  double factor, int frozen, const char *what)
 {
     for (int i = 0; i < lab->inputs; i++) {
         const Input *in = &lab->in[i];
@@ -110,7 +111,7 @@ static const char *agree(const Lab *lab, float *const *expected, double offset, 
     return NULL;
 }
 
-static const char *two_chunks(const Lab *lab, float **one, double loss)
+static const char *head_lab_two_chunks(const Lab *lab, float **one, double loss)
 {
     const int n = lab->n, half = n / 3;
     head_lab_fill_gradients(lab, 0);
@@ -120,11 +121,11 @@ static const char *two_chunks(const Lab *lab, float **one, double loss)
     if (!(fabs(parts - loss) <= 1e-5 * (1 + fabs(loss))))
         return head_lab_broken(
             lab, arena_text(lab->a, "loss %.9g in one chunk, %.9g in two", loss, parts));
-    return agree(lab, one, 0, 1, 0, "in two chunks");
+    return head_lab_agree(lab, one, 0, 1, 0, "in two chunks");
 }
 
 /* Rows with a gradient are marked, for update=rows. */
-static const char *touches(const Lab *lab)
+static const char *head_lab_touches(const Lab *lab)
 {
     for (int i = 0; i < lab->ps->n; i++)
         lab->ps->p[i]->touched = arena_get(lab->a, (size_t)lab->ps->p[i]->rows);
@@ -169,13 +170,13 @@ const char *head_lab_manners(const Lab *lab)
     lab->def->nll(lab->h, lab->x + (size_t)(n - 1) * lab->c->d, lab->y + n - 1, 1, NULL);
     lab->def->backward(lab->h, lab->in[0].g, -2);
     head_flush_grads(lab->def, lab->h);
-    if ((wrong = agree(lab, one, 0.5, -2, 0, "added to 0.5 with scale -2"))) return wrong;
-    if (lab->def->normalised && (wrong = two_chunks(lab, one, loss))) return wrong;
-    if ((wrong = touches(lab))) return wrong;
+    if ((wrong = head_lab_agree(lab, one, 0.5, -2, 0, "added to 0.5 with scale -2"))) return wrong;
+    if (lab->def->normalised && (wrong = head_lab_two_chunks(lab, one, loss))) return wrong;
+    if ((wrong = head_lab_touches(lab))) return wrong;
     for (int i = 0; i < lab->ps->n; i++) lab->ps->p[i]->frozen = 1;
     head_lab_fill_gradients(lab, 0);
     head_lab_pass(lab, 0, n, 1);
     head_flush_grads(lab->def, lab->h);
     for (int i = 0; i < lab->ps->n; i++) lab->ps->p[i]->frozen = 0;
-    return agree(lab, one, 0, 1, 1, "frozen");
+    return head_lab_agree(lab, one, 0, 1, 1, "frozen");
 }

@@ -23,14 +23,14 @@ static const int SIZES[] = { 1, 3, 31, 63, 65, 127, 129, 683 };
 enum { N_SIZES = sizeof SIZES / sizeof *SIZES };
 
 /* `size` bytes between two margins filled with `value`, `skew` bytes past a 64-byte boundary */
-static void *guarded(Arena *a, size_t size, size_t skew, int value)
+static void *kernel_guarded(Arena *a, size_t size, size_t skew, int value)
 {
     char *p = arena_raw(a, size + 3 * MARGIN);
     memset(p, value, size + 3 * MARGIN);
     return p + MARGIN + skew;
 }
 
-static int intact(const void *p, size_t size)
+static int kernel_intact(const void *p, size_t size)
 {
     const uint8_t *before = (const uint8_t *)p - MARGIN, *after = (const uint8_t *)p + size;
     for (int i = 0; i < MARGIN; i++)
@@ -38,7 +38,7 @@ static int intact(const void *p, size_t size)
     return 1;
 }
 
-static void fill(int8_t *w, int8_t *x, const Case *c, Rng *rng)
+static void kernel_fill(int8_t *w, int8_t *x, const Case *c, Rng *rng)
 {
     const size_t weights = (size_t)c->rows * (size_t)c->cols, acts = (size_t)c->n * (size_t)c->cols;
     const int low = -(1 << (c->bits - 1)), high = -low - 1, span = 1 << c->bits;
@@ -61,17 +61,17 @@ static void fill(int8_t *w, int8_t *x, const Case *c, Rng *rng)
     if (c->fill == ONE) w[rng_below(rng, weights)] = rng_u64(rng) >> 63 ? 1 : -1;
 }
 
-/* y (n, rows) by the kernel's three phases in the arena; NULL and a sentence in *wrong when a guard
- * broke */
-static const int32_t *product(const TernaryKernel *k, const Case *c, const int8_t *w,
+/* y (n, rows) by the kernel's three phases in the arena; NULL and an error message in *wrong when a
+ * guard broke */
+static const int32_t *kernel_product(const TernaryKernel *k, const Case *c, const int8_t *w,
                               const int8_t *x, size_t skew, Arena *a, const char **wrong)
 {
     const size_t y_size = (size_t)c->n * (size_t)c->rows * sizeof(int32_t);
     const size_t packed_size = k->packed_size(c->rows, c->cols),
                  scratch_size = k->scratch_size(c->n, c->cols, c->bits);
-    char *packed = guarded(a, packed_size, 0, CANARY),
-         *scratch = guarded(a, scratch_size, 0, CANARY);
-    int32_t *y = guarded(a, y_size, skew & ~(size_t)3, CANARY);
+    char *packed = kernel_guarded(a, packed_size, 0, CANARY),
+         *scratch = kernel_guarded(a, scratch_size, 0, CANARY);
+    int32_t *y = kernel_guarded(a, y_size, skew & ~(size_t)3, CANARY);
     for (size_t i = 0; i < y_size / sizeof *y; i++) y[i] = POISON;
     k->pack(packed, w, c->rows, c->cols);
     k->prepare(scratch, x, c->n, c->cols, c->bits);
@@ -84,24 +84,25 @@ static const int32_t *product(const TernaryKernel *k, const Case *c, const int8_
                 if ((r < r0 || r >= r1) && y[(size_t)t * c->rows + r] != POISON)
                     *wrong = "wrote a row outside of its range";
     }
-    if (!intact(packed, packed_size)) *wrong = "wrote outside of the packed matrix";
-    if (!intact(scratch, scratch_size)) *wrong = "wrote outside of the scratch";
-    if (!intact(y, y_size)) *wrong = "wrote outside of y";
+    if (!kernel_intact(packed, packed_size)) *wrong = "wrote outside of the packed matrix";
+    if (!kernel_intact(scratch, scratch_size)) *wrong = "wrote outside of the scratch";
+    if (!kernel_intact(y, y_size)) *wrong = "wrote outside of y";
     return y;
 }
 
-static const char *check(const TernaryKernel *k, const Case *c, uint64_t seed, uint64_t number,
-                         Arena *a)
+static const char *kernel_check(const TernaryKernel *k, const Case *c, uint64_t seed,
+                                uint64_t number, Arena *a)
 {
     const size_t mark = a->used, total = (size_t)c->n * (size_t)c->rows;
     Rng rng = rng_at(seed, STREAM_CHECK, number);
-    int8_t *w = guarded(a, (size_t)c->rows * c->cols, rng_below(&rng, MARGIN), ODD);
-    int8_t *x = guarded(a, (size_t)c->n * c->cols, rng_below(&rng, MARGIN), ODD);
-    fill(w, x, c, &rng);
+    int8_t *w = kernel_guarded(a, (size_t)c->rows * c->cols, rng_below(&rng, MARGIN), ODD);
+    int8_t *x = kernel_guarded(a, (size_t)c->n * c->cols, rng_below(&rng, MARGIN), ODD);
+    kernel_fill(w, x, c, &rng);
     const char *wrong = NULL;
-    const int32_t *got = product(k, c, w, x, rng_below(&rng, MARGIN), a, &wrong);
-    const int32_t *right =
-        k->computes ? product(ternary_kernels[0], c, w, x, 0, a, &wrong) : arena_get(a, total * 4);
+    const int32_t *got = kernel_product(k, c, w, x, rng_below(&rng, MARGIN), a, &wrong);
+    const int32_t *right = k->computes
+                               ? kernel_product(ternary_kernels[0], c, w, x, 0, a, &wrong)
+                               : arena_get(a, total * 4);
     size_t i = 0;
     while (i < total && got[i] == right[i]) i++;
     const int32_t g = i < total ? got[i] : 0, r = i < total ? right[i] : 0;
@@ -120,7 +121,7 @@ static const char *check(const TernaryKernel *k, const Case *c, uint64_t seed, u
 }
 
 /* mostly small: at most about 2^18 products a case */
-static Case random_case(Rng *rng, int bits)
+static Case kernel_random_case(Rng *rng, int bits)
 {
     Case c = { .bits = bits,
                .threads = 1 + (int)rng_below(rng, 3),
@@ -147,20 +148,20 @@ const char *law_kernel(const TernaryKernel *k, uint64_t seed, int shapes, Arena 
         for (Fill f = HIGH; f <= ONE; f++)
             for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
                 const Case c = { 33, wide[i], 3, bits, 2, (int)i % 2, f };
-                if ((broken = check(k, &c, seed, number++, a))) return broken;
+                if ((broken = kernel_check(k, &c, seed, number++, a))) return broken;
             }
     const Case large = { 3, 1500, 1500, k->act_bits, 1, 0, RANDOM };
-    if ((broken = check(k, &large, seed, number++, a))) return broken;
+    if ((broken = kernel_check(k, &large, seed, number++, a))) return broken;
     for (int i = 0; i < N_SIZES * N_SIZES * N_SIZES; i++) {
         const int p = i / (N_SIZES * N_SIZES), q = i / N_SIZES % N_SIZES, s = i % N_SIZES;
         const int bits = k->min_bits + (p + 3 * q + 5 * s) % widths;
         const Case c = { SIZES[p], SIZES[q], SIZES[s], bits, 1 + i % 3, i % 2, RANDOM };
-        if ((broken = check(k, &c, seed, number++, a))) return broken;
+        if ((broken = kernel_check(k, &c, seed, number++, a))) return broken;
     }
     for (int i = 0; i < shapes; i++) {
         Rng rng = rng_at(seed, STREAM_CHECK, number | 1ull << 32);
-        const Case c = random_case(&rng, k->min_bits + i % widths);
-        if ((broken = check(k, &c, seed, number++, a))) return broken;
+        const Case c = kernel_random_case(&rng, k->min_bits + i % widths);
+        if ((broken = kernel_check(k, &c, seed, number++, a))) return broken;
     }
     return NULL;
 }

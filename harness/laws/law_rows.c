@@ -11,7 +11,7 @@ enum { ROWS = 23, WIDE = 150, MOST = 11, CASES = 60 };
 typedef struct { float w[ROWS * WIDE], x[MOST * WIDE], y[MOST * WIDE], z[MOST * ROWS]; } Room;
 typedef struct { int d, rows, n, listed, list[ROWS]; } Shape;
 
-static double one(const Shape *s, const Room *r, int what, int i, int k, int c)
+static double rows_one(const Shape *s, const Room *r, int what, int i, int k, int c)
 {
     double sum = what == 0   ? 0
                  : what == 1 ? (double)r->y[i * s->d + c]
@@ -28,31 +28,31 @@ static double one(const Shape *s, const Room *r, int what, int i, int k, int c)
     return sum;
 }
 
-static int differ(double got, double expected)
+static int rows_differ(double got, double expected)
 {
     return !(fabs(got - expected) <= 1e-5 * (10 + fabs(expected)));
 }
 
 /* after the operation `what`, is `now` as it should be? */
-static int wrong(const Shape *s, const Room *was, const Room *now, int what)
+static int rows_wrong(const Shape *s, const Room *was, const Room *now, int what)
 {
     char chosen[ROWS] = { 0 };
     for (int k = 0; k < s->rows; k++) chosen[s->list[k]] = 1;
     for (int i = 0; i < s->n; i++)
         for (int k = 0; k < s->rows; k++)
-            if (differ((double)now->z[i * ROWS + k],
-                       what == 0 ? one(s, was, 0, i, k, 0) : (double)was->z[i * ROWS + k]))
+            if (rows_differ((double)now->z[i * ROWS + k],
+                       what == 0 ? rows_one(s, was, 0, i, k, 0) : (double)was->z[i * ROWS + k]))
                 return 1;
     for (int i = 0; i < s->n; i++)
         for (int c = 0; c < s->d; c++)
-            if (differ((double)now->y[i * s->d + c],
-                       what == 1 ? one(s, was, 1, i, 0, c) : (double)was->y[i * s->d + c]))
+            if (rows_differ((double)now->y[i * s->d + c],
+                       what == 1 ? rows_one(s, was, 1, i, 0, c) : (double)was->y[i * s->d + c]))
                 return 1;
     for (int k = 0; k < s->rows; k++)
         for (int c = 0; c < s->d; c++) {
             const float w = was->w[s->list[k] * s->d + c];
-            if (differ((double)now->w[s->list[k] * s->d + c],
-                       what == 2 ? one(s, was, 2, 0, k, c) : (double)w))
+            if (rows_differ((double)now->w[s->list[k] * s->d + c],
+                       what == 2 ? rows_one(s, was, 2, 0, k, c) : (double)w))
                 return 1;
         }
     for (int row = 0; row < ROWS; row++)
@@ -62,7 +62,7 @@ static int wrong(const Shape *s, const Room *was, const Room *now, int what)
     return 0;
 }
 
-static Shape shape_of(Rng *r)
+static Shape rows_shape_of(Rng *r)
 {
     Shape s = { .d = 1 + (int)rng_below(r, WIDE),
                 .rows = 1 + (int)rng_below(r, ROWS),
@@ -83,7 +83,7 @@ const char *law_rows(const F32 *f, uint64_t seed, Arena *a)
     Rng rng = rng_at(seed, STREAM_CHECK, 31);
     Room *was = arena_get(a, sizeof *was), *now = arena_get(a, sizeof *now);
     for (int i = 0; i < CASES; i++) {
-        const Shape s = shape_of(&rng);
+        const Shape s = rows_shape_of(&rng);
         for (float *p = (float *)was; p < (float *)(was + 1); p++) *p = (float)rng_normal(&rng);
         for (int what = 0; what < 3; what++) {
             RowJob j[MOST];
@@ -94,7 +94,7 @@ const char *law_rows(const F32 *f, uint64_t seed, Arena *a)
             if (what == 0) f->rows_dot(j, s.n, set);
             if (what == 1) f->rows_mix(j, s.n, set);
             if (what == 2) f->rows_add(j, s.n, set);
-            if (wrong(&s, was, now, what))
+            if (rows_wrong(&s, was, now, what))
                 return arena_text(a,
                                   "%s of %s differs from its definition (d %d, %d rows, %d "
                                   "vectors, %s, seed %llu)",

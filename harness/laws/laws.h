@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* laws.h -- what must hold of everything registered. `eightysix check`, the tests and every cell
- * (before it times anything) call the same laws. A law returns NULL, or a sentence that names what
- * broke and the seed. */
+ * (before it times anything) call the same laws. A law returns NULL, or an error message that
+ * names what broke and the seed. */
 #ifndef LAWS_H
 #define LAWS_H
 #include "kernels/ternary.h"
