@@ -56,9 +56,9 @@ tests_of() {
 
 # Every test once: those of the room, then the others, quick ones first
 order() {
-    local others="base spec stats step optim views words tensors params huffman gemm db laws tokenize
-        experiment probe svd cutoffs classes trainer synth data vocab classes_file heads kernels
-        headlab pack bench settings claims sweep golden regress paper"
+    local others="base spec stats step optim views words tensors params huffman gemm db laws
+        tokenize experiment probe svd cutoffs classes trainer synth data vocab classes_file heads
+        kernels headlab pack bench settings claims sweep golden regress paper"
     printf '%s\n' $(tests_of "$1") $others | awk '!seen[$0]++'
 }
 

@@ -179,6 +179,6 @@ const char *law_kernel_wide(const TernaryKernel *k, uint64_t seed, Arena *a)
         { 1, LAST, 1, bits, 1, 0, LOW },       { 1, LAST, 1, bits, 1, 0, MINUS_LOW } };
     const char *broken = NULL;
     for (size_t i = 0; i < sizeof wide / sizeof *wide && !broken; i++)
-        broken = check(k, &wide[i], seed, i | 1ull << 40, a);
+        broken = kernel_check(k, &wide[i], seed, i | 1ull << 40, a);
     return broken;
 }
