@@ -20,7 +20,7 @@ struct Spec {
     char        given[N];
 };
 
-static int find(const char *key, size_t len)
+static int spec_find(const char *key, size_t len)
 {
     for (int i = 0; i < N; i++)
         if (strlen(settings[i].key) == len && !memcmp(settings[i].key, key, len)) return i;
@@ -28,7 +28,7 @@ static int find(const char *key, size_t len)
 }
 
 /* Levenshtein's distance, for the nearest known key */
-static int distance(const char *a, size_t na, const char *b)
+static int spec_distance(const char *a, size_t na, const char *b)
 {
     int row[64];
     const int nb = (int)strlen(b);
@@ -47,12 +47,12 @@ static int distance(const char *a, size_t na, const char *b)
     return row[nb];
 }
 
-static const char *nearest(const char *key, size_t len)
+static const char *spec_nearest(const char *key, size_t len)
 {
     int best = 1 << 30;
     const char *name = "";
     for (int i = 0; i < N; i++) {
-        const int d = distance(key, len, settings[i].key);
+        const int d = spec_distance(key, len, settings[i].key);
         if (d < best) {
             best = d;
             name = settings[i].key;
@@ -61,7 +61,7 @@ static const char *nearest(const char *key, size_t len)
     return name;
 }
 
-static int in_choice(const char *type, const char *value)
+static int spec_in_choice(const char *type, const char *value)
 {
     const size_t len = strlen(value);
     for (const char *s = type + strlen("one of "); *s; ) {
@@ -72,7 +72,7 @@ static int in_choice(const char *type, const char *value)
     return 0;
 }
 
-static int is_number(const char *s, int integer, const char **end)
+static int spec_is_number(const char *s, int integer, const char **end)
 {
     char *e;
     errno = 0;
@@ -82,27 +82,27 @@ static int is_number(const char *s, int integer, const char **end)
     return e != s && !errno;
 }
 
-static int valid(const char *type, const char *v)
+static int spec_valid(const char *type, const char *v)
 {
     const char *end;
     if (!strcmp(type, "text")) return 1;
     if (!strcmp(type, "flag")) return !strcmp(v, "0") || !strcmp(v, "1");
-    if (!strcmp(type, "int")) return is_number(v, 1, &end) && !*end;
-    if (!strcmp(type, "num")) return is_number(v, 0, &end) && !*end;
+    if (!strcmp(type, "int")) return spec_is_number(v, 1, &end) && !*end;
+    if (!strcmp(type, "num")) return spec_is_number(v, 0, &end) && !*end;
     if (!strcmp(type, "list")) {
-        while (is_number(v, 1, &end) && *end == ',') v = end + 1;
+        while (spec_is_number(v, 1, &end) && *end == ',') v = end + 1;
         return end != v && !*end;
     }
-    return in_choice(type, v);
+    return spec_in_choice(type, v);
 }
 
-static const char *range_name(const char *type)
+static const char *spec_range_name(const char *type)
 {
     return !strcmp(type, "int") ? "an int" : !strcmp(type, "num") ? "a num" : "a list of numbers";
 }
 
 /* A valid value of numbers lies in the range */
-static int in_range(const Setting *s, const char *v)
+static int spec_in_range(const Setting *s, const char *v)
 {
     if (s->min >= s->max) return 1;
     for (;;) {
@@ -139,7 +139,7 @@ const char *spec_set(Spec *s, const char *word)
     const size_t len = (size_t)(eq - word);
     if (strlen(word) > MAX_WORD)
         return arena_text(s->arena, "'%.40s...': longer than %d bytes", word, MAX_WORD);
-    const int i = find(word, len);
+    const int i = spec_find(word, len);
     if (i < 0) {
         if (len > 40)
             return arena_text(
@@ -148,17 +148,17 @@ const char *spec_set(Spec *s, const char *word)
         return arena_text(s->arena,
                           "unknown setting '%.*s'; the nearest is '%s' (`eightysix list settings` "
                           "shows them all)",
-                          (int)len, word, nearest(word, len));
+                          (int)len, word, spec_nearest(word, len));
     }
     if (strpbrk(eq + 1, " \t\r\n"))
         return arena_text(s->arena, "%s: expected no white space in '%s'", settings[i].key, eq + 1);
-    if (!valid(settings[i].type, eq + 1))
+    if (!spec_valid(settings[i].type, eq + 1))
         return arena_text(s->arena, "%s=%s: expected %s (%s)", settings[i].key, eq + 1,
                           settings[i].type, settings[i].doc);
-    if (!in_range(&settings[i], eq + 1))
+    if (!spec_in_range(&settings[i], eq + 1))
         return arena_text(s->arena, "%s=%s: expected %s from %.16g to %.16g (%s)", settings[i].key,
-                          eq + 1, range_name(settings[i].type), settings[i].min, settings[i].max,
-                          settings[i].doc);
+                          eq + 1, spec_range_name(settings[i].type), settings[i].min,
+                          settings[i].max, settings[i].doc);
     s->value[i] = arena_text(s->arena, "%s", eq + 1);
     s->given[i] = 1;
     return NULL;
@@ -166,7 +166,7 @@ const char *spec_set(Spec *s, const char *word)
 
 void spec_unset(Spec *s, const char *key)
 {
-    const int i = find(key, strlen(key));
+    const int i = spec_find(key, strlen(key));
     CHECK(i >= 0);
     s->value[i] = settings[i].value;
     s->given[i] = 0;
@@ -180,7 +180,7 @@ const char *spec_set_stored(Spec *s, const char *word)
 
 const char *spec_set_word(Spec *s, const char *word)
 {
-    const int i = find(word, strcspn(word, "="));
+    const int i = spec_find(word, strcspn(word, "="));
     if (i >= 0 && s->given[i])
         return arena_text(s->arena, "%.40s: '%s' is given twice; before it was %.40s", word,
                           settings[i].key, s->value[i]);
@@ -189,7 +189,7 @@ const char *spec_set_word(Spec *s, const char *word)
 
 const char *spec_str(const Spec *s, const char *key)
 {
-    const int i = find(key, strlen(key));
+    const int i = spec_find(key, strlen(key));
     CHECK(i >= 0);
     return s->value[i];
 }
@@ -215,7 +215,7 @@ int spec_list(const Spec *s, const char *key, long *out, int max)
 
 int spec_given(const Spec *s, const char *key)
 {
-    const int i = find(key, strlen(key));
+    const int i = spec_find(key, strlen(key));
     CHECK(i >= 0);
     return s->given[i];
 }

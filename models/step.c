@@ -26,10 +26,13 @@ Batch *batch_new(int B, int T, int supervised, int d, Arena *a)
 }
 
 /* ---- the next token ---- */
-static int ascending(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
+static int step_ascending(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
 
 /* k of n positions, drawn without replacement, in increasing order; pos (n) */
-static void draw_positions(int *pos, int n, int k, uint64_t seed, long step, int micro)
+static void step_draw_positions(int *pos, int n, int k, uint64_t seed, long step, int micro)
 {
     Rng r = rng_at(seed, STREAM_POSITIONS, (uint64_t)step << 16 | (uint64_t)micro);
     for (int i = 0; i < n; i++) pos[i] = i;
@@ -38,7 +41,7 @@ static void draw_positions(int *pos, int n, int k, uint64_t seed, long step, int
         pos[i] = pos[j];
         pos[j] = swap;
     }
-    qsort(pos, (size_t)k, sizeof *pos, ascending);
+    qsort(pos, (size_t)k, sizeof *pos, step_ascending);
 }
 
 static void next_token_draw(Batch *b, StepSource *source, void *ctx, uint64_t seed, long step,
@@ -47,12 +50,12 @@ static void next_token_draw(Batch *b, StepSource *source, void *ctx, uint64_t se
     const int n = b->B * b->T;
     source(ctx, seed, step, micro, b->B, b->T, b->x, b->y);
     if (b->supervised == n) return;
-    draw_positions(b->pos, n, b->supervised, seed, step, micro);
+    step_draw_positions(b->pos, n, b->supervised, seed, step, micro);
     for (int i = 0; i < b->supervised; i++) b->target[i] = b->y[b->pos[i]];
 }
 
 /* The loss at some of the positions: their hidden states side by side */
-static double pass_some(const Step *s, const Batch *b, Var h, float scale)
+static double next_token_pass_some(const Step *s, const Batch *b, Var h, float scale)
 {
     const size_t row = (size_t)s->d, bytes = sizeof(float) * row;
     for (int i = 0; i < b->supervised; i++)
@@ -74,7 +77,7 @@ static double next_token_pass(const Step *s, const Batch *b, float scale)
     step_mark(s, STEP_CORE_FORWARD);
     const double loss = b->supervised == n
                             ? step_head(s, h.v, b->y, tape_grad(s->tape, h), n, scale)
-                            : pass_some(s, b, h, scale);
+                            : next_token_pass_some(s, b, h, scale);
     step_mark(s, STEP_HEAD_BACKWARD);
     tape_backward(s->tape);
     step_mark(s, STEP_CORE_BACKWARD);

@@ -219,7 +219,8 @@ void experiment_use(ExperimentFile *l, const char *kind, const char *name, const
 {
     ExperimentUse *use = arena_get(l->a, sizeof *use);
     const int overrides = !*place;
-    *use = (ExperimentUse){ kind, arena_text(l->a, "%s", name), place, NULL };
+    *use = (ExperimentUse){ .kind = arena_text(l->a, "%s", kind),
+                            .name = arena_text(l->a, "%s", name), .place = place };
     ExperimentUse **end = &l->e->uses;
     while (*end) {
         if (overrides && !strcmp((*end)->kind, kind)) *end = (*end)->next;
