@@ -29,8 +29,8 @@ void cpu_flush_denormals(void)
     _mm_setcsr(_mm_getcsr() | flush_to_zero | denormals_are_zero);
 }
 
-/* Tiles of int8 and bfloat16. Linux saves their 8 KB for a process that has asked for them (5.16
- * and later). */
+/* Tiles of int8 and bfloat16: Linux (5.16 and later) lets a process use them, and saves their 8 KB,
+ * once it has asked for them. */
 static int cpu_amx(void)
 {
     enum { BF16 = 1 << 22, TILE = 1 << 24, INT8 = 1 << 25, ALL = BF16 | TILE | INT8 };
@@ -73,7 +73,7 @@ static unsigned cpu_machine(void)
 }
 #endif
 
-enum { CPU_ASKED = 1u << 30 };       /* beside the bits of a word that has been filled in */
+enum { CPU_ASKED = 1u << 30 };       /* set in a word that has been filled in: 0 means not yet */
 
 /* The machine, asked once: CPUID traps under a hypervisor, and tiles need a system call. Threads
  * that ask at the same time store the same bits. */
