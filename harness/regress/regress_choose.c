@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What both builds can do, and what of it this run compares. */
+/* What both builds can run, and which part of it is compared. */
 #include "harness/regress/regress.h"
 #include <string.h>
 
@@ -54,7 +54,7 @@ static const GateBench *choose_find(const Lists *s, const char *name)
     return NULL;
 }
 
-/* Notes what only one of them has. */
+/* The benchmarks of both; notes what only one of them has. */
 static void choose_benches(Gate *g, const Lists *base, const Lists *head, const regex_t *filter,
                            Arena *a)
 {
