@@ -27,7 +27,7 @@ static int find(const char *key, size_t len)
     return -1;
 }
 
-/* Levenshtein's distance, for the nearest known key */
+/* Levenshtein distance, for the nearest known key */
 static int distance(const char *a, size_t na, const char *b)
 {
     int row[64];
@@ -101,7 +101,7 @@ static const char *range_name(const char *type)
     return !strcmp(type, "int") ? "an int" : !strcmp(type, "num") ? "a num" : "a list of numbers";
 }
 
-/* A valid value of numbers lies in the range */
+/* v, a valid value, is in the setting's range; texts always are */
 static int in_range(const Setting *s, const char *v)
 {
     if (s->min >= s->max) return 1;
