@@ -16,8 +16,8 @@ enum {
  * comma list of sse2 avx2 avx512 vnni popcnt512 vbmi amx neon dotprod; each allows itself and what
  * it builds on (avx512 implies avx2; sse2 alone leaves 0). */
 unsigned    cpu_has(void);
-/* What cpu_has returned last (calls it when nobody has): a single load, cheap enough to choose code
- * inside a kernel. */
+/* What cpu_has returned last (called here if it never was): a single load, cheap enough to choose
+ * code inside a kernel. */
 unsigned    cpu_known(void);
 /* "avx2,avx512"; "sse2" for 0 on x86-64 */
 const char *cpu_text(unsigned bits, char *out, int size);

@@ -10,7 +10,7 @@
  *   total = g(n, J + K, d)
  *         + sum over tails of [ 6e6 + 6 q_i d d_i + 250 d d_i + g(q_i, k_i, d_i) ]
  *   q_i = n mass_i
- * 6e6 is the price of a tail's six small products (20 us of 300 GFLOP/s).
+ * 6e6 stands for the overhead of a tail's six small products (20 us of 300 GFLOP/s).
  *
  * Measured: seconds of a step from a table t_i(k, n) of passes and u_i(k) of updates, linear in
  * logarithms between points, constant below the first and proportional above the last,

@@ -96,7 +96,7 @@ void gate_choose(Gate *g, const regex_t *filter, Arena *a)
         die("--filter %s: no benchmark that both builds have has such a name",
             g->plan.filter ? g->plan.filter : ".");
     for (int i = 0; i < g->benches; i++) probes += g->bench[i].probe;
-    if (!probes) g->bench[0].probe = 1;      /* no run without its proof, whatever the filter */
+    if (!probes) g->bench[0].probe = 1;      /* every run has a probe, whatever the filter */
     if (strcmp(g->base->compiler, g->head->compiler))
         gate_note(g, "compilers differ: the comparison includes that");
     if (strcmp(g->base->flags, g->head->flags))
