@@ -43,7 +43,7 @@ static size_t arena_taken(void)
     return pages * arena_page();
 }
 
-/* The most that a reservation may be: see base.h. */
+/* The largest reservation allowed: see base.h. */
 static size_t arena_limit(void)
 {
     const size_t page = arena_page();
@@ -121,7 +121,7 @@ void arena_reset(Arena *a, size_t used)
 
 void arena_drop(Arena *a)
 {
-    const Arena old = *a;                  /* *a may lie in the memory that goes */
+    const Arena old = *a;                  /* *a may lie in the memory that is unmapped */
     *a = (Arena){ NULL, 0, 0 };
     if (old.mem) munmap(old.mem, old.size);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* base.h -- memory, randomness and failure: what every other file stands on.
+/* base.h -- memory, randomness and failure: what every other file builds on.
  *
  * The only malloc and the only abort of the program are behind this header. */
 #ifndef BASE_H
@@ -11,26 +11,26 @@
 /* An arena reserves address space and takes pages on first touch, so `size` is an upper bound that
  * costs nothing. It is cut down to the machine's memory and swap, and under a limit of address
  * space (ulimit -v) to a quarter of what the limit still leaves, so that several arenas, libraries
- * and threads fit beside each other. Everything given out lives until arena_reset below it, or
- * arena_drop. Where there is no room the program ends with "out of memory", exit 2. */
+ * and threads fit beside each other. What an arena gave out is valid until arena_reset to a point
+ * before it, or arena_drop. Where there is no room the program ends: "out of memory", exit 2. */
 typedef struct { char *mem; size_t used, size; } Arena;
 Arena  arena_new  (size_t size);
 Arena *arena_boot (size_t size);              /* in its own memory, for a struct that holds all it
-                                               * owns; never reset it to 0 */
+                                               * owns; never reset it to used = 0 */
 void  *arena_get  (Arena *, size_t bytes);    /* zeroed, 64-byte aligned, never NULL */
 void  *arena_raw  (Arena *, size_t bytes);    /* the same, contents undefined */
 void  *arena_array(Arena *, size_t n, size_t size);    /* arena_get of n elements of `size` bytes */
 char  *arena_text (Arena *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* gives back everything taken since `used` was read */
+/* frees what was taken since a->used had this value */
 void   arena_reset(Arena *, size_t used);
 void   arena_drop (Arena *);                  /* of either kind, wherever the Arena itself lies */
 void   pages_return(void *mem, size_t bytes); /* gives whole pages of an arena back to the system;
-                                               * they read as zeros */
-size_t array_bytes(size_t n, size_t size);    /* n size; "out of memory" where the product wraps */
+                                               * they read as zeros afterwards */
+size_t array_bytes(size_t n, size_t size);    /* n size; "out of memory" where that overflows */
 
-/* splitmix64 (Steele, Lea, Flood 2014). A stream is named, never shared: rng_at(seed, stream, i) is
- * the generator of the i-th thing of a stream, so that a resumed run draws what an unbroken one
- * does. */
+/* splitmix64 (Steele, Lea, Flood 2014). Every use has a stream of its own (STREAM_*): rng_at(seed,
+ * stream, i) is the generator of item i of a stream, so that a resumed run draws the same numbers
+ * as an uninterrupted one. */
 typedef struct { uint64_t s; } Rng;
 Rng      rng_at     (uint64_t seed, uint64_t stream, uint64_t i);
 uint64_t rng_u64    (Rng *);
@@ -51,7 +51,7 @@ enum {
     STREAM_NEGATIVES
 };
 
-/* A bug in this program: say where, abort. On in every build; keep it out of inner loops. */
+/* A bug in this program: prints where, aborts. Active in every build; not for inner loops. */
 #define CHECK(c) ((c) ? (void)0 : check_failed(#c, __FILE__, __LINE__))
 _Noreturn void check_failed(const char *cond, const char *file, int line);
 
@@ -59,7 +59,7 @@ _Noreturn void check_failed(const char *cond, const char *file, int line);
  * line and what was expected; exit 2. */
 _Noreturn void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* Part t of `parts` of n things: [*lo, *hi), in multiples of `step` but for the end. */
+/* Part t of `parts` of n items: [*lo, *hi), multiples of `step` except at the end. */
 static inline void part(long n, int t, int parts, long step, long *lo, long *hi)
 {
     const long blocks = (n + step - 1) / step;

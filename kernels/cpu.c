@@ -29,8 +29,8 @@ void cpu_flush_denormals(void)
     _mm_setcsr(_mm_getcsr() | flush_to_zero | denormals_are_zero);
 }
 
-/* Tiles of int8 and bfloat16. Linux saves their 8 KB for a process that has asked for them (5.16
- * and later). */
+/* Tiles of int8 and bfloat16: Linux (5.16 and later) lets a process use them, and saves their 8 KB,
+ * once it has asked for them. */
 static int cpu_amx(void)
 {
     enum { BF16 = 1 << 22, TILE = 1 << 24, INT8 = 1 << 25, ALL = BF16 | TILE | INT8 };

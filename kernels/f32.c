@@ -31,5 +31,5 @@ size_t conv_rows_room(const ConvShape *s)
     return (size_t)(s->T + 2 * CONV_ROWS) * (size_t)s->c + CONV_PAD;
 }
 
-/* n, and the gradients of both filters */
+/* room for n, and for the gradients of both filters */
 size_t conv_room(const ConvShape *s) { return 3 * conv_rows_room(s); }

@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Chosen rows of a matrix (.., d): row k is w + list[k] d, or w + k d where list is NULL; and one
- * vector that meets them */
+/* RowSet: chosen rows of a matrix (.., d): row k is w + list[k] d, or w + k d where list is NULL.
+ * RowJob: one vector x that is multiplied with them */
 typedef struct RowSet {
     float     *w;
     const int *list;
@@ -20,7 +20,7 @@ typedef struct RowSet {
 } RowSet;
 typedef struct RowJob {
     const float *x;                        /* (d) */
-    float       *z, *y;                    /* (rows), (d) */
+    float       *z, *y;                    /* (rows), (d); see rows_dot */
 } RowJob;
 
 #define A(name, f) ACTIVATION_##name,
@@ -52,24 +52,24 @@ typedef struct F32 {
     double (*sumabs)(const float *x, long n);
     float  (*sum)   (const float *x, long n);
     float  (*max)   (const float *x, long n);                           /* -inf for n = 0 */
-    /* the largest; and the sum of all */
+    /* returns the largest; *sum: the sum of all */
     float  (*max_sum)(float *sum, const float *x, long n);
     float  (*sumexp)(const float *x, long n, float shift);              /* sum exp(x - shift) */
-    /* y = exp(x - shift); the sum of y */
+    /* y = exp(x - shift); returns the sum of y */
     float  (*exp)   (float *y, const float *x, long n, float shift);
     void   (*affine)(float *y, float a, float b, long n);               /* y = a y + b */
     void   (*axpy)  (float *y, float a, const float *x, long n);        /* y += a x */
     void   (*scale) (float *y, float a, long n);                        /* y *= a */
     void   (*add)   (float *y, const float *a, const float *b, long n);
     void   (*mul)   (float *y, const float *a, const float *b, long n);
-    /* += */
+    /* da, db += */
     void   (*mul_back)(float *da, float *db, const float *dy, const float *a, const float *b,
                        long n);
     void   (*sigmoid)(float *y, const float *x, long n);
-    /* += */
+    /* dx += */
     void   (*sigmoid_back)(float *dx, const float *dy, const float *y, long n);
     void   (*silu)  (float *y, const float *x, long n);
-    /* += */
+    /* dx += */
     void   (*silu_back)(float *dx, const float *dy, const float *x, long n);
     GluLoops glu[ACTIVATIONS];
     /* of y = s v, s = sigmoid(x); dx may be dy */
@@ -96,46 +96,47 @@ typedef struct F32 {
      * clamp(round(w / cut), -1, 1) */
     void (*ternary)(int8_t *codes, float *q, const float *w, long n, float cut, float scale,
                     int nearest);
-    /* one row rounded at random: q = floor(x / inv + u), u uniform in [0, 1) drawn from seed, inv =
-     * max|x| / 127, 0 for a row of zeros: E q inv = x */
+    /* one row with stochastic rounding: q = floor(x / inv + u), u uniform in [0, 1) drawn from
+     * seed, inv = max|x| / 127, 0 for a row of zeros: the expectation of q inv is x */
     void   (*round_row)(int8_t *q, float *inv, const float *x, int d, uint64_t seed);
 
     /* causal dilated convolution with two filters, gated, on normalised inputs: one group of one
-     * sequence of T rows,
-     *   n[t][i] = x[t][i] rstd[t] gain[i]
+     * sequence of T rows; rows before the first are zero.
+     *   n[t][i]     = x[t][i] rstd[t] gain[i]
      *   value[t][o] = sum_i sum_j wb[j][i][o] n[t - (k-1-j) dil][i]
-     *   y[t][o] = x[t][o] + gate[t][o] value[t][o]      gate: the sigmoid of the same with wa
-     * rows before the first are zero. x, y: c channels of rows of d; gate, value: (T, c), kept for
-     * the way back; gain (c); wa, wb: (k, c, w), zeros beyond c; room: conv_room floats */
+     *   gate[t][o]  = sigmoid of the same sum with wa in place of wb
+     *   y[t][o]     = x[t][o] + gate[t][o] value[t][o]
+     * x, y: c channels of rows of d; gate, value: (T, c), kept for the backward pass; gain (c);
+     * wa, wb: (k, c, w), zeros beyond c; room: conv_room floats */
     void (*conv)(float *y, float *gate, float *value, const float *x, const float *rstd,
                  const float *gain, const float *wa, const float *wb, float *room,
                  const ConvShape *);
-    /* dn: dLoss/dn, c channels of rows of d, =; dwa, dwb: (k, c, w) +=; here wa, wb: wa[j][o][i] */
+    /* dn = dLoss/dn, c channels of rows of d; dwa, dwb: (k, c, w) +=; here wa, wb: wa[j][o][i] */
     void (*conv_back)(float *dn, float *dwa, float *dwb, const float *dy, const float *gate,
                       const float *value, const float *x, const float *rstd, const float *gain,
                       const float *wa, const float *wb, float *room, const ConvShape *);
 
-    /* one pass of the optimiser over n values (see optim.h for the formula); g becomes zero; ema
-     * may be NULL; c1 = 1 - b1^t, c2 = 1 - b2^t */
+    /* one pass of the optimiser over n values (formula: optim.h); g becomes zero; ema may be NULL;
+     * c1 = 1 - b1^t, c2 = 1 - b2^t */
     void (*adamw)(float *v, float *g, float *m, float *s, float *ema, long n, float clip, float lr,
                   float b1, float b2, float eps, float decay, float c1, float c2, float ema_keep);
 
-    /* few vectors against many rows, which are neither copied nor packed: each is read once
-     * (rows_mix: for a few vectors)
+    /* n vectors (RowJob, index i) against many rows w_k of a RowSet, which are neither copied nor
+     * packed. Each row is read once; by rows_mix once per few vectors.
      *   rows_dot:  z_i[k] = w_k x_i
      *   rows_mix:  y_i += sum_k z_i[k] w_k
-     *   rows_add:  w_k += sum_i z_i[k] x_i
-     * The rows of a rows_add all differ. */
+     *   rows_add:  w_k += sum_i z_i[k] x_i      no row twice in the list
+     */
     void   (*rows_dot)(const RowJob *, int n, RowSet);
     void   (*rows_mix)(const RowJob *, int n, RowSet);
     void   (*rows_add)(const RowJob *, int n, RowSet);
 } F32;
 
-/* what w is a multiple of; rows of zeros about a sequence */
+/* CONV_PAD: w is a multiple of it; CONV_ROWS: rows of zeros before and after a sequence */
 enum { CONV_PAD = 16, CONV_ROWS = 8 };
 ConvShape conv_shape(int T, int d, int groups, int k, int dil);
-size_t conv_rows_room(const ConvShape *);  /* floats of a group's rows with the zeros about them */
-size_t conv_room(const ConvShape *);
+size_t conv_rows_room(const ConvShape *);  /* floats of a group's rows with their rows of zeros */
+size_t conv_room(const ConvShape *);       /* floats of `room` of conv and conv_back */
 
 extern const F32 *const f32_tables[];      /* NULL-ended, best last */
 const F32 *f32_best(void);                 /* the best this CPU (and EIGHTYSIX_CPU) allows */

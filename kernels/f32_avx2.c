@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The float operations for avx2: floats of a vector; rows and inputs of a convolution that the
- * registers hold at once. */
+/* The float operations for AVX2. LANES: floats of a vector; CONV_T: rows (and inputs) of a
+ * convolution whose sums the registers hold at once. */
 #include "kernels/cpu.h"
 #define F32_TABLE f32_avx2
 #define F32_ISA   "avx2"

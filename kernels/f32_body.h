@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The one body of every f32_<isa>.c. Plain C: the loops vectorise by `omp simd`, the convolution by
  * vector types. Compiled with -ffp-contract=fast: a multiply-add is one instruction where the ISA
- * has one, which is what the roofline of the ISA means; for one table the rounding is fixed. */
+ * has one, as its peak assumes; rounding is the same in every call of one table. */
 #include "kernels/f32.h"
 #include "kernels/base.h"
 #include <math.h>
@@ -18,8 +18,8 @@ typedef float Vec __attribute__((vector_size(sizeof(float) * LANES), aligned(4))
 static inline Vec load(const float *p) { return *(const Vec *)p; }
 static inline Vec zero(void) { return (Vec){ 0 }; }
 
-/* x in every lane: a constructor, which becomes a broadcast from memory; arithmetic would cost the
- * port of the FMA */
+/* x in every lane, as a constructor, which compiles to a broadcast from memory; arithmetic instead
+ * would occupy the port of the FMA */
 static inline Vec splat(float x) { return (Vec){ ALL_LANES(x) }; }
 
 #include "kernels/f32_conv.h"

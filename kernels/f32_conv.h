@@ -3,17 +3,19 @@
  *
  * One group of one sequence at a time: its c channels are copied out of the rows of d, so that what
  * is read again and again lies side by side in L1 (rows of d floats, a power of two apart, would
- * fight for a few cache sets):
+ * compete for a few cache sets):
  *
- *   xs    CONV_ROWS rows of zeros, the T rows of c normalised inputs, zeros; tap j of row t:
- *         xs[t - (k-1-j) dil]
- *   das   the T rows of c gradients of the gate's filter, zeros; dbs: of the value's
+ *   xs    CONV_ROWS rows of zeros | T rows of c normalised inputs | CONV_ROWS rows of zeros
+ *   das   T rows of c gradients, filter of the gate  | 2 CONV_ROWS rows of zeros
+ *   dbs   T rows of c gradients, filter of the value | 2 CONV_ROWS rows of zeros
+ *
+ *   tap j of row t reads xs[t - (k-1-j) dil]
  *
  * A row's inputs are broadcast; CONV_T rows share each load of a weight. A tap that reaches before
- * the first of CONV_T rows reads at most CONV_ROWS - 1 rows of zeros; taps that see nothing else
- * are left out. */
-/* The loops take the sizes of a group as arguments, to be compiled apart for c = w = CONV_PAD
- * (FlashLM v3's) */
+ * the first of CONV_T rows reads at most CONV_ROWS - 1 rows of zeros; taps that would read nothing
+ * but zeros are left out. */
+/* Functions that take the sizes of a group as arguments and are inlined, so that they are compiled
+ * separately for c = w = CONV_PAD (FlashLM v3's) */
 #define INLINE static inline __attribute__((always_inline))
 
 static inline void put(float *y, Vec v, int lanes)
@@ -27,8 +29,8 @@ static inline void put(float *y, Vec v, int lanes)
 
 static inline int f32_lanes_at(int o, int c) { return c - o < LANES ? c - o : LANES; }
 
-/* The T rows of a group, side by side, after CONV_ROWS rows of zeros and before as many; CONV_PAD
- * floats to read beyond */
+/* The T rows of a group, normalised, side by side, with CONV_ROWS rows of zeros before and after;
+ * behind them CONV_PAD floats that vector loads may read */
 static float *f32_gather_norm(float *to, const float *x, const float *rstd, const float *gain,
                               const ConvShape *s)
 {
@@ -46,7 +48,7 @@ static float *f32_gather_norm(float *to, const float *x, const float *rstd, cons
     return first;
 }
 
-/* T rows of c out of rows of d */
+/* T rows of c, side by side, from rows of d */
 static void f32_gather(float *to, const float *from, const ConvShape *s)
 {
     for (int t = 0; t < s->T; t++, to += s->c, from += s->d) {
@@ -56,8 +58,8 @@ static void f32_gather(float *to, const float *from, const ConvShape *s)
     }
 }
 
-/* CONV_T rows from x, one vector of outputs of both filters; taps before `from` see nothing but
- * zeros */
+/* CONV_T rows from x on, one vector of outputs of both filters; taps before `from` would read
+ * nothing but zeros */
 INLINE void f32_conv_rows(float *a, float *b, const float *x, const float *wa, const float *wb,
                           int from, int rows, const ConvShape *s, int c, int w, int lanes)
 {
@@ -84,8 +86,8 @@ INLINE void f32_conv_rows(float *a, float *b, const float *x, const float *wa, c
     }
 }
 
-/* y = x + f32_sigmoid(gate) value of some rows at a time: stores a page's quarter apart are slow,
- * and hide behind the sums */
+/* y = x + sigmoid(gate) value, a few rows at a time: stores to rows of d, which are slow, overlap
+ * with the sums of the next rows */
 static inline void f32_finish_rows(float *y, float *gate, const float *value, const float *x,
                                    int rows, const ConvShape *s)
 {
@@ -122,7 +124,7 @@ static void f32_conv(float *y, float *gate, float *value, const float *x, const 
     else f32_conv_all(y, gate, value, x, xs, wa, wb, s, s->c, s->w);
 }
 
-/* The gradient of CONV_T rows of inputs: the same sum run forwards in time, over both filters */
+/* The gradient of CONV_T rows of inputs: the same sum with time reversed, over both filters */
 INLINE void f32_conv_back_rows(float *dn, const float *das, const float *dbs, const float *wa,
                                const float *wb, int from, int rows, const ConvShape *s, int c,
                                int w, int lanes)

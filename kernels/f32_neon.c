@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The float operations for neon: floats of a vector; rows and inputs of a convolution that the
- * registers hold at once. */
+/* The float operations for NEON. LANES: floats of a vector; CONV_T: rows (and inputs) of a
+ * convolution whose sums the registers hold at once. */
 #include "kernels/cpu.h"
 #define F32_TABLE f32_neon
 #define F32_ISA   "neon"

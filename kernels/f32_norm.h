@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* RMSNorm and the quantisation of rows, of f32.h; a part of f32_body.h. */
-/* One body for both callers, lest the compiler round them differently */
+/* One body for both callers, not inlined, so that both are rounded alike */
 static __attribute__((noinline)) float f32_norm_row(float *y, const float *x, const float *gain,
                                                     int d, float eps)
 {
@@ -18,8 +18,9 @@ static void f32_rmsnorm(float *y, float *rstd, const float *x, const float *gain
 
 enum { NORM_ROWS = 4 };
 
-/* y_i = x_i r g_i, r = (mean x^2 + eps)^(-1/2):  dx_i += r g_i dy_i - x_i r^3/d sum_j dy_j g_j x_j
- * Rows of a block, a number known to the compiler, share each load of a gain. */
+/* y_i = x_i r g_i, r = (mean x^2 + eps)^(-1/2):
+ *   dx_i += r g_i dy_i - x_i r^3/d sum_j dy_j g_j x_j
+ * `rows`, a constant in every caller, share each load of a gain. */
 static inline __attribute__((always_inline)) void f32_norm_back_rows(
     float *dx, float *dgain, const float *dy, const float *x, const float *gain, const float *rstd,
     int rows, int d)
@@ -56,8 +57,8 @@ static void f32_rmsnorm_back(float *dx, float *dgain, const float *dy, const flo
         f32_norm_back_rows(dx, dgain, dy, x, gain, rstd + t, 1, d);
 }
 
-/* One row; 1 / s. Adding the magic number rounds half to even and leaves the integer in the low
- * bits. */
+/* Quantises one row and returns 1 / s. Adding the magic number 1.5 * 2^23 rounds half to even and
+ * leaves the integer in the low bits. */
 static __attribute__((noinline)) float f32_quant_row(int8_t *restrict q, const float *restrict x,
                                                      int d, float levels, float low, float top)
 {
@@ -72,7 +73,7 @@ static __attribute__((noinline)) float f32_quant_row(int8_t *restrict q, const f
     return 1.0f / s;
 }
 
-typedef struct { float levels, low, top; } Width;       /* of so many bits; one bit: -1 and 0 */
+typedef struct { float levels, low, top; } Width;       /* of act_bits; 1 bit: values -1 and 0 */
 static inline Width f32_width_of(int act_bits)
 {
     const float top = (float)((1 << (act_bits - 1)) - 1);
@@ -86,7 +87,7 @@ static void f32_quant_rows(int8_t *q, float *inv, const float *x, int n, int d, 
         inv[t] = f32_quant_row(q, x, d, w.levels, w.low, w.top);
 }
 
-/* rmsnorm, then quant_rows, row by row, while the row is in L1 */
+/* rmsnorm, then quant_rows, row by row while the row is in L1 */
 static void f32_rmsnorm_quant(float *y, float *rstd, int8_t *q, float *inv, const float *x,
                               const float *gain, int n, int d, float eps, int act_bits)
 {

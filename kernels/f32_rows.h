@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Chosen rows of a matrix against few vectors, of f32.h; a part of f32_body.h.
  *
- * ROW_R rows by ROW_P vectors (rows_dot), or by ROW_P pieces of a row (rows_add), or ROW_P vectors
- * by as many pieces (rows_mix), are what the registers hold. Rows lie anywhere in memory: those of
- * the next tile are asked for while this one works. */
-enum { ROW_R = 4, ROW_P = CONV_T / 2, LINE = 16 };       /* LINE: floats of a line of the cache */
+ * A tile is what the registers hold; rows of the next tile are prefetched during this one:
+ *   rows_dot   ROW_R rows by ROW_P vectors
+ *   rows_add   ROW_R rows by ROW_P pieces (a piece: one SIMD vector of a row)
+ *   rows_mix   ROW_P vectors by ROW_P pieces */
+enum { ROW_R = 4, ROW_P = CONV_T / 2, LINE = 16 };       /* LINE: floats of a cache line */
 
 static inline float *f32_row_at(RowSet s, int k)
 {
@@ -36,7 +37,7 @@ static inline Quad f32_four_sums(Vec a, Vec b, Vec c, Vec d)
            __builtin_shufflevector(pq, rt, 2, 3, 6, 7);
 }
 
-/* of the tile from column c on, where no whole vector is left; rows beyond the last are not kept */
+/* z = sums + what columns from c on add, fewer than a SIMD vector; no row beyond the last */
 static __attribute__((noinline)) void f32_dot_rest(const RowJob *j, RowSet s, Quad sums, int c,
                                                    int k)
 {
@@ -46,7 +47,7 @@ static __attribute__((noinline)) void f32_dot_rest(const RowJob *j, RowSet s, Qu
     }
 }
 
-/* rows k.. and vectors 0..p-1 of j; rows beyond the last repeat it */
+/* rows from k on by vectors 0..p-1 of j; in place of rows beyond the last, the last again */
 static inline __attribute__((always_inline)) void f32_dot_tile(const RowJob *j, int p, RowSet s,
                                                                int k)
 {
@@ -95,7 +96,7 @@ static void f32_rows_dot(const RowJob *j, int n, RowSet s)
     }
 }
 
-/* pieces c.. (whole vectors) of the rows, for vectors 0..p-1 of j */
+/* pieces of the rows from column c on, for vectors 0..p-1 of j */
 static inline __attribute__((always_inline)) void f32_mix_tile(const RowJob *j, int p, int pieces,
                                                                RowSet s, int c)
 {
@@ -145,8 +146,8 @@ static void f32_rows_mix(const RowJob *j, int n, RowSet s)
     }
 }
 
-/* pieces c.. (whole vectors) of rows k.., of all vectors; rows beyond the last repeat it, to the
- * same end */
+/* pieces from column c on of the rows from k on, for all vectors; in place of rows beyond the last,
+ * the last again: it is stored several times with the same value */
 static inline __attribute__((always_inline)) void f32_add_tile(const RowJob *j, int n, int pieces,
                                                                RowSet s, int k, int c)
 {

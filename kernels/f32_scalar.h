@@ -25,8 +25,8 @@ static inline float f32_exp1(float x)
     return p * two_n;
 }
 
-/* 1 / x for normal x > 0: the exponent turned round, which is within 12.5 %, then Newton three
- * times: within 2e-7. A division of a vector of 512 bits keeps its port for 16 cycles. */
+/* 1 / x for normal x > 0: negating the exponent gives a start within 12.5 %, then three steps of
+ * Newton: within 2e-7. A division of a vector of 512 bits would keep its port for 16 cycles. */
 static inline float f32_inverse1(float x)
 {
     int32_t bits;

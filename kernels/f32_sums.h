@@ -8,7 +8,7 @@ static float f32_dot(const float *a, const float *b, long n)
     return s;
 }
 
-enum { BLOCK = 4096 };      /* of a sum kept in float before it is added in double */
+enum { BLOCK = 4096 };      /* values summed in float before they are added in double */
 
 static double f32_sumsq(const float *x, long n)
 {
@@ -41,8 +41,8 @@ static float f32_sum(const float *x, long n)
     return s;
 }
 
-/* Maxima by integers, whose reduction every compiler vectorises: a float's bits, with the negative
- * ones turned round, are ordered as the floats are. The map is its own inverse. */
+/* Maxima by integers, whose reduction every compiler vectorises: the bits of floats, all but the
+ * sign inverted in negative ones, are ordered as the floats are. The map is its own inverse. */
 static inline int32_t f32_ordered(int32_t b) { return b ^ (b >> 31 & 0x7fffffff); }
 
 static inline int32_t f32_bits_of(const float *x)

@@ -47,12 +47,12 @@ static inline void f32_round_lanes(int8_t *q, const float *x, float s, int n, ui
         dice[l] = b;
         /* 128 + u, u in steps of 2^-16 */
         const float up = f32_float_of((int32_t)(0x43000000 | b >> 16));
-        /* positive before it is cut: the floor */
+        /* positive before the cut to an integer, which is then the floor */
         q[l] = (int8_t)((int)(x[l] * s + up) - 128);
     }
 }
 
-/* s is a millionth less than 1 / inv, lest 127 + u become 128 */
+/* s is a millionth less than 1 / inv, so that 127 + u stays below 128 */
 static void f32_round_row(int8_t *q, float *inv, const float *x, int d, uint64_t seed)
 {
     const float top = f32_max_abs(x, d), s = top > 1e-30f ? 126.9999f / top : 0;
@@ -65,7 +65,7 @@ static void f32_round_row(int8_t *q, float *inv, const float *x, int d, uint64_t
     f32_round_lanes(q + i, x + i, s, d - i, dice);
 }
 
-/* Blocks, the next of which is fetched ahead: 7.3 ms in place of 8.5 for 12.9 M values, two threads
+/* In blocks, the next of which is prefetched: 7.3 ms instead of 8.5 for 12.9 M values, two threads
  * of a Xeon with AVX-512. */
 static void f32_adamw(float *restrict v, float *restrict g, float *restrict m, float *restrict s,
                       float *restrict ema, long n, float clip, float lr, float b1, float b2,

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A loader fills in what its provider can do; NULL, or an error message: why it cannot run */
+/* A loader fills in what its provider can do. NULL, or an error message: it cannot run here */
 #define G(name, cpu, brief) const char *load_##name(Gemm *);
 #include "kernels/gemms.def"
 #undef G
@@ -24,7 +24,7 @@ static void openblas_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k,
                              m, n, k, alpha, A, lda, B, ldb, beta, C, ldc);
 }
 
-/* dlsym gives a void *; ISO C has no cast from it to a function, POSIX asks for this one. */
+/* dlsym returns void *, which ISO C does not convert to a function pointer; POSIX allows this. */
 static void (*gemm_symbol(void *lib, const char *name))(void)
 {
     void (*f)(void);
@@ -135,7 +135,7 @@ static const char *(*const gemm_loaders[])(Gemm *) = {
 #include "kernels/gemms.def"
 };
 
-/* The first of providers i.. that is called so, or that loads */
+/* The first provider from number i on whose name this is or, for "auto", that loads */
 static const Gemm *gemm_open_from(int i, const char *name, int threads, Arena *a, const char **why)
 {
     const int any = !strcmp(name, "auto");

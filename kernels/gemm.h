@@ -23,11 +23,11 @@ struct Gemm {
     void      (*entry)(void);/* the library's own function */
     GemmU8s8   *u8s8;        /* NULL: it has none */
     void      (*entry8)(void);
-    /* used by gemm(); gemm1 may be called by threads of a team of no more than these */
+    /* of gemm(); gemm1 may be called by the threads of a team of at most this size */
     int         threads;
     size_t      room_size;   /* bytes of scratch a thread needs */
     char       *room;
-    const Gemm *small;       /* who takes the products that are too small for it; NULL: itself */
+    const Gemm *small;       /* takes the products too small for this one; NULL: none are */
 };
 
 /* cpu: CPU_* bits it executes */

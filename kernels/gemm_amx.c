@@ -8,23 +8,23 @@
  * six tile products, summed in float. Where B holds only bfloat16 numbers (the codes of a ternary
  * weight), b2 = b3 = 0 and three are enough. Values below 2^-102 lose bits, infinities become NaN.
  *
- * A tile is 1 KB: 16 rows of 16 dwords, a dword two neighbours along k.
- *   A: row m, dword p = A[m][2p, 2p+1]      B: row p, dword n = B[2p, 2p+1][n]
- *   (one is the other's transpose)
+ * A tile is 1 KB: 16 rows of 16 dwords; a dword is two neighbours along k:
+ *   A: row m, dword p = A[m][2p, 2p+1]
+ *   B: row p, dword n = B[2p, 2p+1][n]      (the transpose of A's layout)
  *
- * Both are packed in strips of 32 rows of op(A), of 32 columns of op(B); 32x32 of C are in four
- * tiles while k runs. The operand with fewer strips is kept, in L2. Those of the other stream by:
- * while one is multiplied with all that are kept the next is packed, a row between tile products,
- * which leave the vector ports free. A float is packed in about a cycle, for which the FMAs it
- * saves must pay: smaller products are left to the next provider. */
+ * Both operands are packed in strips: 32 rows of op(A), 32 columns of op(B). 32x32 of C are summed
+ * in four tiles while k runs. The operand with fewer strips stays packed, in L2; the strips of the
+ * other are packed one at a time, the next while the present one is multiplied with all that stay:
+ * a row between two tile products, which leave the vector ports free. Packing a float takes about
+ * a cycle, and the FMAs it saves must be worth more: smaller products go to the next provider. */
 #include "kernels/gemm.h"
 #include "kernels/gemm_amx_pack.h"
 #include <string.h>
 
-/* 32x32 of C: a strip of A by one of B; next: what is packed meanwhile */
+/* 32x32 of C: a strip of A by a strip of B; next: the strip that is packed meanwhile */
 typedef struct { const char *a, *b; int steps, b_terms; Packer *next; } Block;
 
-/* Tiles 4 and 5 hold A, 6 and 7 hold B, 0 1 / 2 3 add up C. */
+/* Tiles 4 and 5 hold A, 6 and 7 hold B; 0 1 and 2 3 are the upper and lower half of C. */
 static ALWAYS void amx_load_a(const char *a, int term, int lower)
 {
     _tile_loadd(4, a + term * 2 * TILE, 64);
@@ -122,8 +122,7 @@ static void amx_block(const Block *o, float *c, int ld, int rows, int cols, int 
         memcpy(c + (size_t)r * (size_t)ld, own + r * STRIP, sizeof(float) * (size_t)cols);
 }
 
-/* One side of a product: its strips, of which [first, first + count) rows matter now */
-/* strip: bytes of one, of this block's depth */
+/* One operand of a product: size rows of op(A) or columns of op(B); strip: bytes of a packed one */
 typedef struct { Matrix m; int size, terms, as_b; size_t strip; } Side;
 typedef struct { Side a, b; float *c; int ld; char *room; } Product;
 
@@ -133,8 +132,8 @@ static Packer amx_strip_of(const Side *s, char *to, int at, int k, int depth)
     return amx_packer(&s->m, to, at, k, rows, depth, s->terms, s->as_b);
 }
 
-/* C += or = what [k, k + depth) gives, of `some` rows (columns) of the kept side from `first` on,
- * and all of the other */
+/* C += or = the products over [k, k + depth) of `some` rows (columns) of the kept operand, from
+ * `first` on, with all of the other */
 static void amx_multiply(const Product *p, const Side *kept, const Side *stream, int first,
                          int some, int k, int depth, int plus)
 {
@@ -183,8 +182,8 @@ static void amx_configure(void)
     _tile_loadconfig(&config);
 }
 
-/* Measured at k = 256: a float of A costs n / 36 cycles less by tiles than by FMAs, one of B m /
- * 36. */
+/* Measured at k = 256: by tiles, a float of A costs n / 36 cycles less than by FMAs, a float of B
+ * m / 36 less. */
 static int amx_worth_tiles(int m, int n, int k)
 {
     return k >= 2 * T && (double)m * n > 40.0 * (m + n);

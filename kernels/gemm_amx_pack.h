@@ -13,17 +13,16 @@ enum {
     TILE = 1024,                 /* bytes */
     TERMS = 3,
     STRIP = 2 * T,
-    DEPTH = 704,                 /* of k in a block */
-    ROOM_STREAM = STRIP * DEPTH * 2 * TERMS,      /* bytes of a strip, of all that are kept */
-    ROOM_KEPT = 1152 << 10,
-    ROOM = 2 * ROOM_STREAM + ROOM_KEPT
+    DEPTH = 704,                 /* of k packed at a time */
+    ROOM_STREAM = STRIP * DEPTH * 2 * TERMS,      /* bytes: of a strip, */
+    ROOM_KEPT = 1152 << 10,                       /* of all strips that stay packed, */
+    ROOM = 2 * ROOM_STREAM + ROOM_KEPT            /* and of a thread's scratch */
 };
 
-/* gcc 12's tile intrinsics name no memory, or little: what they are to read must be there. */
+/* gcc 12's tile intrinsics do not say which memory they read: this keeps the stores before them. */
 static ALWAYS void amx_written(const void *p) { __asm__ volatile("" : : "r"(p) : "memory"); }
 
-/* op(X) as it lies in memory: element (r, k) at x[r ld + k], or at x[k ld + r] when its rows run
- * along memory's columns */
+/* op(X) as it lies in memory: element (r, k) is x[r ld + k] or, where `across`, x[k ld + r] */
 typedef struct { const float *x; int ld, across; float scale; } Matrix;
 
 static inline int min(int a, int b) { return a < b ? a : b; }
@@ -33,8 +32,8 @@ static inline __mmask16 lanes(int n)
     return (__mmask16)(n >= 16 ? 0xffff : n <= 0 ? 0 : (1 << n) - 1);
 }
 
-/* The nearest bfloat16 of what is left, in the upper half of each float; less is left afterwards,
- * and the last is exact */
+/* Term i of the floats in *left: the nearest bfloat16, in the upper half of each dword (the last
+ * term: all that is left). It is subtracted from *left, exactly. */
 static ALWAYS __m512i amx_term(__m512 *left, int i)
 {
     if (i == TERMS - 1) return _mm512_castps_si512(*left);
@@ -49,7 +48,7 @@ static inline __m512i neighbours(__m512i even, __m512i odd)
     return _mm512_or_si512(_mm512_srli_epi32(even, 16), odd);
 }
 
-/* 16 dwords of two lots of floats: dword i = (a[i], b[i]) */
+/* 16 dwords of two vectors of floats: dword i = (a[i], b[i]) */
 static inline void put_pairs(char *to, size_t apart, __m512 a, __m512 b, int terms)
 {
     for (int i = 0; i < terms; i++)
@@ -57,7 +56,7 @@ static inline void put_pairs(char *to, size_t apart, __m512 a, __m512 b, int ter
                            neighbours(amx_term(&a, i), amx_term(&b, i)));
 }
 
-/* 16 dwords of 32 floats side by side: dword i = (x[2i], x[2i+1]) */
+/* 16 dwords of 32 consecutive floats: dword i = (x[2i], x[2i+1]) */
 static inline void put_run(char *to, size_t apart, __m512 a, __m512 b, int terms)
 {
     const __m512i odd_words = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39,
@@ -94,14 +93,14 @@ static void amx_transpose(char *tile)
     }
 }
 
-/* A strip as it is packed: step (32 of k) after step, term after term, two tiles each. */
+/* A strip while it is packed: step after step (32 of k), term after term, two tiles each. */
 typedef struct {
     const Matrix *m;
     char  *strip;
-    int    r, k, rows, depth;    /* the strip's first row and k, and how many of them there are */
-    int    terms, turn;          /* turn: tiles are packed the wrong way round, and transposed */
-    int    tile, tiles, row;     /* what comes next */
-    /* of that row; then its tile, and what of rows and depth is left for it */
+    int    r, k, rows, depth;    /* the strip's first row and k, and how many of each */
+    int    terms, turn;          /* turn: tiles are packed transposed, then transposed back */
+    int    tile, tiles, row;     /* the next tile of all, the next row of it */
+    /* source of that row; where its tile goes; rows and depth left in that tile */
     const float *x;
     char  *to;
     int    rows_left, depth_left;
@@ -169,7 +168,7 @@ static void amx_pack_rest(Packer *p)
     while (p->tile < p->tiles) amx_pack_row(p);
 }
 
-/* Are all floats bfloat16 numbers? */
+/* 1: every float is a bfloat16 number */
 static int amx_exact(const Matrix *m, int rows, int depth)
 {
     const int lines = m->across ? depth : rows, width = m->across ? rows : depth;

@@ -22,7 +22,7 @@ const Probe probes[] = {
 typedef struct {
     unsigned cpu;
     void (*read) (int iters, const char *x, size_t bytes, int ahead);
-    /* bytes: of each */
+    /* bytes: of each array */
     void (*triad)(int iters, float *a, const float *b, const float *c, size_t bytes);
 } Walk;
 #define P(name, unit, cpu, bytes, work)

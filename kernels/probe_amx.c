@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Two tiles of 16 rows of 64 bytes into six of 16 x 16 sums, twice over a pass. The unit takes one
- * product every 16 cycles and hands the sums back after 52, so four would do. Tiles are zero when
- * configured: nothing is denormal. */
+/* Two tiles of 16 rows of 64 bytes into six of 16 x 16 sums, twice per pass. The unit takes one
+ * product every 16 cycles and returns its sums after 52, so four would be enough. Tiles are zero
+ * once configured: nothing is denormal. */
 #include "kernels/probe.h"
 #include <immintrin.h>
 #include <stdint.h>
@@ -20,12 +20,12 @@ static void probe_amx_configure(void)
         c.bytes[i] = 64;
         c.rows[i] = 16;
     }
-    /* gcc 12's _tile_loadconfig names the first 8 bytes only */
+    /* gcc 12's _tile_loadconfig only declares that it reads the first 8 bytes */
     __asm__ volatile("" : : "r"(&c) : "memory");
     _tile_loadconfig(&c);
 }
 
-/* probe_<name>: `each` multiply-adds for each of the sums */
+/* probe_<name>: DO is one product; `each` multiply-adds for each of its sums */
 #define COMPUTE(name, DO, each)                                                           \
     double probe_##name(int iters, void *buffer, size_t bytes)                            \
     {                                                                                     \

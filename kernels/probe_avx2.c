@@ -9,8 +9,8 @@ enum { REGISTERS = 12 };
                  DO(a6) DO(a7) DO(a8) DO(a9) DO(a10) DO(a11)
 #define KEEP(a) __asm__ volatile("" : : "x"(a));
 
-/* probe_<name>: DO to every register a0.. of type T, with x and y at hand; `each` is what one DO
- * counts */
+/* probe_<name>: repeats DO on registers a0.. of type T, with constants x and y; `each`: operations,
+ * look-ups or bytes of one DO */
 #define COMPUTE(name, T, start, DO, each)                                                          \
     double probe_##name(int iters, void *buffer, size_t bytes)                                     \
     {                                                                                              \

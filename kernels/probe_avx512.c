@@ -5,8 +5,8 @@
  * 12 spills VNNI loops of intrinsics), and needs no target flag for it. Values stay finite and
  * normal: a denormal would cost a hundred cycles.
  *
- * A read is a load that nothing waits for. A triad stores past the caches, so that what moves is
- * what is counted. */
+ * A read is a load that nothing waits for. A triad stores around the caches, so that the bytes that
+ * move are those that are counted. */
 #include "kernels/probe.h"
 #include <immintrin.h>
 
@@ -15,8 +15,8 @@ enum { REGISTERS = 12 };
                  DO(a6) DO(a7) DO(a8) DO(a9) DO(a10) DO(a11)
 #define KEEP(a) __asm__ volatile("" : : "v"(a));
 
-/* probe_<name>: DO to every register a0.. of type T, with x and y at hand; `each` is what one DO
- * counts */
+/* probe_<name>: repeats DO on registers a0.. of type T, with constants x and y; `each`: operations,
+ * look-ups or bytes of one DO */
 #define COMPUTE(name, T, start, DO, each)                                                          \
     double probe_##name(int iters, void *buffer, size_t bytes)                                     \
     {                                                                                              \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* SSE2 has no multiply-add: a product and a sum, on twelve independent registers, in assembly: see
+/* SSE2 has no multiply-add: a product and a sum, on twelve independent registers, in assembly as in
  * probe_avx512.c. */
 #include "kernels/probe.h"
 #include <emmintrin.h>

@@ -23,7 +23,7 @@ const TernaryKernel *ternary_find(const char *name)
 
 int ternary_runs_here(const TernaryKernel *k) { return (k->cpu & ~cpu_has()) == 0; }
 
-/* bit-sliced kernels and the others are separate contests: one for few bits, one for speed */
+/* The preferred kernel that runs here: of the bit-sliced ones, or of all others */
 static const TernaryKernel *ternary_preferred(int sliced)
 {
     const TernaryKernel *best = ternary_kernels[0];
@@ -46,11 +46,11 @@ void ternary_rows(int rows, int t, int threads, int *r0, int *r1)
 }
 
 /* ---- a product split over threads ---- */
-enum { BATCH_STEP = 16 };        /* batch rows that stay with one thread */
+enum { BATCH_STEP = 16 };        /* threads share the batch in multiples of so many rows */
 
 static int ternary_splits_batch(const TernaryProduct *p) { return p->n >= BATCH_STEP * p->threads; }
 
-/* bytes of one thread's room: for the largest share of the batch that `part` deals, or all of it */
+/* bytes of one thread's room: for the largest share of the batch that `part` assigns, or for all */
 static size_t ternary_thread_room(const TernaryProduct *p)
 {
     int most = p->n;
@@ -63,7 +63,7 @@ size_t ternary_room_size(const TernaryProduct *p)
     return ternary_thread_room(p) * (size_t)(ternary_splits_batch(p) ? p->threads : 1);
 }
 
-/* batch rows [lo, hi) by rows [r0, r1) of the weight, from prepared activations */
+/* rows [r0, r1) of the weight for batch rows [lo, hi), from prepared activations */
 static void ternary_part(const TernaryProduct *p, const void *prepared, int lo, int hi, int r0,
                          int r1)
 {

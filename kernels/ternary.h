@@ -4,12 +4,15 @@
  *     y[t][r] = sum_c W[r][c] * x[t][c]        x int8, y int32, exact for cols < 2^24
  *
  * Integer sums are exact in any order, so a variant is right when memcmp says so. Scales and floats
- * belong to the caller. Any rows >= 1, any cols >= 1, any n >= 1: padding is the variant's business
- * and happens inside pack and prepare; nothing outside the stated sizes is read or written.
+ * belong to the caller. Any rows >= 1, any cols >= 1, any n >= 1: pack and prepare pad as they need
+ * to; nothing outside the stated sizes is read or written.
  *
- * The three phases are timed apart: pack once per weight, prepare once per activation (copies, bit
- * planes, look-up tables), gemm per range of rows. n = 1 is decoding, large n is training; how a
- * variant splits by n is its own data. A variant file includes only this header, cpu.h and libc.
+ * The three phases are timed apart:
+ *   pack      once per weight
+ *   prepare   once per activation: copies, bit planes, look-up tables
+ *   gemm      per range of rows; n = 1 is decoding, large n is training, and each variant chooses
+ *             where its code for few rows ends
+ * A variant file includes only this header, cpu.h and libc.
  *
  * Packed bytes depend on the matrix and on `layout` alone, never on the CPU that packed them: a
  * variant that has several bodies chooses one at gemm (cpu_has). */
@@ -18,15 +21,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The vector instructions of a kernel, and the probe (probes.def) that says how many a second fit:
- * a second has room for peak / unit * ports of them. No probe: no limit is known. */
+/* How many vector instructions a kernel executes, and the probe (probes.def) of the ports that they
+ * use: peak / unit * ports of them can be executed per second. probe NULL: no limit is known. */
 typedef struct TernaryCost {
     const char *probe;
     double      unit;           /* what the probe counts for each of its instructions */
-    /* ports that take the kernel's instructions, per port of the probe's */
+    /* ports that take the kernel's instructions, over ports that take the probe's */
     double      ports;
-    double      each;           /* instructions per weight and batch row (bit-sliced: and per bit of
-                                 * the activations) */
+    double      each;           /* instructions per weight and batch row; of bit-sliced kernels also
+                                 * per bit of the activations */
 } TernaryCost;
 
 typedef struct TernaryKernel {
@@ -35,8 +38,8 @@ typedef struct TernaryKernel {
     int         act_bits;       /* widest activation it accepts: 8 */
     int         min_bits;       /* narrowest whose cost it lowers: 8, or 1 for bit-sliced kernels */
     double      weight_bits;    /* of storage per weight, as packed */
-    int         computes;       /* 0 only for `noop`, which prices everything but the kernel */
-    int         layout;         /* version of the packed bytes: raise it when pack writes others */
+    int         computes;       /* 0 only for `noop`, which leaves the product out of a timing */
+    int         layout;         /* version of the packed bytes: raise it when pack changes them */
     int         preference;     /* kernel=auto takes the highest that runs here, bits_auto the
                                  * highest of the bit-sliced ones; 0: neither takes it */
     int         drawn;          /* 1: figures show it; 0: tables only, as the lesser of two */
@@ -48,8 +51,8 @@ typedef struct TernaryKernel {
      * -2^(act_bits-1) <= x < 2^(act_bits-1), so {-1, 0} for act_bits = 1 */
     size_t (*scratch_size)(int n, int cols, int act_bits);
     void   (*prepare)     (void *scratch, const int8_t *x, int n, int cols, int act_bits);
-    /* y is (n, rows) row-major; rows [r0, r1) of every batch row are written: threads are the
-     * caller's, and so is the choice of r0, r1: multiples of 32, or the end */
+    /* y is (n, rows) row-major; writes rows [r0, r1) of every batch row. The caller shares rows
+     * among its threads: r0 and r1 are multiples of TERNARY_ROW_STEP, or r1 = rows */
     void   (*gemm)        (int32_t *y, const void *packed, const void *scratch,
                            int n, int r0, int r1, int rows, int cols, int act_bits);
 } TernaryKernel;
@@ -58,7 +61,7 @@ enum { TERNARY_ROW_STEP = 32 };
 extern const TernaryKernel *const ternary_kernels[];  /* NULL-ended; [0] is the reference */
 const TernaryKernel *ternary_find(const char *name);  /* NULL: not in this binary */
 const TernaryKernel *ternary_best(void);              /* of those that run here, by preference */
-const TernaryKernel *ternary_best_sliced(void);       /* the same of the bit-sliced kernels */
+const TernaryKernel *ternary_best_sliced(void);       /* the same among bit-sliced kernels */
 int ternary_runs_here(const TernaryKernel *);
 
 /* The rows of thread t of `threads`: [*r0, *r1), a multiple of TERNARY_ROW_STEP or the end. */
@@ -77,7 +80,7 @@ typedef struct TernaryProduct {
     void        (*done)(void *ctx, int lo, int hi, int r0, int r1);
     void         *ctx;
 } TernaryProduct;
-/* bytes of room; reads no pointer but kernel */
+/* bytes of room; of the fields only kernel, n, rows, cols, act_bits, threads are read */
 size_t ternary_room_size(const TernaryProduct *);
 void ternary_product(const TernaryProduct *, void *room);    /* room: 64-byte aligned */
 #endif

@@ -3,14 +3,15 @@
  *
  * Planes of weights: `minus` (w = -1) and `nonzero`. Plane b of the activations holds bit b of x in
  * two's complement, so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. Let f_b = minus
- * XOR (nonzero AND x_b), bit by bit:
+ * XOR (nonzero AND x_b), bit by bit, and |minus| the number of w = -1 in the row:
  *
- *   w = 1: f_b = x_b    w = 0: f_b = 0    w = -1: f_b = 1 - x_b
- *   so popcount f_b = sum_c w x_b + |minus|
+ *   w     1     0     -1
+ *   f_b   x_b   0     1 - x_b        so  popcount f_b = sum_c w x_b + |minus|
+ *
  *   y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|   as sum_b s_b = -1
  *
  *   packed   [block of 32 rows]:  |minus| [row] int32, then
- *            [32 columns]: minus [row] uint32, nonzero [row] uint32
+ *                                 [32 columns]: minus [row] uint32, nonzero [row] uint32
  *   scratch  planes p = t * act_bits + b:  [p/8][32 columns][p%8] uint32
  *
  * A 32-bit lane is a row. A register tile is 8 rows by up to 8 planes; each byte of its 8
@@ -94,7 +95,7 @@ static inline __m256i count_bytes(__m256i v)
 }
 
 /* A tile adds the ones of 8 rows by m planes over at most RUN steps to ones[plane][row]. Named
- * accumulators: gcc 12 keeps an array of them in memory. */
+ * accumulators: gcc 12 would keep an array of them in memory. */
 typedef void Tile(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes,
                   size_t steps);
 
@@ -141,8 +142,8 @@ static Tile *const bits_avx2_tiles[TILE] = { bits_avx2_tile1, bits_avx2_tile2, b
                                              bits_avx2_tile4, bits_avx2_tile5, bits_avx2_tile6,
                                              bits_avx2_tile7, bits_avx2_tile8 };
 
-/* y[t] = |minus| + sum of s_b ones[b]; planes [first, first + m), a batch row may begin in the tile
- * before */
+/* y[t] = |minus| + sum of s_b ones[b], for planes [first, first + m). The first batch row may have
+ * begun in the tile before: y then holds its sum so far. */
 static void bits_avx2_fold(int32_t *y, size_t rows, int height, const int32_t *minus,
                            int32_t ones[][ROWS], size_t first, size_t m, int act_bits)
 {

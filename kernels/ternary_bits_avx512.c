@@ -3,15 +3,16 @@
  *
  * Planes of weights: `plus` (w = 1) and `minus` (w = -1). Plane b of the activations holds bit b of
  * x in two's complement, so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. VPTERNLOG
- * picks f_b = x_b ? plus : minus:
+ * picks f_b = x_b ? plus : minus. With |minus| the number of w = -1 in the row:
  *
- *   w = 1: f_b = x_b    w = 0: f_b = 0    w = -1: f_b = 1 - x_b
- *   so popcount f_b = sum_c w x_b + |minus|
+ *   w     1     0     -1
+ *   f_b   x_b   0     1 - x_b        so  popcount f_b = sum_c w x_b + |minus|
+ *
  *   y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|   as sum_b s_b = -1
  *
  *   packed   64 bytes of zeros
  *            [block of 32 rows]:  |minus| [row] int32, then
- *            [32 columns]: plus [row] uint32, minus [row] uint32
+ *                                 [32 columns]: plus [row] uint32, minus [row] uint32
  *   scratch  planes p = t * act_bits + b:  [p/8][32 columns][p%8] uint32
  *
  * A 32-bit lane is a row. A register tile is 32 rows by up to 8 planes: 16 accumulators, 12 loads.
@@ -107,8 +108,8 @@ static inline __attribute__((always_inline)) __m512i popcount(__m512i v, int fas
     return _mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
 }
 
-/* A tile: ones[plane][row] of 32 rows by m planes. Named accumulators: gcc 12 keeps an array of
- * them in memory. */
+/* A tile: ones[plane][row] of 32 rows by m planes. Named accumulators: gcc 12 would keep an array
+ * of them in memory. */
 typedef void Tile(int32_t ones[][ROWS], const uint32_t *weights, const uint32_t *planes,
                   size_t steps);
 
@@ -163,8 +164,8 @@ TILE_OF(8, EACH8)
                        bits_avx512_tile7_##count, bits_avx512_tile8_##count }
 static Tile *const bits_avx512_tiles[2][TILE] = { TILES(shuffle), TILES(popcnt) };
 
-/* y[t] = |minus| + sum of s_b ones[b]; planes [first, first + m), a batch row may begin in the tile
- * before */
+/* y[t] = |minus| + sum of s_b ones[b], for planes [first, first + m). The first batch row may have
+ * begun in the tile before: y then holds its sum so far. */
 static void bits_avx512_fold(int32_t *y, size_t rows, uint32_t lanes, const int32_t *minus,
                              int32_t ones[][ROWS], size_t first, size_t m, int act_bits)
 {
@@ -206,7 +207,7 @@ static void bits_avx512_gemm(int32_t *y, const void *packed, const void *scratch
         for (size_t p = 0; p < planes; p += TILE) {
             _Alignas(64) int32_t ones[TILE][ROWS];
             const size_t m = planes - p < TILE ? planes - p : TILE;
-            /* y is often in no cache */
+            /* y is often in no cache: prefetched while the tile is computed */
             for (size_t t = p / (size_t)act_bits; t * (size_t)act_bits < p + m; t++)
                 for (int l = 0; l < ROWS + 15; l += 15)
                     _mm_prefetch(

@@ -3,14 +3,15 @@
  *
  * Planes of weights: `plus` (w = 1) and `minus` (w = -1). Plane b of the activations holds bit b of
  * x in two's complement, so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. BSL selects
- * f_b = x_b ? plus : minus:
+ * f_b = x_b ? plus : minus. With |minus| the number of w = -1 in the row:
  *
- *   w = 1: f_b = x_b    w = 0: f_b = 0    w = -1: f_b = 1 - x_b
- *   so popcount f_b = sum_c w x_b + |minus|
+ *   w     1     0     -1
+ *   f_b   x_b   0     1 - x_b        so  popcount f_b = sum_c w x_b + |minus|
+ *
  *   y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|   as sum_b s_b = -1
  *
  *   packed   [block of 32 rows]:  |minus| [row] int32, then
- *            [32 columns]: plus [row] uint32, minus [row] uint32
+ *                                 [32 columns]: plus [row] uint32, minus [row] uint32
  *   scratch  planes p = t * act_bits + b:  [p/8][32 columns][p%8] uint32
  *
  * A 32-bit lane is a row. A register tile is 4 rows by up to 8 planes; each byte of its 8
@@ -131,8 +132,8 @@ static Tile *const bits_neon_tiles[TILE] = { bits_neon_tile1, bits_neon_tile2, b
                                              bits_neon_tile4, bits_neon_tile5, bits_neon_tile6,
                                              bits_neon_tile7, bits_neon_tile8 };
 
-/* y[t] = |minus| + sum of s_b ones[b]; planes [first, first + m), a batch row may begin in the tile
- * before */
+/* y[t] = |minus| + sum of s_b ones[b], for planes [first, first + m). The first batch row may have
+ * begun in the tile before: y then holds its sum so far. */
 static void bits_neon_fold(int32_t *y, size_t rows, int height, const int32_t *minus,
                            int32_t ones[][ROWS], size_t first, size_t m, int act_bits)
 {

@@ -4,19 +4,20 @@
  *
  * Planes of weights: `minus` (w = -1) and `nonzero`. Plane b of the activations holds bit b of x in
  * two's complement, so x = sum_b s_b x_b with s_b = 2^b, and -2^b for the top one. Let f_b = minus
- * XOR (nonzero AND x_b), bit by bit:
+ * XOR (nonzero AND x_b), bit by bit, and |minus| the number of w = -1 in the row:
  *
- *   w = 1: f_b = x_b    w = 0: f_b = 0    w = -1: f_b = 1 - x_b
- *   so popcount f_b = sum_c w x_b + |minus|
+ *   w     1     0     -1
+ *   f_b   x_b   0     1 - x_b        so  popcount f_b = sum_c w x_b + |minus|
+ *
  *   y = sum_b s_b (popcount f_b - |minus|) = sum_b s_b popcount f_b + |minus|   as sum_b s_b = -1
  *
  *   packed   [row][1 + 2 words] uint64:  |minus|, then per 64 columns: minus, nonzero
  *   scratch  [t][b][64 columns] uint64
  *
  * Operations per 64 weights and bit: AND, XOR and about 12 to count (bits in pairs, nibbles, bytes,
- * summed over up to 31 words before the bytes are added up). The complement trick halves what two
- * counts (plus and minus) would take; popcounts of bit planes as in Umuroglu et al. 2018 (BISMO,
- * arXiv 1806.08862). */
+ * summed over up to 31 words before the bytes are added up), half of what counting plus and minus
+ * apart would take. Popcounts of bit planes as in Umuroglu et al. 2018 (BISMO, arXiv
+ * 1806.08862). */
 #include "kernels/ternary.h"
 #include <string.h>
 

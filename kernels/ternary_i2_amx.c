@@ -5,26 +5,29 @@
  *   packed   i2_avx512's: after 64 bytes, [block of 32 rows][chunk of 16 cols][row][i < 4]
  *   scratch  [t][cols padded to an odd number of 64 bytes] int8, zeros at the end;
  *            i2_avx512's where n < TILES_FROM
- *   panel    [block][half of 16 rows][4 cols][row < 16][i < 4]: weights, -1 0 1, one a byte; L1
+ *   panel    [block][half of 16 rows][4 cols][row < 16][i < 4]: weights, -1 0 1, one a byte;
+ *            on the stack, L1
  *
- *                 B0 16 rows   B1 16 rows    A: 16 batch rows by 64 bytes, from the scratch
- *   A0 16 t          C0           C1         B: 16 quads of columns by 16 rows, from the panel
- *   A1 16 t          C2           C3         C: straight into y
+ *               B0 16 rows   B1 16 rows      A: 16 batch rows by 64 bytes, from the scratch
+ *   A0 16 t         C0           C1          B: 16 quads of columns by 16 rows, from the panel
+ *   A1 16 t         C2           C3          C: 16 batch rows by 16 rows, into y
  *
- * One step of 64 columns is four loads (8 cycles each, from L1) for four products. Panel and strip
- * of A share L1, so a panel has at most PANEL_STEPS of them; a wider matrix is cut evenly, and its
- * C comes back from y. The columns beyond cols meet the zeros of the scratch, whatever the panel
- * holds there. Tiles are configured to the sizes of the last rows.
+ * One step of 64 columns is four loads (8 cycles each, from L1) for four products. The panel and a
+ * strip of A share L1, so a panel has at most PANEL_STEPS steps; a wider matrix is cut into equal
+ * slices, and C of a later slice starts from y. Columns beyond cols meet the zeros of the scratch,
+ * whatever the panel holds there. Tiles are configured to the sizes of the last rows.
  *
- * A tile stores rows of 64 bytes, and each that lies across two lines of y takes five cycles: where
- * rows is no multiple of 16 a group of blocks goes through `sums`, from there to y by whole lines
- * (683x256, n = 256: 50 us for 70). i8_amx is what 2 bits are to be compared with, the dense int8
- * product: the same tiles, loaded from where the weights lie,
+ * Storing a tile row of 64 bytes that lies across two cache lines of y takes five cycles: where y
+ * or its rows are not aligned to lines, a group of blocks goes through `sums`, and from there to y
+ * by whole lines (683x256, n = 256: 50 us instead of 70).
  *
- *   packed   after 64 bytes, [16 rows][4 cols][row < 16][i < 4]: a panel as wide as the matrix
+ * Two fields of a byte are the index of one shuffle: VPSHUFB unpacks them and subtracts the 1 of
+ * the code at once. Up to four batch rows i2_avx512 is faster, as few rows share the unpacking.
  *
- * Two fields of a byte are the index of one shuffle: VPSHUFB unpacks and takes the 1 off the code
- * at once. Up to four batch rows i2_avx512 is faster, as the unpacking is shared by few. */
+ * i8_amx, also here, is the dense int8 product that 2 bits are compared with: the same tiles,
+ * loaded from the packed weights themselves,
+ *
+ *   packed   after 64 bytes, [16 rows][4 cols][row < 16][i < 4]: a panel as wide as the matrix */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <immintrin.h>
@@ -77,7 +80,7 @@ static void i2_amx_prepare(void *scratch, const int8_t *x, int n, int cols, int 
     else i2_amx_copy_rows(scratch, x, n, cols);
 }
 
-/* chunks of a block to a panel whose halves are `half` bytes apart */
+/* unpacks chunks of a block into a panel whose halves are `half` bytes apart */
 static void i2_amx_unpack(int8_t *panel, size_t half, const uint8_t *block, size_t chunks)
 {
     const __m512i low = _mm512_set1_epi8(15);
@@ -103,8 +106,8 @@ typedef struct {
     uint8_t rows[16];
 } Config;
 
-/* Tiles 0..3 are C, 4 and 5 A, 6 and 7 B, for m <= 32 batch rows and as many weight rows; a tile of
- * none is not used. */
+/* Tiles 0..3 are C, 4 and 5 A, 6 and 7 B, for m <= 32 batch rows and as many weight rows; tiles
+ * that would be empty are not configured. */
 static void i2_amx_configure(size_t m, size_t rows)
 {
     Config c = { .palette = 1 };
@@ -118,7 +121,7 @@ static void i2_amx_configure(size_t m, size_t rows)
     }
     for (size_t i = 0; i < 8; i++)
         if (!c.rows[i] || !c.bytes[i]) c.rows[i] = 0, c.bytes[i] = 0;
-    /* gcc 12's _tile_loadconfig names the first 8 bytes only */
+    /* gcc 12's _tile_loadconfig only declares that it reads the first 8 bytes */
     __asm__ volatile("" : : "r"(&c) : "memory");
     _tile_loadconfig(&c);
 }
@@ -126,9 +129,9 @@ static void i2_amx_configure(size_t m, size_t rows)
 /* strides and half in bytes */
 typedef struct { size_t stride, y_stride, half, steps; int add; } Span;
 
-/* to = a strip of m <= 32 batch rows by a block, plus y where s->add; `tall` and `wide`: more than
- * 16 of them, constants in every caller. y is often in no cache: asked for here, its lines arrive
- * while the tiles are computed; but not those after the last, which another thread may be
+/* to = a strip of m <= 32 batch rows by a block, plus y where s->add. `tall`: m > 16, `wide`: more
+ * than 16 rows of the block; constants in every caller. y is often in no cache: its lines are
+ * prefetched while the tiles are computed, but none after the last, which another thread may be
  * writing. */
 static inline __attribute__((always_inline)) void i2_amx_tile(int32_t *to, size_t to_stride,
                                                               const int32_t *y, const int8_t *panel,
@@ -179,7 +182,7 @@ static void i2_amx_strip(int32_t *to, size_t to_stride, const int32_t *y, const 
     else                         i2_amx_tile(to, to_stride, y, panel, x, s, m, 0, 0);
 }
 
-/* m rows of sums to y, line by line of y */
+/* m rows of sums to y, by whole cache lines of y */
 static void i2_amx_copy(int32_t *y, size_t y_stride, const int32_t *sums, size_t m, size_t rows)
 {
     for (size_t t = 0; t < m; t++, y += y_stride / sizeof *y, sums += BLOCKS * ROWS) {
@@ -212,7 +215,7 @@ static void i2_amx_blocks_gemm(int32_t *y, const uint8_t *packed, const int8_t *
                           packed + (r / ROWS * chunks + c) * CHUNK_BYTES, some);
         const int8_t *panel = dense ? (const int8_t *)packed + c * CHUNK / DEPTH * STEP_BYTES
                                     : room;
-        /* gcc 12's _tile_loadd names no memory */
+        /* gcc 12's _tile_loadd does not declare that it reads memory */
         __asm__ volatile("" : : "r"(room) : "memory");
         for (size_t t = 0; t < n; t += STRIP) {
             const size_t m = i2_amx_min(n - t, STRIP);

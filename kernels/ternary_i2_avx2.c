@@ -10,17 +10,16 @@
  *   panel    [half of 16 rows][4 cols][row < 16][i < 4]:
  *            the codes of SLICE columns of a block, one a byte; on the stack, L1
  *
- * Sums stay in 16 bits over a slice of 256 columns: 128 pairs per row fall on 2 lanes, 64 * 2 * 2 *
- * -128 = -2^15 is the largest. Then VPMADDWD with ones makes the two lanes of a row one int32.
+ * Sums stay in 16 bits over a slice of 256 columns: 128 pairs per row fall on 2 lanes, and
+ * 64 * 2 * 2 * -128 = -2^15 is the largest. Then VPMADDWD by ones makes the two lanes of a row one
+ * int32.
  *
- * n < PANEL_FROM: each batch row streams the packed block: 15 instructions per 128 weights (AND,
- * shift, multiply, add);
- *   memory is asked for AHEAD bytes before the use.
- * larger n: a slice is unpacked once per BATCH batch rows; a register tile is 16 rows by up to 6
- * batch rows:
- *   12 accumulators, 24 vector instructions per 12 VPMADDUBSW. Three ports issue them, two of which
- *   multiply: the tile
- *   can reach 3/4 of the VPMADDUBSW peak. */
+ *   n < PANEL_FROM   each batch row streams the packed block: 15 instructions per 128 weights (AND,
+ *                    shift, multiply, add); memory is prefetched AHEAD bytes before its use
+ *   larger n         a slice is unpacked into the panel once per BATCH_BYTES of activations; a
+ *                    register tile is 16 rows by up to 6 batch rows: 12 accumulators, 24 vector
+ *                    instructions per 12 VPMADDUBSW. Three ports issue them, two of which multiply:
+ *                    the tile can reach 3/4 of the VPMADDUBSW peak */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <immintrin.h>
@@ -64,7 +63,7 @@ static void i2_avx2_prepare(void *scratch, const int8_t *x, int n, int cols, int
     int8_t *out = (int8_t *)scratch + i2_avx2_sums_size(n);
     const __m256i flip = _mm256_set1_epi8(-128), zero = _mm256_setzero_si256();
     for (int t = 0; t < n; t++, x += cols, out += i2_avx2_stride_of(cols)) {
-        __m256i sum = zero;                        /* of x + 128: VPSADBW wants unsigned bytes */
+        __m256i sum = zero;                        /* of x + 128: VPSADBW takes unsigned bytes */
         int c = 0;
         for (; c + 32 <= cols; c += 32) {
             const __m256i v = _mm256_loadu_si256((const __m256i *)(x + c));
@@ -152,9 +151,9 @@ static void i2_avx2_unpack(uint8_t *panel, const uint8_t *block, size_t chunks)
         }
 }
 
-/* A tile adds the sums of 16 rows by m batch rows over `quads` groups of four columns to y, whose
- * first value in the first slice is the bias. `lanes` of the 16 rows exist. Named accumulators: gcc
- * 12 keeps an array in memory. */
+/* A tile adds the sums of 16 rows by m batch rows over `quads` groups of four columns to y, which
+ * starts from the bias in the first slice. `lanes` of the 16 rows exist. Named accumulators: gcc 12
+ * would keep an array of them in memory. */
 typedef struct { int lanes, first; size_t rows, stride, quads; const int32_t *bias; } Span;
 typedef void Tile(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s);
 
@@ -201,8 +200,8 @@ TILE_OF(6, EACH6)
 static Tile *const i2_avx2_tiles[TILE] = { i2_avx2_tile1, i2_avx2_tile2, i2_avx2_tile3,
                                            i2_avx2_tile4, i2_avx2_tile5, i2_avx2_tile6 };
 
-/* a block by n batch rows, dealt evenly to tiles of at most TILE; `height` rows of the block
- * exist */
+/* a block, `height` rows of which exist, by n batch rows, shared evenly among tiles of at most
+ * TILE */
 static void i2_avx2_block_gemm(int32_t *y, const uint8_t *block, const int8_t *x, int n,
                                size_t chunks, int height, Span s)
 {

@@ -8,23 +8,24 @@
  *            [block of 32 rows][chunk of 16 cols][row][i < 4]    bits 7..6  5..4   3..2   1..0
  *                                                           col  16c+  12+i   8+i    4+i    i
  *   scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 64, plus 64 more] int8
- *   panel    [4 cols][row < 32][i < 4]: the codes of PANEL columns of a block, one a byte; L1
+ *   panel    [4 cols][row < 32][i < 4]: the codes of PANEL columns of a block, one a byte;
+ *            on the stack, L1
  *
- * A 32-bit lane is a row, so a vector of packed bytes ANDed with 3 << 2j is the operand of columns
- * 4j..4j+3 and the four activations are broadcast.
+ * A 32-bit lane is a row: a vector of packed bytes ANDed with 3 << 2j is the operand of columns
+ * 4j..4j+3, and the four activations are broadcast.
  *
- * n <= STREAM: each batch row streams the packed block. The fields are not even shifted down: each
- * has its own
- *   accumulator, scaled by 4^j, shifted once at the end. 2 instructions per 64 weights (AND,
- *   VPDPBUSD): the two vector ports allow 128 operations a cycle and ask for 16 bytes a cycle. From
- *   memory, asking AHEAD bytes before the use turns 88 % of the read bandwidth into all of it.
- * larger n: a block is unpacked into the panel once per BATCH batch rows; a register tile is 32
- * rows by up to 8 batch
- *   rows: 16 accumulators, 2 loads of codes and 8 broadcasts per 16 VPDPBUSD.
+ *   n <= STREAM   each batch row streams the packed block. The fields are not even shifted down:
+ *                 each has its own accumulator, scaled by 4^j, shifted once at the end. 2
+ *                 instructions per 64 weights (AND, VPDPBUSD): the two vector ports allow 128
+ *                 operations a cycle and consume 16 bytes a cycle. From memory, a prefetch AHEAD
+ *                 bytes before the use turns 88 % of the read bandwidth into all of it
+ *   larger n      a block is unpacked into the panel once per BATCH_BYTES of activations; a
+ *                 register tile is 32 rows by up to 8 batch rows: 16 accumulators, 2 loads of codes
+ *                 and 8 broadcasts per 16 VPDPBUSD
  *
- * Without VNNI, VPMADDUBSW + VPMADDWD + VPADDD stand in for it: the largest pair sum, 64 * 2 * -128
- * * 2, is exactly -2^15, so nothing saturates. VPDPBUSD is written as assembly because only the
- * CPU, not the file, may have it. */
+ * Without VNNI, VPMADDUBSW + VPMADDWD + VPADDD replace it: the largest pair sum, 64 * 2 * -128 * 2,
+ * is exactly -2^15, so nothing saturates. VPDPBUSD is written as assembly because the file is
+ * compiled for CPUs that lack it. */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <immintrin.h>
@@ -86,7 +87,7 @@ static void i2_avx512_prepare(void *scratch, const int8_t *x, int n, int cols, i
     int8_t *out = (int8_t *)scratch + i2_avx512_sums_size(n);
     const __m512i flip = _mm512_set1_epi8(-128);
     for (int t = 0; t < n; t++, x += cols, out += i2_avx512_stride_of(cols)) {
-        __m512i sum = _mm512_setzero_si512();      /* of x + 128: VPSADBW wants unsigned bytes */
+        __m512i sum = _mm512_setzero_si512();      /* of x + 128: VPSADBW takes unsigned bytes */
         int c = 0;
         for (; c + 64 <= cols; c += 64) {
             const __m512i v = _mm512_loadu_si512(x + c);
@@ -136,7 +137,7 @@ static inline __m512i unscale(__m512i a0, __m512i a1, __m512i a2, __m512i a3)
     return _mm512_add_epi32(a0, a2);
 }
 
-/* one batch row, one block; y points to its first row, `lanes` rows are stored */
+/* one batch row, one block; y points to its first row, of which `lanes` are stored */
 static inline __attribute__((always_inline)) void i2_avx512_stream(int32_t *y, uint32_t lanes,
                                                                    const uint8_t *block,
                                                                    const int8_t *x, int32_t bias,
@@ -182,12 +183,12 @@ static void i2_avx512_unpack(uint8_t *panel, const uint8_t *block, size_t chunks
 }
 
 /* A tile is 32 rows by m batch rows over `quads` groups of four columns; the first slice of columns
- * starts from the bias, the others from y. Named accumulators: gcc 12 keeps an array of them in
- * memory. */
+ * starts from the bias, the others from y. Named accumulators: gcc 12 would keep an array of them
+ * in memory. */
 typedef struct { uint32_t lanes; int first; size_t rows, stride, quads; const int32_t *bias; } Span;
 typedef void Tile(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s);
 
-/* y is often in no cache: asked for here, its lines arrive while the tile is computed */
+/* y is often in no cache: loaded before the tile is computed, its lines arrive meanwhile */
 #define OLD(lanes, y) _mm512_maskz_loadu_epi32((__mmask16)(lanes), y)
 #define BEGIN(t)  int32_t *const y##t = y + (t) * s->rows;                                         \
                   _mm_prefetch((const char *)y##t, _MM_HINT_T0);                                   \
@@ -241,7 +242,7 @@ TILE_OF(8, EACH8)
                       i2_avx512_tile7_##body, i2_avx512_tile8_##body }
 static Tile *const i2_avx512_tiles[2][TILE] = { TILES(madd), TILES(vnni) };
 
-/* a block by n batch rows; they are dealt evenly to tiles of at most TILE */
+/* a block by n batch rows, shared evenly among tiles of at most TILE */
 static void i2_avx512_block_gemm(int32_t *y, const uint8_t *block, const int8_t *x, int n,
                                  size_t chunks, Span s, Tile *const *tile)
 {

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Two bits per weight, no vector instruction: the baseline every speed-up is counted from.
+/* Two bits per weight, no vector instruction: the baseline of every speed-up.
  *
  * A byte holds four weights of one row, code = w + 1, so it has 81 possible sums with four given
  * activations; they are tabulated once per block of columns and looked up by every row. A 64-bit
  * word carries four batch rows in fields of 16 bits, so one addition serves four of them:
  *
- *   packed   [row][cols/4]         bits 7..6  5..4  3..2  1..0    a column beyond has w = 0
+ *   packed   [row][g]    byte      bits 7..6  5..4  3..2  1..0    a column beyond cols has w = 0
  *                                  col  4g+3  4g+2  4g+1  4g
- *   scratch  [t/4][col]  uint64
- *            x[4t+3][col] << 48  +  x[4t+2][col] << 32  +  x[4t+1][col] << 16  +  x[4t][col]
+ *   scratch  [q][col]    uint64    x[4q+3][col] << 48 + x[4q+2][col] << 32
+ *                                  + x[4q+1][col] << 16 + x[4q][col]
  *   table    [g][code]   uint64    sum over i < 4 of (code_i - 1) * scratch[4g + i]
  *
- * The fields are signed and borrow from each other; arithmetic is modulo 2^64 and `field` undoes
- * the borrows. A block of 64 columns keeps a field within 64 * 128 < 2^15 and the table within L1.
+ * The fields are signed and borrow from each other; arithmetic is modulo 2^64 and i2_scalar_field
+ * undoes the borrows. A block of 64 columns keeps a field within 64 * 128 < 2^15 and the table in
+ * L1.
  * Operations: 3 instructions (load a code, load and add a sum) per 16 products. Idea: the method of
  * four Russians (Arlazarov et al. 1970); tables of activations for low-bit weights as in T-MAC
  * (arXiv 2407.00088). */

@@ -7,8 +7,8 @@
  *
  *   packed   [block of 32 rows][8 cols][half of 16 rows][4 cols][row]    bits 7..4       3..0
  *                                                            index of    cols 4g+2,+3    cols 4g,+1
- *   scratch  [t][8 cols]: four vectors of two 16-byte tables, one per 4 cols: first pair: low,
- * high; second pair: low, high
+ *   scratch  [t][8 cols]: four vectors of two 16-byte tables, one per 4 cols:
+ *            first pair of columns: low, high; second pair: low, high
  *
  * A byte lane is a row; a 128-bit lane is a group of four columns. Six look-ups, 3 * 2 * 16 < 128,
  * are added in bytes; VPMADDUBSW by (1, 0), (0, 1), (16, 0), (0, 16) then adds low + 16 high of

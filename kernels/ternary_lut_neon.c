@@ -7,7 +7,8 @@
  *
  *   packed   [block of 32 rows][4 cols][row]    bits 7..4       3..0
  *                                     index of    cols 4g+2,+3    cols 4g,+1
- *   scratch  [t][4 cols]: four 16-byte tables:  first pair: low, high;  second pair: low, high
+ *   scratch  [t][4 cols]: four 16-byte tables:
+ *            first pair of columns: low, high; second pair: low, high
  *
  * A byte lane is a row. Six look-ups, 3 * 2 * 16 < 128, are added in bytes, then to 16 bits: 300
  * runs * 96 < 2^15. Operations: 10 instructions per 64 weights (2 to split indices, 4 look-ups, 4

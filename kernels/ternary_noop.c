@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The free kernel: it stores nothing, computes nothing and writes zeros. A step timed under it
- * prices everything but the ternary product, which bounds what any kernel can gain (Amdahl). No
- * loss under it means anything.
+/* The product for free: stores no weights, computes nothing, writes zeros. A step timed with it
+ * shows the time of everything but the ternary product, which bounds what any kernel can gain
+ * (Amdahl). A loss computed with it means nothing.
  *
  * 0 operations per weight; the stores of y remain. */
 #include "kernels/ternary.h"

@@ -3,25 +3,26 @@
  * overflows by one digit.
  *
  *   v = 81 d0 + 27 d1 + 9 d2 + 3 d3 + d4  with d = w + 1;   byte = ceil(256 v / 243) - 128, signed
- *   w = -1 where byte < -42, 1 where byte > 42, else 0;
- *   byte <- 3 byte mod 256 holds the next digit: all 243
- *   values decode exactly
+ *   w = -1 where byte < -42, 1 where byte > 42, else 0
+ *   byte <- 3 byte mod 256 holds the next digit          all 243 values decode exactly
  *
  *   y[t][r] = sum_c w[r][c] * (x[t][c] + 128)  -  128 sum_c w[r][c]
  *
  *   packed   [block of 32 rows]:  -128 sum of w [row] int32, then
- *            [chunk of 20 cols][row][i < 4]: col 20c + 4j + i is
- *            digit j of the byte
+ *                                 [chunk of 20 cols][row][i < 4]: col 20c + 4j + i is digit j of
+ *                                 the byte
  *   scratch  [t][cols padded to 20 and 64, plus 64 against cache conflicts] uint8, x + 128
- *   panel    [half of 16 rows][4 cols][row < 16][i < 4]: the weights of SLICE chunks of a block; L1
+ *   panel    [half of 16 rows][4 cols][row < 16][i < 4]: the weights of SLICE chunks of a block;
+ *            on the stack, L1
  *
- * VPMADDUBSW wants one operand unsigned: the activations are. Sums stay in 16 bits over a slice of
- * 12 chunks: 12 * 5 * 2 * 255 < 2^15.
+ * VPMADDUBSW takes one operand unsigned: the activations. Sums stay in 16 bits over a slice of 12
+ * chunks: 12 * 5 * 2 * 255 < 2^15.
  *
- * n < PANEL_FROM: each batch row streams the block: 33 instructions per 160 weights, 15 to compare
- * and subtract, 8 to
- *   triple, 10 to multiply and add. The vector ports bind everywhere but beyond the caches.
- * larger n: a slice is unpacked once; a register tile is 16 rows by up to 4 batch rows. */
+ *   n < PANEL_FROM   each batch row streams the block: 33 instructions per 160 weights, 15 to
+ *                    compare and subtract, 8 to triple, 10 to multiply and add. The vector ports
+ *                    are the limit, except beyond the caches
+ *   larger n         a slice is unpacked into the panel once; a register tile is 16 rows by up to 4
+ *                    batch rows */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <immintrin.h>
@@ -42,7 +43,7 @@ static size_t t5_avx2_packed_size(int rows, int cols)
     return ((size_t)rows + ROWS - 1) / ROWS * t5_avx2_block_size(cols);
 }
 
-/* digits 4 columns apart; a column beyond has w = 0 */
+/* the byte of five weights, 4 columns apart; a column beyond cols has w = 0 */
 static uint8_t t5_avx2_encode(const int8_t *w, long left)
 {
     int v = 0;
@@ -96,7 +97,7 @@ static inline __m256i four(const uint8_t *x)
     return _mm256_set1_epi32(v);
 }
 
-/* the first digit of each byte, -1 0 1; the fraction moves on to the next */
+/* the first digit of each byte, -1 0 1; moves the fraction on to the next */
 static inline __m256i digit(__m256i *fraction)
 {
     const __m256i f = *fraction, low = _mm256_cmpgt_epi8(_mm256_set1_epi8(-42), f);
@@ -162,9 +163,9 @@ static void t5_avx2_unpack(int8_t *panel, const uint8_t *chunk, size_t chunks)
         }
 }
 
-/* A tile adds the sums of 16 rows by m batch rows over `quads` groups of four columns to y, whose
- * first value in the first slice is that of the block. `lanes` of the 16 rows exist. Named
- * accumulators: gcc 12 would spill an array. */
+/* A tile adds the sums of 16 rows by m batch rows over `quads` groups of four columns to y, which
+ * starts from `start` in the first slice. `lanes` of the 16 rows exist. Named accumulators: gcc 12
+ * would keep an array of them in memory. */
 typedef struct { int lanes, first; size_t rows, stride, quads; const int32_t *start; } Span;
 typedef void Tile(int32_t *y, const int8_t *panel, const uint8_t *x, const Span *s);
 
@@ -206,8 +207,8 @@ TILE_OF(4, EACH4)
 static Tile *const t5_avx2_tiles[TILE] = { t5_avx2_tile1, t5_avx2_tile2, t5_avx2_tile3,
                                            t5_avx2_tile4 };
 
-/* a block by n batch rows, dealt evenly to tiles of at most TILE; `height` rows of the block
- * exist */
+/* a block, `height` rows of which exist, by n batch rows, shared evenly among tiles of at most
+ * TILE */
 static void t5_avx2_block_gemm(int32_t *y, const uint8_t *block, const uint8_t *x, int n,
                                size_t chunks, int height, Span s)
 {

@@ -1,29 +1,30 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Five weights a byte in base 3, 1.6 bits per weight, for the memory-bound regime. Digits d = w +
- * 1:
+/* Five weights a byte in base 3, 1.6 bits per weight, for weights read from memory. Digits
+ * d = w + 1:
  *
  *   y[t][r] = sum_c d[r][c] * x[t][c]  -  sum_c x[t][c]
  *
  *   packed   128 bytes: table[v] = d0 | d1 << 2 | d2 << 4 | d3 << 6 of v = d0 + 3 d1 + 9 d2 + 27 d3
  *            [block of 32 rows][chunk of 20 cols][row][i < 4]    81 d4 + 27 d3 + 9 d2 + 3 d1 + d0
- *                                                           col 20c+ 16+i 12+i    8+i    4+i    i
+ *                                                      col 20c+  16+i    12+i    8+i    4+i    i
  *   scratch  [t] int32 -sum of x, padded to 64 bytes;  [t][cols padded to 20 and 64, plus 64] int8
- *   panel    [4 cols][row < 32][i < 4]: the digits of PANEL columns of a block, one a byte; L1
+ *   panel    [4 cols][row < 32][i < 4]: the digits of PANEL columns of a block, one a byte;
+ *            on the stack, L1
  *
- * v mod 81 is min(v, v - 81) twice, in unsigned bytes; VPERMI2B looks its four digits up; v - v mod
- * 81 = 81 d4.
+ * v mod 81 is min(v, v - 81) twice, in unsigned bytes; VPERMI2B looks its four digits up;
+ * v - v mod 81 = 81 d4.
  *
- * n < PANEL_FROM: each batch row streams the block. Fields are not shifted down, each has an
- * accumulator: four are
- *   scaled by 4^j, the fifth by 81, undone by the inverse of 81 modulo 2^32. 15 instructions per
- *   320 weights (4 to reduce, 1 look-up, 1 subtraction, 4 AND, 5 VPDPBUSD), twice those of
- *   i2_avx512 per weight for 4/5 of the bytes: the vector ports bind in L1 and L2, the bandwidth
- *   beyond.
- * larger n: digits are unpacked into the panel once; a register tile is 32 rows by up to 4 batch
- * rows.
+ *   n < PANEL_FROM   each batch row streams the block. Fields are not shifted down, each has an
+ *                    accumulator: four are scaled by 4^j, the fifth by 81, undone by the inverse of
+ *                    81 modulo 2^32. 15 instructions per 320 weights (4 to reduce, 1 look-up, 1
+ *                    subtraction, 4 AND, 5 VPDPBUSD), 1.5 times those of i2_avx512 per weight for
+ *                    4/5 of the bytes: the vector ports are the limit in L1 and L2, the bandwidth
+ *                    beyond
+ *   larger n         digits are unpacked into the panel once; a register tile is 32 rows by up to 4
+ *                    batch rows
  *
- * Five trits a byte as in TQ1_0 of llama.cpp; the decoding is not theirs. Assembly for what only
- * the CPU may have. */
+ * Five ternary digits a byte as in TQ1_0 of llama.cpp, decoded in another way. VPDPBUSD and
+ * VPERMI2B are written as assembly because the file is compiled for CPUs that lack them. */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <immintrin.h>
@@ -77,7 +78,7 @@ static void t5_avx512_prepare(void *scratch, const int8_t *x, int n, int cols, i
     int8_t *out = (int8_t *)scratch + t5_avx512_sums_size(n);
     const __m512i flip = _mm512_set1_epi8(-128);
     for (int t = 0; t < n; t++, x += cols, out += t5_avx512_stride_of(cols)) {
-        __m512i sum = _mm512_setzero_si512();      /* of x + 128: VPSADBW wants unsigned bytes */
+        __m512i sum = _mm512_setzero_si512();      /* of x + 128: VPSADBW takes unsigned bytes */
         int c = 0;
         for (; c + 64 <= cols; c += 64) {
             const __m512i v = _mm512_loadu_si512(x + c);
@@ -144,7 +145,7 @@ static inline __m512i unscale(Sums s)
     return _mm512_add_epi32(_mm512_add_epi32(low, high), last);
 }
 
-/* one batch row, one block; y points to its first row, `lanes` rows are stored */
+/* one batch row, one block; y points to its first row, of which `lanes` are stored */
 static void t5_avx512_stream(int32_t *y, uint32_t lanes, const uint8_t *block, const uint8_t *table,
                              const int8_t *x, int32_t bias, size_t chunks)
 {
@@ -190,8 +191,8 @@ static void t5_avx512_unpack(uint8_t *panel, const uint8_t *block, const uint8_t
 }
 
 /* A tile is 32 rows by m batch rows over `quads` groups of four columns; the first slice of columns
- * starts from the bias, the others from y. Named accumulators: gcc 12 keeps an array of them in
- * memory. */
+ * starts from the bias, the others from y. Named accumulators: gcc 12 would keep an array of them
+ * in memory. */
 typedef struct { uint32_t lanes; int first; size_t rows, stride, quads; const int32_t *bias; } Span;
 typedef void Tile(int32_t *y, const uint8_t *panel, const int8_t *x, const Span *s);
 
@@ -227,7 +228,7 @@ TILE_OF(4, EACH4)
 static Tile *const t5_avx512_tiles[TILE] = { t5_avx512_tile1, t5_avx512_tile2, t5_avx512_tile3,
                                              t5_avx512_tile4 };
 
-/* a block by n batch rows; they are dealt evenly to tiles of at most TILE */
+/* a block by n batch rows, shared evenly among tiles of at most TILE */
 static void t5_avx512_block_gemm(int32_t *y, const uint8_t *block, const uint8_t *table,
                                  const int8_t *x, int n, size_t chunks, Span s)
 {

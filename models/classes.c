@@ -6,15 +6,15 @@
  *   sqrt      count             sqrt(count + 1)
  *   random    a random number   1: equal sizes
  *
- * Equal mass alone would put thousands of rare words into the last classes: hence the cap on
- * words. */
+ * Equal mass alone would put thousands of rare words into each of the last classes: hence the cap
+ * on words. */
 #include "models/classes_parts.h"
 #include <math.h>
 #include <string.h>
 
 int classes_cap(int V, int C) { return (int)((4L * V + C - 1) / C); }
 
-/* ---- room ---- */
+/* ---- room in classes ---- */
 
 Room room_new(const Lexicon *l, Arena *a)
 {
@@ -71,9 +71,9 @@ static double classes_mass_of(const Lexicon *l, const Spec *s, int v)
     return spec_is(s, "assign", "freq") ? n : spec_is(s, "assign", "sqrt") ? sqrt(n) : 1;
 }
 
-/* Cuts word (V) into C classes: each takes words while that brings it nearer to an equal share
- * of the mass left. Masses fall, so a share of the mass is at most a share of the words: the cap
- * only binds what is left for later classes. */
+/* Cuts word (V) into C classes: each takes words while that brings its mass nearer to an equal
+ * share of what is left. Masses fall, so that share of the mass is at most the same share of the
+ * words: the cap only matters for what must be left for later classes. */
 static void classes_cut(const Lexicon *l, const Spec *s, const int *word, int *class_of)
 {
     const int V = l->V, C = l->C, cap = classes_cap(V, C);
@@ -98,7 +98,7 @@ static void classes_cut(const Lexicon *l, const Spec *s, const int *word, int *c
     }
 }
 
-/* word (V): in the order of the key */
+/* word (V): the words in the order of the key */
 static void classes_by_key(const Lexicon *l, const Spec *s, int *word, int *class_of, Arena *a)
 {
     Rng rng = rng_at(l->seed, STREAM_TREE, 0);
@@ -113,7 +113,7 @@ static void classes_by_key(const Lexicon *l, const Spec *s, int *word, int *clas
     arena_reset(a, mark);
 }
 
-/* ---- all of them ---- */
+/* ---- the classes ---- */
 
 static Lexicon classes_lexicon(const Spec *s, const HeadData *d, int C, Arena *a)
 {
@@ -134,8 +134,8 @@ static Lexicon classes_lexicon(const Spec *s, const HeadData *d, int C, Arena *a
     return (Lexicon){ d, d->V, C, (uint64_t)spec_int(s, "seed"), by_count, share };
 }
 
-/* Closes the classes that have lost all their words to the short list, which is counted as one
- * more, the last */
+/* Closes the classes that have lost all their words to the short list. The short list itself counts
+ * as one more class, the last */
 static void classes_close_empty(Classes *k, const Lexicon *l, Arena *a)
 {
     const size_t mark = a->used;
@@ -149,7 +149,7 @@ static void classes_close_empty(Classes *k, const Lexicon *l, Arena *a)
     arena_reset(a, mark);
 }
 
-/* A class lists its words as they come in order (V) */
+/* Lists the words of every class, in the order of `order` (V) */
 static void classes_list(Classes *k, const Lexicon *l, const int *order)
 {
     for (int v = 0; v < k->V; v++) k->start[k->class_of[v] + 1]++;
@@ -214,7 +214,7 @@ static const Classes *classes_given(const Classes *k, int V, int C, int shortlis
     return NULL;
 }
 
-/* The assignments that look at contexts */
+/* The assignments that count contexts */
 static const struct {
     const char *name;
     void      (*assign)(const Lexicon *, const Exec *, int *class_of, Arena *);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Classes that the previous word predicts best: the exchange algorithm (Kneser, Ney 1993; Martin,
  * Liermann, Ney 1998) on the one-sided class bigram p(w | v) = p(c(w) | v) p(w | c(w)) (Uszkoreit,
- * Brants 2008), which is what the two softmaxes of a tree compute from what precedes. Of its
- * log-likelihood, the classes decide
+ * Brants 2008), which has the form of a tree's two softmaxes with v in place of all that precedes.
+ * The part of its log-likelihood that depends on the classes is
  *
  *   L = sum over v, c of N(v, c) ln N(v, c)  -  sum over c of N(c) ln N(c)
  *
@@ -12,17 +12,17 @@
  * Words seen fewer than RARE times stay where they were put: a move needs more evidence. Words
  * never seen go where they cost least.
  *
- * A word is tried in every class by BATCH words at once, over threads, against the same counts;
- * the moves are then made one after the other, each only if it still raises L. So the result
- * does not depend on the number of threads. */
+ * Gains are computed for BATCH words at once, over threads, against the same counts; the moves are
+ * then made one after the other, each only if it still raises L. So the result does not depend on
+ * the number of threads. */
 #include "models/classes_parts.h"
 #include "models/cooc.h"
 #include <math.h>
 #include <string.h>
 
-/* a pass that moves 1/STILL is the last */
+/* a pass that moves at most 1/STILL of the words is the last */
 enum { CONTEXTS = 4096, RARE = 10, BATCH = 256, PASSES = 15, STILL = 500, TABLE = 1 << 16 };
-/* terms of L looked at by all passes together: under a minute of two threads */
+/* terms of L computed by all passes together: under a minute on two threads */
 static const double BROWN_WORK = 2e10;
 
 typedef struct {
@@ -33,7 +33,7 @@ typedef struct {
     int     *n;                /* (contexts, C) N(v, c) */
     long    *total, *sum;      /* (C) N(c); (V) N(w) */
     int     *class_of;         /* (V), -1: none yet */
-    double  *xlogx;            /* (TABLE) x ln x */
+    double  *xlogx;            /* (TABLE) x ln x of small x */
     double  *gain;             /* (threads, C) */
     int     *best;             /* (BATCH) */
 } Brown;
@@ -67,7 +67,7 @@ static double brown_gain_of(const Brown *b, int w, int c)
     return gain;
 }
 
-/* gain (C): gain_of every class, row by row of the counts */
+/* gain (C): brown_gain_of every class, row by row of the counts */
 static void brown_gains(const Brown *b, int w, double *gain)
 {
     const Sparse *m = b->m;
@@ -81,7 +81,7 @@ static void brown_gains(const Brown *b, int w, double *gain)
     }
 }
 
-/* The best class with room for w; its own, if that is as good */
+/* The best class with room for w; its own, if that is as good as the best */
 static int brown_choose(const Brown *b, int w, double *gain)
 {
     const int own = b->class_of[w];
@@ -111,7 +111,7 @@ static void brown_count(Brown *b, int w, int c, int sign)
     b->class_of[w] = sign > 0 ? c : -1;
 }
 
-/* The classes best (n) of words were chosen against earlier counts: looks again. How many move */
+/* Moves words whose best (n) was chosen against earlier counts, if it still raises L. How many */
 static int brown_move(Brown *b, const int *word, int n)
 {
     int moved = 0;
@@ -133,7 +133,7 @@ static int brown_move(Brown *b, const int *word, int n)
     return moved;
 }
 
-/* Words word (n), in batches; how many move */
+/* One pass over word (n), in batches. How many move */
 static int brown_pass(Brown *b, const int *word, int n)
 {
     int moved = 0;

@@ -4,8 +4,8 @@
 #define CLASSES_PARTS_H
 #include "models/classes.h"
 
-/* What is to be divided; by_count (V): words by falling count; share (V): of the training tokens,
- * 0 for a short-listed word */
+/* What is divided into classes. by_count (V): words by falling count; share (V): a word's share of
+ * the training tokens, 0 if it is short-listed */
 typedef struct Lexicon {
     const HeadData *data;
     int             V, C;
@@ -16,12 +16,12 @@ typedef struct Lexicon {
 
 int classes_cap(int V, int C);      /* most words of a class */
 
-/* Which classes can take a word: those below the cap, where it leaves the class at most twice an
- * equal share of the mass. A word alone always fits. So the expected |c|, the sum of mass times
- * words, is at most 2 V / C + 1, where V / C is what equal masses cost, and very frequent words
- * keep to small classes. */
+/* Which classes can take one more word: those below the cap whose mass then is at most twice an
+ * equal share; a word alone always fits. So the expected |c|, the sum of mass times words, is at
+ * most 2 V / C + 1 (equal masses and sizes would cost V / C), and very frequent words are in small
+ * classes. */
 typedef struct Room {
-    int     C, cap, left, empty;        /* words not placed yet; classes without a word */
+    int     C, cap, left, empty;        /* left: words not placed yet; empty: classes without one */
     int    *words;                      /* (C) */
     double *mass;                       /* (C) */
 } Room;
@@ -29,7 +29,7 @@ Room room_new   (const Lexicon *, Arena *);
 int  room_fits  (const Room *, int c, double share);
 void room_add   (Room *, int c, double share);
 void room_remove(Room *, int c, double share);
-int  room_least (const Room *, double share);     /* the class to whose cost a word adds least */
+int  room_least (const Room *, double share);     /* the class whose cost a word raises least */
 
 /* Each writes class_of (V) */
 void classes_brown (const Lexicon *, const Exec *, int *class_of, Arena *);

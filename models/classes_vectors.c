@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Classes of words with like predecessors. A class is foretold from what precedes, so a word is
+/* Classes of words with similar predecessors. A class is predicted from what precedes, so a word is
  * described by what stands before it, and by nothing after it: its row of the PPMI matrix whose
  * columns are the CONTEXTS most frequent words one token before, and again two tokens before (rare
- * contexts say little of any class). U sqrt(S) of DIMS components, to unit length, is its vector
- * (Levy, Goldberg, Dagan 2015, section 3.3: the root is better than U S).
+ * contexts say little about a class). Its vector is its row of U sqrt(S) with DIMS components,
+ * scaled to unit length (Levy, Goldberg, Dagan 2015, section 3.3: better than U S).
  *
  *   kmeans   spherical k-means (Dhillon, Modha 2001) from k-means++ seeds; a centroid is the sum of
  *            the vectors of its tokens: words count as often as they occur, as they do in the loss
- *            (the square roots of counts made poorer classes). By falling count, a word takes the
- *            nearest centroid whose class has room.
+ *            (square roots of the counts as weights gave worse classes). By falling count, a word
+ *            takes the nearest centroid whose class has room.
  *   svd      words sorted along the first principal direction of their set, cut at an equal share
  *            of the mass, and so on within the halves until there are C.
- * Words never seen have no vector and go where they cost least (kmeans), or lie in the middle
- * (svd). */
+ *
+ * Words that never occur have no vector: they go where they cost least (kmeans), or lie in the
+ * middle (svd). */
 #include "models/classes_parts.h"
 #include "models/cooc.h"
 #include <math.h>
@@ -87,7 +88,7 @@ static void vectors_seed_centres(const Vectors *k, Arena *a)
     arena_reset(a, mark);
 }
 
-/* The class of word i (by count) of those with room: the nearest, z (C) being the cosines */
+/* The class of word i (by count): the nearest with room; z (C) are the cosines */
 static int vectors_nearest(const Room *room, const float *z, double share)
 {
     int best = -1;
@@ -96,7 +97,7 @@ static int vectors_nearest(const Room *room, const float *z, double share)
     return best < 0 ? room_least(room, share) : best;
 }
 
-/* Every word to a class; how many are in another than before */
+/* Puts every word into a class. How many change theirs */
 static int vectors_place(const Vectors *k, Arena *a)
 {
     const int V = k->l->V, C = k->l->C, d = k->dims;
@@ -161,7 +162,7 @@ static int vectors_by_key(const void *a, const void *b)
     return p->key != q->key ? (p->key > q->key) - (p->key < q->key) : (p->i > q->i) - (p->i < q->i);
 }
 
-/* Sorts the words set (n) along the direction of their largest weighted variance */
+/* Sorts the words of set (n) along the direction of their largest weighted variance */
 static void vectors_sort_along(const Vectors *k, Sorted *set, int n, Arena *a)
 {
     const int d = k->dims;
@@ -192,8 +193,8 @@ static void vectors_sort_along(const Vectors *k, Sorted *set, int n, Arena *a)
     arena_reset(a, mark);
 }
 
-/* How many of the sorted words go to the first `one` of C classes: that share of the mass,
- * within what the classes hold */
+/* How many of the n sorted words go to the first `one` of C classes: their share of the mass, as
+ * far as the caps of the classes allow */
 static int vectors_cut_at(const Vectors *k, const Sorted *set, int n, int one, int C)
 {
     const int cap = classes_cap(k->l->V, k->l->C), two = C - one;

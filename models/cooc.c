@@ -1,30 +1,30 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Counting goes through the positions of each word in turn, so that one row of counters per
- * thread is all it needs, and rows belong to threads: once for the lengths of the rows, once for
- * what is in them. */
+/* Counting takes the positions of one word after the other, so that a thread needs no more than one
+ * row of counters, and each row belongs to one thread. Two passes: the first finds the lengths of
+ * the rows, the second fills them. */
 #include "models/cooc.h"
 #include <math.h>
 #include <string.h>
 
-enum { SLICE = 16 };       /* columns of a product are shared out in whole vectors */
+enum { SLICE = 16 };       /* columns of a product go to threads in whole SIMD vectors */
 
 typedef struct {
     TokenIds      tok;
     const Window *w;
     int       n, cols;
     uint32_t *pos;         /* (n) positions, word after word */
-    long     *at;          /* (V+1) where those of a word begin */
+    long     *at;          /* (V+1) where the positions of a word begin */
     int      *rank;        /* (V) column of a context word */
 } Index;
 
-/* A counting sort */
+/* Lists positions by word: a counting sort */
 static void cooc_index_positions(Index *x, int V)
 {
     memset(x->at, 0, sizeof *x->at * (size_t)(V + 1));
     for (int i = 0; i < x->n; i++) x->at[token_id(x->tok, i) + 1]++;
     for (int v = 0; v < V; v++) x->at[v + 1] += x->at[v];
     for (int i = 0; i < x->n; i++) x->pos[x->at[token_id(x->tok, i)]++] = (uint32_t)i;
-    /* every at[v] has moved to the end of its word */
+    /* every at[v] has moved to the end of its word's positions */
     for (int v = V; v > 0; v--) x->at[v] = x->at[v - 1];
     x->at[0] = 0;
 }
@@ -38,7 +38,7 @@ static void cooc_rank_contexts(Index *x, const HeadData *d, Arena *a)
     arena_reset(a, mark);
 }
 
-/* The contexts of word v into count (cols); how many columns are not zero */
+/* Counts the contexts of word v into count (cols); how many columns are not zero */
 static int cooc_count_row(const Index *x, int v, int *count)
 {
     int used = 0;
@@ -153,7 +153,7 @@ static void cooc_times(const Exec *e, const void *a, const float *x, int k, floa
     }
 }
 
-/* By columns of x: every row belongs to every thread, no race; sums have the order of the rows. */
+/* Threads share the columns of x and take every row, so there is no race; sums are in row order. */
 static void cooc_times_t(const Exec *e, const void *a, const float *x, int k, float *y)
 {
     const Sparse *m = a;

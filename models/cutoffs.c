@@ -10,7 +10,7 @@
  *   total = g(n, J + K, d)
  *         + sum over tails of [ 6e6 + 6 q_i d d_i + 250 d d_i + g(q_i, k_i, d_i) ]
  *   q_i = n mass_i
- * 6e6 is the price of a tail's six small products (20 us of 300 GFLOP/s).
+ * 6e6 stands for the overhead of a tail's six small products (20 us of 300 GFLOP/s).
  *
  * Measured: seconds of a step from a table t_i(k, n) of passes and u_i(k) of updates, linear in
  * logarithms between points, constant below the first and proportional above the last,
@@ -75,8 +75,8 @@ void cutoffs_table_mend(CutoffTable *t)
         }
 }
 
-/* Where v lies among rising points: in logarithms w of the way from lo to hi, `beyond` times the
- * last */
+/* Where v lies among increasing points: between lo and hi, in logarithms at the share w from lo to
+ * hi; beyond the last point, `beyond` times the last */
 typedef struct { int lo, hi; double w, beyond; } Place;
 
 static Place cutoffs_place(const double *x, int n, double v)
@@ -132,12 +132,12 @@ typedef struct {
     const CutoffModel *m;
     const double *mass;
     int     n, rank[CUTOFF_POINTS + 1];
-    double *tail;                /* (MOST, n, n) of tail i + 1, ranks [rank[from], rank[end]) */
+    double *tail;                /* (MOST, n, n) of tail i + 1 over [rank[from], rank[end]) */
     int     next[MOST + 2][CUTOFF_POINTS + 1];
 } Search;
 
 /* The least cost of K tails over ranks [rank[from], V), none longer than `longest`. best[i][g]:
- * of tails i..K over [rank[g], V); next[i][g]: where tail i then ends */
+ * the cost of tails i..K over [rank[g], V); next[i][g]: where tail i then ends */
 static double cutoffs_best_tails(Search *s, int K, int from, long longest)
 {
     const int n = s->n;
@@ -198,7 +198,7 @@ int cutoffs_search(int *cut, double *least, const CutoffModel *m, const double *
     return found;
 }
 
-/* Ranks that rise, "2000,10000", into cut; how many, 0: they are malformed */
+/* Increasing ranks, "2000,10000", into cut. Returns how many; 0: malformed */
 static int cutoffs_parse(int *cut, const char *text, int V)
 {
     int K = 0;
@@ -228,7 +228,7 @@ int cutoffs_find(int *cut, const char *text, const double *mass, int V, int d, A
     }
     const int K = cutoffs_parse(cut, text, V);
     if (!K)
-        *why = arena_text(a, "cutoffs=%s: expected auto, counted, or at most %d ranks that rise "
-                             "between 1 and %d (2000,10000)", text, MOST_TAILS, V - 1);
+        *why = arena_text(a, "cutoffs=%s: expected auto, counted, or at most %d increasing "
+                             "ranks between 1 and %d (2000,10000)", text, MOST_TAILS, V - 1);
     return K;
 }

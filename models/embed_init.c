@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-/* a file is small, and its components are the point */
+/* POWERS_*: power iterations; more for a file: it is small, and its components are the result */
 enum { SIDE = 2, CONTEXTS = 4096, POWERS_TEXT = 1, POWERS_FILE = 6 };
 
 static double embed_share(const Svd *svd, double total)
@@ -21,7 +21,7 @@ static void embed_write_row(Param *p, int v, const Svd *svd, double scale)
                                                 (double)svd->u[(size_t)v * p->cols + k]);
 }
 
-/* sqrt of the mean square of U S over the words that occur; 0: there is nothing to scale */
+/* root mean square of U S over the words that occur; 0: there is nothing to scale */
 static double embed_rms(const Svd *svd, const long *freq, int V)
 {
     double sum = 0;

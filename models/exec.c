@@ -20,11 +20,11 @@ const Exec *exec_make(const Spec *spec, Arena *a, const char **why)
     char cpu[128];
     *why = NULL;
     e->threads = threads > 0 ? (int)threads : omp_get_num_procs();
-    /* for libraries that would start threads of their own: the work is split above them */
+    /* keeps libraries from starting threads of their own: the work is split among ours */
     omp_set_num_threads(1);
-    cpu_flush_denormals();        /* here, for runtimes whose threads inherit it; */
+    cpu_flush_denormals();        /* here, for OpenMP runtimes whose new threads inherit it, */
 #pragma omp parallel num_threads(e->threads)
-    cpu_flush_denormals();        /* and there, for those whose team is kept and asks nobody */
+    cpu_flush_denormals();        /* and here, for those that keep a team of threads */
     e->f = f32_best();
     e->kernel = exec_kernel(name);
     if (!e->kernel) {

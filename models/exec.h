@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* exec.h -- with what a run computes: every choice the machine leaves open, resolved once and
+/* exec.h -- what a run computes with: the choices that depend on the machine, made once and
  * recorded. */
 #ifndef EXEC_H
 #define EXEC_H
@@ -15,7 +15,7 @@ typedef struct Exec {
     const TernaryKernel *kernel;    /* never NULL; used where act=int8 */
 } Exec;
 
-/* From the settings threads, gemm, kernel. A name that cannot run here is NULL and an error message
- * in *why: the run becomes a `skip` row, never another variant. */
+/* From the settings threads, gemm, kernel. NULL and an error message in *why for a name that cannot
+ * run here: the run is then recorded as `skip`, never made with another variant. */
 const Exec *exec_make(const Spec *, Arena *, const char **why);
 #endif

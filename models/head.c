@@ -48,7 +48,7 @@ Param *head_rows(const Spec *s, Params *ps, const char *own, int V, int d, int i
     return spec_int(s, "tied") ? head_embedding(ps, V, d) : head_matrix(s, ps, own, V, d, index);
 }
 
-enum { BLOCK = 4096 };      /* of a sum kept in float before it is added in double */
+enum { BLOCK = 4096 };      /* values summed in float before they are added in double */
 
 double head_sum(const F32 *f, const float *z, int c)
 {
@@ -107,7 +107,7 @@ int head_pick(const float *z, int c, double temperature, Rng *rng)
     double u = rng_uniform(rng) * sum;
     for (int i = 0; i < c; i++)
         if ((u -= exp(((double)z[i] - max) * scale)) < 0) return i;
-    return best;      /* u was the last rounding error of sum */
+    return best;      /* rounding: u was not used up */
 }
 
 void head_group(const int *group, int n, int groups, int *at, int *pos)
@@ -116,7 +116,7 @@ void head_group(const int *group, int n, int groups, int *at, int *pos)
     for (int i = 0; i < n; i++) at[group[i] + 1]++;
     for (int g = 0; g < groups; g++) at[g + 1] += at[g];
     for (int i = 0; i < n; i++) pos[at[group[i]]++] = i;
-    for (int g = groups; g > 0; g--) at[g] = at[g - 1];   /* at[g] moved to its group's end */
+    for (int g = groups; g > 0; g--) at[g] = at[g - 1];   /* at[g] is at its group's end by now */
     at[0] = 0;
 }
 

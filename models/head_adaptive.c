@@ -5,9 +5,10 @@
  *   rank   0 ........ J ............ cut_2 ................... V
  *          short list | tail 1       | tail 2 ...               K tails
  *
- *   log p(v) = log softmax(S x)[v]                                         v in the short list
- *            = log softmax(S x)[J + i - 1] + log softmax(O_i P_i x)[v]     v in tail i
- *   S (J + K, d), P_i (d_i, d), O_i (k_i, d_i)
+ *   log p(v) = log softmax(S x)[v]                              v in the short list
+ *            = log softmax(S x)[J + i - 1]                      v in tail i
+ *              + log softmax(O_i P_i x)[v]
+ *   S (J + K, d), P_i (d_i, d), O_i (k_i, d_i),  d_i = max(8, d / 4^i)
  *
  * with d_i = max(8, d / 4^i). cutoffs=2000,10000 gives J = 2000 and two tails; counted and auto
  * are the cheapest by the models of cutoffs.c. Label smoothing applies at each softmax with the
@@ -21,15 +22,15 @@
 /* P_i (d_i, d), O_i (k_i, d_i); ranks [first, first + k) */
 typedef struct { TailLevel level; int first, k, d; } Tail;
 
-/* S. Tied, its first J rows are rows of `words` and only K its own: v is then a copy of both,
- * made once a version, and g holds their gradients until flush_grads */
+/* S. Tied, its first J rows are rows of `words` and only K are its own: v is then a copy of both,
+ * made once per version, and g holds their gradients until flush_grads */
 typedef struct {
-    Param *own, *words;          /* (J + K, d), NULL; or (K, d), the embedding (V, d) */
+    Param *own, *words;          /* not tied: (J + K, d), NULL; tied: (K, d), embedding (V, d) */
     float *v, *g;                /* (J + K, d); NULL: not tied */
     long   own_version, words_version;
 } Short;
 
-typedef struct {                 /* what one block of positions needs */
+typedef struct {                 /* memory for a block of positions */
     const float *x;
     int     n;
     float  *zs;                  /* (n, J + K) logits of the short list, then gradients */
@@ -49,12 +50,12 @@ typedef struct {
     Tail    tail[MOST_TAILS];
     double  eps;
     double *mass;                /* (V+1) share of the training tokens of ranks below */
-    int    *word, *rank;         /* (V) of a rank; of a word */
-    Block  *train, *eval;        /* nll has its own: it may come between forward and backward */
-    float  *lp, *z1, *p1;        /* one position: (V), (J + K), (d_1) */
+    int    *word, *rank;         /* (V) word of a rank; rank of a word */
+    Block  *train, *eval;        /* nll may be called between forward and backward: its own */
+    float  *lp, *z1, *p1;        /* of one position: (V), (J + K), (d_1) */
 } Adaptive;
 
-/* ---- making ---- */
+/* ---- construction ---- */
 
 static Block *adaptive_block_new(const Adaptive *h, int widest, Arena *a)
 {
@@ -215,7 +216,7 @@ static void adaptive_plan(const Adaptive *h, Block *b, const float *x, const int
     }
 }
 
-/* eps < 0: exact losses and nothing else */
+/* eps < 0: only exact losses */
 static double adaptive_see_block(const Adaptive *h, Block *b, const float *x, const int *y, int n,
                                  double eps)
 {
@@ -277,7 +278,7 @@ static double adaptive_nll(const void *head, const float *x, const int *y, int n
     return sum;
 }
 
-/* What the short list takes; of its own words that is all. */
+/* The loss of the short list's softmax; for words of the short list that is all. */
 static void adaptive_class_nll(const void *head, const float *x, const int *y, int n,
                                float *class_nll)
 {
@@ -322,7 +323,7 @@ static void adaptive_logprob(const void *head, const float *x, float *lp)
     }
 }
 
-/* Short list, then a tail; other temperatures than 1 do not factor and take the full way. */
+/* Short list, then tail. Only at temperature 1 does that factor: others use all probabilities. */
 static int adaptive_sample(const void *head, const float *x, double temperature, Rng *rng)
 {
     const Adaptive *h = head;

@@ -24,7 +24,7 @@ static int filter_by_top(const void *a, const void *b)
     return p->top != q->top ? (p->top > q->top) - (p->top < q->top) : p->block - q->block;
 }
 
-/* m (n) of one block, dropped (n): 1 when every position can lose it */
+/* m (n) of one block, dropped (n) so far: 1 when every position may lose the block */
 static int filter_fits(const float *m, const double *dropped, int n, double delta)
 {
     for (int i = 0; i < n; i++)

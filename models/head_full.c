@@ -78,7 +78,7 @@ static float full_mean_abs(const Full *f)
     return (float)(sum / (double)f->w->n);
 }
 
-/* to (d) = the row v (d) as it is multiplied, by thread t; a: the scale of ternary */
+/* to (d) = the row v (d) in the form that is multiplied, by thread t; a: the scale of ternary */
 static void full_copy_row(const Full *f, float *to, const float *v, float a, int t)
 {
     const int d = f->d;
@@ -122,8 +122,8 @@ const float *full_matrix(Full *f)
 
 /* ---- the pass ---- */
 
-/* One row of logits z (rows) becomes exp(z - max), whose sum is returned; of block b log sum exp
- * z to blocks[b n]. */
+/* One row of logits z (rows) becomes exp(z - max), whose sum is returned; log sum exp of z over
+ * block b goes to blocks[b n]. */
 static double full_exp_row(const F32 *f, float *z, int rows, float max, float *blocks, int n)
 {
     double sum = 0;
@@ -146,8 +146,8 @@ static void full_add_exps(FullStat *s, double max, double sum)
 
 typedef struct { const float *e, *x; const int *y; int n; const FullKeep *keep; } Pass;
 
-/* Thread t: the logits against rows [r0, r0 + rows) into z (n, rows), and what they add to each
- * position. */
+/* Thread t: the logits of rows [r0, r0 + rows) into z (n, rows), and their part of every position's
+ * statistics. */
 static void full_see_tile(const Full *f, const Pass *p, float *z, int t, int r0, int rows)
 {
     const F32 *f32 = f->exec->f;
@@ -179,7 +179,7 @@ static void full_merge(const Full *f, int n)
         FullStat all = f->stat[i];
         for (int t = 1; t < f->exec->threads; t++) {
             const FullStat s = f->stat[(size_t)t * n + i];
-            if (s.sum == 0) continue;      /* more threads than blocks of rows */
+            if (s.sum == 0) continue;      /* a thread without rows */
             full_add_exps(&all, s.max, s.sum);
             all.total += s.total;
         }
@@ -210,7 +210,7 @@ void full_pass(Full *f, const float *x, const int *y, int n, const FullKeep *kee
     full_merge(f, n);
 }
 
-/* ---- what evaluation takes from it ---- */
+/* ---- evaluation ---- */
 
 double full_nll(Full *f, const float *x, const int *y, int n, float *out)
 {

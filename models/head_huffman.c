@@ -4,38 +4,37 @@
  * weights; each of the V - 1 inner nodes decides between its two sides by one logistic:
  *
  *   log p(v) = sum over the path to v of log sigmoid(u)
- *   u = +w_node x on side 0, -w_node x on side 1
+ *          u = w_node x on side 0, -w_node x on side 1
  *
  * A position costs as many rows as its word is deep, on average within one of the entropy of the
- * counts in bits. Nothing is tied: nodes are not words. Label smoothing gives eps/2 to the other
+ * counts in bits. Nodes are not words, so nothing is tied. Label smoothing gives eps/2 to the other
  * side of every decision, the smoothed cross entropy of head.h for two classes; a z-loss has no
  * meaning here and is not added:
  *
  *   loss = -(1 - eps/2) log sigmoid(u) - eps/2 log sigmoid(-u) = log(1 + e^-u) + eps/2 u
  *   dLoss/du = sigmoid(u) - 1 + eps/2
  *
- * Node 0 is the root and counts never rise from a node to the next, so that a parent stands before
- * its children and the nodes that many positions meet come first:
+ * Node 0 is the root, and the mass of nodes never rises from one to the next: a parent comes before
+ * its children, and nodes that many positions pass come first:
  *
  *   node  0 ....... T ................................ V - 1
  *         dense     sparse: a list of steps (position, node)
  *
- * The first T, met by at least HUFFMAN_DENSE of all positions, are one product over all
- * positions with what a position does not meet left out; the steps of the rest are grouped by
- * node. Each thread owns whole nodes (logits, dW) or whole positions (loss, dx): no locks, no
- * order of arrival. */
+ * The first T nodes, which at least HUFFMAN_DENSE of all positions pass, are one product over all
+ * positions; logits off a position's path are not used. The steps through the other nodes are
+ * grouped by node. Each thread owns whole nodes (logits, dW) or whole positions (loss, dx): no
+ * locks, and the same sums in any order of arrival. */
 #include "models/head.h"
 #include <math.h>
 #include <string.h>
 
-/* The share of the positions from which on a dense product, of which the rest is lost, is
- * preferred to single dots and sums of rows, which stream their operands from the second-level
- * cache. */
+/* The least share of positions at a node for which a dense product, most of which is not used, is
+ * faster than dots and sums of single rows, whose operands come from the second-level cache. */
 static const double HUFFMAN_DENSE = 1.0 / 16;
 
 typedef struct { int node, side, pos; float z; } Step;     /* z: the logit w x, then dLoss/dz */
 
-typedef struct {                 /* what one block of positions needs */
+typedef struct {                 /* memory for a block of positions */
     const float *x;
     int     n;
     float  *z;                   /* (n, T) dense logits, then gradients: zero off the path */
@@ -55,16 +54,16 @@ typedef struct {
     double *mass;                /* (V-1) share of the training tokens below a node */
     int   (*child)[2];           /* (V-1) an inner node, or ~word */
     int    *above;               /* (2V-1) 2 parent + side; node j > 0 is at j, word v at V-1 + v */
-    Block  *train, *eval;        /* nll has its own: it may come between forward and backward */
+    Block  *train, *eval;        /* nll may be called between forward and backward: its own */
     float  *z1, *lp;             /* (V-1), (V) */
     double *below;               /* (V-1) log probability of reaching a node */
 } Huffman;
 
 /* ---- the tree ---- */
 
-/* Two queues, both rising: words from the rarest, nodes in the order they are made. The lighter
- * first is taken, of equal ones the word, which keeps the tree shallow. Nodes are made from
- * number V - 2 down to the root. */
+/* Two queues in increasing order of mass: words from the rarest, nodes in the order they are made.
+ * The lighter front is taken, of equal ones the word, which keeps the tree shallow. Nodes are made
+ * from number V - 2 down to the root. */
 static void huffman_grow(Huffman *h, const HeadRank *rank, double total)
 {
     const int V = h->V;
@@ -102,7 +101,7 @@ static void huffman_build(Huffman *h, const long *freq, Arena *a)
     arena_reset(a, mark);
 }
 
-/* ---- making ---- */
+/* ---- construction ---- */
 
 static Block *huffman_block_new(const Huffman *h, Arena *a)
 {
@@ -278,8 +277,8 @@ static double huffman_nll(const void *head, const float *x, const int *y, int n,
 
 /* ---- one position ---- */
 
-/* All logits at once, then every node passes on what reaches it: log sigmoid(-z) = log
- * sigmoid(z) - z. */
+/* All logits at once, then every node passes its probability on: log sigmoid(-z) =
+ * log sigmoid(z) - z. */
 static void huffman_logprob(const void *head, const float *x, float *lp)
 {
     const Huffman *h = head;
@@ -296,8 +295,8 @@ static void huffman_logprob(const void *head, const float *x, float *lp)
     }
 }
 
-/* By the tree itself, decision after decision; other temperatures than 1 do not factor and take
- * the full way. */
+/* Down the tree, decision after decision. Only at temperature 1 does that factor: others use all
+ * probabilities. */
 static int huffman_sample(const void *head, const float *x, double temperature, Rng *rng)
 {
     const Huffman *h = head;
@@ -313,11 +312,11 @@ static int huffman_sample(const void *head, const float *x, double temperature, 
     return ~at;
 }
 
-/* Expected over the training counts. Three products of the dense nodes; a step of a sparse one
- * is a dot and two sums of rows. A node is met by n positions with probability 1 - (1 - mass)^n;
- * its row is then read twice, its gradient read and written. A dense logit is written, read,
- * rewritten as a gradient, read by two products; a step is written, read grouped by node, turned
- * into a gradient, and read by both products of backward. */
+/* Expected over the training counts. Three products of the dense nodes; a step at a sparse one is a
+ * dot and two sums of rows. n positions pass a node with probability 1 - (1 - mass)^n; its row is
+ * then read twice, its gradient read and written. A dense logit is written, read, rewritten as a
+ * gradient, and read by two products; a step is written, read grouped by node, turned into a
+ * gradient, and read by both products of backward. */
 static Cost huffman_cost(const void *head, int n)
 {
     const Huffman *h = head;

@@ -3,20 +3,20 @@
  * sum over V is estimated from S words drawn with replacement from a proposal q, the same for all
  * positions of a chunk.
  *
- *   loss = log(e^{z_y} + sum over s != y of e^{z_s - log(S q_s)}) - z_y,   z = E x
+ *   loss = log(e^{z_y} + sum over s != y of e^{z_s - log(S q_s)}) - z_y        z = E x
  *
- * S q_s is the expected count of s, a draw that hits y is removed, and y itself, which is not
- * drawn, is not corrected (Blanc, Rendle 2018, arXiv 1712.00527): the expectation of what is in the
- * logarithm is the full sum. A word drawn c times is seen once, with log(c / (S q)). No label
- * smoothing and no z-loss: these are of all V words.
+ * S q_s is the expected number of draws of s. A draw that hits y is removed, and y itself, which is
+ * not drawn, is not corrected (Blanc, Rendle 2018, arXiv 1712.00527): then the expectation of the
+ * sum in the logarithm is the full sum. A word drawn c times is one term, with log(c / (S q)). No
+ * label smoothing and no z-loss: these need all V words.
  *
- *   proposal   q(v), r the rank of v by count
- *   loguniform log((r + 2) / (r + 1)) / log(V + 1)
- *   unigram    (count + 1) / sum of them
+ *   proposal     q(v), r the rank of v by count
+ *   loguniform   log((r + 2) / (r + 1)) / log(V + 1)
+ *   unigram      (count + 1) / sum of them
  *
- * Draws are by alias table (Walker 1977; Vose 1991) and named by the seed, the number of updates
- * the rows have had and the targets: computed again, or resumed, a chunk is trained against the
- * same words. Evaluation is the full softmax. */
+ * Draws use an alias table (Walker 1977; Vose 1991) and follow from the seed, the number of updates
+ * of the rows and the targets alone: computed again, or in a resumed run, a chunk is trained
+ * against the same words. Evaluation is the full softmax. */
 #include "models/head_full.h"
 #include <math.h>
 #include <string.h>

@@ -1,25 +1,28 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The full softmax, linear and cross entropy in one:
+/* The full softmax, its linear layer and cross entropy in one:
  *
  *   z = E x,  lse = log sum exp z
- *   loss = (1 - eps) (lse - z_y) + eps (lse - mean z) + zloss lse^2,   eps: label smoothing
+ *   loss = (1 - eps) (lse - z_y) + eps (lse - mean z) + zloss lse^2      eps: label smoothing
  *   dLoss/dz_v = (1 + 2 zloss lse) p_v - eps/V - (1 - eps) [v = y]
  *
- * The exponentials of one chunk are kept, each less the largest logit of its tile, tile after tile
+ * The exponentials of one chunk are kept, each minus the largest logit of its tile, tile after tile
  * of head_full's pass,
- *   z:  tile 0 (n, TILE) | tile 1 (n, TILE) | ...      n V floats within HEAD_BYTES
- * and become the gradient in place in backward, each tile by the thread of its rows: dE needs
- * no locks.
  *
- * head_quant: E is quantised, its gradient goes straight through to the parameter.
- * rows=freq: the rows of E in the order of counts. A head's own matrix is kept in that order; of
- * a tied one E is a copy, made once per update, and the gradient of a tile is scattered to the
- * rows it came from.
- * filter=delta: of every position the products of (1 + 2 zloss lse) p with blocks of small p are
- * left out, at most delta of the mass (head_filter.h). The other two terms are added exactly, at
- * O((V + n) d):
- *   dx_i -= eps/V sum_v E_v + (1 - eps) E_y
- *   dE_v -= eps/V sum_i x_i;  dE_y -= (1 - eps) x_i */
+ *   z:  tile 0 (n, TILE) | tile 1 (n, TILE) | ...      n V floats within HEAD_BYTES
+ *
+ * and become the gradient in place in backward, each tile by the thread of its rows: dE needs no
+ * locks.
+ *
+ *   head_quant     E is quantised; its gradient is passed to the parameter unchanged
+ *   rows=freq      the rows of E in the order of counts. A head's own matrix is kept in that order;
+ *                  of a tied one E is a copy, made once per update, and the gradient of a tile is
+ *                  scattered to the rows it came from
+ *   filter=delta   of every position the products of (1 + 2 zloss lse) p with blocks of small p are
+ *                  left out, at most delta of the mass (head_filter.h). The other two terms are
+ *                  added exactly, at O((V + n) d):
+ *                    dx_i -= eps/V sum_v E_v + (1 - eps) E_y
+ *                    dE_v -= eps/V sum_i x_i
+ *                    dE_y -= (1 - eps) x_i */
 #include "models/head_filter.h"
 #include <math.h>
 #include <string.h>
@@ -35,11 +38,11 @@ typedef struct {
     int          n;
     FullKeep     keep;
     float       *lse;               /* (chunk) */
-    float       *dx;                /* (threads, chunk, d): each thread's share */
+    float       *dx;                /* (threads, chunk, d): each thread's part */
     float       *de;                /* (threads, TILE, d) dE of a tile, to be scattered; or NULL */
     Filter      *filter;            /* NULL: every product is made */
     float       *sum_e, *sum_x;     /* of the filter: (threads, d), parts of sum_v E_v; (d) */
-    long         summed;            /* version of w that sum_e is of */
+    long         summed;            /* version of w for which sum_e was computed */
 } Softmax;
 
 static FullQuant softmax_quant_of(const Spec *s)
@@ -106,7 +109,7 @@ static double softmax_forward(void *head, const float *x, const int *y, int n)
  * scale dZ' x, or NULL */
 typedef struct { const float *e; float *dx, *de; int t, r0, rows, first; float scale; } Tile;
 
-/* What the kept exponentials of position i are multiplied by, to be (1 + 2 zloss lse) p */
+/* The factor that makes (1 + 2 zloss lse) p of the kept exponentials of position i */
 static float softmax_factor(const Softmax *h, const Tile *t, int i)
 {
     const double lse = (double)h->lse[i],
@@ -145,7 +148,7 @@ static void softmax_kept_products(const Softmax *h, const Tile *t, int i0, int n
         gemm1(g, 'T', 'N', width, d, n, t->scale, z, rows, x, d, 1, t->de + (size_t)c0 * d, d);
 }
 
-/* The softmax term, in runs of kept blocks */
+/* The softmax term, over runs of blocks that are kept */
 static void softmax_some_products(const Softmax *h, const Tile *t)
 {
     const Filter *f = h->filter;
@@ -163,7 +166,7 @@ static void softmax_some_products(const Softmax *h, const Tile *t)
     }
 }
 
-/* The other two terms: to dE of the tile */
+/* The other two terms of the tile's dE */
 static void softmax_rest_of_tile(const Softmax *h, const Tile *t)
 {
     const F32 *f = h->exec->f;
@@ -178,7 +181,7 @@ static void softmax_rest_of_tile(const Softmax *h, const Tile *t)
     }
 }
 
-/* to dx (d) of position i */
+/* The other two terms of dx (d), position i */
 static void softmax_rest_of_position(const Softmax *h, float *dx, int i, float scale)
 {
     const F32 *f = h->exec->f;
@@ -254,7 +257,7 @@ static void softmax_backward(void *head, float *dx, float scale)
     }
 }
 
-/* ---- the rest ---- */
+/* ---- evaluation, cost, report ---- */
 
 static double softmax_nll(const void *h, const float *x, const int *y, int n, float *out)
 {

@@ -12,9 +12,10 @@
  *   D += 2 zloss lse exp(Z - lse)              through logsumexp
  *   dX += D E,  dE += D' X
  *
- * What softmax is compared with: the same loss, the same three products, the same vector code
- * and threads in every operation. 4 n V floats, 412 MB at n = 512 and V = 50,257, given back
- * when the step is done and taken anew in the next, as malloc and free of so large a block do. */
+ * The baseline for head=softmax: the same loss, the same three products, the same vector code and
+ * threads in every operation. It takes 4 n V floats, 412 MB at n = 512 and V = 50,257, which are
+ * given back to the system after a step and taken again in the next, as malloc and free do with
+ * blocks of that size. */
 #include "models/head_full.h"
 #include <math.h>
 #include <string.h>
@@ -99,7 +100,7 @@ static void naive_log_softmax_backward(Naive *h, int i)
 static void naive_zloss_backward(Naive *h, int i)
 {
     const F32 *f = h->exec->f;
-    float *p = naive_row(h, DLOGPROBS, i);             /* of use no more: takes the probabilities */
+    float *p = naive_row(h, DLOGPROBS, i);             /* no longer needed: reused for exp(P) */
     f->exp(p, naive_row(h, LOGITS, i), h->V, (float)h->lse[i]);
     f->axpy(naive_row(h, DLOGITS, i), (float)(2 * h->zloss * h->lse[i]), p, h->V);
 }
@@ -161,7 +162,7 @@ static int naive_sample(const void *h, const float *x, double temperature, Rng *
 }
 
 /* Three products. Per chunk E is read twice, its gradient read and written; a row of V is read or
- * written 15 times, and the pages of four are zeroed. */
+ * written 15 times, and the pages of the four matrices are zeroed. */
 static Cost naive_cost(const void *head, int n)
 {
     const Naive *h = head;

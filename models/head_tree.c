@@ -3,12 +3,12 @@
  * from the root to a word:
  *
  *                  root                  one softmax over its K children and the short list: the N
- *      /      /      |       \      \     most frequent words, each a leaf of its own
+ *      /      /      |       \      \    most frequent words, each a leaf of its own
  *    node   node    ...    "the"   "of"
  *    / | \                               depth - 3 more levels of nodes: runs of classes, each of
  * class class ...                        about equal mass
- * / | \                                  C classes: classes.h
- * words                                  the rows of a leaf are the embedding's (tied), or free
+ * / | \                                  C classes (classes.h)
+ * words                                  a word's row is the embedding's (tied=1), or its own
  *
  *   log p(v) = sum over the levels of log softmax(W_node x)[child towards v]
  *
@@ -26,7 +26,7 @@
 
 enum { MOST_DEPTH = 8 };
 
-typedef struct {                 /* what one block of positions needs */
+typedef struct {                 /* memory for a block of positions */
     const float *x;
     int        n;
     int       *row;              /* (n) target row in the current level, -1: not in that level */
@@ -43,7 +43,7 @@ typedef struct {
     SoftmaxLevel   below[MOST_DEPTH];   /* (levels) from the root's children to the words */
     int     levels, V, d, K, N, chunk, tied;
     double  eps;                 /* label smoothing */
-    Block  *train, *eval;        /* nll has its own: it may come between forward and backward */
+    Block  *train, *eval;        /* nll may be called between forward and backward: its own */
     float  *kept;                /* (2 chunk, d) x of the positions whose gradients are deferred */
     float  *listed;              /* (N, d) tied rows of the short list, or their gradients */
     float  *lp[MOST_DEPTH + 1];  /* log probabilities of one position: of the root's rows, then of
@@ -51,10 +51,10 @@ typedef struct {
     float  *words_lp;            /* (V) */
 } Tree;
 
-/* ---- making ---- */
+/* ---- construction ---- */
 
-/* Cuts `rows` rows into l->groups runs: each takes rows while that brings it nearer to an equal
- * share of the mass left */
+/* Cuts `rows` rows into l->groups runs: each takes rows while that brings its mass nearer to an
+ * equal share of what is left */
 static void tree_cut(SoftmaxLevel *l, const double *mass, int rows, Arena *a)
 {
     int *start = arena_raw(a, sizeof *start * (size_t)(l->groups + 1)),
@@ -77,7 +77,7 @@ static void tree_cut(SoftmaxLevel *l, const double *mass, int rows, Arena *a)
     l->mass = sum;
 }
 
-/* SoftmaxLevel `at` of h->below: nodes over the rows of the groups of the level after it */
+/* Level `at` of h->below: nodes whose children are the groups of the level after it */
 static void tree_make_nodes(Tree *h, int at, const Spec *s, Params *ps, Param *classes, Arena *a)
 {
     const SoftmaxLevel *under = &h->below[at + 1];
@@ -117,7 +117,7 @@ static Block *tree_block_new(const Tree *h, int room, Arena *a)
     return b;
 }
 
-/* Everything kept of a position counts towards its width: two chunks of deferred logits, one of
+/* The chunk counts everything kept of a position: two chunks of deferred logits, one of
  * evaluation. */
 static void tree_make_room(Tree *h, Arena *a)
 {
@@ -227,7 +227,7 @@ static void tree_root_backward(const Tree *h, float *dx, float scale)
 
 /* ---- one block ---- */
 
-/* row: in the last level, or -1: short-listed */
+/* Sets row (n): of the last level; -1: the word is short-listed */
 static void tree_start_at_words(const Tree *h, Block *b, const int *y, int n)
 {
     for (int i = 0; i < n; i++) {
@@ -242,7 +242,7 @@ static void tree_climb(const SoftmaxLevel *l, int *row, int n)
     for (int i = 0; i < n; i++) row[i] = row[i] < 0 ? -1 : l->owner[row[i]];
 }
 
-/* The loss of the root's softmax; row (n): of its children, -1: the word y is short-listed */
+/* The loss of the root's softmax; b->row (n): the root's child, -1: the word y is short-listed */
 static void tree_see_root(const Tree *h, Block *b, const float *x, const int *y, int n, double eps)
 {
     for (int i = 0; i < n; i++)
@@ -251,7 +251,7 @@ static void tree_see_root(const Tree *h, Block *b, const float *x, const int *y,
     head_xent_rows(h->exec, b->z, n, h->K + h->N, b->row, eps, b->loss);
 }
 
-/* eps < 0: exact losses and nothing else */
+/* eps < 0: only exact losses */
 static double tree_see_block(const Tree *h, Block *b, const float *x, const int *y, int n,
                              double eps)
 {
@@ -283,7 +283,7 @@ static void tree_flush_grads(void *head)
         softmax_level_flush(&h->below[l], h->train->pass[l], h->kept);
 }
 
-/* Settles by itself when another chunk would not fit. */
+/* Calls flush_grads itself when another chunk would not fit. */
 static void tree_backward(void *head, float *dx, float scale)
 {
     Tree *h = head;
@@ -345,8 +345,8 @@ static void tree_logprob(const void *head, const float *x, float *lp)
     for (int i = 0; i < h->N; i++) lp[h->words->word[h->V - h->N + i]] = h->lp[0][h->K + i];
 }
 
-/* Down the tree, from softmax to softmax; other temperatures than 1 do not factor and take the
- * full way. */
+/* Down the tree, from softmax to softmax. Only at temperature 1 does that factor: others use all
+ * probabilities. */
 static int tree_sample(const void *head, const float *x, double temperature, Rng *rng)
 {
     const Tree *h = head;

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* model.h -- trunks: from tokens to hidden states. Written once, run three ways: recording
- * (training), not recording (evaluation), and with a carry per sequence (prefill of any length,
- * decoding of one token at a time, alone or in batches). Laws, tested over the registry: prefill
- * equals decoding equals forward; no look-ahead, to the bit; gradients of the whole model equal
- * finite differences (quant=none); save and load is the identity. */
+/* model.h -- trunks: from tokens to hidden states. A model's forward is written once and runs
+ *   recording                   training
+ *   not recording               evaluation
+ *   with a carry per sequence   prefill of any length; decoding one token at a time, alone or in
+ *                               batches
+ * Laws, tested over the registry: prefill equals decoding equals forward; no look-ahead, to the
+ * bit; gradients of the whole model equal finite differences (quant=none); save and load is the
+ * identity. */
 #ifndef MODEL_H
 #define MODEL_H
 #include "models/tape.h"
@@ -12,18 +15,17 @@ typedef struct ModelDef {
     const char *name, *brief, *source;
     /* settings under which the laws run it small: "d=32 conv_groups=4" */
     const char *law_words;
-    /* Declares its parameters, the embedding of V rows by params_add_embedding, and draws them from
-     * seed. NULL and an error message in Params.why when the settings do not allow it */
+    /* Declares its parameters and draws them from the setting seed. V: rows of the embedding */
     void  *(*make)      (const Spec *, const Exec *, Params *, int V, Arena *);
     int    (*width)     (const void *m);                    /* d of what forward returns */
-    Param *(*embedding) (const void *m);                    /* (V, d): Params.embedding */
-    /* floats of one sequence of up to `capacity` tokens */
+    Param *(*embedding) (const void *m);                    /* (V, d); its name is the model's */
+    /* floats of state of one sequence of up to `capacity` tokens */
     size_t (*carry_size)(const void *m, long capacity);
     /* tok (B*T), sequence after sequence -> (B*T, d). carry NULL: sequences from their start.
-     * Otherwise B carries, each at its own position: every sequence is continued by T tokens, and
-     * its carry moves on. Not while recording. */
+     * Otherwise B carries, each at its own position: every sequence goes on by T tokens, and so
+     * does its carry; not while recording. */
     Var    (*forward)   (void *m, Tape *, const int *tok, int B, int T, Carry *const *carry);
-    /* of forward, per token of a sequence of T, embedding and head excluded */
+    /* of forward, per token of a sequence of T, without embedding and head */
     double (*flops)     (const void *m, int T);
 } ModelDef;
 extern const ModelDef *const models[];                      /* NULL-ended */
@@ -33,6 +35,6 @@ const ModelDef *model_find(const char *name);
 Carry *carry_new  (const ModelDef *, const void *m, long capacity, Arena *);
 void   carry_reset(Carry *);                                /* back to the start of a sequence */
 void   carry_copy (Carry *to, const Carry *from);           /* of the same model and capacity */
-/* At the end of a model's forward: B sequences have moved on by T tokens. carry NULL: nothing */
+/* A model calls it at the end of forward: B sequences have moved on by T tokens. NULL: nothing */
 void   carry_advance(Carry *const *carry, int B, int T);
 #endif

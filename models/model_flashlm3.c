@@ -5,13 +5,12 @@
  *   block:  x += mixer(norm1(x));  x += glu(norm2(x))
  *   mixer:  for each dilation j: x = x + sigmoid(conv_gate_j(norm_j(x))) conv_value_j(norm_j(x));
  *           then out_proj(x)
- *   glu:    down( f(gate(x)) up(x) ),  inner = int(2.67 d);  f(x) = relu(x)^2 in FlashLM v3, by the
- *           setting activation also SiLU or GELU
+ *   glu:    down( relu(gate(x))^2 up(x) ),  or another `activation` of the gate;  inner = int(2.67 d)
  *   norm:   x rsqrt(mean(x^2) + 1e-8) scale
  *
  * out_proj, gate, up and down are ternary (op_linear); the convolutions are float. 13,555,969
- * parameters at d 256, V 50,257, of which 257 belong to a router whose output nothing reads: they
- * are declared, saved and counted, and never computed with. */
+ * parameters at d 256, V 50,257, of which 257 belong to a router whose output is not used: they are
+ * declared, saved and counted, but never computed with. */
 #include "models/model.h"
 #include <math.h>
 #include <stdio.h>
@@ -131,8 +130,8 @@ static size_t flash_carry_size(const void *model, long capacity)
 
 static Param *flash_embedding(const void *model) { return ((const Flash *)model)->embedding; }
 
-/* Its part of a sequence's carry: the last rows of the input of each dilation, recursion after
- * recursion */
+/* rec: number of the recursion. Of a sequence's carry it has the last rows of the input of each
+ * dilation, recursion after recursion */
 static Var flash_mixer(const Flash *m, Tape *t, Var x, int B, Carry *const *carry, int rec)
 {
     char name[64];

@@ -1,36 +1,36 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Newton-Schulz (Jordan et al. 2024, "Muon"): X = M / |M|_F, then five times
  *
- *   A = X X',  P = 3.4445 I - 4.7750 A + 2.0315 A A,  X = P X         (a tall X: A = X' X, X = X P)
+ *   A = X X',  P = 3.4445 I - 4.7750 A + 2.0315 A A,  X = P X        (a tall X: A = X' X, X = X P)
  *
- * P is a polynomial of A and commutes with it, so that steps are made on the shorter side alone and
- * X is met at the end of some:
+ * P is a polynomial of A and commutes with it. So several steps can be made on the shorter side
+ * alone, before X is multiplied:
  *
  *   A = (A P) P,  Q = Q P          and at last X = Q X
  *
- * A square product costs r^3 against r r c, and as every one is symmetric only what is right of the
- * diagonal, in panels, is computed:
+ * Such a square product costs r^3, one with X r r c. All of them are symmetric, so only what is
+ * right of the diagonal is computed, in panels:
  *
  *   +---------+   panel i: rows [i PANEL, (i+1) PANEL) from its diagonal block to the right edge,
- *   |0 . . .  |   then copied below the diagonal; threads take panels in the order 0 1 1 0, so that
- *   |  1 . .  |   each gets long ones and short ones
+ *   |0 . . .  |   then copied below the diagonal; of two threads, panels are taken by 0 1 1 0, so
+ *   |  1 . .  |   that each gets long ones and short ones
  *   |    2 .  |
  *   |      3  |
  *   +---------+
  *
- * A's rounding errors are those of its largest eigenvalue, and a step makes a small one 11.9
- * times larger. After three steps A is therefore made anew from X: the result is as close to
- * exact arithmetic as by the first form (worst entry of rotated, ill-conditioned 256 x 256:
- * 1.4e-5 against 3.1e-5; without it 1.4e-3), in 58 % of its time at 683 x 256. */
+ * A's rounding errors are those of its largest eigenvalue, and a step makes a small one 11.9 times
+ * larger. After three steps A is therefore computed anew from X: the result is as close to exact
+ * arithmetic as that of the first form (worst entry of rotated, ill-conditioned 256 x 256: 1.4e-5
+ * against 3.1e-5; without it 1.4e-3), in 58 % of its time at 683 x 256. */
 #include "models/normuon.h"
 #include <math.h>
 #include <string.h>
 
 enum { PANEL = 64, TILE = 16 };
-static const int NORMUON_STEPS[] = { 3, 2 };      /* on the shorter side, before X is met */
+static const int NORMUON_STEPS[] = { 3, 2 };      /* on the shorter side, before X is multiplied */
 static const float NORMUON_MOMENTUM = 0.95f, NORMUON_BETA2 = 0.999f, NORMUON_EPS = 1e-8f;
 
-/* C below the diagonal block of rows [lo, hi): what is right of it, turned */
+/* C below the diagonal block of rows [lo, hi): what is right of it, transposed */
 static void normuon_mirror(float *C, int r, int lo, int hi)
 {
     for (int j0 = hi; j0 < r; j0 += TILE)

@@ -17,7 +17,7 @@ enum { STEP = 64 };      /* values of a thread's share: whole cache lines */
         }                                                                        \
     } while (0)
 
-/* free: nobody else reads a and b on the way back */
+/* free 1: nobody else reads a and b in the backward pass */
 typedef struct { Var y, a, b; int free; Activation activation; } Operands;
 
 static long size(Var x) { return (long)x.rows * x.cols; }
@@ -36,7 +36,7 @@ static void embed_back(Tape *t, void *ctx)
     const F32 *f = t->exec->f;
     const float *dy = tape_grad(t, e->y);
     for (int i = 0; i < e->y.rows; i++) param_touch(e->table, e->tok[i]);
-    /* by columns: every row belongs to every thread, no race, fixed order */
+    /* threads share the columns and take every row: no race, sums in fixed order */
     SHARED(d,
         for (int i = 0; i < e->y.rows; i++)
             f->axpy(e->table->g + (size_t)e->tok[i] * d + lo, 1, dy + (size_t)i * d + lo, hi - lo));

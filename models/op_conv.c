@@ -2,17 +2,17 @@
 /* The gated convolution on normalised inputs, y = x + sigmoid(conv(n; wg)) conv(n; wv), n =
  * rmsnorm(x) gain.
  *
- * n is not kept: the backward pass makes it again from x and the scale of its row, a copy that has
- * to be made anyhow. A thread takes one group after another of its part of the sequences, so that
- * rows stay with a thread from one operation to the next. Gradients of weights are summed per half
- * of the sequences and then over the halves: the same for any number of threads. */
+ * n is not kept: the backward pass computes it again from x and the scale of its row, as it has to
+ * copy x anyway. A thread takes one group after another of its part of the sequences, so that rows
+ * stay with a thread from one operation to the next. Gradients of weights are summed per half of
+ * the sequences and then over the halves: the same for any number of threads. */
 #include "models/tape_inner.h"
 #include <math.h>
 #include <string.h>
 
 enum { HALVES = 2 };
 
-/* Param.cache: every group's weights turned, so that the outputs are whole vectors */
+/* Param.cache: every group's weights transposed, so that the outputs are whole vectors */
 typedef struct {
     long   version;
     float *ahead;            /* (groups, k, c, w) [j][i][o] */
@@ -61,7 +61,7 @@ static const Turned *conv_turned(Tape *t, Param *w, const Conv *o)
 
 static int conv_halves(const Conv *o) { return o->B < HALVES ? o->B : HALVES; }
 
-/* Group g of sequence n: its first value in rows of d; in arrays by group */
+/* Offsets of group g of sequence n: in rows of d; in arrays by group */
 static size_t conv_in_rows(const Conv *o, long n, int g)
 {
     return (size_t)n * (size_t)o->s.T * o->s.d + (size_t)g * o->s.c;
@@ -71,7 +71,7 @@ static size_t conv_in_groups(const Conv *o, long n, int g)
     return ((size_t)n * o->groups + (size_t)g) * o->s.T * o->s.c;
 }
 
-/* item: a group of a half of the sequences */
+/* item: one group of one half of the sequences */
 static void conv_item_forward(Tape *t, const Conv *o, long item, float *room)
 {
     const int g = (int)(item % o->groups);
@@ -116,7 +116,7 @@ static void conv_forward(Tape *t, const Conv *o, double eps)
     arena_reset(&t->pass, at);
 }
 
-/* Of the backward pass: dn (rows, d); dw (halves, groups, 2 filters, k, c, w) */
+/* Gradients of the backward pass: dn (rows, d); dw (halves, groups, 2 filters, k, c, w) */
 typedef struct { float *dn, *dw; } Back;
 
 static void conv_item_back(Tape *t, const Conv *o, const Back *b, long item, float *room)
@@ -137,7 +137,7 @@ static void conv_item_back(Tape *t, const Conv *o, const Back *b, long item, flo
     }
 }
 
-/* A group's weights: the sum of the halves, turned back: dw[o][i][j] += */
+/* A group's weights: dw[o][i][j] += the sum of the halves, transposed back */
 static void conv_add_weights(Tape *t, const Conv *o, const Back *b, int g)
 {
     const int c = o->s.c, k = o->s.k, w = o->s.w;
@@ -154,7 +154,7 @@ static void conv_add_weights(Tape *t, const Conv *o, const Back *b, int g)
     }
 }
 
-/* Arrays by group as rows of d, for tape_watch */
+/* Arrays by group in the order of rows of d, for tape_watch */
 static float *conv_by_rows(Tape *t, const Conv *o, const float *v)
 {
     float *to = arena_raw(&t->pass, sizeof(float) * (size_t)o->x.rows * (size_t)o->s.d);
@@ -194,7 +194,7 @@ static void conv_back(Tape *t, void *ctx)
     Grad of_n = { .bytes = o->x.g->bytes };
     const Var n = { NULL, &of_n, o->x.rows, o->x.cols, NULL };
     int fresh;
-    /* dx: of y, and then of x */
+    /* tape_grad: dLoss/dy, which becomes dLoss/dx in the same memory */
     float *dx = tape_grad(t, o->y), *dn = grad_to(t, n, &fresh);
     const size_t at = t->pass.used;
     conv_show(t, o, 1);
@@ -225,8 +225,8 @@ static void conv_back(Tape *t, void *ctx)
 
 long op_gated_conv_rows(const GatedConv *c) { return (long)(c->k - 1) * c->dil; }
 
-/* One sequence's rows before x and x itself, for a convolution whose last rows are wanted.
- * One row of x: only the rows that its taps reach, side by side, a sequence of k rows with
+/* One sequence's past rows and then x, for a convolution of which the last rows are used. For one
+ * row of x: only the rows that its taps reach, side by side, as a sequence of k rows with
  * dilation 1. */
 static void conv_window(float *to, const float *past, const float *x, int T, const ConvShape *s)
 {
@@ -238,7 +238,7 @@ static void conv_window(float *to, const float *past, const float *x, int T, con
     memcpy(to + (size_t)(T == 1 ? s->k - 1 : rows) * s->d, x, row * (size_t)T);
 }
 
-/* The last `rows` of past and x become past */
+/* The last `rows` of past and x become the new past */
 static void conv_move_on(float *past, const float *x, int T, int rows, int d)
 {
     const size_t row = sizeof(float) * (size_t)d;
@@ -248,11 +248,11 @@ static void conv_move_on(float *past, const float *x, int T, int rows, int d)
            row * (size_t)(rows - stay));
 }
 
-/* Sequences that go on from their carries: convolved with their past before them */
+/* Sequences that continue from their carries: convolved together with their past */
 static void conv_continue(Tape *t, const Conv *o, double eps, Carry *const *carry, size_t offset)
 {
     const int d = o->s.d, T = o->s.T, rows = (o->s.k - 1) * o->s.dil;
-    const int all = T == 1 ? o->s.k : rows + T;                /* rows of a window */
+    const int all = T == 1 ? o->s.k : rows + T;                /* rows that conv_window writes */
     const size_t window = (size_t)all * (size_t)d, n = (size_t)o->B * (size_t)all;
     const size_t at = t->pass.used;
     float *x = arena_raw(&t->pass, sizeof(float) * n * (size_t)d);

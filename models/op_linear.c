@@ -2,14 +2,15 @@
 /* y = x W', W float or ternary, activations float or int8.
  *
  * Quantisers of W (rows, cols), one number per tensor:
- *   v3       t = mean|W|; q = sign(W) (|W| > t); no scale                          (FlashLM v3's
- * notebook) absmean  a = max(mean|W|, 1e-5); q = a clamp(round(W / a), -1, 1)              (arXiv
- * 2406.02528, BitLinear) Straight-through: dX = dY q, dW = dY' X, where X is what was multiplied
- * (the quantised rows for act=int8).
+ *   v3        t = mean|W|;  q = sign(W) (|W| > t);  no scale          (FlashLM v3's notebook)
+ *   absmean   a = max(mean|W|, 1e-5);  q = a clamp(round(W / a), -1, 1)
+ *                                                                     (arXiv 2406.02528, BitLinear)
+ * Straight-through: dX = dY q, dW = dY' X, where X is what was multiplied (the quantised rows for
+ * act=int8).
  *
  * bwd=int8: dX = inv a (k W), k = floor(dY / inv + u), u uniform in [0, 1), inv = max|dY| / 127 per
- * row: E k = dY / inv, so E dX is the exact one. The rows are those of a gradient, whose scale is
- * anybody's guess: no floor under max|dY|. */
+ * row. The expectation of k is dY / inv, so that of dX is the exact one. Rows of a gradient may
+ * have any scale: max|dY| has no lower bound here, as max|x| has in the forward pass. */
 #include "models/tape_inner.h"
 #include <string.h>
 
@@ -62,7 +63,7 @@ static const Ternary *linear_ternary_of(Tape *t, Param *w)
 typedef struct { const void *packed; float scale; int rows, cols, bits; } Codes;
 typedef struct { const F32 *f; const float *inv; float *y, scale; int rows; } Scaling;
 
-/* The sums of y[lo..hi)[r0..r1) become floats in place. */
+/* The integer sums y[lo..hi)[r0..r1) become floats in place. */
 static void linear_scale(void *ctx, int lo, int hi, int r0, int r1)
 {
     const Scaling *s = ctx;
@@ -72,7 +73,7 @@ static void linear_scale(void *ctx, int lo, int hi, int r0, int r1)
     }
 }
 
-/* y (n, rows) = inv[i] scale (x8 codes'), packed codes of (rows, cols) */
+/* y (n, rows) = inv[i] scale (x8 codes'), codes (rows, cols) as packed */
 static void linear_int8_product(Tape *t, const Codes *w, const int8_t *x8, const float *inv,
                                 float *y, int n)
 {
@@ -125,7 +126,7 @@ static uint64_t linear_rounding_key(const Tape *t, const Param *w)
     return rng_u64(&of_draw);
 }
 
-/* How near the estimate is to what the dense product gives */
+/* Compares the estimate `got` with the dense product, for tape_cosine */
 static void linear_compare(Tape *t, const float *got, const float *dy, const float *q, int n,
                            int rows, int cols)
 {
@@ -170,7 +171,7 @@ static void linear_back_int8(Tape *t, const Param *w, const float *dy, float *dx
     }
 }
 
-/* x as int8, by whoever needs it first */
+/* x as int8: the first reader makes it */
 static Quant *linear_quant_of(Tape *t, Var x)
 {
     if (x.quant && x.quant->q) return x.quant;
@@ -187,7 +188,7 @@ static Quant *linear_quant_of(Tape *t, Var x)
     return o;
 }
 
-/* what was multiplied: the quantised rows, as floats */
+/* the rows that were multiplied: the quantised ones, as floats */
 static const float *linear_multiplied(Tape *t, Quant *o, int n, int cols)
 {
     if (o->back) return o->back;
@@ -205,7 +206,7 @@ static const float *linear_multiplied(Tape *t, Quant *o, int n, int cols)
 
 static void linear_lap(const Tape *t, Lap what) { if (t->lap) t->lap(t->lap_ctx, what); }
 
-/* quant NULL: floats were multiplied */
+/* quant NULL: the rows that were multiplied are floats */
 typedef struct { Var y, x; Param *w; const float *q; Quant *quant; } Linear;
 
 static void linear_back(Tape *t, void *ctx)

@@ -13,7 +13,7 @@ struct Optim {
     double     *sumsq;                   /* (threads) of one parameter's gradient */
 };
 static const float ADAMW_EPS = 1e-8f;
-enum { SHARE = 1024 };                   /* values below which a thread is not worth its while */
+enum { SHARE = 1024 };                   /* values below which a further thread does not pay */
 
 static void optim_read(Optim *o, const Spec *spec)
 {
@@ -60,15 +60,15 @@ Optim *optim_new(const Spec *spec, const Exec *e, Params *ps, Arena *a)
     return o;
 }
 
-/* ---- what of a parameter is updated, and by whom ---- */
+/* ---- which values are updated, and by which thread ---- */
 
-/* The threads that share p */
+/* How many threads share p */
 static int optim_threads_of(const Optim *o, const Param *p)
 {
     return p->n < SHARE * o->exec->threads ? 1 : o->exec->threads;
 }
 
-/* Where part t of `parts` begins among the rows: at equally many rows that count */
+/* The first row of part t of `parts`: each part has about equally many touched rows */
 static long optim_first_row(const Param *p, int t, int parts)
 {
     long count = 0, r = 0;
@@ -79,7 +79,7 @@ static long optim_first_row(const Param *p, int t, int parts)
     return r;
 }
 
-/* The values [*lo, *hi) of p that are part t: whole rows, or of a vector about equally many */
+/* The values [*lo, *hi) of part t: whole rows; of a vector about equally many values */
 static void optim_share(const Param *p, int t, int parts, long *lo, long *hi)
 {
     if (p->rows == 1) {
@@ -90,8 +90,8 @@ static void optim_share(const Param *p, int t, int parts, long *lo, long *hi)
     *hi = optim_first_row(p, t + 1, parts) * p->cols;
 }
 
-/* The first run of touched rows in [*lo, end): [*lo, the value returned); without a map that is
- * all of it */
+/* The first run of touched rows in [*lo, end): moves *lo to its start, returns its end. Everything
+ * is touched where p->touched is NULL */
 static long optim_run(const Param *p, long *lo, long end)
 {
     if (!p->touched) return end;

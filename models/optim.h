@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* optim.h -- AdamW, NorMuon (normuon.h), schedules, clipping, averaging.
  *
- * AdamW (Loshchilov, Hutter 2019; as PyTorch 1.13):
- *   v *= 1 - lr wd; m = b1 m + (1-b1) g; s = b2 s + (1-b2) g^2;
- *   v -= lr / (1-b1^t) m / (sqrt(s) / sqrt(1-b2^t) + eps)
- * Clip: g *= min(1, max_norm / (|g| + 1e-6)) over all parameters. EMA: ema = keep ema + (1-keep) v.
+ * AdamW (Loshchilov, Hutter 2019; as PyTorch 1.13), t the number of the update:
+ *   v *= 1 - lr wd
+ *   m  = b1 m + (1 - b1) g
+ *   s  = b2 s + (1 - b2) g^2
+ *   v -= lr / (1 - b1^t) m / (sqrt(s) / sqrt(1 - b2^t) + eps)
+ * Clip:  g *= min(1, max_norm / (|g| + 1e-6)) over all parameters
+ * EMA:   ema = keep ema + (1 - keep) v
  *
- * The rate is lr, lr_head for what a head declared (Param.declared_by): an embedding that a tied
- * head claims keeps lr.
+ * The rate is lr, and lr_head for what a head declared (Param.declared_by): an embedding that a
+ * tied head claims keeps lr.
  *
  * optimizer=normuon: NorMuon updates the parameters of GROUP_NORMUON, AdamW all others.
  * optimizer=adamw: AdamW updates every parameter; those of GROUP_NORMUON at the rate lr, with
@@ -31,9 +34,9 @@ double optim_norm (Optim *, Owner);         /* sum of squares of this owner's gr
  * each owner */
 void   optim_begin (Optim *, double lr_scale, double norm);
 void   optim_update(Optim *, Owner);    /* its trainable, unfrozen parameters; zeroes gradients */
-/* of the Newton-Schulz products of a step; everything else is bound by memory */
+/* operations of the Newton-Schulz products of a step; everything else is limited by memory */
 double optim_flops(const Params *);
-/* The factor of the base rates at a step, by `schedule`, `warmup` and `decay`; progress: the
- * share of the budget that is used, 0 to 1 */
+/* The factor of the base rates at a step, by `schedule`, `warmup` and `decay`; progress: the share
+ * of the budget used so far, 0 to 1 */
 double optim_schedule(const Spec *, long step, double progress);
 #endif

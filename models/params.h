@@ -6,7 +6,7 @@
 
 /* which optimiser, see optim.h: NORMUON is for the ternary matrices of a model */
 typedef enum { GROUP_NORMUON, GROUP_ADAMW, GROUP_ADAMW_NODECAY } Group;
-typedef enum { OWNER_CORE, OWNER_HEAD } Owner;      /* to which phase its update is charged */
+typedef enum { OWNER_CORE, OWNER_HEAD } Owner;      /* whose phase its update is charged to */
 
 typedef struct Param {
     const char *name;               /* "block.glu.up_proj.weight": the name in the file */
@@ -24,8 +24,8 @@ typedef struct Param {
     int     frozen;                 /* 1: no gradient is needed, no update made */
     int     trainable;              /* 0: not in the loss (FlashLM v3's router): no gradient, no
                                      * update, but counted */
-    long    version;                /* of v: whoever writes v increments it; caches compare */
-    void   *cache;                  /* an operation's copy of v, as it computes with it */
+    long    version;                /* of v: who writes v increments it, so that caches can tell */
+    void   *cache;                  /* of an operation: v in the form in which it is multiplied */
 } Param;
 
 typedef struct Params {
@@ -46,12 +46,12 @@ Param  *params_add_embedding(Params *, const char *name, int V, int d);
 Param  *params_find(const Params *, const char *name);              /* NULL when there is none */
 long    params_count(const Params *);                               /* of values */
 void    params_zero_grad(Params *);
-/* For a make that cannot, `return params_fail(ps, arena_text(a, "depth=%ld: ...", depth))`: sets
+/* For a make that fails, `return params_fail(ps, arena_text(a, "depth=%ld: ...", depth))`: sets
  * why, returns NULL */
 void   *params_fail(Params *, const char *why);
 
-/* Whoever adds to the gradient of a row of a GROUP_ADAMW matrix must touch the row; each thread its
- * own rows. */
+/* Whoever adds to the gradient of a row of a GROUP_ADAMW matrix must touch the row; threads touch
+ * different rows. */
 static inline void param_touch(Param *p, long row) { if (p->touched) p->touched[row] = 1; }
 void param_touch_all(Param *);
 
@@ -61,8 +61,8 @@ void param_normal  (Param *, uint64_t seed, uint64_t index, double sigma);
 void param_fill    (Param *, float value);
 void params_swap_ema(Params *);         /* v <-> ema of every parameter that has one */
 
-/* safetensors (an 8-byte little-endian length, a JSON header, raw little-endian data). A file is
- * written beside its name, synced, and renamed: it is whole or it is not there. */
+/* safetensors: an 8-byte little-endian length, a JSON header, raw little-endian data. A file is
+ * written under another name, synced and renamed: it is complete or it is not there. */
 typedef struct {
     const char *name, *dtype;       /* dtype: F32 F16 BF16 I32 U16 F64 */
     long        n;

@@ -4,8 +4,8 @@
 #include <string.h>
 
 struct SoftmaxLevelPass {
-    int     kept, n;             /* positions deferred; those of the last forward, behind them */
-    int    *group;               /* (room) of a position; `groups`: not in this level */
+    int     kept, n;             /* positions deferred; of the last forward, stored after them */
+    int    *group;               /* (room) of a position; l->groups: not in this level */
     size_t *zat;                 /* (room+1) where the logits of a position begin */
     float  *z;                   /* logits, then dLoss/dz */
     int    *at, *pos;            /* (groups+2), (room): positions by group, see head_group */
@@ -38,7 +38,7 @@ SoftmaxLevelPass *softmax_level_pass(const SoftmaxLevel *l, int chunk, int room,
     return p;
 }
 
-/* Of group g; w: the level's values or gradients */
+/* The rows of group g; w: the level's values or gradients */
 static RowSet level_rows_of(const SoftmaxLevel *l, float *w, int g)
 {
     return (RowSet){ l->list ? w : w + (size_t)l->start[g] * (size_t)l->d,
@@ -47,7 +47,7 @@ static RowSet level_rows_of(const SoftmaxLevel *l, float *w, int g)
 
 /* ---- many positions ---- */
 
-/* Groups positions [from, from + n) of what is kept; x (n, d), dx (n, d) or NULL */
+/* Groups positions [from, from + n) of the stored ones; x (n, d), dx (n, d) or NULL */
 static void level_sort(const SoftmaxLevel *l, SoftmaxLevelPass *p, int from, int n, const float *x,
                        float *dx)
 {
@@ -74,8 +74,8 @@ static void level_see_group(const SoftmaxLevel *l, const SoftmaxLevelPass *p, in
     if (eps >= 0) f->rows_mix(j, n, rows);
 }
 
-/* A group of one row has probability 1. The last groups come first: there assignments put the
- * large ones, which are best begun early. */
+/* A group of one row has probability 1 and is left out. The last groups come first: assignments put
+ * the large ones there, which are best begun early. */
 void softmax_level_forward(const SoftmaxLevel *l, SoftmaxLevelPass *p, const float *x,
                            const int *row, int n, double eps, double *loss, float *dx)
 {
@@ -136,8 +136,8 @@ void softmax_level_logprob(const SoftmaxLevel *l, const float *above, const floa
     }
 }
 
-/* A group is used by n positions with probability 1 - (1 - mass)^n; its rows are then read, and
- * once for all n their gradients read and written. */
+/* n positions use a group with probability 1 - (1 - mass)^n; its rows are then read, and their
+ * gradients read and written once for all n. */
 Cost softmax_level_cost(const SoftmaxLevel *l, int n, int chunk)
 {
     const double d = l->d, chunks = ceil((double)n / chunk);

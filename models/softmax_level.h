@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* softmax_level.h -- one level of a tree of softmaxes: each group of the level is a softmax over
- * its rows. A position arrives with a group and leaves with one of the group's rows.
+ * its rows. A position comes with a group, and its target is one of the group's rows.
  *
  *   -log p = -log softmax(W_g x)[row],   W_g: the rows [start[g], start[g+1]) of the level
  *
@@ -25,25 +25,25 @@
 typedef struct SoftmaxLevel {
     const Exec *exec;
     Param      *w;               /* (.., d) */
-    const int  *list;            /* (rows) of a row of the level: which of w; NULL: the same */
+    const int  *list;            /* (rows) which row of w a row of the level is; NULL: the same */
     const int  *start, *owner;   /* (groups+1) first row of a group; (rows) group of a row */
     const double *mass;          /* (groups) share of the training tokens */
     int         groups, d;
 } SoftmaxLevel;
 
-/* what a level keeps of its positions */
+/* what a level keeps about its positions */
 typedef struct SoftmaxLevelPass SoftmaxLevelPass;
 /* chunk: the most positions of one softmax_level_forward; room: how many more can be deferred */
 SoftmaxLevelPass *softmax_level_pass(const SoftmaxLevel *, int chunk, int room, Arena *);
 
 int  softmax_level_most(const SoftmaxLevel *);      /* rows of the largest group */
-/* n positions x (n, d) with targets row[i], rows of the level, or -1: the position does not take
- * part. loss[i] += the smoothed cross entropy, dx (n, d) += dLoss/dx; eps < 0: the exact loss,
- * dx untouched */
+/* n positions x (n, d) with targets row[i], rows of the level; -1: the position is not in this
+ * level. loss[i] += the smoothed cross entropy, dx (n, d) += dLoss/dx; eps < 0: the exact loss,
+ * dx unchanged */
 void softmax_level_forward(const SoftmaxLevel *, SoftmaxLevelPass *, const float *x, const int *row,
                            int n, double eps, double *loss, float *dx);
-/* Defers scale times the gradients of the positions of the last softmax_level_forward: they are
- * kept behind those that are deferred already. */
+/* Defers scale times the gradients of the positions of the last softmax_level_forward, after those
+ * that are deferred already. */
 void softmax_level_defer(const SoftmaxLevel *, SoftmaxLevelPass *, float scale);
 int  softmax_level_deferred(const SoftmaxLevelPass *);      /* how many positions are deferred */
 /* Adds the gradients of all deferred positions to those of w, unless it is frozen, and forgets the
@@ -55,7 +55,7 @@ void softmax_level_logprob_of(const SoftmaxLevel *, int g, const float *x, float
 /* the same for all groups: lp (rows) = above[g] + log softmax(W_g x) */
 void softmax_level_logprob   (const SoftmaxLevel *, const float *above, const float *x, float *lp);
 
-/* forward, backward and flush of n positions in chunks of at most `chunk`, expected over the
- * training tokens */
+/* expected cost, over the training tokens, of forward, backward and flush of n positions in chunks
+ * of at most `chunk` */
 Cost softmax_level_cost(const SoftmaxLevel *, int n, int chunk);
 #endif

@@ -23,8 +23,8 @@ extern const Setting settings[];  /* ended by a NULL key */
 
 Spec       *spec_new (Arena *);                          /* all defaults */
 Spec       *spec_copy(const Spec *, Arena *);
-/* "key=value": NULL, or a sentence (unknown key with the nearest known one, wrong type with what
- * was expected) */
+/* word: "key=value". NULL, or an error message: an unknown key with the nearest known one, a value
+ * of the wrong type with what was expected */
 const char *spec_set (Spec *, const char *word);
 /* The same for a value stored in a file: one that is unknown or out of range by now is ignored. */
 const char *spec_set_stored(Spec *, const char *word);
@@ -35,10 +35,10 @@ void        spec_unset(Spec *, const char *key);
 /* Settings one by one: names, budgets, lengths of lists. Messages of the checks live until the next
  * check. */
 const char *spec_check_each(const Spec *);
-/* The settings as a whole: names, budgets, products, limits of the model. NULL or an error message.
- */
+/* The settings as a whole: names, budgets, products, limits of the model. NULL or an error
+ * message. */
 const char *spec_check_values(const Spec *);
-/* spec_check_values, and no given setting that has no effect beside the others. */
+/* spec_check_values; and refuses a given setting that has no effect beside the others. */
 const char *spec_check(const Spec *);
 int         spec_applies(const Spec *, const Setting *);
 const char *spec_str (const Spec *, const char *key);    /* an unknown key is a bug */
@@ -47,9 +47,9 @@ double      spec_num (const Spec *, const char *key);
 int         spec_is  (const Spec *, const char *key, const char *value);
 int         spec_list(const Spec *, const char *key, long *out, int max);   /* how many */
 int         spec_given(const Spec *, const char *key);   /* 1: set by a word, even to its default */
-/* canonical; lives as long as the spec's arena */
+/* the canonical form; valid as long as the spec's arena */
 const char *spec_text(const Spec *);
-/* "60s" "5m" "2h", "1000000tokens" or "2Mtokens", "500steps": NULL or a sentence */
+/* text: "60s" "5m" "2h", "1000000tokens" or "2Mtokens", "500steps". NULL or an error message */
 typedef struct { double seconds; long tokens, steps; } Budget;   /* 0: not limited by this */
 const char *spec_budget(const char *text, Budget *);
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What no setting says by itself: names, budgets, products of settings, and settings without
- * effect. */
+/* What settings.def cannot say of one setting alone: names, budgets, products of settings, and
+ * settings without effect. */
 #include "models/spec.h"
 #include "kernels/gemm.h"
 #include "kernels/ternary.h"
@@ -21,7 +21,7 @@ static const char *const check_models[] = {
 #undef M
 
 enum { CHECK_MOST = 2048, CHECK_MOST_DILATIONS = 16 };
-/* of the last message: valid until the next check of this thread */
+/* the last message of this thread, valid until its next check */
 static _Thread_local char check_text[CHECK_MOST];
 
 #define REFUSE(...) (snprintf(check_text, sizeof check_text, __VA_ARGS__), check_text)

@@ -54,7 +54,7 @@ static void next_token_draw(Batch *b, StepSource *source, void *ctx, uint64_t se
     for (int i = 0; i < b->supervised; i++) b->target[i] = b->y[b->pos[i]];
 }
 
-/* The loss at some of the positions: their hidden states side by side */
+/* The loss at some of the positions, whose hidden states are copied side by side */
 static double next_token_pass_some(const Step *s, const Batch *b, Var h, float scale)
 {
     const size_t row = (size_t)s->d, bytes = sizeof(float) * row;

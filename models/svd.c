@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Orthonormal bases by Cholesky's factor of the Gram matrix (Y'Y = R'R, Q = Y R^-1), with the
- * sums in double: good for condition numbers up to 1e6, beyond which float columns are noise and
- * dropped. The rounding of Q itself is removed by a second pass where orthonormality counts
+/* Orthonormal bases by the Cholesky factor of the Gram matrix (Y'Y = R'R, Q = Y R^-1), with sums in
+ * double: accurate for condition numbers up to 1e6; beyond that float columns are noise and are
+ * dropped. Where orthonormality matters, a second pass removes the rounding of Q itself
  * (CholeskyQR2; Fukaya et al. 2014). */
 #include "models/svd.h"
 #include <math.h>
 #include <string.h>
 
-/* columns more than k; rows of a block; terms of a partial sum */
+/* EXTRA: columns more than k; ROWS: of a block; SUM: terms of a partial sum; SWEEPS: of Jacobi */
 enum { EXTRA = 10, ROWS = 256, SUM = 64, SWEEPS = 40 };
 
 void gemm_steady(const Exec *e, char ta, char tb, int m, int n, int k, const float *A, int lda,
@@ -60,8 +60,7 @@ static void svd_rotate(double *a, double *b, double c, double s, int n)
     }
 }
 
-/* Makes every pair of rows of a orthogonal, the same rotations for v; 1 when there was nothing
- * to do */
+/* Makes every pair of rows of a orthogonal, with the same rotations for v; 1: they already were */
 static int svd_sweep(double *a, double *v, int n, double tiny)
 {
     int done = 1;
@@ -143,7 +142,7 @@ static Work svd_work_new(const Exec *e, int l, Arena *a)
                    arena_raw(a, sizeof(float) * threads * n * ROWS) };
 }
 
-/* g = y'y. A thread owns every so many rows of g and sums them over y from first to last. */
+/* g = y'y. Each thread takes every so many rows of g and sums them over y from first to last. */
 static void svd_gram(const Work *k, const float *y, int rows)
 {
     const int l = k->l, threads = k->exec->threads;
@@ -165,7 +164,7 @@ static void svd_gram(const Work *k, const float *y, int rows)
         for (int j = 0; j < i; j++) k->g[(size_t)i * l + j] = k->g[(size_t)j * l + i];
 }
 
-/* r: upper, g = r'r; a column that depends on those before it has a zero row */
+/* r: upper, g = r'r; a column that depends on those before it gets a zero row */
 static void svd_cholesky(const double *g, double *r, int l)
 {
     memset(r, 0, sizeof *r * (size_t)l * (size_t)l);

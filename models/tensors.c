@@ -48,7 +48,7 @@ static int tensors_write_all(FILE *f, const Tensor *t, int n, const char *const 
 {
     json_t *root = tensors_header_of(t, n, meta);
     char *text = json_dumps(root, JSON_COMPACT);
-    uint64_t len = (strlen(text) + 7) / 8 * 8;     /* data begin at a multiple of 8 */
+    uint64_t len = (strlen(text) + 7) / 8 * 8;     /* the data begin at a multiple of 8 */
     int good = fwrite(&len, 8, 1, f) == 1 && fprintf(f, "%-*s", (int)len, text) == (int)len;
     for (int i = 0; good && i < n; i++)
         good = fwrite(t[i].data, tensors_dtype_bytes(t[i].dtype), (size_t)t[i].n, f) ==
@@ -73,7 +73,7 @@ const char *tensors_save(const char *path, const Tensor *t, int n, const char *c
     return message;
 }
 
-/* One entry of the header against the file's bounds: a word on what is wrong, or NULL */
+/* Checks one entry of the header against the file's bounds. NULL, or what is wrong */
 static const char *tensors_read_tensor(const char *name, const json_t *e, char *data, size_t size,
                                        Arena *a, Tensor *t)
 {

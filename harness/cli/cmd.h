@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* cmd.h -- the commands: each takes the words after its own name and returns the exit code
+/* cmd.h -- the commands: each takes the arguments after its own name and returns the exit code
  * (harness/util/exit.h). */
 #ifndef CMD_H
 #define CMD_H
 
 int bench_main   (int argc, char **argv);
-/* hidden: one cell; records to descriptor 3, or stdout */
+/* hidden: trains one cell; writes records to descriptor 3, or stdout */
 int cell_main    (int argc, char **argv);
 int check_main   (int argc, char **argv);
 int claims_main  (int argc, char **argv);
@@ -18,7 +18,7 @@ int merge_main   (int argc, char **argv);
 int paper_main   (int argc, char **argv);
 int plot_main    (int argc, char **argv);
 int regress_main (int argc, char **argv);
-int regress_sample_main(int argc, char **argv);   /* hidden: what a gate asks of both builds */
+int regress_sample_main(int argc, char **argv);   /* hidden: what the gate runs of both builds */
 int replay_main  (int argc, char **argv);
 int sweep_main   (int argc, char **argv);
 int tokenize_main(int argc, char **argv);

@@ -9,31 +9,29 @@
 #include <unistd.h>
 
 static const char help[] =
-    "usage: eightysix bench kernels|heads|ops|machine [--filter RE] [--all] [--threads 1,2] "
-    "[--rounds N] ...\n\n"
+    "usage: eightysix bench kernels|heads|ops|machine [--option ...]\n\n"
     "Checks, then times, cells of\n"
-    "  kernels     the ternary product and dense float products: "
-    "<kernel>/<rows>x<cols>/n<n>/t<threads>[/b<bits>][/cold]\n"
-    "  heads       forward and backward of every output layer:   <head>/V<V>/d<d>/n<n>/t<threads>\n"
-    "  ops         float operations by instruction set:          <op>/<isa>/<shape>\n"
-    "  machine     what this CPU and its memory give at most:    <probe>/t<threads>\n\n"
-    "  --filter RE   cells whose name matches (POSIX extended); without it a small set that takes "
-    "a minute\n"
-    "  --shapes RE   the same of the usual kernels only: those that figures show and all with "
-    "vector instructions\n"
+    "  kernels   the ternary product and dense products\n"
+    "            <kernel>/<rows>x<cols>/n<n>/t<threads>[/b<bits>][/cold]\n"
+    "  heads     forward and backward of every output layer    <head>/V<V>/d<d>/n<n>/t<threads>\n"
+    "  ops       float operations by instruction set           <op>/<isa>/<shape>\n"
+    "  machine   what this CPU and its memory give at most     <probe>/t<threads>\n\n"
+    "  --filter RE   cells whose name matches (POSIX extended); without it a small set (a minute)\n"
+    "  --shapes RE   the same, of the usual kernels only: those that figures show and all with\n"
+    "                vector instructions\n"
     "  --all         every cell; ref and portable only up to 2^30 multiply-adds\n"
-    "  --threads L   numbers of threads, 1,2 (as many as there are cores; machine: one and all)\n"
-    "  --cold        also n = 1 with weights from memory: 300 MB of copies in turn\n"
-    "  --rounds N    samples of every cell (15); --seed N (1)\n"
+    "  --threads L   numbers of threads, as 1,2 (the number of cores; machine: 1 and that)\n"
+    "  --cold        also n = 1 with weights from memory: 300 MB of copies, used in turn\n"
+    "  --rounds N    samples of every cell (15)\n"
+    "  --seed N      of the order of cells (1)\n"
     "  --json        one JSON object per cell and line instead of the table\n"
     "  --benchmark_out FILE   JSON of Google Benchmark, for its compare.py\n"
-    "  --db FILE     where raw samples are recorded (results/results.db); --no-db records "
-    "nothing\n\n"
-    "A kernel's time is prepare + gemm. Cells of one shape share one number of iterations (a "
-    "sample takes 5 ms or more) and\n"
-    "are interleaved in random order. % is of the limit named beside it, probed in this run. [] is "
-    "a 95 % interval.\n"
-    "Exit 0: fine; 1: a check failed; 2: bad usage.\n";
+    "  --db FILE     where raw samples are recorded (results/results.db)\n"
+    "  --no-db       record nothing\n\n"
+    "A kernel's time is prepare + gemm. Cells of one shape have the same number of iterations (a\n"
+    "sample takes 5 ms or more) and are interleaved in random order. %: of the limit named beside\n"
+    "it, measured in this run. []: a 95 % interval.\n\n"
+    "exit code: 0 fine, 1 a check failed, 2 bad usage\n";
 
 static void read_threads(BenchPlan *p, const char *text, int both)
 {
@@ -89,12 +87,13 @@ static BenchPlan read_arguments(int argc, char **argv)
     return plan;
 }
 
-/* Threads stay on their cores: two that meet on one, beside other jobs, make a barrier a thousand
- * times slower. The runtime reads its settings before main, so the program begins anew. */
+/* Threads are bound to cores: two threads that share one, beside other jobs, make a barrier a
+ * thousand times slower. The OpenMP runtime reads its settings before main, so the program sets
+ * them and starts itself again. */
 int bench_main(int argc, char **argv)
 {
     if (!getenv("OMP_PROC_BIND") && !setenv("OMP_PROC_BIND", "close", 1))
-        /* main has passed its words from the command on */
+        /* argv - 1: main has passed its arguments from the command's name on */
         execv("/proc/self/exe", argv - 1);
     const BenchPlan plan = read_arguments(argc, argv);
     return bench_run(&plan);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The hidden command `cell KEY=VALUE...`: one run, its records on descriptor 3, or stdout where
- * that is closed. */
+/* The hidden command `cell KEY=VALUE...`: one run, whose records go to descriptor 3, or to stdout
+ * where that is closed. */
 #include "harness/cli/cmd.h"
 #include "harness/train/trainer.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The command check: every law over every registry, on this machine. */
+/* The command `check`: every law over every registry, on this machine. */
 #include "harness/cli/cmd.h"
 #include "harness/laws/laws.h"
 #include "harness/util/options.h"
@@ -8,15 +8,15 @@
 
 static const char help[] =
     "usage: eightysix check [kernels] [heads] [ops] [models] [parity=DIR] [seed=N] [shapes=N]\n\n"
-    "Runs the laws that every registered part must obey; all of them when none is named.\n"
+    "Runs the laws that every registered part must obey; all of them when none is named.\n\n"
     "  kernels     equal to the reference bit for bit on random and adversarial shapes\n"
     "  heads       sum to one, nll = -logprob, gradients, samples\n"
     "  ops         gradients of every operation against finite differences\n"
     "  models      decoding equals forward, no look-ahead, save and load\n"
-    "  parity=DIR  a directory of reference tensors (manifest.json): the worst relative error per "
-    "group\n"
-    "Exit 0: all hold; 1: one is broken (the seed to replay it is printed); 2: bad usage or "
-    "input.\n";
+    "  parity=DIR  reference tensors in DIR (manifest.json): the worst relative error per group\n"
+    "  seed=N      replays a failure, which prints its seed\n"
+    "  shapes=N    random shapes per kernel\n\n"
+    "exit code: 0 all hold, 1 one is broken, 2 bad usage or input\n";
 
 typedef struct { uint64_t seed; int shapes, failed, passed, skipped; } Check;
 

@@ -8,20 +8,19 @@
 
 static const char help[] =
     "usage: eightysix headlab CHECKPOINT [key=value ...] [heads=HEAD,...] [--option ...]\n\n"
-    "Caches the hidden states of a trained trunk and refits every head on them, the trunk frozen, "
-    "by AdamW:\n"
-    "steps of batch x accum x seq states, shuffled anew for every pass, with the settings of the "
-    "checkpoint and\n"
-    "the words after it.\n\n"
-    "  heads=...      names with settings: heads=softmax,tree:assign=brown:classes=300 (all that "
-    "there are)\n"
-    "  --states N     hidden states of the training text (131072); of the validation text: "
-    "valid_tokens\n"
-    "  --passes X     over them (4)\n"
-    "  --start WHAT   output rows of tied heads: a copy of the embedding, or drawn (embedding)\n"
-    "  --db FILE      where the fits are recorded (results/results.db); --no-db records nothing\n\n"
-    "  eightysix headlab v3.safetensors heads=softmax,tree:assign=freq,tree:assign=brown lr=1e-3 "
-    "warmup=20\n"
+    "Stores the hidden states that a trained trunk computes for the training text and trains\n"
+    "every head anew on them, with AdamW and the trunk frozen. A step is batch x accum x seq\n"
+    "states, shuffled anew for every pass. Settings: those of the checkpoint, then those given.\n\n"
+    "  heads=...      heads with their settings, as heads=softmax,tree:assign=brown:classes=300\n"
+    "                 (every head)\n"
+    "  --states N     hidden states of the training text (131072); of the validation text there\n"
+    "                 are valid_tokens\n"
+    "  --passes X     passes over the training states (4)\n"
+    "  --start WHAT   output rows of tied heads begin as a copy of the embedding, or drawn at\n"
+    "                 random: embedding or drawn (embedding)\n"
+    "  --db FILE      where the fits are recorded (results/results.db)\n"
+    "  --no-db        record nothing\n\n"
+    "  eightysix headlab v3.safetensors heads=softmax,tree:assign=freq,tree:assign=brown lr=1e-3\n"
     "  eightysix plot anatomy\n";
 
 static const char *headlab_all_heads(Arena *a)
@@ -32,7 +31,8 @@ static const char *headlab_all_heads(Arena *a)
     return names;
 }
 
-/* Words that the trunk takes too; its other settings are those it was trained with */
+/* Settings that the trunk takes too: how it computes. All its others stay those that it was trained
+ * with. */
 static const char *const trunk_settings[] = { "act=",     "act_bits=", "kernel=",       "gemm=",
                                               "threads=", "eval=",     "valid_tokens=", "seq=" };
 

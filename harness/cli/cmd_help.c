@@ -50,7 +50,7 @@ static int name_distance(const char *a, const char *b)
 const char *command_nearest(const Command *c, const char *name)
 {
     const char *best = NULL;
-    int least = (int)strlen(name) / 2 + 1; /* as many edits as that are no misspelling any more */
+    int least = (int)strlen(name) / 2 + 1; /* so many edits are no misspelling any more */
     if (strlen(name) > LONGEST) return NULL;
     for (; c->name; c++) {
         const int d = c->brief ? name_distance(name, c->name) : least;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The command list: what is in this binary, and what of it runs here. */
+/* The command `list`: what is in this binary, and what of it runs here. */
 #include "harness/corpus/data.h"
 #include "kernels/cpu.h"
 #include "models/head.h"
@@ -68,9 +68,9 @@ int list_main(int argc, char **argv)
     int shown = 0;
     if (argc > 1 && !strcmp(argv[1], "--help")) {
         puts("usage: eightysix list [models | heads | kernels | gemm | corpora | settings]\n\n"
-             "What is in this binary and what of it runs on this machine. EIGHTYSIX_CPU=avx2 (a "
-             "comma list of sse2 avx2 avx512\n"
-             "vnni popcnt512 vbmi amx neon dotprod) narrows the CPU for every command.");
+             "What is in this binary and what of it runs on this machine. EIGHTYSIX_CPU=avx2 (a\n"
+             "comma list of sse2 avx2 avx512 vnni popcnt512 vbmi amx neon dotprod) narrows the\n"
+             "CPU for every command.");
         return 0;
     }
     for (int i = 0; i < N; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The command regress: is one commit slower or worse than another? */
+/* The command `regress`: is one commit slower or worse than another? */
 #include "harness/cli/cmd.h"
 #include "harness/regress/regress.h"
 #include "harness/util/options.h"
@@ -7,28 +7,26 @@
 #include <unistd.h>
 
 static const char help[] =
-    "usage: eightysix regress --base REF --head REF [--rounds N] [--filter RE] [--markdown FILE] "
-    "[--junit FILE] ...\n\n"
-    "Builds two commits in work trees under build/regress, with one make and one compiler, and "
-    "says whether head is slower or\n"
-    "worse than base. REF may be the path of a program that was built before. Run it in the root "
-    "of the repository.\n\n"
-    "  --rounds N        of the first look (20); what is undecided then gets as many again\n"
-    "  --samples K       of a block, 10 ms or more each (5)\n"
-    "  --floor P         percent that nobody minds (2)\n"
+    "usage: eightysix regress --base REF --head REF [--option ...]\n\n"
+    "Builds two commits in work trees under build/regress, with one make and one compiler, and\n"
+    "says whether head is slower or worse than base. REF may also be the path of a program. Run\n"
+    "it in the root of the repository. results/BENCHMARKS.md explains the method.\n\n"
+    "  --rounds N        rounds before the first decision (20); undecided benchmarks get N more\n"
+    "  --samples K       samples of a block, 10 ms or more each (5)\n"
+    "  --floor P         a change of time too small to matter, percent (2)\n"
     "  --filter RE       benchmarks whose name matches (POSIX extended)\n"
-    "  --seed N          of the order of blocks (1); --cpu C the core to run on (the last); --jobs "
-    "N of make (all cores)\n"
+    "  --seed N          of the order of blocks (1)\n"
+    "  --cpu C           the core to run on (the last)\n"
+    "  --jobs N          jobs of make (all cores)\n"
     "  --always          measure even when the code is the same\n"
     "  --times-only      no laws, no quality, no instruction counts\n"
-    "  --accept-quality  losses may get better by more than the tolerance; --quality P sets that "
-    "tolerance, percent (0.1)\n"
+    "  --quality P       a change of a loss too small to matter, percent (0.1)\n"
+    "  --accept-quality  losses may get better by more than that\n"
     "  --markdown FILE   a report for a pull request; --junit FILE: one for CI\n"
-    "  --db FILE         where raw samples and verdicts go (results/results.db); --no-db records "
-    "nothing\n\n"
-    "exit code: 0 pass; 1 a regression, or wrong results; 2 bad usage, or a build that fails; 3 "
-    "inconclusive, or an invalid\n"
-    "measurement; 130 interrupted. results/BENCHMARKS.md explains.\n";
+    "  --db FILE         where raw samples and verdicts go (results/results.db)\n"
+    "  --no-db           record nothing\n\n"
+    "exit code: 0 pass; 1 a regression, or wrong results; 2 bad usage, or a build that fails;\n"
+    "3 inconclusive, or an invalid measurement; 130 interrupted\n";
 
 int regress_main(int argc, char **argv)
 {

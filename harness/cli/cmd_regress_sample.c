@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The hidden command regress-sample: what a gate runs of both builds. */
+/* The hidden command `regress-sample`: what the gate runs of both builds. */
 #include "harness/cli/cmd.h"
 #include "harness/regress/regress.h"
 #include "harness/util/options.h"

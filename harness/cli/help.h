@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* help.h -- what the program says of itself: the overview, the version, the manual page,
- * the completion of bash.
+/* help.h -- the program's own documentation: the overview, the version, the manual page, the
+ * completion of bash.
  *
- * All of it comes from the commands' own --help and from the settings; nothing is written twice. */
+ * All of it is made from the commands' own --help and from the settings; nothing is written
+ * twice. */
 #ifndef HELP_H
 #define HELP_H
 #include <stdio.h>
@@ -15,7 +16,7 @@ typedef struct Command {
 
 /* commands end with a NULL name; `help` itself is one of them, without a function */
 void help_overview(const Command *, FILE *);
-/* `help [COMMAND | --man | --bash]`: argv[0] is "help". The exit code */
+/* `help [COMMAND | --man | --bash]`: argv[0] is "help". Returns the exit code */
 int  help_main    (const Command *, int argc, char **argv);
 /* "eightysix 0.2.0 ..." with commit, compiler and id of the build */
 void help_version (FILE *);

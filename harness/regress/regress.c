@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A gate from end to end: arguments that can be refused at once, two builds, laws and quality,
+/* The gate from start to end: arguments that can be refused at once, two builds, laws and quality,
  * rounds, instruction counts, the verdict, its reports. */
 #include "harness/regress/regress.h"
 #include "harness/util/clock.h"
@@ -12,7 +12,7 @@
 #define COPY_LIMIT_S 120
 #define DELAY 0.05
 
-/* The core to run on; asked -1: the last that this process may use. */
+/* The core to run on: the one asked for, or with -1 the last that this process may use. */
 static int gate_core(int asked)
 {
     cpu_set_t set;
@@ -67,8 +67,8 @@ static void gate_add_up(Gate *g)
     }
 }
 
-/* Beside its name and renamed, so that a report is whole; what is no file (/dev/stdout) is written
- * to. */
+/* A file is written under another name and renamed, so that a report is complete; what is not a
+ * regular file (/dev/stdout) is written directly. */
 static void gate_write(const char *path, void (*report)(const Gate *, FILE *), const Gate *g,
                        Arena *a)
 {

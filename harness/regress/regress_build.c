@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The two builds of a gate, and how anything is run: as a child of its own process group, its words
- * kept.
+/* The two builds of a gate, and how the gate runs a program: as a child in a process group of its
+ * own, whose output is kept.
  *
- *     build/regress/NAME         a git work tree of the commit, built there, removed after
- *     build/regress/NAME.log     what make said
+ *   build/regress/NAME         a git work tree of the commit, built there, removed afterwards
+ *   build/regress/NAME.log     the output of make
  *
  * A build says which objects its benchmarks, laws and quality cells execute. They are hashed
- * without debug sections, so that a commit which changes comments, documentation or reports has the
- * same code and nothing needs to be measured. A build that does not say (an old one) counts as
- * different from any other. */
+ * without debug sections, so that a commit which only changes comments, documentation or reports
+ * has the same code and nothing needs to be measured. A build that does not say (an old one) counts
+ * as different from any other. */
 #include "harness/regress/regress.h"
 #include "harness/sweep/child.h"
 #include <errno.h>
@@ -20,7 +20,7 @@
 enum { SAID_MOST = 1 << 20, TREES = 4 };
 #define BUILD_LIMIT_S 3600
 
-/* For ^C and for the end of the process, whoever ends it: nothing else outlives a call. */
+/* For ^C and for the end of the process, however it ends: the only state that outlives a call. */
 static struct { int interrupted, n; char tree[TREES][4096]; } left;
 int gate_interrupted(void) { return left.interrupted; }
 
@@ -68,7 +68,7 @@ GateRun gate_run(const char *const *words, double seconds, GateLine *line, void 
     char sentence[1024];
     snprintf(sentence, sizeof sentence, "%s", error);
     ear.said[ear.n] = 0;
-    /* said lies at its start: what is not used of it is given back */
+    /* `said` lies at the start of the arena: what is not used of it is given back */
     arena_reset(a, at);
     arena_raw(a, ear.n + 1);
     return (GateRun){ status, arena_text(a, "%s", sentence), ear.said };
@@ -125,7 +125,7 @@ static void check_out(GateBuild *b, const char *dir, const char *name, int jobs,
                *log = arena_text(a, "%s/%s.log", dir, name);
     CHECK(left.n < TREES && strlen(tree) < sizeof left.tree[0]);
     if (!left.n) atexit(remove_all);
-    remove_tree(tree, a);                    /* a gate that was killed may have left it */
+    remove_tree(tree, a);                    /* a gate that was killed may have left one */
     GateRun r = RUN(a, "git", "worktree", "add", "--detach", "--force", tree, b->commit);
     if (!ok(&r)) die("%s: git worktree add %s: %s", b->ref, tree, r.error);
     strcpy(left.tree[left.n++], tree);
@@ -138,9 +138,9 @@ static void check_out(GateBuild *b, const char *dir, const char *name, int jobs,
     if (!ok(&r)) die("%s: make: %s; all it said is in %s", b->ref, r.error, log);
 }
 
-/* The objects that the build says it executes, each without debug sections, by name; all of its
- * objects where it does not say. One that is missing is an error: what is not hashed would not be
- * looked at. */
+/* A hash of the objects that the build says it executes (all where it does not say), sorted by
+ * name, each without debug sections. A missing object is an error: what is not hashed would not be
+ * compared. */
 static const char *code_of(const GateBuild *b, Arena *a)
 {
     static const char script[] = "cd \"$0/build\" && { [ -n \"$1\" ] && printf '%s\\n' $1 || find "

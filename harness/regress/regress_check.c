@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What is not time, and so needs no statistics:
  *
- *   laws          `check` of head's build: what is fast and wrong fails here
- *   quality       a short training per head on the synthetic language, same seed: the loss of the
- * validation text. Moved by more than the tolerance, or below the entropy of the language, it
- * fails; better too, as a normaliser that was dropped looks better, unless accepted
- * (--accept-quality) instructions  by callgrind, on AVX2 for both builds (valgrind knows no
- * AVX-512). More by the tolerance fails unless the same benchmark's time is SAME or IMPROVED: then
- * it is a note */
+ *   laws           `check` of head's build: what is fast and wrong fails here
+ *   quality        a short training per head on the synthetic language, with one seed: the loss of
+ *                  the validation text. Fails when it is below the entropy of the language, or has
+ *                  moved by more than the tolerance: also down, because a normaliser that is left
+ *                  out looks like a better loss, unless accepted (--accept-quality)
+ *   instructions   counted by callgrind, on AVX2 for both builds (valgrind knows no AVX-512). More
+ *                  of them than the tolerance allows fails, unless the time of the same benchmark
+ *                  is SAME or IMPROVED: then it is a note */
 #include "harness/regress/regress.h"
 #include <math.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 
 enum { COUNT_LIMIT_S = 300, CHECK_LIMIT_S = 1200, CELL_LIMIT_S = 300 };
 #define COUNT_TOLERANCE 1e-3
-/* of all iterations at full speed; valgrind: 50 times that, FMA 500 */
+/* ns that the counted iterations take at full speed; under valgrind 50 times that, FMA 500 times */
 #define COUNTED_NS 1e6
 
 static int gate_check_ok(const GateRun *r) { return !strcmp(r->status, "ok"); }
@@ -95,7 +96,7 @@ void gate_check_quality(Gate *g, Arena *a)
         GateCheck c = { "quality", name, head_why, GATE_REGRESSED, base.nll, head.nll };
         if (!head_why && base_why) {
             c.verdict = GATE_UNKNOWN;
-            c.sentence = arena_text(a, "new: base says: %s", base_why);
+            c.sentence = arena_text(a, "new in head; error of base: %s", base_why);
         } else if (!head_why) {
             c = gate_check_compare(name, base, head, g->plan.tolerance, g->plan.accept_quality, a);
         }
@@ -104,7 +105,7 @@ void gate_check_quality(Gate *g, Arena *a)
 }
 
 /* ---- instructions ---- */
-/* NAN and a sentence when valgrind says no number */
+/* NAN and an error message when valgrind reports no number */
 static double gate_check_count(const GateBuild *b, const char *bench, long iters, const char **why,
                                Arena *a)
 {
@@ -124,7 +125,7 @@ static double gate_check_count(const GateBuild *b, const char *bench, long iters
     const GateRun r = gate_run(words, COUNT_LIMIT_S, NULL, NULL, a);
     const char *s = strstr(r.said, "Collected :");
     const double n = s ? strtod(s + strlen("Collected :"), NULL) : 0;
-    /* valgrind has the last word, the program the reason */
+    /* where both failed, the program's own message is the reason, valgrind's only the result */
     const char *own = strstr(r.said, "eightysix: ");
     *why = gate_check_ok(&r) && n > 0 ? NULL
            : gate_check_ok(&r)        ? "callgrind counted nothing"
@@ -142,7 +143,7 @@ static void gate_check_judge(Gate *g, const GateBench *b, double base, double he
     if (more < -COUNT_TOLERANCE) c.verdict = GATE_IMPROVED;
     if (more > COUNT_TOLERANCE && !fine) c.verdict = GATE_REGRESSED;
     if (more > COUNT_TOLERANCE && fine)
-        c.sentence = arena_text(a, "%+.3f %%; the clock says %s", 100 * more,
+        c.sentence = arena_text(a, "%+.3f %%; its time is %s", 100 * more,
                                 verdict_names[b->pair.verdict]);
     gate_check_add(g, c, a);
 }

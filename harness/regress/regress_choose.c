@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What both builds can do, and what of it this run compares. */
+/* What both builds can run, and which part of it is compared. */
 #include "harness/regress/regress.h"
 #include <string.h>
 
@@ -54,7 +54,7 @@ static const GateBench *choose_find(const Lists *s, const char *name)
     return NULL;
 }
 
-/* Notes what only one of them has. */
+/* The benchmarks of both; notes what only one of them has. */
 static void choose_benches(Gate *g, const Lists *base, const Lists *head, const regex_t *filter,
                            Arena *a)
 {
@@ -96,7 +96,7 @@ void gate_choose(Gate *g, const regex_t *filter, Arena *a)
         die("--filter %s: no benchmark that both builds have has such a name",
             g->plan.filter ? g->plan.filter : ".");
     for (int i = 0; i < g->benches; i++) probes += g->bench[i].probe;
-    if (!probes) g->bench[0].probe = 1;      /* no run without its proof, whatever the filter */
+    if (!probes) g->bench[0].probe = 1;      /* every run has a probe, whatever the filter */
     if (strcmp(g->base->compiler, g->head->compiler))
         gate_note(g, "compilers differ: the comparison includes that");
     if (strcmp(g->base->flags, g->head->flags))

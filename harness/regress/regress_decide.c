@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The decision. Per benchmark, with n rounds so far, at a look that has alpha' = alpha / looks:
  *
- *   slower   sign test of median(d) <= floor, faster of median(-d) <= floor; each Holm over all
- * benchmarks, those decided at an earlier look counted in and not tested again REGRESSED  slower <=
- * alpha'      IMPROVED  faster <= alpha' SAME     the interval of median(d) at level 1 - alpha' /
- * benchmarks lies inside +-floor, and the detectable effect is within the benchmark's budget
- *   UNKNOWN  otherwise
+ *   p_slower    sign test of median(d) <= floor
+ *   p_faster    sign test of median(-d) <= floor
+ *               each adjusted by Holm over all benchmarks; those decided at an earlier look are
+ *               counted as p = 1 and not tested again
+ *
+ *   REGRESSED   p_slower <= alpha'
+ *   IMPROVED    p_faster <= alpha'
+ *   SAME        the interval of median(d) at level 1 - alpha' / benchmarks lies inside +-floor, and
+ *               the detectable effect is within the benchmark's budget
+ *   UNKNOWN     otherwise
  *
  * Why signs of pairs: with noise that drifts (AR(1), coefficient 0.8 to 0.99, 3 %) a Mann-Whitney
  * test of A..A against B..B, 20 to 40 samples each, raises 20 to 38 % false alarms at alpha 0.01;
- * pairs within a round stay under 1 %. Order statistics hold for any law, however skewed the pairs.
- */
+ * pairs within a round stay under 1 %. Order statistics hold for any distribution, however skewed
+ * the pairs. */
 #include "harness/regress/regress.h"
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* A gate in the database: a run of the experiment `regress` with all of its samples, each named
- * BENCH@SIDE, and its verdicts as texts verdict:NAME beside numbers shift:NAME, low:NAME ... The
- * views gate and gate_sample read them. */
+ * BENCH@SIDE, its verdicts as texts verdict:NAME, and numbers shift:NAME, low:NAME ... The views
+ * gate and gate_sample read them. */
 #include "harness/regress/regress.h"
 #include "harness/store/db.h"
 #include <math.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a gate says: a table for people, Markdown for a pull request, JUnit XML for CI. */
+/* The reports of a gate: a table for people, Markdown for a pull request, JUnit XML for CI. */
 #include "harness/regress/regress.h"
 #include <math.h>
 #include <string.h>
@@ -19,7 +19,7 @@ static double median_of(const double *x, int n)
     return m;
 }
 
-/* what these rounds could not see at all is "none" */
+/* the detectable effect; "none" where no effect of any size could be found */
 static const char *detectable_text(double ln_ratio, char out[32])
 {
     if (isfinite(ln_ratio)) snprintf(out, 32, "%.1f %%", percent(ln_ratio));
@@ -57,7 +57,7 @@ static const char *summary(const Gate *g)
     return "PASS: nothing is slower by more than the floor, nothing computes something else";
 }
 
-/* "name@control" "name@canary" of a probe */
+/* A line of the table; the suffix marks control and canary */
 typedef struct Row { const char *suffix; const GateCase *c; } Row;
 
 static int rows_of(const GateBench *b, Row row[3])

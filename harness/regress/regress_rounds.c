@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The rounds of a gate: a process per block, the sides of a benchmark in random order and back.
+/* The rounds of a gate: a process per block of samples, the sides of a benchmark in random order
+ * and back.
  *
- * Every run carries its own proof. A probe benchmark has two sides more: a second copy of base,
- * which must not differ, and base with a delay, which must be found REGRESSED. */
+ * Every run shows that it can be trusted. A probe, a benchmark with two sides more, is run as
+ *   base      head
+ *   control   a second copy of base, which must not differ from base
+ *   canary    base with a delay, which must be found REGRESSED */
 #include "harness/regress/regress.h"
 #include "harness/util/clock.h"
 #include "harness/util/progress.h"
@@ -21,7 +24,7 @@ typedef struct Rounds {
 } Rounds;
 
 typedef struct Block {
-    double ns[GATE_SAMPLES], whole[GATE_SAMPLES];    /* of an iteration; of all of a sample */
+    double ns[GATE_SAMPLES], whole[GATE_SAMPLES];    /* per iteration; of all of a sample's */
     int    n;
     long   iters, switches, steal;
 } Block;
@@ -39,7 +42,7 @@ static void rounds_line(void *ctx, const Record *l)
     if (!strcmp(l->name, "steal")) b->steal = (long)l->value;
 }
 
-/* iters 0: asks how many it should be */
+/* iters 0: asks how many a sample should have */
 static Block rounds_block(Rounds *r, const char *bench, int side, long iters)
 {
     Arena *a = &r->round;
@@ -87,7 +90,7 @@ static int rounds_open(const GateBench *b)
     return b->pair.verdict == GATE_UNKNOWN || probe;
 }
 
-/* One round of one benchmark: its sides in random order and back; appends d of whatever is open. */
+/* One round of one benchmark: its sides in random order and back; appends d of undecided cases. */
 static void rounds_bench(Rounds *r, GateBench *b, int round, Rng *rng)
 {
     double ns[SIDES][2 * GATE_SAMPLES];
@@ -132,8 +135,8 @@ static void rounds_all(Rounds *r, int round, int of)
     if (r->record) gate_record_flush(r->record);
 }
 
-/* Benchmarks are one family; controls another, and so are canaries: a canary is not made harder to
- * see by the number of benchmarks, nor is a control let off by it. */
+/* Benchmarks, controls and canaries are three families of tests: a canary does not get harder to
+ * find with the number of benchmarks, nor does a control pass more easily. */
 static int rounds_decide(Rounds *r, int look)
 {
     Gate *g = r->gate;

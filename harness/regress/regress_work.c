@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the gate times, one benchmark in a process of its own: the hidden command regress-sample.
- * Every benchmark runs on one thread, which is bound to a core. Its name says its work: two builds
- * are compared where the names are equal. */
+/* The benchmarks of the gate, one per process: the hidden command regress-sample. Each runs on one
+ * thread, bound to a core. The name says what is computed: two builds are compared where names are
+ * equal. */
 #include "harness/bench/bench.h"
 #include "harness/bench/timed_head.h"
 #include "harness/util/clock.h"
@@ -18,9 +18,9 @@ typedef struct Work { GbenchWork *run; void *ctx; } Work;
 typedef struct Bench1 Bench1;
 struct Bench1 {
     const char *name;
-    double      budget;          /* percent that may go unseen */
+    double      budget;          /* the largest effect that may go undetected, percent */
     int         probe;
-    /* counted: for callgrind, which is slow */
+    /* counted 1: less work, for callgrind, which is slow */
     Work      (*make)(const Bench1 *, int counted, Arena *);
     const char *part;            /* kernel, operation, head */
     int         n;               /* batch rows of a kernel */
@@ -119,8 +119,8 @@ static Work make_op(const Bench1 *b, int counted, Arena *a)
     return (Work){ strcmp(b->part, "conv") ? run_rmsnorm : run_conv, o };
 }
 
-/* ---- heads: forward and backward of 512 positions, V = 8192, d = 64, targets of frequency 1 /
- * rank ---- */
+/* ---- heads: forward and backward of 512 positions, V = 8192, d = 64; targets of frequency
+ * 1 / rank ---- */
 enum { HEAD_V = 8192, HEAD_D = 64, COUNTED = 32 };     /* COUNTED: positions under callgrind */
 static Work make_head(const Bench1 *b, int counted, Arena *a)
 {
@@ -143,9 +143,9 @@ static Work make_head(const Bench1 *b, int counted, Arena *a)
     return (Work){ timed_head_run, h };
 }
 
-/* ---- a training step: one batch again and again, at rates so small that the work stays the same
- * ---- */
-/* what fits in a core's second cache varies least between processes */
+/* ---- a training step: one batch again and again, at rates so small that the work does not
+ * change ---- */
+/* so small that it fits in a core's L2, where times vary least between processes */
 enum { STEP_B = 1, STEP_T = 64 };
 typedef struct { Session *s; Step step; Batch *batch; } TimedStep;
 
@@ -218,7 +218,7 @@ static void list(Recorder *rec, Arena *a)
                 arena_text(a, "softmax+int8 head=softmax act=int8 quant=absmean %s", small));
 }
 
-/* The body that callgrind counts: by its name, so it stays a function and calls, not jumps. */
+/* What callgrind counts, found by its name: so it must stay a function that is called. */
 void regress_counted(GbenchWork *run, void *ctx, long iters);
 __attribute__((noinline)) void regress_counted(GbenchWork *run, void *ctx, long iters)
 {
@@ -226,7 +226,7 @@ __attribute__((noinline)) void regress_counted(GbenchWork *run, void *ctx, long 
     __asm__ volatile("" ::: "memory");
 }
 
-/* seconds of one sample; a delay of that share of them is waited for in the timed loop */
+/* seconds of one sample; delay: a share of them, waited for before the clock is read again */
 static double sample(const Work *w, long iters, double delay)
 {
     const double from = clock_now();
@@ -237,7 +237,7 @@ static double sample(const Work *w, long iters, double delay)
     return took;
 }
 
-/* ticks that the hypervisor gave to others while core `cpu` (-1: any) wanted to run */
+/* ticks that the hypervisor gave to others while core `cpu` (-1: any core) was ready to run */
 static long stolen(int cpu)
 {
     char line[512], name[16];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The build as build_id.h, which the Makefile writes, describes it. Alone in its object: it differs
- * with every commit, and nothing that is timed depends on it. */
+/* The build as build_id.h, which the Makefile writes, describes it. In an object of its own, which
+ * changes with every commit: nothing that is timed depends on it. */
 #include "harness/util/host.h"
 #include "build_id.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* clock.h -- the only clock: monotonic seconds, and laps that add up to the whole.
+/* clock.h -- the only clock: monotonic seconds, and phases of a step that add up to the whole.
  *
- * laps_mark charges the time since laps_start or the last mark to one phase, so the phases of a
- * step sum to its wall time by construction. */
+ * laps_mark adds the time since laps_start or the last mark to one phase, so the phases of a step
+ * sum to its wall time by construction. */
 #ifndef CLOCK_H
 #define CLOCK_H
 typedef enum {
@@ -18,12 +18,12 @@ typedef enum {
     PHASE_LINEAR_BACKWARD,
     PHASES
 } Phase;
-/* "data" "core.forward" ...; the ternary layers of the core apart */
+/* "data" "core.forward" ...; the ternary layers of the core apart: "core.linear.forward" ... */
 extern const char *const phase_names[PHASES];
 
 double clock_now(void);                             /* seconds, monotonic */
 typedef struct { double last, sum[PHASES]; } Laps;
 void laps_start(Laps *);                            /* zero all, start now */
-/* the time since the last mark goes to this phase */
+/* adds the time since the last mark to this phase */
 void laps_mark (Laps *, Phase);
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* file.h -- files that are whole or not there: written beside their name, synced and renamed. */
+/* file.h -- files written completely or not at all: under another name, synced, renamed. */
 #ifndef FILE_H
 #define FILE_H
 #include "kernels/base.h"
@@ -7,7 +7,7 @@
 
 /* Opens PATH.new. NULL and an error message in *why. */
 FILE       *file_begin (const char *path, Arena *, const char **why);
-/* Closes it and gives it its name. NULL, or an error message: then PATH is as it was. */
+/* Closes it and renames it to PATH. NULL, or an error message: then PATH is as it was. */
 const char *file_commit(FILE *, const char *path, Arena *);
 /* Closes and removes it; PATH is as it was. */
 void        file_cancel(FILE *, const char *path, Arena *);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The machine as /proc/cpuinfo, /proc/meminfo, uname and sysfs describe it. What a system does not
- * tell is "unknown" or 0, never guessed. */
+/* The machine as /proc/cpuinfo, /proc/meminfo, uname and sysfs describe it. What the system does
+ * not say is "unknown" or 0, never guessed. */
 #include "harness/util/host.h"
 #include "kernels/cpu.h"
 #include <errno.h>
@@ -49,7 +49,7 @@ static const char *cpu_name(Arena *a)
     return "unknown";
 }
 
-/* Of the first core; level 1 counts data and unified caches only. */
+/* kilobytes of a cache of the first core; level 1 counts data and unified caches only */
 static long cache_kb(int level)
 {
     char path[128], text[64];

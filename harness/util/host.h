@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* host.h -- provenance: what machine, what build. Every result carries both. */
+/* host.h -- where a result comes from: which machine, which build. Every result records both. */
 #ifndef HOST_H
 #define HOST_H
 #include "kernels/base.h"
@@ -10,19 +10,19 @@ typedef struct Host {                 /* the table `machine` */
     long        mem_kb, l1d_kb, l2_kb, l3_kb;
 } Host;
 typedef struct Build {                /* the table `build` */
-    /* SHA-256 of sources, compiler and flags: equal ids compute equal things */
+    /* SHA-256 of sources, compiler and flags: equal ids compute the same */
     const char *id;
     const char *version;              /* of the Makefile: "0.2.0" */
     const char *git, *compiler, *flags;
     int         dirty;
-    /* objects a benchmark, law or cell executes, one space between two */
+    /* objects that benchmarks, laws and cells execute, separated by spaces */
     const char *executed;
 } Build;
 const Host  *host_read (Arena *);
 const Build *build_read(Arena *);
-/* What must be equal for two timings to be compared: the column `rig` of the table `machine`. */
+/* What must be equal if two timings are to be compared: the column `rig` of the table `machine`. */
 const char  *host_class(const Host *, Arena *);
 const char  *sha256_hex(const void *data, size_t len, char out[65]);
-/* NULL, or a sentence, until the next call */
+/* NULL, or an error message, valid until the next call */
 const char  *sha256_file(const char *path, char out[65]);
 #endif

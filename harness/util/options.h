@@ -10,7 +10,7 @@ typedef struct Option {
     int         *flag;
 } Option;
 /* Moves the other arguments to argv[1..] and returns how many; dies on an unknown option or one
- * without its value. --help and -h print help to stdout and exit 0. */
+ * whose value is missing. --help and -h print help to stdout and exit 0. */
 int options_read(int argc, char **argv, const Option *, const char *help);
 
 /* The value of an option as a number within these bounds; dies on any other text. */

@@ -34,7 +34,7 @@ void record_sample(Recorder *r, const char *name, long round, long position, dou
     fprintf(r->out, "sample %s %ld %ld %.3f %ld\n", name, round, position, ns, iters);
 }
 
-/* The whole word is a number: 1 */
+/* 1: the whole word is a number */
 static int whole_long(const char *word, long *x)
 {
     char *end;

@@ -1,26 +1,32 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* record.h -- what a run says of itself: named numbers, texts, spans and samples, raw, never only
+/* record.h -- the records of a run: named numbers, texts, spans and samples, raw, never only
  * aggregates.
  *
- * A run writes records as text lines to a stream and flushes it at the end of every step, so that
- * whatever it said before a crash is kept: num NAME STEP VALUE      text KEY VALUE...      span
- * PHASE STEP SECONDS      sample NAME ROUND POSITION NS ITERS The sweep reads them from its child
- * and is the only one that knows SQL. New names need no schema change. */
+ * A run writes its records as lines of text to a stream and flushes it at the end of every step, so
+ * that everything written before a crash is kept:
+ *
+ *   num    NAME STEP VALUE
+ *   text   KEY VALUE...                        VALUE: to the end of the line
+ *   span   PHASE STEP SECONDS
+ *   sample NAME ROUND POSITION NS ITERS        NS: nanoseconds of ITERS iterations together
+ *
+ * The sweep reads them from its child and is the only one that knows SQL. New names need no change
+ * of the schema. */
 #ifndef RECORD_H
 #define RECORD_H
 #include <stdio.h>
 
-typedef struct Recorder { FILE *out; } Recorder;         /* out NULL: says nothing */
+typedef struct Recorder { FILE *out; } Recorder;         /* out NULL: writes nothing */
 void record_flush (Recorder *);
 /* NAME without white space */
 void record_num   (Recorder *, const char *name, long step, double value);
-/* to the end of the line */
+/* text: one line */
 void record_text  (Recorder *, const char *key, const char *text);
 void record_span  (Recorder *, const char *phase, long step, double seconds);
 void record_sample(Recorder *, const char *name, long round, long position, double ns, long iters);
 
-/* One parsed line. kind: 'n' 't' 's' 'p' (sample); name and text point into the line, which is cut.
- * 0: not a record */
+/* One parsed line. kind: 'n' num, 't' text, 's' span, 'p' sample. name and text point into the
+ * line, which is changed. Returns 0 when the line is not a record */
 typedef struct Record {
     char kind;
     const char *name, *text;

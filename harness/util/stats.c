@@ -46,8 +46,8 @@ double stats_quantile(const double *x, int n, double q, Arena *a)
 }
 
 /* ---- means ---- */
-/* (mean - center) / (standard error) of n draws of x with replacement; draws that are all equal
- * have none, and are drawn again */
+/* (mean - center) / (standard error) of n draws of x with replacement; where all draws are equal,
+ * and their standard error is 0, they are drawn again */
 static double draw_t(const double *x, int n, double center, gsl_rng *rng)
 {
     for (;;) {

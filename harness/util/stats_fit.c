@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Curves by least squares. With u = ln(x / x0), x0 the geometric mean of x, and A = ln |a| - + b ln
- * x0: power       f = s exp(A + b u)              a = s exp(A - b ln x0) saturating  f = c + s
- * exp(A - b u)          a = s exp(A + b ln x0) so that the parameters (A, b, c) hardly depend on
- * each other, and the sign s is that of the start: for power, of y; for saturating, of the best
+/* Curves by least squares, in parameters (A, b, c) that hardly depend on each other. With u =
+ * ln(x / x0), x0 the geometric mean of x:
+ *
+ *   power       f = s exp(A + b u)          A = ln |a| + b ln x0,   a = s exp(A - b ln x0)
+ *   saturating  f = c + s exp(A - b u)      A = ln |a| - b ln x0,   a = s exp(A + b ln x0)
+ *
+ * The sign s is fixed by the start: for power, the sign of y; for saturating, that of the best
  * straight line in x^-b over a grid of b. */
 #include "harness/util/stats.h"
 #include <gsl/gsl_blas.h>
