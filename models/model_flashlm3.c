@@ -5,7 +5,7 @@
  *   block:  x += mixer(norm1(x));  x += glu(norm2(x))
  *   mixer:  for each dilation j: x = x + sigmoid(conv_gate_j(norm_j(x))) conv_value_j(norm_j(x));
  *           then out_proj(x)
- *   glu:    down( relu(gate(x))^2 up(x) ),  or another `activation` of the gate;  inner = int(2.67 d)
+ *   glu:    down( relu(gate(x))^2 up(x) ), or another `activation`;  inner = int(2.67 d)
  *   norm:   x rsqrt(mean(x^2) + 1e-8) scale
  *
  * out_proj, gate, up and down are ternary (op_linear); the convolutions are float. 13,555,969
