@@ -83,8 +83,7 @@ static void headlab_make_rows(const Lab *l, Fit *f, Arena *a)
 {
     const Param *from = l->s->model->embedding(l->s->m);
     f->params = params_new(a);
-    const int shape[] = { from->rows, from->cols, 0 };
-    Param *rows = params_add(f->params, from->name, shape, GROUP_ADAMW, OWNER_CORE);
+    Param *rows = params_add_embedding(f->params, from->name, from->rows, from->cols);
     if (!strcmp(l->plan->start, "embedding"))
         memcpy(rows->v, from->v, sizeof(float) * (size_t)rows->n);
     else param_normal(rows, headlab_seed_of(f), HEAD_DRAW - 1, spec_num(f->spec, "init_sigma"));
