@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- The tables. This is user_version 1; a change is a new script in schema.c, never an edit of this
--- one.
--- Nothing recorded is ever deleted, and a finished run is never changed: the triggers say so.
+-- one. Nothing recorded is ever deleted, and a finished run is never changed: the triggers say so.
 
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 
@@ -26,8 +25,7 @@ CREATE TABLE build (
     UNIQUE (sha, git, dirty)) STRICT;
 
 -- one row per plan: a file, the words that changed it, the build and the machine it was swept with;
--- the last row of a
--- name is the one that views show
+-- the last row of a name is the one that views show
 CREATE TABLE experiment (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL, sha TEXT NOT NULL, text TEXT NOT NULL, overrides TEXT NOT NULL,

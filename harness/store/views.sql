@@ -1,10 +1,8 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- The views: all that figures, tables and exports read. They hold no data and follow the program,
--- not user_version.
--- Every view has a column `experiment` and shows the last plan of each; one run stands for a cell:
--- the last ok one, else
--- the last one, of the plan's build and rig; of any rig where the budget counts tokens, since such
--- a run is read for its losses.
+-- not user_version. Every view has a column `experiment` and shows the last plan of each; one run
+-- stands for a cell: the last ok one, else the last one, of the plan's build and rig; of any rig
+-- where the budget counts tokens, since such a run is read for its losses.
 
 CREATE VIEW current AS
 SELECT e.id AS plan, e.name AS experiment, e.overrides, e.planned, b.sha AS build, b.git, b.dirty,
@@ -49,9 +47,8 @@ SELECT c.*,
 FROM cell_run c;
 
 -- what is kept of spans: the mean seconds per step of each phase of a run, the first two steps
--- (cold caches, first touch) left out where
--- there are more; to a picosecond, so that steps and their mean, read back as that many equal
--- steps, give the same number
+-- (cold caches, first touch) left out where there are more; to a picosecond, so that steps and
+-- their mean, read back as that many equal steps, give the same number
 CREATE VIEW span_mean AS
 WITH f AS MATERIALIZED (
     SELECT (SELECT name FROM experiment WHERE id = run.experiment) AS experiment, id AS run, status,
@@ -250,8 +247,8 @@ LEFT JOIN text x ON x.run = t.run AND x.key = 'limit:' || t.name
 ORDER BY t.run, t.name;
 
 -- cells of `bench kernels`, the name taken apart:
--- <kernel>/<rows>x<cols>/n<n>/t<threads>[/b<bits>][/cold]; of each the one
--- measured last with the build and the rig of the last such run
+-- <kernel>/<rows>x<cols>/n<n>/t<threads>[/b<bits>][/cold]; of each the one measured last with the
+-- build and the rig of the last such run
 CREATE VIEW kernel_cell AS
 WITH last AS (
     SELECT r.build, m.rig FROM run r JOIN config c ON c.run = r.id AND c.key = 'bench'
@@ -314,8 +311,7 @@ SELECT 'bench' AS experiment, substr(m.name, 6, instr(m.name, '/t') - 6) AS prob
 FROM metric m WHERE m.name LIKE 'peak:%' AND m.run IN (SELECT run FROM kernel_cell) GROUP BY m.name;
 
 -- figure: throughput against n, on all threads, hot; panel: 1 the narrow shape of FlashLM v3's GLU,
--- 2 a wide one; peaks as
--- rows of their own, over all n
+-- 2 a wide one; peaks as rows of their own, over all n
 CREATE VIEW kernels AS
 SELECT 'bench' AS experiment, k.panel, c.shape, dense_rank() OVER (PARTITION BY k.panel
     ORDER BY c.kernel) AS line, c.kernel AS label,
@@ -349,8 +345,8 @@ SELECT 'bench', p.probe, 1, NULL, NULL, NULL, NULL, p.rate, p.rate, NULL, NULL, 
 WHERE p.threads = (SELECT max(threads) FROM kernel_cell);
 
 -- figure: bit-sliced cost and model loss against activation bits; kind cost: time of a product
--- relative to the first row's;
--- kind loss: nats above the runs with float activations, of the same seed
+-- relative to the first row's; kind loss: nats above the runs with float activations, of the same
+-- seed
 CREATE VIEW act_bits AS
 SELECT n.experiment, 'loss' AS kind, 'bits ' || b.value AS label, CAST(b.value AS INTEGER) AS bits,
     n.seed,
@@ -374,9 +370,8 @@ WHERE c.shape = '2560x2560' AND c.n = 512
 ORDER BY 1, 2, 3, 4;
 
 -- one row per comparison of a gate (`eightysix regress`): shift, low, high and detectable are of ln
--- (time of head / time of
--- base); NAME@control is base against its copy, NAME@canary against base with a delay, quality:NAME
--- and laws:NAME have none
+-- (time of head / time of base); NAME@control is base against its copy, NAME@canary against base
+-- with a delay, quality:NAME and laws:NAME have none
 CREATE VIEW gate AS
 SELECT 'regress' AS experiment, r.id AS run, r.started, m.rig, b.value AS base, h.value AS head,
     substr(v.key, 9) AS bench,
@@ -407,12 +402,10 @@ SELECT 'regress' AS experiment, run, substr(name, 1, instr(name, '@') - 1) AS be
 FROM sample WHERE instr(name, '@') > 0;
 
 -- tokens/s of a cell over its seeds, which are its rounds: median, and the 95 % interval between
--- order statistics of stats.h.
--- ranks: from how many values on which one from each end; below six no interval covers so much, and
--- all of them are taken.
--- signature: every setting that can change the speed and is not the default, which programs of
--- before may not have had; but the
--- threads: losses can come from one, side by side, speeds from all
+-- order statistics of stats.h. ranks: from how many values on which one from each end; below six no
+-- interval covers so much, and all of them are taken. signature: every setting that can change the
+-- speed and is not the default, which programs of before may not have had; but the threads: losses
+-- can come from one, side by side, speeds from all
 CREATE VIEW cell_speed AS
 WITH ranks (from_n, low_rank) AS (VALUES (1, 1), (9, 2), (12, 3), (15, 4), (17, 5), (20, 6), (23,
     7), (25, 8), (28, 9), (30, 10),
@@ -449,8 +442,8 @@ SELECT experiment, position, label, head, n, low_rank, tokens_per_s, tokens_low,
 FROM medians ORDER BY experiment, position;
 
 -- time without noise: losses against tokens, of any experiment and under any load, over the
--- tokens/s of the experiment `speed`,
--- where all settings that can change the speed are the same; the CPU is that of the speeds
+-- tokens/s of the experiment `speed`, where all settings that can change the speed are the same;
+-- the CPU is that of the speeds
 CREATE VIEW composed AS
 WITH clean AS MATERIALIZED (SELECT * FROM cell_speed WHERE experiment = 'speed'),
      cells AS MATERIALIZED (SELECT experiment, label, signature FROM cell_speed)
@@ -489,8 +482,7 @@ CREATE VIEW equal_time AS SELECT * FROM mean_curve;
 CREATE VIEW equal_tokens AS SELECT * FROM mean_curve;
 
 -- figure: what a head costs in loss and gives in speed, one row per cell without its seed; the
--- speed by the experiment `speed` where
--- it measured this cell, else of the runs themselves
+-- speed by the experiment `speed` where it measured this cell, else of the runs themselves
 CREATE VIEW pareto AS
 WITH clean AS MATERIALIZED (SELECT * FROM cell_speed WHERE experiment = 'speed'),
     own AS MATERIALIZED (SELECT * FROM cell_speed)
@@ -522,12 +514,10 @@ FROM (SELECT s.*, min(s.position) OVER (PARTITION BY s.experiment, s.head) AS fi
 ORDER BY s.experiment, line, V;
 
 -- phases of a step against what the rig allows at the peaks probed on it (best rounds of all
--- threads): forward a third and backward two
--- thirds of the FLOPs that model and head count; updates by their bytes, those of AdamW with EMA
--- and of clearing gradients, 40 a
--- parameter, and after them the FLOPs of Newton-Schulz. Means over the runs of a cell; NULL: no
--- probes on this rig, or of updates no
--- FLOPs recorded
+-- threads): forward a third and backward two thirds of the FLOPs that model and head count; updates
+-- by their bytes, those of AdamW with EMA and of clearing gradients, 40 a parameter, and after them
+-- the FLOPs of Newton-Schulz. Means over the runs of a cell; NULL: no probes on this rig, or of
+-- updates no FLOPs recorded
 CREATE VIEW phase_limit AS
 WITH rate AS MATERIALIZED (
     SELECT m.rig, 1e9 * max(s.ops / s.ns) FILTER (WHERE s.name LIKE 'f32_fma%/t' || m.cores)
@@ -566,14 +556,11 @@ SELECT p.experiment, p.position, p.label, p.head, p.k, p.phase, p.n, 1000 * p.se
 FROM phases p LEFT JOIN rate r ON r.rig = p.rig ORDER BY p.experiment, p.position, p.k;
 
 -- figure: speed-up over the full softmax at all positions, on four clocks: seconds per token read,
--- seconds per supervised position,
--- FLOPs per token read, seconds to the loss that the softmax ends with (clean seconds where there
--- are some; between evaluations
--- by straight lines; NULL: not reached; at_least 1: below it at its first evaluation already). Of
--- the first clock, bound: a head that
--- costs nothing, no update either (Amdahl); roofline: one whose FLOPs run at the best rate of the
--- dense products that `bench` measured
--- on this CPU (NULL: none), with the softmax's update
+-- seconds per supervised position, FLOPs per token read, seconds to the loss that the softmax ends
+-- with (clean seconds where there are some; between evaluations by straight lines; NULL: not
+-- reached; at_least 1: below it at its first evaluation already). Of the first clock, bound: a head
+-- that costs nothing, no update either (Amdahl); roofline: one whose FLOPs run at the best rate of
+-- the dense products that `bench` measured on this CPU (NULL: none), with the softmax's update
 CREATE VIEW clocks AS
 WITH cell AS MATERIALIZED (
     SELECT p.*, (SELECT o.supervised_per_s / o.tokens_per_s FROM cell_speed o
@@ -626,8 +613,8 @@ FROM cell c JOIN base b ON b.experiment = c.experiment JOIN clock k
 WHERE c.label <> b.label ORDER BY c.experiment, c.position, k.clock;
 
 -- figure: loss of heads refitted on the same hidden states (`headlab`), all words (decile 0) and by
--- frequency (1: the most
--- frequent); class: what the first level takes; anchor: 1 for unigram and bigram
+-- frequency (1: the most frequent); class: what the first level takes; anchor: 1 for unigram and
+-- bigram
 CREATE VIEW anatomy AS
 WITH fits AS MATERIALIZED (SELECT c.*, min(c.position) OVER (PARTITION BY c.experiment) AS first
     FROM cell_run c WHERE c.status = 'ok'),
@@ -692,8 +679,8 @@ SELECT c.experiment, c.position, c.label, c.seed, c.head, c.step, c.nll, c.corpu
 FROM curve c JOIN number x ON x.experiment = c.experiment AND x.position = c.position;
 
 -- pairs of runs of one experiment, corpus and seed: the last loss of base, and how many times less
--- of each clock the other
--- had spent at its first evaluation at or below that loss; 0: it never got there
+-- of each clock the other had spent at its first evaluation at or below that loss; 0: it never got
+-- there
 CREATE VIEW time_to_loss AS
 WITH last AS (SELECT *, max(step) FROM clock_curve GROUP BY experiment, position)
 SELECT b.experiment, b.seed, b.corpus, b.label AS base_label, o.label, o.head, b.nll,
@@ -708,9 +695,8 @@ LEFT JOIN clock_curve t ON t.experiment = o.experiment AND t.position = o.positi
         AND nll <= b.nll);
 
 -- cells of `bench heads`, <head>/V<V>/d<d>/n<n>/t<threads>: forward and backward of n positions; of
--- each the one measured last
--- with the build and the rig of the last such run; over_sgemm3: times the three bare products of
--- the same run
+-- each the one measured last with the build and the rig of the last such run; over_sgemm3: times
+-- the three bare products of the same run
 CREATE VIEW head_cell AS
 WITH last AS (
     SELECT r.build, m.rig FROM run r JOIN config c ON c.run = r.id AND c.key = 'bench'
@@ -750,8 +736,7 @@ FROM current u LEFT JOIN cell_run c ON c.plan = u.plan
 GROUP BY u.experiment ORDER BY u.plan;
 
 -- figure: what the rounds of a run of `bench kernels` took, each cell over its own median; kind
--- ratio: dense over ternary
--- of the same round, over the median of that
+-- ratio: dense over ternary of the same round, over the median of that
 CREATE VIEW rounds AS
 WITH pair AS MATERIALIZED (
     SELECT t.run, substr(t.name, instr(t.name, '/') + 1) AS cell, t.round, t.ns AS ternary,
@@ -781,8 +766,8 @@ FROM ranked r JOIN middle m ON m.run = r.run AND m.label = r.label
 ORDER BY r.run, r.line, r.round;
 
 -- figure: recorded verdicts on claims, the last of each name, over what was claimed (where that is
--- a range, over its near end;
--- least, most: of what is claimed, with its tolerance). Beside them the host that decided
+-- a range, over its near end; least, most: of what is claimed, with its tolerance). Beside them the
+-- host that decided
 CREATE VIEW claim_ratio AS
 WITH last AS (SELECT *, max(id) FROM judged GROUP BY name),
 parts AS (
@@ -796,8 +781,7 @@ SELECT 'claims' AS experiment, name AS label, verdict, value, low, high, value /
 FROM parts WHERE verdict <> 'not tested' ORDER BY id;
 
 -- two cells of the same round of `bench kernels`, in the run that stands for the first: how many
--- times the second takes, and
--- the rate at which the first reads its weights over that of the second
+-- times the second takes, and the rate at which the first reads its weights over that of the second
 CREATE VIEW kernel_pair AS
 SELECT 'bench' AS experiment, a.run, a.round, a.name, b.name AS base, b.ns / a.ns AS times,
     a.bytes / a.ns / (b.bytes / b.ns) AS of_rate
