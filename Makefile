@@ -84,11 +84,36 @@ $(OUT)/%.o: %.cc | $(OUT)/deps.ok
 	@echo "CXX $@"
 	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -c -o $@ $<
 
-$(OUT)/harness/store/schema.o: harness/store/schema.sql harness/store/views.sql
+$(OUT)/harness/store/schema.o: $(wildcard harness/store/*.sql)
+
+# The code of a run, by parts: a model, a head, a kernel, a provider of dense products, float
+# operations by instruction set, and the rest that trains. Each has a hash of its files' tokens.
+SHARED_PART = kernels/base.c kernels/cpu.c kernels/f32.c kernels/gemm.c kernels/ternary.c \
+              $(filter-out models/model_% models/head_%,$(wildcard models/*.c)) \
+              $(filter-out %/fetch.c,$(wildcard harness/corpus/*.c)) \
+              harness/train/session.c harness/train/trainer.c harness/train/classes_file.c
+PARTED = $(filter $(CORE) $(HARNESS),$(sort $(SHARED_PART) $(wildcard models/model_*.c \
+         models/head_*.c kernels/ternary_*.c kernels/gemm_*.c kernels/f32_*.c)))
+# A file of two parts counts for both: i8_amx is in i2_amx.c, head_full.c is of two softmax heads
+PART_OF = awk '{ name = $$1; sub(/.*\//, "", name); sub(/\.c$$/, "", name); \
+    if (name ~ /^(model|head|gemm|f32)_./) sub(/_/, ":", name); \
+    else if (name !~ /^ternary_./ || !sub(/^ternary_/, "kernel:", name)) name = "shared"; \
+    if (name == "kernel:i2_amx") print "kernel:i8_amx", $$2; \
+    if (name ~ /^head:(full|filter)$$/) { print "head:softmax", $$2; name = "head:softmax_naive" } \
+    print name, $$2 }'
+$(OUT)/%.part: $(OUT)/%.o harness/util/part.awk
+	$(Q)$(CC) $(filter-out -MMD -MP,$(CPPFLAGS)) -std=c11 -fopenmp -w -D__LINE__=0 \
+	  -D__FILE__='""' -E $*.c | awk -f harness/util/part.awk | sha256sum | \
+	  awk '{ print "$*.c", substr($$1, 1, 16) }' > $@
+$(OUT)/parts.h: $(PARTED:%.c=$(OUT)/%.part)
+	@cat $^ | $(PART_OF) | sort > $(OUT)/parts.txt
+	@{ echo '#define BUILD_PARTS \'; for p in $$(cut -d' ' -f1 $(OUT)/parts.txt | sort -u); do \
+	    echo "    \"$$p=$$(grep "^$$p " $(OUT)/parts.txt | sha256sum | cut -c1-16) \" \\"; \
+	  done; echo '    ""'; } > $@
 
 # Provenance: what was built, from which commit. `id` names the arithmetic: equal ids compute equal
 # things (views only read).
-$(OUT)/harness/util/build.o: $(OUT)/build_id.h
+$(OUT)/harness/util/build.o: $(OUT)/build_id.h $(OUT)/parts.h
 $(OUT)/build_id.h: FORCE | $(OUT)/deps.ok
 	@{ echo "#define BUILD_VERSION \"$(VERSION)\""; \
 	   echo "#define BUILD_SOURCES \"$$(cat $(SOURCES) | sha256sum | cut -c1-64)\""; \

@@ -116,12 +116,12 @@ static void fill(Place *p, const char *experiment)
     const char *why, *const heads[] = { "softmax", "tree" };
     Db *db = db_open(p->path, &p->a, &why);
     holds(why);
-    const long e = db_experiment(db, experiment, "question: q\n", "");
+    const long e = db_experiment(db, experiment, "question: q\n", "", DB_SPEED);
     for (int k = 0; k < 2; k++)
         for (int seed = 1; seed <= 3; seed++) {
             const char *label = arena_text(&p->a, "head=%s", heads[k]),
                 *spec = arena_text(&p->a, "head=%s seed=%d", heads[k], seed);
-            db_plan(db, e, 3 * k + seed, spec, spec, label, seed);
+            db_plan(db, e, 3 * k + seed, spec, spec, label, seed, "");
             const long run = db_run_start(db, experiment, spec, spec);
             db_config(db, run, "head", heads[k]);
             db_config(db, run, "act", "f32");
@@ -337,10 +337,10 @@ static void test_why_many(void **state)
     const char *why, *said;
     Db *db = db_open(p->path, &p->a, &why);
     holds(why);
-    const long e = db_experiment(db, "grid", "question: q\n", "");
+    const long e = db_experiment(db, "grid", "question: q\n", "", DB_SPEED);
     for (int seed = 1; seed <= RUNS; seed++) {
         const char *spec = arena_text(&p->a, "head=tree seed=%d", seed);
-        db_plan(db, e, seed, spec, spec, "head=tree", seed);
+        db_plan(db, e, seed, spec, spec, "head=tree", seed, "");
         db_run_end(db, db_run_start(db, "grid", spec, spec), "fail", "it said why", 2, 4096);
     }
     db_close(db);

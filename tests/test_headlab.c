@@ -139,8 +139,8 @@ static void add_run(Place *p, const char *experiment, int position, const char *
     const char *key = arena_text(&p->a, "%s%d", experiment, position);
     const char *label = arena_text(&p->a, "head=x%s", fraction);
     const char *spec = arena_text(&p->a, "head=tree budget=%s fraction=%s", experiment, fraction);
-    const long e = db_experiment(p->db, experiment, "q", "");
-    db_plan(p->db, e, position, key, spec, label, position);
+    const long e = db_experiment(p->db, experiment, "q", "", DB_SPEED);
+    db_plan(p->db, e, position, key, spec, label, position, "");
     db_label(p->db, e, position, "head", label + 5);
     const int speed = !strcmp(experiment, "speed");
     const long run = db_run_start(p->db, experiment, key, spec);
@@ -208,10 +208,10 @@ static void clocks_of_made_up_trees(void **state)
     static const struct { const char *head; double rate, flops, nll[2], at[2]; } of[] = {
         { "softmax", 1000, 90, { 7, 5 }, { 20, 40 } }, { "tree", 4000, 10, { 6, 4 }, { 10, 20 } },
         { "huffman", 4000, 10, { 4.5, 4 }, { 10, 20 } } };
-    const long e = db_experiment(p->db, "grid", "q", "");
+    const long e = db_experiment(p->db, "grid", "q", "", DB_SPEED);
     for (int i = 0; i < 3; i++) {
         const char *label = arena_text(&p->a, "head=%s", of[i].head);
-        db_plan(p->db, e, i, label, label, label, 1);
+        db_plan(p->db, e, i, label, label, label, 1, "");
         db_label(p->db, e, i, "head", of[i].head);
         const long run = db_run_start(p->db, "grid", label, label);
         db_config(p->db, run, "head", of[i].head);

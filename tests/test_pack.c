@@ -41,10 +41,10 @@ static const char *sitting(Place *p, const char *name, const char *experiment, d
     const char *path = place_in(p, name), *why;
     Db *db = db_open(path, &p->a, &why);
     holds(why);
-    const long e = db_experiment(db, experiment, "question: \"q, r\"\nfixed: {}\n", "");
+    const long e = db_experiment(db, experiment, "question: \"q, r\"\nfixed: {}\n", "", DB_SPEED);
     for (int seed = 1; seed <= 2; seed++) {
         const char *key = arena_text(&p->a, "%s%d", experiment, seed);
-        db_plan(db, e, seed, key, key, "head=tree", seed);
+        db_plan(db, e, seed, key, key, "head=tree", seed, "");
         db_label(db, e, seed, "head", "tree");
         const long run = db_run_start(db, experiment, key, key);
         db_config(db, run, "head", "tree");

@@ -17,8 +17,8 @@ static const double step_s = 2.1421;
 static void add_run(Place *p)
 {
     static const double times[] = { 50, 30, 1.2, 0.8, 1 };
-    const long e = db_experiment(p->db, "fixture", "q", "");
-    db_plan(p->db, e, 0, "key", "head=tree budget=5steps", "head=tree", 1);
+    const long e = db_experiment(p->db, "fixture", "q", "", DB_SPEED);
+    db_plan(p->db, e, 0, "key", "head=tree budget=5steps", "head=tree", 1, "");
     db_label(p->db, e, 0, "head", "tree");
     const long run = db_run_start(p->db, "fixture", "key", "head=tree budget=5steps");
     for (int step = 0; step < 5; step++)

@@ -34,7 +34,7 @@ static long bench_record_start(const BenchPlan *p, Arena *a)
     const char *spec =
         arena_text(a, "bench %s filter=%s threads=%s cold=%d rounds=%d seed=%llu", p->what,
                    cells, threads, p->cold, p->rounds, (unsigned long long)p->seed);
-    db_experiment(db, "bench", "", spec);
+    db_experiment(db, "bench", "", "", DB_SPEED);
     const long run = db_run_start(db, "bench", sha256_hex(spec, strlen(spec), key), spec);
     db_config(db, run, "bench", p->what);
     db_config(db, run, "threads", threads);

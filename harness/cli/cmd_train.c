@@ -118,7 +118,8 @@ static void train_plan_run(Db *db, const Spec *spec, Arena *a)
     const char *head = arena_text(a, "head=%s", spec_str(spec, "head"));
     /* the default, which spec_text leaves out */
     CHECK(!spec_set(name, "head=softmax"));
-    db_plan_add(db, db_experiment(db, "train", "", ""), sha256_hex(text, strlen(text), key), text,
+    db_plan_add(db, db_experiment_growing(db, "train", DB_SPEED),
+                sha256_hex(text, strlen(text), key), text,
                 arena_text(a, "%s %s", head, spec_text(name)), spec_int(spec, "seed"));
 }
 

@@ -64,6 +64,9 @@ Corpus *corpus_open(const Spec *, Arena *, const char **why);
 
 /* Whether corpus=NAME can be opened, without opening it: synth, files that are here, or a recipe of
  * `tokenize fetch`. NULL or an error message */
+/* SHA-256 of the training text of a corpus, hex, as Corpus.sha, without its tokens; "": the corpus
+ * is synthetic, or its text cannot be read. Kept in the cache directory by path, size and time */
+const char *corpus_text_sha(const char *name, Arena *);
 const char *corpus_check(const char *name, Arena *);
 
 /* x, y (B*T): B windows of train at positions drawn from (seed, step, micro); y is x moved by one.

@@ -50,6 +50,8 @@ typedef struct Files {
     Vocab        *vocab;                  /* NULL: why_no_text says why */
     const char   *why_no_text;
 } Files;
+/* 12 hex digits of what a cached file was made from: a path, its size and time, and how */
+const char *files_key_of(const char *source, const char *how, Arena *);
 Files *files_open(const char *corpus, const char *vocab, long V, Arena *, const char **why);
 /* The token file of a stream of the synthetic language, made now when it is missing. */
 TokenFile *synth_file(int V, uint64_t seed, int stream, long n, Arena *, const char **why);

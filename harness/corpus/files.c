@@ -97,8 +97,7 @@ Source *source_find(const char *name, Arena *a, const char **why)
     return NULL;
 }
 
-/* 12 hex digits of what a cached file was made from. */
-static const char *files_key_of(const char *source, const char *how, Arena *a)
+const char *files_key_of(const char *source, const char *how, Arena *a)
 {
     struct stat st = { 0 };
     char *real = realpath(source, NULL), hex[65];

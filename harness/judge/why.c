@@ -75,7 +75,9 @@ static int why_compare_build(Why *w, const DbTable *t, int i)
     const char *compiler = db_field(t, i, "compiler"), *flags = db_field(t, i, "flags");
     const char *git = db_field(t, i, "git"), *changes = w->build->dirty ? " with changes" : "";
     const Build *b = w->build;
-    if (!strcmp(db_field(t, i, "build"), b->id)) return 0;
+    const char *parts = db_field(t, i, "changed_parts");
+    if (!strcmp(db_field(t, i, "fresh"), "1")) return 0;
+    if (parts) why_stale(w, arena_text(w->a, "code: changed since: %s", parts));
     const int same_tools = !strcmp(compiler, b->compiler) && !strcmp(flags, b->flags);
     if (strcmp(compiler, b->compiler))
         why_stale(w, arena_text(w->a, "flag: compiler was %s, is %s", compiler, b->compiler));
@@ -90,10 +92,15 @@ static int why_compare_build(Why *w, const DbTable *t, int i)
     return 1;
 }
 
+static DbMeasures why_measures(const DbTable *t, int i)
+{
+    return strcmp(db_field(t, i, "counts_tokens"), "1") ? DB_SPEED : DB_LOSS;
+}
+
 static int why_compare_host(Why *w, const DbTable *t, int i)
 {
     const char *rig = db_field(t, i, "rig");
-    if (!strcmp(rig, w->rig) || !strcmp(db_field(t, i, "counts_tokens"), "1")) return 0;
+    if (!strcmp(rig, w->rig) || why_measures(t, i) == DB_LOSS) return 0;
     why_stale(w, arena_text(w->a, "host: was %s, is %s", rig, w->rig));
     return 1;
 }
@@ -154,11 +161,11 @@ static const char *why_sweep_cell(Why *w, const Experiment *e, const Cell *c)
 }
 
 /* The cell again, unless it has a current run already, which any new plan takes */
-static void why_refresh_cell(Why *w, const char *key, const char *command)
+static void why_refresh_cell(Why *w, const DbCell *cell, const char *command)
 {
     const char *reason;
     double wall = NAN;
-    if (db_cell_state(w->db, key, w->a, &reason, &wall) == CELL_DONE) {
+    if (db_cell_state(w->db, cell, w->a, &reason, &wall) == CELL_DONE) {
         command = arena_text(w->a, "%s    # finished already: only the plan is made anew", command);
         wall = 0;
     }
@@ -169,6 +176,13 @@ static void why_refresh_cell(Why *w, const char *key, const char *command)
  * NULL where it has no such cell now */
 typedef struct WhyOrigin { const Experiment *experiment; const Cell *cell; } WhyOrigin;
 
+/* A run with these settings stands for the cell: those of a loss but for threads and the like */
+static int why_is_cell(const Experiment *e, const Cell *c, const char *key, const char *spec)
+{
+    return !strcmp(c->key, key) ||
+           (e->measures == DB_LOSS && db_same_losses(spec_text(c->spec), spec));
+}
+
 static const char *why_origin(Why *w, const DbTable *t, int i, WhyOrigin *o)
 {
     const char *name = db_field(t, i, "experiment"), *overrides = db_field(t, i, "overrides");
@@ -177,7 +191,8 @@ static const char *why_origin(Why *w, const DbTable *t, int i, WhyOrigin *o)
     const char *why = why_experiment(w, name, overrides ? overrides : "", &o->experiment);
     const Experiment *e = o->experiment;
     for (int k = 0; e && k < e->cells; k++)
-        if (!strcmp(e->cell[k].key, db_field(t, i, "cell"))) o->cell = &e->cell[k];
+        if (why_is_cell(e, &e->cell[k], db_field(t, i, "cell"), db_field(t, i, "spec")))
+            o->cell = &e->cell[k];
     return why;
 }
 
@@ -191,12 +206,15 @@ static int why_compare_settings(Why *w, const WhyOrigin *o)
 
 static void why_refresh_run(Why *w, const DbTable *t, int i, const WhyOrigin *o)
 {
-    const char *key = db_field(t, i, "cell"), *spec = db_field(t, i, "spec");
-    if (o->cell) why_refresh_cell(w, key, why_sweep_cell(w, o->experiment, o->cell));
+    const char *spec = db_field(t, i, "spec");
+    const DbCell cell = { db_field(t, i, "cell"), spec, "",
+                          o->experiment ? o->experiment->measures : why_measures(t, i) };
+    if (o->cell) why_refresh_cell(w, &cell, why_sweep_cell(w, o->experiment, o->cell));
     else if (o->experiment) why_refresh(w, why_sweep(w, o->experiment), NAN);
     else
         why_refresh_cell(
-            w, key, arena_text(w->a, "eightysix %s%s", why_spec(t, i, w->a) ? "train " : "", spec));
+            w, &cell,
+            arena_text(w->a, "eightysix %s%s", why_spec(t, i, w->a) ? "train " : "", spec));
 }
 
 /* All cells of an experiment that are not done, by one command where that is all of them */
@@ -212,7 +230,8 @@ static const char *why_refresh_experiment(Why *w, const char *name)
         double wall = NAN;
         Budget b;
         const Cell *c = &e->cell[k];
-        if (db_cell_state(w->db, c->key, w->a, &reason, &wall) == CELL_DONE) continue;
+        const DbCell cell = { c->key, spec_text(c->spec), "", e->measures };
+        if (db_cell_state(w->db, &cell, w->a, &reason, &wall) == CELL_DONE) continue;
         if (isnan(wall) && !spec_budget(spec_str(c->spec, "budget"), &b) && b.seconds > 0)
             wall = b.seconds + 5;
         why_refresh(w, why_sweep_cell(w, e, c), wall);

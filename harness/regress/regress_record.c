@@ -21,7 +21,7 @@ GateRecord *gate_record_begin(const Gate *g, const char *path, const char *spec,
     GateRecord *r = arena_get(a, sizeof *r);
     *r = (GateRecord){ .db = db_open(path, a, &why), .a = a };
     if (!r->db) die("%s", why);
-    db_experiment(r->db, "regress", "", "");
+    db_experiment(r->db, "regress", "", "", DB_SPEED);
     r->run = db_run_start(r->db, "regress", sha256_hex(spec, strlen(spec), key), spec);
     db_config(r->db, r->run, "base", gate_build_name(g->base));
     db_config(r->db, r->run, "head", gate_build_name(g->head));

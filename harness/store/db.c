@@ -49,7 +49,7 @@ static int db_migrate(Db *db, long version)
     sha256_hex(db_views_sql, strlen(db_views_sql), sha);
     if (db_number(db, 0, "SELECT count(*) FROM meta WHERE key = 'views' AND value = ?", "s", sha))
         return 1;
-    return db_make_views(db, 0) &&
+    return db_make_views(db, 0) && db_fill_identity(db) && db_fill_phases(db) &&
            db_try(db,
                   "INSERT INTO meta VALUES ('views', ?) ON CONFLICT (key) DO UPDATE SET "
                   "value = excluded.value",
@@ -111,7 +111,8 @@ static int db_recover(Db *db)
         const long start = db_number(db, 0, "SELECT sweeper_start FROM run WHERE id = ?", "l", id);
         if (start && db_process_start(pid) == start) continue;
         if (!db_try(db, "UPDATE run SET status = 'crash', error = ? WHERE id = ?", "sl",
-                    arena_text(db->a, "the sweep that ran it (process %ld) was killed", pid), id))
+                    arena_text(db->a, "the sweep that ran it (process %ld) was killed", pid), id) ||
+            !db_write_phases(db, id))
             return 0;
     }
     return 1;
@@ -145,7 +146,8 @@ static const char *db_prepare_write(Db *db)
         return db_sentence(db, "written");
     /* another process may have written since */
     if ((why = db_check_version(db, &version))) return why;
-    if (!db_migrate(db, version) || !(db->machine_id = db_identify_machine(db)) ||
+    if (!db_migrate(db, version) || !db_write_program(db) ||
+        !(db->machine_id = db_identify_machine(db)) ||
         !(db->build_id = db_identify_build(db)) || !db_recover(db) || !db_exec(db, "COMMIT"))
         return db_sentence(db, "written");
     return NULL;
@@ -162,6 +164,7 @@ static Db *db_connect(const char *path, int flags, Arena *a, const char **why)
     const int rc = sqlite3_open_v2(path, &db->sql, flags | SQLITE_OPEN_NOMUTEX, NULL);
     *why = rc == SQLITE_OK ? NULL : db_sentence(db, "opened");
     if (!*why) sqlite3_busy_timeout(db->sql, DB_BUSY_MS);
+    if (!*why) db_add_functions(db);
     return db;
 }
 
@@ -189,19 +192,36 @@ Db *db_open(const char *path, Arena *a, const char **why)
     return db_opened(db, *why);
 }
 
+/* An older schema is brought up to date in a copy in memory: the file stays as it is. */
+static const char *db_copy_to_memory(Db *db, long version)
+{
+    sqlite3 *copy = NULL;
+    if (sqlite3_open(":memory:", &copy) != SQLITE_OK) die("out of memory");
+    sqlite3_backup *b = sqlite3_backup_init(copy, "main", db->sql, "main");
+    const int rc = b ? sqlite3_backup_step(b, -1) : SQLITE_ERROR;
+    sqlite3_backup_finish(b);
+    if (rc != SQLITE_DONE) {
+        sqlite3_close(copy);
+        return db_sentence(db, "read");
+    }
+    sqlite3_close(db->sql);
+    db->sql = copy;
+    db_add_functions(db);
+    return db_migrate(db, version) ? NULL : db_sentence(db, "read");
+}
+
 static const char *db_prepare_read(Db *db)
 {
     long version;
     int newest = 0;
     const char *why = db_check_version(db, &version);
     while (db_migrations[newest]) newest++;
+    if (!why && version < newest) why = db_copy_to_memory(db, version);
     if (why) return why;
-    if (version < newest)
-        return arena_text(
-            db->a,
-            "%s: schema version %ld, this program reads %d; `eightysix sweep` brings it up to date",
-            db->path, version, newest);
-    if (db_exec(db, "PRAGMA temp_store = MEMORY") && db_make_views(db, 1)) return NULL;
+    if (db_exec(db, "PRAGMA temp_store = MEMORY; "
+                    "CREATE TEMP TABLE program (part TEXT PRIMARY KEY, sha TEXT)") &&
+        db_write_program(db) && db_make_views(db, 1))
+        return NULL;
     return db_sentence(db, "read");
 }
 
@@ -226,7 +246,8 @@ Db *db_open_read(const char *path, Arena *a, const char **why)
 
 #define DB_NOW "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
 
-long db_experiment(Db *db, const char *name, const char *text, const char *overrides)
+long db_experiment(Db *db, const char *name, const char *text, const char *overrides,
+                   DbMeasures measures)
 {
     char sha[65];
     sha256_hex(text, strlen(text), sha);
@@ -235,22 +256,41 @@ long db_experiment(Db *db, const char *name, const char *text, const char *overr
         "SELECT e.id FROM experiment e JOIN build b ON b.id = e.build "
         "JOIN machine m ON m.id = e.machine "
         "WHERE e.id = (SELECT max(id) FROM experiment WHERE name = ?) AND e.sha = ? "
-        "AND e.overrides = ? AND b.sha = ? AND m.rig = ?",
-        "sssss", name, sha, overrides, db->build->id, db->rig);
+        "AND e.overrides = ? AND b.sha = ? AND m.rig = ? AND e.measures = ?",
+        "ssssss", name, sha, overrides, db->build->id, db->rig, db_measures[measures]);
     if (last) return last;
     DB_WRITE(db,
-             "INSERT INTO experiment (name, sha, text, overrides, build, machine, planned) "
-             "VALUES (?,?,?,?,?,?," DB_NOW ")",
-             "ssssll", name, sha, text, overrides, db->build_id, db->machine_id);
+             "INSERT INTO experiment (name, sha, text, overrides, build, machine, measures, "
+             "variant, planned) VALUES (?1,?2,?3,?4,?5,?6,?7, "
+             "CASE ?7 WHEN 'loss' THEN same_losses(?4) ELSE ?4 END, " DB_NOW ")",
+             "sssslls", name, sha, text, overrides, db->build_id, db->machine_id,
+             db_measures[measures]);
     return sqlite3_last_insert_rowid(db->sql);
 }
 
-void db_plan(Db *db, long experiment, int position, const char *cell, const char *spec,
-             const char *label, long seed)
+long db_experiment_growing(Db *db, const char *name, DbMeasures measures)
 {
-    DB_WRITE(db, "INSERT OR IGNORE INTO cell VALUES (?,?)", "ss", cell, spec);
-    DB_WRITE(db, "INSERT OR IGNORE INTO plan VALUES (?,?,?,?,?)", "llssl", experiment,
-             (long)position, cell, label, seed);
+    const long last =
+        db_number(db, 0, "SELECT coalesce(max(id), 0) FROM experiment WHERE name = ?", "s", name);
+    return last ? last : db_experiment(db, name, "", "", measures);
+}
+
+const char *db_experiment_name(Db *db, long experiment, Arena *a)
+{
+    sqlite3_stmt *s = db_prepared(db, "SELECT experiment FROM current WHERE plan = ?");
+    if (!s) db_fail(db, "read");
+    sqlite3_bind_int64(s, 1, experiment);
+    const char *name = sqlite3_step(s) == SQLITE_ROW ? arena_text(a, "%s", db_column(s, 0)) : "";
+    sqlite3_reset(s);
+    return name;
+}
+
+void db_plan(Db *db, long experiment, int position, const char *cell, const char *spec,
+             const char *label, long seed, const char *texts)
+{
+    DB_WRITE(db, "INSERT OR IGNORE INTO cell VALUES (?1, ?2, same_losses(?2))", "ss", cell, spec);
+    DB_WRITE(db, "INSERT OR IGNORE INTO plan VALUES (?,?,?,?,?,?)", "llssls", experiment,
+             (long)position, cell, label, seed, texts);
 }
 
 void db_plan_add(Db *db, long experiment, const char *cell, const char *spec, const char *label,
@@ -262,7 +302,7 @@ void db_plan_add(Db *db, long experiment, const char *cell, const char *spec, co
     const long next =
         db_number(db, 0, "SELECT coalesce(max(position), -1) + 1 FROM plan WHERE experiment = ?",
                   "l", experiment);
-    db_plan(db, experiment, (int)next, cell, spec, label, seed);
+    db_plan(db, experiment, (int)next, cell, spec, label, seed, "");
 }
 
 void db_label(Db *db, long experiment, int position, const char *factor, const char *level)
@@ -274,7 +314,7 @@ void db_label(Db *db, long experiment, int position, const char *factor, const c
 long db_run_start(Db *db, const char *experiment, const char *cell, const char *spec)
 {
     const long pid = getpid();
-    DB_WRITE(db, "INSERT OR IGNORE INTO cell VALUES (?,?)", "ss", cell, spec);
+    DB_WRITE(db, "INSERT OR IGNORE INTO cell VALUES (?1, ?2, same_losses(?2))", "ss", cell, spec);
     DB_WRITE(db,
              "INSERT INTO run (uuid, cell, experiment, build, machine, status, started, sweeper, "
              "sweeper_start) VALUES (lower(hex(randomblob(16))), ?, "
@@ -315,6 +355,7 @@ void db_run_end(Db *db, long run, const char *status, const char *error, double 
 {
     DB_WRITE(db, "UPDATE run SET status = ?, error = ?, wall_s = ?, peak_rss_kb = ? WHERE id = ?",
              "ssdll", status, error, wall_s, peak_rss_kb, run);
+    if (!db_write_phases(db, run)) db_fail(db, "written");
     db_flush(db);
 }
 

@@ -21,12 +21,22 @@ const char *db_path (const Db *);
 const char *db_build(const Db *);          /* SHA-256 of this program's build, hex */
 
 /* ---- plans ---- */
+/* What an experiment measures: speeds, which are those of one machine class and number of threads;
+ * or losses, which neither changes by more than rounding */
+typedef enum { DB_SPEED, DB_LOSS } DbMeasures;
 /* The plan of an experiment under this build and machine: a new row unless the last of its name is
  * the same. text: its file; overrides: the words that changed it. Returns the id. */
-long db_experiment(Db *, const char *name, const char *text, const char *overrides);
-/* cell: the SHA-256 of spec, hex; label: spec as people read it, without the seed */
+long db_experiment(Db *, const char *name, const char *text, const char *overrides, DbMeasures);
+/* The same of an experiment that grows by a cell with every run: its one plan, whatever build and
+ * machine began it */
+long db_experiment_growing(Db *, const char *name, DbMeasures);
+/* The name under which views show it: with the overrides that change what is measured, unless it
+ * was never planned without them */
+const char *db_experiment_name(Db *, long experiment, Arena *);
+/* cell: the SHA-256 of spec, hex; label: spec as people read it, without the seed; texts: SHA-256
+ * of its training text, "": not known, or none */
 void db_plan(Db *, long experiment, int position, const char *cell, const char *spec,
-             const char *label, long seed);
+             const char *label, long seed, const char *texts);
 /* The same at the end of a plan that grows, unless the cell is in it. */
 void db_plan_add(Db *, long experiment, const char *cell, const char *spec, const char *label,
                  long seed);
@@ -43,12 +53,16 @@ void db_run_end(Db *, long run, const char *status, const char *error, double wa
                 long peak_rss_kb);
 void db_flush    (Db *);                   /* commits what was written */
 
-/* done: an ok run of this build on this machine class, or, where the budget counts tokens, on any:
- * such runs are read for their losses, which no machine changes by more than rounding. running: by
- * a living process. reason: one sentence. wall_s: seconds of the last ok run of any build, NAN when
- * there is none. */
+/* 1: two settings in canonical text give the same loss but for rounding: all but threads, gemm and
+ * kernel are equal */
+int db_same_losses(const char *spec, const char *other);
+typedef struct DbCell { const char *key, *spec, *texts; DbMeasures measures; } DbCell;
+/* done: an ok run of the same text by the code of this program (run_code in views.sql), of a speed
+ * with the same settings on this machine class, of a loss with any threads on any machine. running:
+ * by a living process. reason: one sentence. wall_s: seconds of the last ok run of any build, NAN
+ * when there is none. */
 typedef enum { CELL_NEW, CELL_STALE, CELL_DONE, CELL_RUNNING } CellState;
-CellState db_cell_state(Db *, const char *cell, Arena *, const char **reason, double *wall_s);
+CellState db_cell_state(Db *, const DbCell *, Arena *, const char **reason, double *wall_s);
 
 /* ---- views ---- */
 /* Takes a row as texts (NULL: SQL's NULL), valid until it returns. The first row is the names. */

@@ -21,7 +21,7 @@ static const char merge_prepare[] =
     "CREATE TEMP TABLE machines (source, old, new);"
     "CREATE TEMP TABLE builds (source, old, new);"
     "CREATE TEMP TABLE plans (source, old, new, first, name, sha, text, overrides, build, "
-    "machine, planned, cells);"
+    "machine, planned, measures, variant, cells);"
     "CREATE TEMP TABLE runs (source, old, uuid, started, new INTEGER, PRIMARY KEY (uuid));";
 
 /* ?1: the number of the source, whose database is attached as src */
@@ -37,6 +37,7 @@ static const char merge_gather[] =
     "INSERT OR IGNORE INTO main.cell SELECT * FROM src.cell;"
     "INSERT INTO plans"
     "  SELECT ?1, e.id, NULL, NULL, e.name, e.sha, e.text, e.overrides, b.new, m.new, e.planned,"
+    "    e.measures, e.variant,"
     "    (SELECT json_group_object(position, cell) FROM src.plan WHERE experiment = e.id)"
     "  FROM src.experiment e JOIN builds b ON b.source = ?1 AND b.old = e.build"
     "  JOIN machines m ON m.source = ?1 AND m.old = e.machine ORDER BY e.id;"
@@ -55,8 +56,10 @@ static const char merge_number[] =
     "UPDATE plans SET new = (SELECT n FROM ("
     "    SELECT rowid AS at, row_number() OVER (ORDER BY planned, source, old) AS n FROM plans"
     "    WHERE rowid = first) WHERE at = plans.first);"
-    "INSERT INTO main.experiment (id, name, sha, text, overrides, build, machine, planned)"
-    "  SELECT new, name, sha, text, overrides, build, machine, planned FROM plans"
+    "INSERT INTO main.experiment (id, name, sha, text, overrides, build, machine, planned,"
+    "    measures, variant)"
+    "  SELECT new, name, sha, text, overrides, build, machine, planned, measures, variant"
+    "  FROM plans"
     "  WHERE rowid = first ORDER BY new;"
     "UPDATE runs SET new = (SELECT n FROM ("
     "    SELECT uuid AS u, row_number() OVER (ORDER BY started, source, old) AS n FROM runs)"
@@ -69,7 +72,7 @@ static const char merge_number[] =
 #define VERDICT                                                                                    \
     "v.name, v.verdict, v.sentence, v.value, v.low, v.high, v.runs, b.new, m.new, v.decided"
 static const char merge_fill[] =
-    "INSERT OR IGNORE INTO main.plan SELECT p.new, s.position, s.cell, s.label, s.seed"
+    "INSERT OR IGNORE INTO main.plan SELECT p.new, s.position, s.cell, s.label, s.seed, s.texts"
     "  FROM src.plan s JOIN plans p ON p.source = ?1 AND p.old = s.experiment;"
     "INSERT OR IGNORE INTO main.label SELECT p.new, s.position, s.factor, s.level"
     "  FROM src.label s JOIN plans p ON p.source = ?1 AND p.old = s.experiment;"
@@ -84,6 +87,8 @@ static const char merge_fill[] =
     OF_RUN("span", "t.step, t.phase, t.seconds") "rowid;"
     OF_RUN("sample", "t.name, t.round, t.position, t.ns, t.iters") "rowid;"
     OF_RUN("text", "t.key, t.value") "rowid;"
+    OF_RUN("phase_mean", "t.phase, t.first_step, t.steps, t.seconds") "phase;"
+    "INSERT OR IGNORE INTO main.certified SELECT * FROM src.certified;"
     "INSERT INTO main.verdict (name, verdict, sentence, value, low, high, runs, build, machine,"
     "    decided)"
     "  SELECT " VERDICT " FROM src.verdict v JOIN builds b ON b.source = ?1 AND b.old = v.build"

@@ -49,6 +49,20 @@ int   db_exec  (Db *, const char *text);             /* several statements; 0: r
 /* When a process began, in clock ticks since boot; 0: there is none */
 long  db_process_start(long pid);
 
+/* --- db_identity.c */
+extern const char *const db_measures[];              /* of DbMeasures: "speed" "loss" */
+/* Of words with blanks between them, those that can change a loss by more than rounding; to has
+ * room for all */
+void  db_loss_words   (char *to, const char *words);
+void  db_add_functions(Db *);                        /* to SQL: same_losses(words) */
+int   db_write_program(Db *);                        /* the table `program`; 0: refused */
+/* Of plans that do not say what they measure, as older programs wrote them: losses where the budget
+ * of a cell counts tokens, else speeds. 0: refused */
+int   db_fill_identity(Db *);
+/* The table phase_mean: of a run that ends; of all that have ended and are not in it. 0: refused */
+int   db_write_phases (Db *, long run);
+int   db_fill_phases  (Db *);
+
 /* --- db_views.c */
 const char *db_column  (sqlite3_stmt *, int i);      /* "" for NULL */
 /* Gives names and rows of a statement to the callback, and finalizes it. exact: reals with 17

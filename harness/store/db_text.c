@@ -20,6 +20,7 @@ typedef struct DbTextTable { const char *name, *types, *save, *load; } DbTextTab
 #define MACHINE                                                                                    \
     "id, cpu, isa, cores, kernel, hostname, governor, virt, mem_kb, l1d_kb, l2_kb, l3_kb"
 #define BUILD "id, sha, git, dirty, compiler, flags"
+#define EXPERIMENT "id, name, sha, text, overrides, build, machine, planned"
 #define RUN                                                                                        \
     "id, uuid, cell, experiment, build, machine, status, error, started, wall_s, peak_rss_kb"
 #define VERDICT "id, name, verdict, sentence, value, low, high, runs, build, machine, decided"
@@ -35,10 +36,12 @@ static const DbTextTable db_text_tables[] = {
       "SELECT build FROM experiment UNION SELECT build FROM verdict UNION "
       "SELECT build FROM artifact) ORDER BY id",
       "INSERT INTO build (" BUILD ") VALUES (?,?,?,?,?,?)" },
-    { "experiment", "lsssslls", "SELECT * FROM experiment ORDER BY id",
-      "INSERT INTO experiment VALUES (?,?,?,?,?,?,?,?)" },
-    { "cell", "ss", "SELECT * FROM cell ORDER BY key", "INSERT INTO cell VALUES (?,?)" },
-    { "plan", "llssl", "SELECT * FROM plan ORDER BY 1, 2", "INSERT INTO plan VALUES (?,?,?,?,?)" },
+    { "experiment", "lsssslls", "SELECT " EXPERIMENT " FROM experiment ORDER BY id",
+      "INSERT INTO experiment (" EXPERIMENT ") VALUES (?,?,?,?,?,?,?,?)" },
+    { "cell", "ss", "SELECT key, spec FROM cell ORDER BY key",
+      "INSERT INTO cell VALUES (?1, ?2, same_losses(?2))" },
+    { "plan", "llssl", "SELECT experiment, position, cell, label, seed FROM plan ORDER BY 1, 2",
+      "INSERT INTO plan (experiment, position, cell, label, seed) VALUES (?,?,?,?,?)" },
     { "label", "llss", "SELECT * FROM label ORDER BY 1, 2, 3",
       "INSERT INTO label VALUES (?,?,?,?)" },
     { "run", "lsslllsssdl", "SELECT " RUN " FROM run WHERE status <> 'running' ORDER BY id",
@@ -341,6 +344,7 @@ const char *db_load_text(Db *db, const char *dir)
         why = db_text_load_table(db, &db_text_tables[i], dir);
         if (!why) arena_reset(db->a, at);
     }
+    if (!why && !(db_fill_identity(db) && db_fill_phases(db))) why = db_sentence(db, "written");
     sqlite3_exec(db->sql, why ? "ROLLBACK" : "COMMIT", NULL, NULL, NULL);
     return why;
 }

@@ -12,13 +12,13 @@ const char *db_column(sqlite3_stmt *s, int i)
 
 /* The state of a cell with one more of its runs, which come newest first. *last: how the newest run
  * that is not ok ended; *elsewhere: why the newest ok run does not count */
-static CellState db_judge_run(Db *db, sqlite3_stmt *s, CellState state, Arena *a, const char **last,
-                              const char **elsewhere)
+static CellState db_judge_run(Db *db, sqlite3_stmt *s, int loss, CellState state, Arena *a,
+                              const char **last, const char **elsewhere)
 {
     const char *status = db_column(s, 0), *error = db_column(s, 1);
     const char *sha = db_column(s, 2), *rig = db_column(s, 3);
-    const int same_build = !strcmp(sha, db->build->id),
-              same_rig = !strcmp(rig, db->rig) || sqlite3_column_int(s, 8);
+    const int same_code = sqlite3_column_int(s, 8),
+              same_rig = loss || !strcmp(rig, db->rig);
     if (!strcmp(status, "running")) {
         const long pid = sqlite3_column_int64(s, 5);
         const int here = !strcmp(db_column(s, 7), db->host->hostname);
@@ -29,32 +29,50 @@ static CellState db_judge_run(Db *db, sqlite3_stmt *s, CellState state, Arena *a
         error = "the sweep that ran it was killed";
         status = "crash";
     }
-    if (!strcmp(status, "ok") && same_build && same_rig) return CELL_DONE;
+    if (!strcmp(status, "ok") && same_code && same_rig) return CELL_DONE;
     if (strcmp(status, "ok") && !*last)
         *last = arena_text(a, "no ok run; the last one ended with %s: %s", status, error);
     if (!strcmp(status, "ok") && !*elsewhere)
-        *elsewhere = same_build
+        *elsewhere = same_code
                          ? arena_text(a, "ok run on another machine class (%s)", rig)
                          : arena_text(a, "ok run by build %.8s, now %.8s", sha, db->build->id);
     return state == CELL_NEW ? CELL_STALE : state;
 }
 
-CellState db_cell_state(Db *db, const char *cell, Arena *a, const char **reason, double *wall_s)
+/* The runs that are valid for a cell, newest first: ?1 its key, ?2 its settings that can change a
+ * loss, ?3 1 for a loss, ?4 its text. The last column: their code is that of this program, as in
+ * the view run_code */
+static const char db_valid_runs[] =
+    "SELECT r.status, r.error, b.sha, m.rig, r.wall_s, r.sweeper, r.sweeper_start, m.hostname, "
+    "CASE WHEN EXISTS (SELECT 1 FROM text WHERE run = r.id AND key GLOB 'part:*') THEN NOT EXISTS ("
+    "  SELECT 1 FROM text t LEFT JOIN program p ON p.part = substr(t.key, 6) "
+    "  WHERE t.run = r.id AND t.key GLOB 'part:*' AND t.value IS NOT p.sha "
+    "  AND NOT (?3 AND EXISTS (SELECT 1 FROM same_part s WHERE s.part = p.part "
+    "    AND s.old = t.value AND s.new = p.sha))) "
+    "ELSE b.sha = (SELECT sha FROM program WHERE part = 'build') END "
+    "FROM cell k JOIN run r ON r.cell = k.key JOIN build b ON b.id = r.build "
+    "JOIN machine m ON m.id = r.machine "
+    "WHERE CASE ?3 WHEN 1 THEN k.same = ?2 ELSE k.key = ?1 END AND (?4 = '' OR NOT EXISTS ("
+    "  SELECT 1 FROM text t WHERE t.run = r.id AND t.key = 'corpus_sha' AND t.value <> ?4)) "
+    "ORDER BY r.id DESC";
+
+CellState db_cell_state(Db *db, const DbCell *cell, Arena *a, const char **reason, double *wall_s)
 {
-    sqlite3_stmt *s = db_prepared(
-        db,
-        "SELECT r.status, r.error, b.sha, m.rig, r.wall_s, r.sweeper, r.sweeper_start, m.hostname, "
-        "k.counts_tokens FROM run r JOIN build b ON b.id = r.build "
-        "JOIN machine m ON m.id = r.machine JOIN cell_budget k ON k.cell = r.cell "
-        "WHERE r.cell = ?1 ORDER BY r.id DESC");
+    const int loss = cell->measures == DB_LOSS;
+    char *same = arena_text(a, "%s", cell->spec);
+    sqlite3_stmt *s = db_prepared(db, db_valid_runs);
     if (!s) db_fail(db, "read");
-    sqlite3_bind_text(s, 1, cell, -1, SQLITE_TRANSIENT);
+    db_loss_words(same, cell->spec);
+    sqlite3_bind_text(s, 1, cell->key, -1, SQLITE_TRANSIENT);
+    sqlite3_bind_text(s, 2, same, -1, SQLITE_TRANSIENT);
+    sqlite3_bind_int(s, 3, loss);
+    sqlite3_bind_text(s, 4, cell->texts, -1, SQLITE_TRANSIENT);
     CellState state = CELL_NEW;
     const char *last = NULL, *elsewhere = NULL;
     *wall_s = NAN;
     while (state != CELL_DONE && state != CELL_RUNNING && sqlite3_step(s) == SQLITE_ROW) {
         if (isnan(*wall_s) && !strcmp(db_column(s, 0), "ok")) *wall_s = sqlite3_column_double(s, 4);
-        state = db_judge_run(db, s, state, a, &last, &elsewhere);
+        state = db_judge_run(db, s, loss, state, a, &last, &elsewhere);
     }
     sqlite3_reset(s);
     *reason = state == CELL_NEW    ? "no run yet"
@@ -128,8 +146,8 @@ const char *db_last_experiment(Db *db, const char *view, Arena *a)
     sqlite3_stmt *s = NULL;
     const char *text = arena_text(
         a,
-        "SELECT e.name FROM experiment e JOIN (SELECT DISTINCT experiment FROM \"%s\") v "
-        "ON v.experiment = e.name ORDER BY e.id DESC LIMIT 1",
+        "SELECT e.experiment FROM current e JOIN (SELECT DISTINCT experiment FROM \"%s\") v "
+        "ON v.experiment = e.experiment ORDER BY e.plan DESC LIMIT 1",
         view);
     if (sqlite3_prepare_v2(db->sql, text, -1, &s, NULL) != SQLITE_OK) return NULL;
     const char *name = sqlite3_step(s) == SQLITE_ROW ? arena_text(a, "%s", db_column(s, 0)) : NULL;
@@ -139,5 +157,5 @@ const char *db_last_experiment(Db *db, const char *view, Arena *a)
 
 int db_has_experiment(Db *db, const char *name)
 {
-    return (int)db_number(db, 0, "SELECT count(*) FROM experiment WHERE name = ?", "s", name);
+    return (int)db_number(db, 0, "SELECT count(*) FROM current WHERE experiment = ?", "s", name);
 }

@@ -10,7 +10,8 @@
     extern const char name[] __attribute__((visibility("hidden")))
 
 EMBED(schema_1, "harness/store/schema.sql");
+EMBED(schema_2, "harness/store/schema_2.sql");
 EMBED(schema_views, "harness/store/views.sql");
 
-const char *const db_migrations[] = { schema_1, NULL };
+const char *const db_migrations[] = { schema_1, schema_2, NULL };
 const char *const db_views_sql = schema_views;

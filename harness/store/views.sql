@@ -1,36 +1,101 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- The views: all that figures, tables and exports read. They hold no data and follow the program,
--- not user_version. Every view has a column `experiment` and shows the last plan of each; one run
--- stands for a cell: the last ok one, else the last one, of the plan's build and rig; of any rig
--- where the budget counts tokens, since such a run is read for its losses.
+-- not user_version. Every view has a column `experiment` and shows the last plan of each.
 
+-- The last plan of every experiment. Words on the command line that change what is measured make an
+-- experiment of its own, "quick d=128", unless there is no plan without them; shown: its name
 CREATE VIEW current AS
-SELECT e.id AS plan, e.name AS experiment, e.overrides, e.planned, b.sha AS build, b.git, b.dirty,
-    b.compiler, m.rig, m.cpu,
-       m.isa, m.cores
-FROM experiment e JOIN build b ON b.id = e.build JOIN machine m ON m.id = e.machine
-WHERE e.id = (SELECT max(id) FROM experiment WHERE name = e.name);
+WITH last AS (
+    SELECT name, variant, max(id) AS id FROM experiment GROUP BY name, variant),
+main AS (
+    SELECT name, CASE WHEN min(variant) = '' THEN ''
+        ELSE (SELECT variant FROM last l WHERE l.name = last.name ORDER BY id DESC LIMIT 1)
+        END AS variant
+    FROM last GROUP BY name)
+SELECT e.id AS plan,
+    e.name || CASE WHEN e.variant = main.variant THEN '' ELSE ' ' || e.variant END AS experiment,
+    e.name, e.measures, e.overrides, e.planned, b.sha AS build, b.git, b.dirty, b.compiler, m.rig,
+    m.cpu, m.isa, m.cores
+FROM last JOIN main ON main.name = last.name JOIN experiment e ON e.id = last.id
+JOIN build b ON b.id = e.build JOIN machine m ON m.id = e.machine;
 
 -- counts_tokens: 1 where the budget of a cell counts tokens, not seconds
 CREATE VIEW cell_budget AS
 SELECT NULL AS experiment, key AS cell,
-       rest LIKE 'budget=%' AND substr(rest, 1, instr(rest || ' ',
-           ' ') - 1) LIKE '%tokens' AS counts_tokens
+    rest LIKE 'budget=%' AND substr(rest, 1, instr(rest || ' ', ' ') - 1) LIKE '%tokens'
+        AS counts_tokens
 FROM (SELECT key, substr(spec, instr(' ' || spec, ' budget=')) AS rest FROM cell);
 
+-- two hashes of a part that compute the same losses: certified, directly or by way of others
+CREATE VIEW same_part AS
+WITH RECURSIVE pair (part, old, new) AS (
+    SELECT part, old, new FROM certified UNION SELECT part, new, old FROM certified),
+reach (part, old, new) AS (
+    SELECT * FROM pair
+    UNION SELECT r.part, r.old, p.new FROM reach r JOIN pair p ON p.part = r.part AND p.old = r.new)
+SELECT NULL AS experiment, part, old, new FROM reach;
+
+-- fresh: 1 for a run whose parts are those of the program that reads; of runs that do not name
+-- their parts, whose build is. fresh_loss: also where certified as equal
+CREATE VIEW run_code AS
+WITH named AS MATERIALIZED (
+    SELECT t.run, t.value = p.sha AS equal,
+        t.value = p.sha OR EXISTS (SELECT 1 FROM same_part s
+            WHERE s.part = substr(t.key, 6) AND s.old = t.value AND s.new = p.sha) AS certified
+    FROM text t LEFT JOIN program p ON p.part = substr(t.key, 6) WHERE t.key GLOB 'part:*'),
+judged AS MATERIALIZED (
+    SELECT run, min(coalesce(equal, 0)) AS fresh, min(coalesce(certified, 0)) AS fresh_loss
+    FROM named GROUP BY run)
+SELECT (SELECT name FROM experiment WHERE id = r.experiment) AS experiment, r.id AS run,
+    coalesce(j.fresh, b.sha = (SELECT sha FROM program WHERE part = 'build')) AS fresh,
+    coalesce(j.fresh_loss, b.sha = (SELECT sha FROM program WHERE part = 'build')) AS fresh_loss
+FROM run r JOIN build b ON b.id = r.build LEFT JOIN judged j ON j.run = r.id;
+
+-- every run that is valid for a cell, whichever plan, words or machine asked for it: of a speed the
+-- same settings, of a loss those but for threads and the like; not of another text. set_name: runs
+-- of a speed that can be shown side by side, by one code on one machine class
+CREATE VIEW cell_valid AS
+WITH asked AS MATERIALIZED (
+    SELECT c.plan, c.experiment, c.measures, c.rig, p.position, p.texts, k.key, k.same
+    FROM current c JOIN plan p ON p.experiment = c.plan JOIN cell k ON k.key = p.cell),
+matching AS MATERIALIZED (
+    SELECT a.*, r.id AS run FROM asked a JOIN run r ON r.cell = a.key WHERE a.measures <> 'loss'
+    UNION ALL
+    SELECT a.*, r.id FROM asked a JOIN cell k ON k.same = a.same JOIN run r ON r.cell = k.key
+    WHERE a.measures = 'loss')
+SELECT a.experiment, a.plan, a.position, a.measures, r.id AS run, r.status = 'ok' AS ok,
+    CASE a.measures WHEN 'loss' THEN f.fresh_loss ELSE f.fresh END AS fresh, m.rig = a.rig AS here,
+    CASE f.fresh WHEN 1 THEN '' ELSE b.sha END || ' ' || m.rig AS set_name
+FROM matching a JOIN run r ON r.id = a.run JOIN run_code f ON f.run = r.id
+JOIN build b ON b.id = r.build JOIN machine m ON m.id = r.machine
+WHERE a.texts = '' OR NOT EXISTS (SELECT 1 FROM text t WHERE t.run = r.id AND t.key = 'corpus_sha'
+    AND t.value <> a.texts);
+
+-- the run that stands for a cell. Of a loss: an ok one before others, of this code before older
+-- ones, of this machine class before others, the last. Of a speed: the same within the set that
+-- has most cells, this code before older ones. older: 1 where it is of another code
 CREATE VIEW cell_run AS
-SELECT c.experiment, c.plan, p.position, p.label, p.seed, p.cell, c.cpu, c.cores, c.build, c.git,
-    r.id AS run,
-       coalesce(r.status, 'new') AS status, coalesce(r.error, '') AS error, r.wall_s, r.peak_rss_kb
+WITH valid AS MATERIALIZED (SELECT * FROM cell_valid),
+sets AS MATERIALIZED (
+    SELECT plan, set_name, row_number() OVER (PARTITION BY plan ORDER BY
+        count(DISTINCT CASE WHEN ok THEN position END) DESC, max(fresh) DESC, max(here) DESC,
+        max(run) DESC) AS turn
+    FROM valid WHERE measures <> 'loss' GROUP BY plan, set_name),
+chosen AS MATERIALIZED (
+    SELECT v.plan, v.position, v.run, v.fresh, row_number() OVER (
+        PARTITION BY v.plan, v.position ORDER BY v.ok DESC, v.fresh DESC, v.here DESC, v.run DESC)
+        AS turn
+    FROM valid v LEFT JOIN sets s ON s.plan = v.plan AND s.set_name = v.set_name
+    WHERE v.measures = 'loss' OR s.turn = 1)
+SELECT c.experiment, c.plan, p.position, p.label, p.seed, p.cell,
+    coalesce(m.cpu, c.cpu) AS cpu, coalesce(m.cores, c.cores) AS cores,
+    coalesce(b.sha, c.build) AS build, coalesce(b.git, c.git) AS git, r.id AS run,
+    coalesce(r.status, 'new') AS status, coalesce(r.error, '') AS error, r.wall_s, r.peak_rss_kb,
+    1 - h.fresh AS older
 FROM current c JOIN plan p ON p.experiment = c.plan
-LEFT JOIN run r ON r.id = (
-    SELECT id FROM (
-        SELECT r2.id, r2.status = 'ok' AS ok, m.rig = c.rig AS here, k.counts_tokens
-        FROM run r2 JOIN build b ON b.id = r2.build JOIN machine m ON m.id = r2.machine
-        JOIN cell_budget k ON k.cell = r2.cell
-        WHERE r2.cell = p.cell AND b.sha = c.build)
-    WHERE here OR counts_tokens
-    ORDER BY ok DESC, here DESC, id DESC LIMIT 1);
+LEFT JOIN chosen h ON h.plan = p.experiment AND h.position = p.position AND h.turn = 1
+LEFT JOIN run r ON r.id = h.run LEFT JOIN machine m ON m.id = r.machine
+LEFT JOIN build b ON b.id = r.build;
 
 -- head and arithmetic as the experiment labels them, else as the settings say
 CREATE VIEW cell_labelled AS
@@ -46,22 +111,29 @@ SELECT c.*,
                     ORDER BY rowid DESC LIMIT 1) END) AS arithmetic
 FROM cell_run c;
 
--- what is kept of spans: the mean seconds per step of each phase of a run, the first two steps
--- (cold caches, first touch) left out where there are more; to a picosecond, so that steps and
--- their mean, read back as that many equal steps, give the same number
-CREATE VIEW span_mean AS
+-- The mean seconds per step of each phase, from the raw spans: the first two steps (cold caches,
+-- first touch) left out where there are more; to a picosecond, so that steps and their mean, read
+-- back as that many equal steps, give the same number
+CREATE VIEW span_mean_now AS
 WITH f AS MATERIALIZED (
     SELECT (SELECT name FROM experiment WHERE id = run.experiment) AS experiment, id AS run, status,
-           min((SELECT max(step) FROM span WHERE run = run.id),
-               2 + coalesce((SELECT max(value) FROM metric WHERE run = run.id
-                   AND name = 'first_step'), 0)) AS first_step FROM run),
+        min((SELECT max(step) FROM span WHERE run = run.id), 2 + coalesce((
+            SELECT max(value) FROM metric WHERE run = run.id AND name = 'first_step'), 0))
+            AS first_step
+    FROM run),
 n AS MATERIALIZED (
-    SELECT *, (SELECT count(DISTINCT step) FROM span WHERE run = f.run
-        AND step >= f.first_step) AS steps FROM f)
+    SELECT *, (SELECT count(DISTINCT step) FROM span WHERE run = f.run AND step >= f.first_step)
+        AS steps FROM f)
 SELECT n.experiment, n.run, n.status, s.phase, n.first_step, n.steps,
     round(total(s.seconds) / n.steps, 12) AS seconds
 FROM n JOIN span s ON s.run = n.run AND s.step >= n.first_step
 GROUP BY n.run, s.phase;
+
+-- the same, as it was written when a run ended
+CREATE VIEW span_mean AS
+SELECT (SELECT name FROM experiment WHERE id = r.experiment) AS experiment, r.id AS run, r.status,
+    p.phase, p.first_step, p.steps, p.seconds
+FROM run r JOIN phase_mean p ON p.run = r.id;
 
 CREATE VIEW run_phase AS
 SELECT experiment, run, steps,
@@ -124,7 +196,7 @@ SELECT n.experiment, n.position, n.label, n.seed, n.head, n.arithmetic, n.status
        (SELECT value FROM text WHERE run = n.run AND key = 'gemm') AS gemm,
        (SELECT value FROM text WHERE run = n.run AND key = 'gemm_core') AS gemm_core,
        (SELECT value FROM text WHERE run = n.run AND key = 'isa') AS isa,
-       n.cpu, n.cores, n.build, n.git, n.run, n.cell
+       n.cpu, n.cores, n.build, n.git, n.older, n.run, n.cell
 FROM cell_labelled n
 LEFT JOIN number x ON x.experiment = n.experiment AND x.position = n.position
 LEFT JOIN phase p ON p.experiment = n.experiment AND p.position = n.position
@@ -645,9 +717,13 @@ SELECT coalesce(e.name, '') AS experiment, r.id AS run, r.uuid, r.cell, c.spec, 
        (SELECT value FROM text WHERE run = r.id AND key = 'corpus_sha'
            ORDER BY rowid DESC LIMIT 1) AS corpus_sha,
        (SELECT value FROM config WHERE run = r.id AND key = 'corpus') AS corpus,
-       (SELECT counts_tokens FROM cell_budget WHERE cell = r.cell) AS counts_tokens
-FROM run r JOIN cell c ON c.key = r.cell JOIN build b ON b.id = r.build JOIN machine m
-    ON m.id = r.machine
+       (SELECT counts_tokens FROM cell_budget WHERE cell = r.cell) AS counts_tokens,
+       CASE e.measures WHEN 'loss' THEN f.fresh_loss ELSE f.fresh END AS fresh,
+       (SELECT group_concat(substr(t.key, 6), ' ') FROM text t
+        LEFT JOIN program p ON p.part = substr(t.key, 6)
+        WHERE t.run = r.id AND t.key GLOB 'part:*' AND t.value IS NOT p.sha) AS changed_parts
+FROM run r JOIN cell c ON c.key = r.cell JOIN run_code f ON f.run = r.id
+JOIN build b ON b.id = r.build JOIN machine m ON m.id = r.machine
 LEFT JOIN experiment e ON e.id = r.experiment
 ORDER BY r.id;
 

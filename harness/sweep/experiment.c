@@ -244,6 +244,19 @@ static const char *experiment_read_sentence(ExperimentFile *l, const Node *n, co
     return why;
 }
 
+static const char *experiment_read_measures(ExperimentFile *l, const Node *value)
+{
+    const char *why = yaml_want_name(&l->doc, value, "measures");
+    if (why) return why;
+    const int loss = !strcmp(yaml_text(value), "loss");
+    if (!loss && strcmp(yaml_text(value), "speed"))
+        return yaml_at(&l->doc, value, "measures '%.40s': expected loss or speed",
+                       yaml_text(value));
+    l->e->measures = loss ? DB_LOSS : DB_SPEED;
+    l->measures_given = 1;
+    return NULL;
+}
+
 static const char *experiment_read_key(ExperimentFile *l, const Node *key, const Node *value)
 {
     Experiment *e = l->e;
@@ -262,10 +275,22 @@ static const char *experiment_read_key(ExperimentFile *l, const Node *key, const
         if (*k == 'f') experiment_use(l, k, yaml_text(value), yaml_at(&l->doc, value, "%s", ""));
         return experiment_read_sentence(l, value, k, *k == 'n' ? &e->name : &e->figure);
     }
+    if (!strcmp(k, "measures")) return experiment_read_measures(l, value);
     return yaml_at(&l->doc, key,
                    "unknown key '%.60s'; expected name, question, expectation, fixed, factors, "
-                   "baseline, seeds, budget, limits or figure",
+                   "baseline, seeds, budget, limits, figure or measures",
                    k);
+}
+
+/* Unless the file says: a speed where the budget of a cell counts seconds, else a loss */
+static void experiment_measure(ExperimentFile *l)
+{
+    Budget b;
+    if (l->measures_given) return;
+    l->e->measures = DB_LOSS;
+    for (int i = 0; i < l->e->cells; i++)
+        if (!spec_budget(spec_str(l->e->cell[i].spec, "budget"), &b) && b.seconds > 0)
+            l->e->measures = DB_SPEED;
 }
 
 static const char *experiment_read_root(void *ctx, const Node *root)
@@ -339,6 +364,7 @@ Experiment *experiment_parse(const char *file, const char *yaml, size_t len,
     *why = yaml_parse(&l.doc, yaml, len, "an experiment", experiment_read_root, &l);
     if (!*why) *why = experiment_override(&l, words, n);
     if (!*why) *why = experiment_make_cells(&l);
+    if (!*why) experiment_measure(&l);
     return *why ? NULL : e;
 }
 

@@ -15,6 +15,7 @@
  *   budget: 30s                              of a cell, as the setting
  *   limits: {seconds: 120, memory: 2GB}      beyond which a cell is ended
  *   figure: time_split
+ *   measures: speed                          or loss; default: speed where a budget counts seconds
  *
  * The cells are the product of the factors, the last one fastest, times the seeds. A setting is set
  * in one place only. Every error message begins with file:line:column.
@@ -25,6 +26,7 @@
  * setting that has no effect in any cell is refused. Fixed settings are never set back. */
 #ifndef EXPERIMENT_H
 #define EXPERIMENT_H
+#include "harness/store/db.h"
 #include "models/spec.h"
 
 /* word: "key=value" */
@@ -58,6 +60,7 @@ typedef struct Experiment {
     /* memory_kb, seconds: limits; 0: none */
     long       *seed, memory_kb;
     double      seconds;
+    DbMeasures  measures;        /* what two runs of a cell must have in common: db.h */
     int         factors, cells, seeds, resets;
     Reset      *reset;               /* (resets), in the order of the settings */
     ExperimentUse *uses;

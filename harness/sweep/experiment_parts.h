@@ -10,6 +10,7 @@ typedef struct ExperimentFile {
     Yaml         doc;
     Arena       *a;
     Experiment  *e;
+    int          measures_given; /* by the key of that name */
     Spec        *base;           /* the fixed settings */
     const char **owner;          /* per setting: what sets it, "'fixed'" or "factor 'head'"; NULL:
                                   * nothing */

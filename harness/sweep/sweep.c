@@ -2,6 +2,7 @@
 /* A sweep: the plan (which cells have no ok run of this build on this machine class), running them,
  * the table of results. */
 #include "harness/sweep/sweep.h"
+#include "harness/corpus/data.h"
 #include "harness/store/csv.h"
 #include "harness/sweep/cell.h"
 #include "harness/util/clock.h"
@@ -22,7 +23,9 @@ typedef struct Sweep {
     const Experiment *exp;
     int         dry, fresh, verbose, jobs;
     uint64_t    seed;
-    char       *selected;            /* per cell */
+    const char *name;                /* under which views show the plan */
+    char       *selected;            /* (cells) */
+    const char **texts;              /* (cells) SHA-256 of the training text; "": not known */
     Todo       *todo;
     int         todos, next, ended, bad;
     /* expected seconds to go; of ended cells: taken, expected */
@@ -65,6 +68,21 @@ static void sweep_select_cells(Sweep *s)
     }
 }
 
+/* Texts are read once each: the cells of one corpus follow each other, or their hash is cached. */
+static void sweep_find_texts(Sweep *s)
+{
+    s->texts = arena_array(s->a, (size_t)s->exp->cells, sizeof *s->texts);
+    for (int i = 0; i < s->exp->cells; i++)
+        s->texts[i] = corpus_text_sha(spec_str(s->exp->cell[i].spec, "corpus"), s->a);
+}
+
+static CellState sweep_state(Sweep *s, int i, const char **reason, double *recorded)
+{
+    const Cell *c = &s->exp->cell[i];
+    const DbCell cell = { c->key, spec_text(c->spec), s->texts[i], s->exp->measures };
+    return db_cell_state(s->db, &cell, s->a, reason, recorded);
+}
+
 static double sweep_expected(const Cell *c, double recorded)
 {
     Budget b;
@@ -100,7 +118,7 @@ static void sweep_make_plan(Sweep *s)
         double recorded = NAN;
         if (!s->selected[i]) continue;
         const CellState state =
-            s->db ? db_cell_state(s->db, c->key, s->a, &reason, &recorded) : CELL_NEW;
+            s->db ? sweep_state(s, i, &reason, &recorded) : CELL_NEW;
         const Todo todo = { i, sweep_expected(c, recorded) };
         count[state]++;
         if (state != CELL_RUNNING && (s->fresh || state != CELL_DONE)) {
@@ -121,15 +139,16 @@ static void sweep_make_plan(Sweep *s)
 static void sweep_record_plan(Sweep *s)
 {
     const Experiment *e = s->exp;
-    const long id = db_experiment(s->db, e->name, e->text, e->overrides);
+    const long id = db_experiment(s->db, e->name, e->text, e->overrides, e->measures);
     for (int i = 0; i < e->cells; i++) {
         const Cell *c = &e->cell[i];
-        db_plan(s->db, id, i, c->key, spec_text(c->spec), c->label, c->seed);
+        db_plan(s->db, id, i, c->key, spec_text(c->spec), c->label, c->seed, s->texts[i]);
         for (int f = 0; f < e->factors; f++)
             if (c->level[f] >= 0)
                 db_label(s->db, id, i, e->factor[f].name, e->factor[f].level[c->level[f]].label);
     }
     db_flush(s->db);
+    s->name = db_experiment_name(s->db, id, s->a);
 }
 
 /* Seconds to go, corrected by how the cells that have ended compare with what was expected */
@@ -146,7 +165,7 @@ static void sweep_start_next(Sweep *s, Job *job)
         double recorded;
         job->todo = s->todo[s->next++];
         const Cell *c = &s->exp->cell[job->todo.cell];
-        const CellState state = db_cell_state(s->db, c->key, s->a, &reason, &recorded);
+        const CellState state = sweep_state(s, job->todo.cell, &reason, &recorded);
         if (state == CELL_RUNNING || (state == CELL_DONE && !s->fresh)) {
             s->ended++;
             s->left -= job->todo.expect;
@@ -216,11 +235,12 @@ static int sweep_run_all(Sweep *s)
 /* the table, and NAME.csv beside the database */
 static const char *sweep_conclude(Sweep *s)
 {
-    const char *why = table_print(s->db, s->exp->name, stdout, s->a),
-               *slash = strrchr(s->db_path, '/');
-    const char *csv = arena_text(s->a, "%.*s%s.csv", slash ? (int)(slash - s->db_path) + 1 : 0,
-                                 s->db_path, s->exp->name);
-    if (!why) why = csv_write(s->db, "result", s->exp->name, csv, s->a);
+    const char *why = table_print(s->db, s->name, stdout, s->a), *slash = strrchr(s->db_path, '/');
+    char *csv = arena_text(s->a, "%.*s%s.csv", slash ? (int)(slash - s->db_path) + 1 : 0,
+                           s->db_path, s->name);
+    for (char *blank = csv + (slash ? slash - s->db_path : 0); (blank = strchr(blank, ' ')); )
+        *blank = '.';
+    if (!why) why = csv_write(s->db, "result", s->name, csv, s->a);
     if (!why) printf("written to %s and %s\n", s->db_path, csv);
     return why;
 }
@@ -230,6 +250,7 @@ static int sweep_all(Sweep *s)
     const char *why = NULL;
     const int there = !access(s->db_path, F_OK);
     sweep_select_cells(s);
+    sweep_find_texts(s);
     if (!s->dry || there)
         s->db = s->dry ? db_open_read(s->db_path, s->a, &why) : db_open(s->db_path, s->a, &why);
     if (why) die("%s", why);

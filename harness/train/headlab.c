@@ -247,7 +247,7 @@ static void headlab_open_records(Lab *l)
     const char *text =
         arena_text(l->a, "%s %s: %ld states, %g passes, start=%s", l->plan->path,
                    l->pair.checkpoint, l->pair.train.n, l->plan->passes, l->plan->start);
-    l->experiment = db_experiment(l->db, "headlab", text, l->plan->words);
+    l->experiment = db_experiment(l->db, "headlab", text, l->plan->words, DB_SPEED);
 }
 
 /* The head as it was trained together with the trunk */

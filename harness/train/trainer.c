@@ -181,12 +181,34 @@ static void trainer_evaluate(Trainer *t)
     record_flush(t->rec);
 }
 
+/* The parts of the program that this run executes, where they have a hash of their own */
+static void trainer_record_parts(const Session *s, Recorder *rec)
+{
+    Arena a = arena_new(1 << 20);
+    const Build *b = build_read(&a);
+    const char *const part[] = {
+        "shared",
+        arena_text(&a, "model:%s", s->model->name),
+        arena_text(&a, "head:%s", s->head->name),
+        s->last ? arena_text(&a, "head:%s", s->last->name) : "",
+        spec_is(s->spec, "act", "int8") ? arena_text(&a, "kernel:%s", s->exec->kernel->name) : "",
+        arena_text(&a, "gemm:%s", s->exec->gemm->name),
+        arena_text(&a, "f32:%s", s->exec->f->isa),
+    };
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+        const char *hash = build_part(b, part[i], &a);
+        if (hash) record_text(rec, arena_text(&a, "part:%s", part[i]), hash);
+    }
+    arena_drop(&a);
+}
+
 static void trainer_describe(const Session *s, Recorder *rec)
 {
     char cpu[128];
     const int int8 = spec_is(s->spec, "act", "int8");
     const TrainerStep p = trainer_step_plan(s->spec, s->step);
     const int n = p.B * p.T;
+    trainer_record_parts(s, rec);
     record_text(rec, "kernel", int8 ? s->exec->kernel->name : "dense");
     record_text(rec, "gemm", s->exec->gemm->name);
     record_text(rec, "gemm_core", s->exec->gemm->core);

@@ -3,6 +3,8 @@
  * changes with every commit: nothing that is timed depends on it. */
 #include "harness/util/host.h"
 #include "build_id.h"
+#include "parts.h"
+#include <string.h>
 
 const Build *build_read(Arena *a)
 {
@@ -15,5 +17,15 @@ const Build *build_read(Arena *a)
     b->flags = BUILD_FLAGS;
     b->dirty = BUILD_DIRTY;
     b->executed = BUILD_EXECUTED;
+    b->parts = BUILD_PARTS;
     return b;
+}
+
+const char *build_part(const Build *b, const char *name, Arena *a)
+{
+    const size_t len = strlen(name);
+    for (const char *s = b->parts; *s; s += strcspn(s, " ") + 1)
+        if (!strncmp(s, name, len) && s[len] == '=')
+            return arena_text(a, "%.*s", (int)strcspn(s + len + 1, " "), s + len + 1);
+    return NULL;
 }

@@ -17,9 +17,15 @@ typedef struct Build {                /* the table `build` */
     int         dirty;
     /* objects that benchmarks, laws and cells execute, separated by spaces */
     const char *executed;
+    /* the code of runs by parts, "head:tree=HASH " and so on: a model, a head, a kernel, a provider
+     * of dense products, float operations of an instruction set; "shared": the rest that trains.
+     * Equal hashes: the same tokens, whatever changed elsewhere */
+    const char *parts;
 } Build;
 const Host  *host_read (Arena *);
 const Build *build_read(Arena *);
+/* The hash of a part; NULL: it is none of its own, and belongs to "shared" */
+const char  *build_part(const Build *, const char *name, Arena *);
 /* What must be equal if two timings are to be compared: the column `rig` of the table `machine`. */
 const char  *host_class(const Host *, Arena *);
 const char  *sha256_hex(const void *data, size_t len, char out[65]);
