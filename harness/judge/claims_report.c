@@ -164,7 +164,6 @@ static const char *report_judge(Report *r)
     Db *db = db_open_read(r->ask->db_path, r->a, &why);
     if (!db) return why;
     r->of = arena_array(r->a, (size_t)r->claims.n + 1, sizeof *r->of);
-    why = db_hold(db);
     for (int i = 0; i < r->claims.n && !why; i++)
         if (r->chosen[i]) why = claim_judge(db, &r->claims.claim[i], &r->of[i], r->a);
     db_close(db);

@@ -221,7 +221,6 @@ const char *paper_make(const PaperQuery *q, int *code, Arena *a)
     if (!why) why = claims_load(CLAIMS_FILE, &claims, a);
     if (!why) why = paper_load(q->parts_path, &claims, &m.paper, a);
     if (!why) m.db = db_open_read(q->db_path, a, &why);
-    if (!why) why = db_hold(m.db);
     m.gnuplot = paper_gnuplot(a);
     if (!why) why = paper_ask(&m);
     if (!why) why = q->check ? paper_check(&m, code) : paper_write(&m);

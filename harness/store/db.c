@@ -22,14 +22,14 @@ void db_close(Db *db)
     memset(db, 0, sizeof *db);
 }
 
-/* Every "CREATE VIEW name AS ...;" of views.sql; temporary: in this connection only. 0: refused */
-static int db_make_views(Db *db, int temporary)
+int db_make_views(Db *db, int temporary, const char *only)
 {
     const char *create = "\nCREATE VIEW ";
     for (const char *s = db_views_sql; (s = strstr(s, create)); ) {
         s += strlen(create);
         const int name = (int)strcspn(s, " "), len = (int)strcspn(s, ";");
         const size_t used = db->a->used;
+        if (only && (strncmp(only, s, (size_t)name) || only[name])) continue;
         if (!temporary && !db_exec(db, arena_text(db->a, "DROP VIEW IF EXISTS main.%.*s", name, s)))
             return 0;
         if (!db_exec(db, arena_text(db->a, "CREATE %s VIEW %.*s", temporary ? "TEMP" : "", len, s)))
@@ -49,7 +49,7 @@ static int db_migrate(Db *db, long version)
     sha256_hex(db_views_sql, strlen(db_views_sql), sha);
     if (db_number(db, 0, "SELECT count(*) FROM meta WHERE key = 'views' AND value = ?", "s", sha))
         return 1;
-    return db_make_views(db, 0) && db_fill_identity(db) && db_fill_phases(db) &&
+    return db_make_views(db, 0, NULL) && db_fill_identity(db) && db_fill_phases(db) &&
            db_try(db,
                   "INSERT INTO meta VALUES ('views', ?) ON CONFLICT (key) DO UPDATE SET "
                   "value = excluded.value",
@@ -220,7 +220,7 @@ static const char *db_prepare_read(Db *db)
     if (why) return why;
     if (db_exec(db, "PRAGMA temp_store = MEMORY; "
                     "CREATE TEMP TABLE program (part TEXT PRIMARY KEY, sha TEXT)") &&
-        db_write_program(db) && db_make_views(db, 1))
+        db_write_program(db) && db_make_views(db, 1, NULL) && db_hold(db))
         return NULL;
     return db_sentence(db, "read");
 }

@@ -85,9 +85,6 @@ typedef struct DbTable { int rows, columns; const char **field; } DbTable;
 const char *db_table(Db *, const char *select, DbTable *, Arena *);
 /* A text of the table, row from 0; NULL: SQL's NULL */
 const char *db_field(const DbTable *, int row, const char *column);
-/* Sums the phases of all runs once, instead of in every question; for readers of many questions.
- * The database must be open for reading. */
-const char *db_hold(Db *);
 /* From now on views see only these rows, separated by spaces: runs as UUIDs, and plans as
  * experiment@planned@build. NULL: all. The database must be open for reading. */
 void        db_restrict(Db *, const char *rows);

@@ -100,13 +100,37 @@ const char *db_field(const DbTable *t, int row, const char *column)
     return t->field[(row + 1) * t->columns + i];
 }
 
-const char *db_hold(Db *db)
+static const char *const ask_held[] = { "cell_run", "run_phase" };
+
+int db_hold(Db *db)
 {
-    static const char held[] =
-        "CREATE TEMP TABLE held AS SELECT * FROM run_phase;"
-        "CREATE INDEX temp.held_run ON held (run);"
-        "DROP VIEW temp.run_phase; CREATE TEMP VIEW run_phase AS SELECT * FROM held";
-    return ask_run(db->sql, held) ? NULL : db_sentence(db, "read");
+    int ok = 1;
+    for (size_t i = 0; ok && i < sizeof ask_held / sizeof *ask_held; i++) {
+        const size_t at = db->a->used;
+        ok = ask_run(db->sql, arena_text(db->a,
+                                         "CREATE TEMP TABLE held_%1$s AS SELECT * FROM %1$s;"
+                                         "DROP VIEW temp.%1$s;"
+                                         "CREATE TEMP VIEW %1$s AS SELECT * FROM held_%1$s",
+                                         ask_held[i]));
+        arena_reset(db->a, at);
+    }
+    return ok && ask_run(db->sql,
+                         "CREATE INDEX temp.held_cell ON held_cell_run (experiment, position);"
+                         "CREATE INDEX temp.held_run ON held_run_phase (run)");
+}
+
+/* The views themselves again */
+static int ask_release(Db *db)
+{
+    int ok = 1;
+    for (size_t i = 0; ok && i < sizeof ask_held / sizeof *ask_held; i++) {
+        const size_t at = db->a->used;
+        ok = ask_run(db->sql, arena_text(db->a, "DROP VIEW temp.%1$s; DROP TABLE temp.held_%1$s",
+                                         ask_held[i])) &&
+             db_make_views(db, 1, ask_held[i]);
+        arena_reset(db->a, at);
+    }
+    return ok;
 }
 
 /* Temporary views hide the tables of the same name, so that the other views read these instead. */
@@ -116,10 +140,8 @@ static const char ask_restriction[] =
     "JOIN main.build b ON b.id = e.build "
     "WHERE e.name || '@' || e.planned || '@' || b.sha IN (SELECT word FROM kept)";
 
-void db_restrict(Db *db, const char *rows)
+static void ask_keep(Db *db, const char *rows)
 {
-    ask_run(db->sql, "DROP VIEW IF EXISTS temp.run; DROP VIEW IF EXISTS temp.experiment");
-    if (!rows) return;
     sqlite3_stmt *s = NULL;
     CHECK(ask_run(db->sql, "CREATE TEMP TABLE IF NOT EXISTS kept (word TEXT PRIMARY KEY); "
                            "DELETE FROM temp.kept"));
@@ -134,4 +156,12 @@ void db_restrict(Db *db, const char *rows)
     }
     sqlite3_finalize(s);
     CHECK(ask_run(db->sql, ask_restriction));
+}
+
+void db_restrict(Db *db, const char *rows)
+{
+    ask_run(db->sql, "DROP VIEW IF EXISTS temp.run; DROP VIEW IF EXISTS temp.experiment");
+    CHECK(ask_release(db));
+    if (rows) ask_keep(db, rows);
+    CHECK(db_hold(db));
 }

@@ -46,6 +46,9 @@ int   db_exec  (Db *, const char *text);             /* several statements; 0: r
     } while (0)
 
 /* --- db.c */
+/* Every "CREATE VIEW name AS ...;" of views.sql, or only one; temporary: in this connection. 0:
+ * refused */
+int   db_make_views(Db *, int temporary, const char *only);
 /* When a process began, in clock ticks since boot; 0: there is none */
 long  db_process_start(long pid);
 
@@ -68,6 +71,11 @@ const char *db_column  (sqlite3_stmt *, int i);      /* "" for NULL */
 /* Gives names and rows of a statement to the callback, and finalizes it. exact: reals with 17
  * digits, not the 15 of SQLite's text. NULL, or an error message */
 const char *db_rows    (Db *, sqlite3_stmt *, int exact, DbRow *, void *ctx);
+
+/* --- db_ask.c */
+/* Finds the run of every cell, and the phases of runs, once for all questions in this connection:
+ * the views that others stand on become tables. 0: refused */
+int   db_hold      (Db *);
 
 /* --- db_text.c */
 /* Fills an empty database from a directory of CSV files. NULL, or an error message: it is empty */
