@@ -3,6 +3,7 @@
  * add up. */
 #include "harness/util/clock.h"
 #include "harness/train/trainer.h"
+#include "models/params.h"
 #include "tests/test.h"
 #include <math.h>
 #include <signal.h>
@@ -335,6 +336,70 @@ static void unknown_kernel_is_skipped(void **state)
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SKIP);
 }
 
+/* What `words` print as a cell; its exit code */
+static int said(char *text, size_t size, const char *const *more)
+{
+    int fd[2], status;
+    size_t n = 0;
+    assert_int_equal(pipe(fd), 0);
+    fflush(NULL);
+    const pid_t pid = fork();
+    if (!pid) {
+        dup2(fd[1], 2);
+        Told t;
+        status = run(&t, more, 0);
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 255);
+    }
+    close(fd[1]);
+    for (ssize_t got; n + 1 < size && (got = read(fd[0], text + n, size - 1 - n)) > 0;)
+        n += (size_t)got;
+    text[n] = 0;
+    close(fd[0]);
+    waitpid(pid, &status, 0);
+    return WEXITSTATUS(status);
+}
+
+static void expect_said(const char *const *more, int code, const char *expected)
+{
+    char text[4096];
+    const int got = said(text, sizeof text, more);
+    if (got != code || !strstr(text, expected))
+        fail_msg("exit code %d, expected %d; expected '%s' in: %s", got, code, expected, text);
+}
+
+/* Writes a NaN over the first value of the parameter declared first */
+static void break_values(const char *path)
+{
+    Arena a = arena_new(1 << 24);
+    const float nan = NAN;
+    const char *why = NULL;
+    TensorFile *f = tensors_open(path, &a, &why);
+    if (!f) fail_msg("%s", why);
+    const long at = (char *)tensors_find(f, "embedding.weight")->data - (char *)f->map;
+    tensors_close(f);
+    FILE *out = fopen(path, "r+b");
+    assert_int_equal(fseek(out, at, SEEK_SET) || fwrite(&nan, sizeof nan, 1, out) != 1, 0);
+    assert_int_equal(fclose(out), 0);
+    arena_drop(&a);
+}
+
+/* What is not a number is a failure also where only the gradient or the evaluation shows it */
+static void what_is_no_number_is_a_failure(void **state)
+{
+    (void)state;
+    char save[64];
+    Told t;
+    snprintf(save, sizeof save, "save=%s", SAVE);
+    expect_said((const char *const[]){ "lr=1e3", "decay_weight=1e3", "warmup=0", "budget=3steps",
+                                       NULL },
+                2, "the gradient is not finite at step 2");
+    const char *const two[] = { "budget=2steps", save, NULL };
+    assert_int_equal(run(&t, two, 0), 0);
+    break_values(SAVE);
+    expect_said(two, 2, "the validation loss is not finite at step 2");
+    unlink(SAVE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(same_seed_same_losses),
@@ -349,6 +414,7 @@ int main(void)
                                         cmocka_unit_test(a_branch_is_the_direct_run),
                                         cmocka_unit_test(a_branch_that_is_none_is_refused),
                                         cmocka_unit_test(learns),
+                                        cmocka_unit_test(what_is_no_number_is_a_failure),
                                         cmocka_unit_test(noop_records_no_loss),
                                         cmocka_unit_test(unknown_kernel_is_skipped) };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,9 +60,11 @@ int eval_main(int argc, char **argv)
     const double began = clock_now();
     l.nll = session_nll(s, &l.positions);
     l.seconds = clock_now() - began;
-    if (json) eval_json(s, &l, &a);
+    const int finite = isfinite(l.nll);
+    if (!finite) fputs("eightysix: eval: the loss is not a finite number\n", stderr);
+    else if (json) eval_json(s, &l, &a);
     else eval_text(s, &l);
     session_drop(s);
     arena_drop(&a);
-    return 0;
+    return !finite;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "harness/sweep/cell.h"
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,6 +20,9 @@ static void cell_take_line(void *ctx, char *line)
         if (!r->rubbish++) memcpy(r->first_rubbish, first, sizeof first);
         return;
     }
+    if (l.kind != 't' && !isfinite(l.value) && !*r->unreal)
+        snprintf(r->unreal, sizeof r->unreal, "its record '%.60s' of step %ld is %s", l.name,
+                 l.step, isnan(l.value) ? "nan" : "infinite");
     if (r->db) db_record(r->db, r->run, &l);
     if (r->see) r->see(r->ctx, &l);
 }
@@ -128,6 +132,10 @@ int cell_step(CellRun *r, Arena *a, Outcome *out)
         out->status = "fail";
         error = arena_text(a, "%ld of its lines were no records, the first: '%s'", r->rubbish,
                            r->first_rubbish);
+    }
+    if (!strcmp(out->status, "ok") && *r->unreal) {
+        out->status = "fail";
+        error = arena_text(a, "%s: expected a number", r->unreal);
     }
     out->error = arena_text(a, "%s", error);
     if (r->db) db_run_end(r->db, r->run, out->status, out->error, out->wall_s, out->peak_rss_kb);

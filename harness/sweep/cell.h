@@ -24,6 +24,7 @@ typedef struct CellRun {
     void       *ctx;
     long        rubbish;             /* how many lines were not records; the first of them: */
     char        first_rubbish[41];
+    char        unreal[160];         /* its first record that is not a finite number; "": none */
     const char *refused;             /* why it could not start; NULL: it did */
 } CellRun;
 

@@ -115,6 +115,13 @@ static void trainer_record_step(const Trainer *t, double seconds, double loss, d
     }
 }
 
+static void trainer_check_finite(const char *what, long step, double value)
+{
+    if (!isfinite(value))
+        die("the %s is not finite at step %ld; a smaller rate (lr, lr_normuon) may help", what,
+            step);
+}
+
 static void trainer_step(Trainer *t, const Budget *budget)
 {
     Session *s = t->s;
@@ -149,9 +156,8 @@ static void trainer_step(Trainer *t, const Budget *budget)
     s->seconds += seconds;
     s->flops += 3 * s->model->flops(s->m, p.T) * n * p.accum +
                 s->head->cost(s->h, supervised).flops * p.accum;
-    if (!isfinite(loss))
-        die("the loss is not finite at step %ld; a smaller rate (lr, lr_normuon) may help",
-            s->step - 1);
+    trainer_check_finite("loss", s->step - 1, loss);
+    if (trainer_computes(s)) trainer_check_finite("gradient", s->step - 1, norm);
 }
 
 /* The full softmax takes over for the last part of the budget. */
@@ -179,6 +185,7 @@ static void trainer_evaluate(Trainer *t)
     record_num(t->rec, "eval_positions", s->step, (double)n);
     record_num(t->rec, "eval_s", s->step, clock_now() - began);
     record_flush(t->rec);
+    trainer_check_finite("validation loss", s->step, nll);
 }
 
 static void trainer_describe(const Session *s, Recorder *rec)
