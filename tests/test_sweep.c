@@ -228,6 +228,27 @@ static void test_program_missing(void **state)
     assert_says(printed, "/nonexistent/cell: cannot be run: No such file or directory");
 }
 
+/* A new build of the program in place of the one that sweeps: it goes on with its own */
+static void test_program_replaced(void **state)
+{
+    Place *p = *state;
+    const char *binary = getenv("EIGHTYSIX_BINARY"), *output;
+    write_file("x.yaml",
+               "question: q\nfixed: {V: 50, d: 32, inner: 32, train_tokens: 2000, seq: 8, "
+               "valid_tokens: 64, threads: 1, gemm: portable}\nfactors: {head: [softmax, tree, "
+               "huffman]}\nbudget: 1s\n", 0644);
+    unsetenv("EIGHTYSIX_CELL_PROGRAM");
+    setenv("EIGHTYSIX_CACHE", place_in(p, "cache"), 1);
+    const char *replaced =
+        "cd %s && cp %s program && (./program sweep x.yaml --db r/x.db & sweep=$!; "
+        "until [ -e r/logs/1.log ]; do sleep 0.05; done; "
+        "echo '#!/bin/false' > new && mv new program && wait $sweep)";
+    const int code = place_shell(p, arena_text(&p->a, replaced, p->dir, binary), &output);
+    if (code) fail_msg("exit code %d: %s", code, output);
+    assert_string_equal(one(p, "SELECT count(*) FROM run WHERE status = 'ok'"), "3");
+    unsetenv("EIGHTYSIX_CACHE");
+}
+
 static void test_resume(void **state)
 {
     Place *p = *state;
@@ -426,6 +447,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_ok),       T(test_faults),  T(test_program_missing), T(test_resume),
+        T(test_program_replaced),
         T(test_usage),    T(test_killed),  T(test_interrupted),     T(test_disk_full),
         T(test_merged),   T(test_dry_run_checks),
         T(test_database), T(test_one_cell)

@@ -76,14 +76,12 @@ static void cell_record_start(CellRun *r, const CellPlan *p, Arena *a)
     r->log = cell_open_log(r->db, r->run, a);
 }
 
-static const char *cell_program(Arena *a)
+/* The program of this process is run as it was started, whatever stands in its place by now: the
+ * link leads to the file itself, not to its name. */
+static const char *cell_program(void)
 {
     const char *other = getenv("EIGHTYSIX_CELL_PROGRAM");
-    if (other && *other) return other;
-    char path[4096];
-    const ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (n < 0) die("/proc/self/exe: %s", strerror(errno));
-    return arena_text(a, "%.*s", (int)n, path);
+    return other && *other ? other : "/proc/self/exe";
 }
 
 void cell_start(CellRun *r, Db *db, const CellPlan *p, Arena *a)
@@ -93,7 +91,7 @@ void cell_start(CellRun *r, Db *db, const CellPlan *p, Arena *a)
     int argc = 0;
     *r = (CellRun){ .db = db, .loud = p->loud, .see = p->see, .ctx = p->ctx };
     if (db) cell_record_start(r, p, a);
-    const char *path = cell_program(a);
+    const char *path = cell_program();
     argv[argc++] = arena_text(a, "%s", path);
     argv[argc++] = arena_text(a, "cell");
     for (const Setting *s = settings; s->key; s++) {
