@@ -30,6 +30,7 @@ static const char script[] =
     "  rubbish) printf 'hello\\001world\\n' >&3; printf 'num nll 1 6.3' >&3;;\n"
     "  flood)   i=0; while [ $i -lt 20000 ]; do echo \"num loss $i 1.5\"; i=$((i+1)); done >&3;;\n"
     "  ok*)     printf 'num nll 1 7.25\\nnum tokens_per_s 1 1000\\nnum nll 1 6.' >&3;;\n"
+    "  long*)   sleep 1; echo 'num nll 1 7.5' >&3;;\n"
     "  wait*)   sleep 0.4; echo $mode >> survived; echo 'num nll 1 7.5' >&3;;\n"
     "esac\n"
     "echo \"$mode $OMP_NUM_THREADS $OMP_PROC_BIND\" >> ended\n";
@@ -71,7 +72,7 @@ static void experiment(Place *p, const char *modes, const char *more)
 }
 
 /* what becomes of the process before it sweeps */
-typedef enum { PLAIN, SMALL_FILES, NOBODY } Fate;
+typedef enum { PLAIN, SMALL_FILES, MIDDLE_FILES, NOBODY } Fate;
 
 static pid_t sweep_start(Fate fate, int (*command)(int, char **), const char *const *words)
 {
@@ -87,8 +88,9 @@ static pid_t sweep_start(Fate fate, int (*command)(int, char **), const char *co
     const int out = open("out", O_CREAT | O_WRONLY | O_TRUNC, 0666);
     dup2(out, 1);
     dup2(out, 2);
-    if (fate == SMALL_FILES) {
-        const struct rlimit limit = { 300000, 300000 };
+    if (fate == SMALL_FILES || fate == MIDDLE_FILES) {
+        const rlim_t most = fate == SMALL_FILES ? 300000 : 450000;
+        const struct rlimit limit = { most, most };
         signal(SIGXFSZ, SIG_IGN);
         setrlimit(RLIMIT_FSIZE, &limit);
     }
@@ -162,6 +164,18 @@ static void wait_for_lines(const char *path, int n)
 {
     for (int i = 0; lines_of(path) < n; i++) {
         if (i > 3000) fail_msg("%s never had %d lines", path, n);
+        usleep(10000);
+    }
+}
+
+static void wait_for_text(const char *path, const char *text)
+{
+    for (int i = 0;; i++) {
+        FILE *f = fopen(path, "r");
+        printed[f ? fread(printed, 1, sizeof printed - 1, f) : 0] = 0;
+        if (f) fclose(f);
+        if (strstr(printed, text)) return;
+        if (i > 1000) fail_msg("%s never had '%s': %s", path, text, printed);
         usleep(10000);
     }
 }
@@ -390,13 +404,19 @@ static void test_interrupted(void **state)
     assert_string_equal(one(p, "SELECT count(*) FROM metric"), "1");
 }
 
+/* Where neither the database nor the file beside it can be written, the sweep says so, waits, and
+ * ^C ends it */
 static void test_disk_full(void **state)
 {
     Place *p = *state;
     experiment(p, "ok", "");
     assert_int_equal(SWEEP("--seed", "1"), 0);
     experiment(p, "ok, flood", "");
-    assert_int_equal(RUN(SMALL_FILES, sweep_main, "x.yaml", "--db", "r/x.db"), 2);
+    const pid_t pid =
+        sweep_start(SMALL_FILES, sweep_main, (const char *[]) { "x.yaml", "--db", "r/x.db", NULL });
+    wait_for_text("out", "are kept in memory");
+    kill(pid, SIGINT);
+    assert_int_equal(sweep_end(pid), 2);
     assert_says(printed, "r/x.db: cannot be written: ");
     assert_says(printed, "File too large");
     assert_string_equal(one(p, "PRAGMA integrity_check"), "ok");
@@ -405,6 +425,80 @@ static void test_disk_full(void **state)
     assert_string_equal(
         one(p, "SELECT count(*) FROM metric WHERE value = 1.5 AND run = (SELECT max(id) FROM run)"),
         "20000");
+}
+
+/* What the database has no room for is kept beside it, and the next command takes it in */
+static void test_disk_full_for_the_database(void **state)
+{
+    Place *p = *state;
+    experiment(p, "flood", "");
+    assert_int_equal(RUN(MIDDLE_FILES, sweep_main, "x.yaml", "--db", "r/x.db"), 1);
+    assert_says(printed, "r/x.db: cannot be written: ");
+    assert_says(printed, "are kept in r/x.db.spool/");
+    assert_string_equal(one(p, "SELECT status FROM run"), "running");
+    assert_int_equal(SWEEP("--seed", "1"), 0);
+    assert_int_equal(lines_of("started"), 1);
+    assert_string_equal(one(p, "SELECT status || ' ' || (wall_s > 0) FROM run"), "ok 1");
+    assert_string_equal(one(p, "SELECT count(*) FROM metric WHERE value = 1.5"), "20000");
+    assert_int_equal(rmdir("r/x.db.spool"), 0);
+}
+
+/* Another process keeps the database locked; returns its connection */
+static sqlite3 *lock(void)
+{
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open_v2("r/x.db", &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    sqlite3_busy_timeout(db, 5000);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    return db;
+}
+
+static void unlock(sqlite3 *db)
+{
+    sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    sqlite3_close(db);
+}
+
+/* A cell that ends while the database is locked is recorded when it is free again */
+static void test_locked(void **state)
+{
+    Place *p = *state;
+    experiment(p, "long1, long2", "");
+    const pid_t pid =
+        sweep_start(PLAIN, sweep_main, (const char *[]) { "x.yaml", "--db", "r/x.db", NULL });
+    wait_for_lines("started", 1);
+    sqlite3 *db = lock();
+    wait_for_lines("ended", 1);
+    wait_for_text("out", "are kept in r/x.db.spool/");
+    assert_int_equal(lines_of("started"), 1);
+    unlock(db);
+    assert_int_equal(sweep_end(pid), 0);
+    assert_says(printed, "r/x.db: locked by another process");
+    assert_string_equal(one(p, "SELECT count(*) FROM run WHERE status = 'ok'"), "2");
+    assert_string_equal(one(p, "SELECT group_concat(n) FROM (SELECT count(*) AS n FROM metric "
+                               "GROUP BY run)"), "2,2");
+    assert_int_equal(rmdir("r/x.db.spool"), 0);
+}
+
+/* kill -9 while the records of a cell are beside the database: none of them is lost or counted
+ * twice */
+static void test_killed_while_locked(void **state)
+{
+    Place *p = *state;
+    experiment(p, "long1", "");
+    const pid_t pid =
+        sweep_start(PLAIN, sweep_main, (const char *[]) { "x.yaml", "--db", "r/x.db", NULL });
+    wait_for_lines("started", 1);
+    sqlite3 *db = lock();
+    wait_for_lines("ended", 1);
+    wait_for_text("out", "long1  ");
+    kill(pid, SIGKILL);
+    assert_int_equal(sweep_end(pid), 128 + SIGKILL);
+    unlock(db);
+    assert_int_equal(SWEEP("--seed", "1"), 0);
+    assert_int_equal(lines_of("started"), 1);
+    assert_string_equal(one(p, "SELECT status FROM run"), "ok");
+    assert_string_equal(one(p, "SELECT count(*) FROM metric"), "2");
 }
 
 static void test_database(void **state)
@@ -449,6 +543,7 @@ int main(void)
         T(test_ok),       T(test_faults),  T(test_program_missing), T(test_resume),
         T(test_program_replaced),
         T(test_usage),    T(test_killed),  T(test_interrupted),     T(test_disk_full),
+        T(test_disk_full_for_the_database), T(test_locked), T(test_killed_while_locked),
         T(test_merged),   T(test_dry_run_checks),
         T(test_database), T(test_one_cell)
     };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Opening a database, and writing to it. */
 #include "harness/store/db_parts.h"
+#include "harness/util/clock.h"
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -146,9 +147,26 @@ static const char *db_prepare_write(Db *db)
     /* another process may have written since */
     if ((why = db_check_version(db, &version))) return why;
     if (!db_migrate(db, version) || !(db->machine_id = db_identify_machine(db)) ||
-        !(db->build_id = db_identify_build(db)) || !db_recover(db) || !db_exec(db, "COMMIT"))
+        !(db->build_id = db_identify_build(db)) || !db_exec(db, "COMMIT"))
         return db_sentence(db, "written");
-    return NULL;
+    db_take_spools(db);
+    return db_recover(db) ? NULL : db_sentence(db, "written");
+}
+
+/* Another process writes: 1: wait on, and say so now and then; 0: it takes too long */
+static int db_wait(void *ctx, int tries)
+{
+    Db *db = ctx;
+    const double now = clock_now();
+    if (!tries) db->wait_began = db->wait_said = now;
+    if (now - db->wait_began >= db->patience) return 0;
+    if (now - db->wait_said >= DB_SAY_S) {
+        fprintf(stderr, "%s: locked by another process; waiting for %.0f s, at most %g s\n",
+                db->path, now - db->wait_began, db->patience);
+        db->wait_said = now;
+    }
+    usleep(tries < 10 ? 2000 : 20000);
+    return 1;
 }
 
 static Db *db_connect(const char *path, int flags, Arena *a, const char **why)
@@ -161,7 +179,8 @@ static Db *db_connect(const char *path, int flags, Arena *a, const char **why)
     db->rig = host_class(db->host, a);
     const int rc = sqlite3_open_v2(path, &db->sql, flags | SQLITE_OPEN_NOMUTEX, NULL);
     *why = rc == SQLITE_OK ? NULL : db_sentence(db, "opened");
-    if (!*why) sqlite3_busy_timeout(db->sql, DB_BUSY_MS);
+    db->patience = DB_PATIENCE_S;
+    if (!*why) sqlite3_busy_handler(db->sql, db_wait, db);
     return db;
 }
 
@@ -291,30 +310,43 @@ void db_config(Db *db, long run, const char *key, const char *value)
     DB_WRITE(db, "INSERT INTO config VALUES (?,?,?)", "lss", run, key, value);
 }
 
-void db_record(Db *db, long run, const Record *l)
+int db_put_record(Db *db, long run, const Record *l)
 {
     switch (l->kind) {
     case 'n':
-        DB_WRITE(db, "INSERT INTO metric VALUES (?,?,?,?)", "lsld", run, l->name, l->step,
-                 l->value);
-        break;
+        return db_try(db, "INSERT INTO metric VALUES (?,?,?,?)", "lsld", run, l->name, l->step,
+                      l->value);
     case 's':
-        DB_WRITE(db, "INSERT INTO span VALUES (?,?,?,?)", "llsd", run, l->step, l->name, l->value);
-        break;
-    case 't': DB_WRITE(db, "INSERT INTO text VALUES (?,?,?)", "lss", run, l->name, l->text); break;
-    case 'p':
-        DB_WRITE(db, "INSERT INTO sample VALUES (?,?,?,?,?,?)", "lslldl", run, l->name, l->step,
-                 l->position, l->value, l->iters);
-        break;
-    default: CHECK(l->kind == 'p');
+        return db_try(db, "INSERT INTO span VALUES (?,?,?,?)", "llsd", run, l->step, l->name,
+                      l->value);
+    case 't':
+        return db_try(db, "INSERT INTO text VALUES (?,?,?)", "lss", run, l->name, l->text);
+    default:
+        CHECK(l->kind == 'p');
+        return db_try(db, "INSERT INTO sample VALUES (?,?,?,?,?,?)", "lslldl", run, l->name,
+                      l->step, l->position, l->value, l->iters);
     }
+}
+
+void db_record(Db *db, long run, const Record *l)
+{
+    db_begin(db);
+    if (!db_put_record(db, run, l)) db_fail(db, "written");
+}
+
+int db_put_end(Db *db, long run, const char *status, const char *error, double wall_s,
+               long peak_rss_kb)
+{
+    return db_try(db,
+                  "UPDATE run SET status = ?, error = ?, wall_s = ?, peak_rss_kb = ? WHERE id = ?",
+                  "ssdll", status, error, wall_s, peak_rss_kb, run);
 }
 
 void db_run_end(Db *db, long run, const char *status, const char *error, double wall_s,
                 long peak_rss_kb)
 {
-    DB_WRITE(db, "UPDATE run SET status = ?, error = ?, wall_s = ?, peak_rss_kb = ? WHERE id = ?",
-             "ssdll", status, error, wall_s, peak_rss_kb, run);
+    db_begin(db);
+    if (!db_put_end(db, run, status, error, wall_s, peak_rss_kb)) db_fail(db, "written");
     db_flush(db);
 }
 

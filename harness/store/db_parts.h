@@ -6,7 +6,8 @@
 #include <sqlite3.h>
 
 enum {
-    DB_BUSY_MS = 20000,                      /* how long to wait for another process */
+    DB_PATIENCE_S = 600,                     /* how long to wait for another process */
+    DB_SAY_S = 10,                           /* and how often that is said */
     DB_KEPT = 48                             /* more than db*.c have statements for db_prepared */
 };
 struct Db {
@@ -19,6 +20,8 @@ struct Db {
     const char   *rig;                       /* as the column of that name in `machine` */
     long          machine_id, build_id;      /* of this machine and build; only for writing */
     int           open;                      /* 1: in a transaction */
+    /* seconds to wait for another process; when that began, and was said last */
+    double        patience, wait_began, wait_said;
     int           os_error;                  /* errno of the last refusal */
     /* prepared statements, found again by the addresses of their texts, which are string constants;
      * not in the arena, which its owner may reset */
@@ -46,6 +49,10 @@ int   db_exec  (Db *, const char *text);             /* several statements; 0: r
     } while (0)
 
 /* --- db.c */
+/* Writes a record, or the end of a run; 0: refused */
+int   db_put_record(Db *, long run, const Record *);
+int   db_put_end   (Db *, long run, const char *status, const char *error, double wall_s,
+                    long peak_rss_kb);
 /* When a process began, in clock ticks since boot; 0: there is none */
 long  db_process_start(long pid);
 
