@@ -3,6 +3,7 @@
  * says. Each sweep is a process of its own, so that it can be killed. */
 #include "harness/cli/cmd.h"
 #include "harness/sweep/cell.h"
+#include "models/params.h"
 #include "tests/place.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -536,6 +537,32 @@ static void test_one_cell(void **state)
     assert_true(o.wall_s > 0 && o.wall_s < 10 && o.peak_rss_kb > 0);
 }
 
+/* kill -9 in the middle of a run that saves after every step: every step that the checkpoint has is
+ * recorded */
+static void test_checkpoint_after_records(void **state)
+{
+    Place *p = *state;
+    const char *output, *why = NULL;
+    unsetenv("EIGHTYSIX_CELL_PROGRAM");
+    setenv("EIGHTYSIX_CACHE", place_in(p, "cache"), 1);
+    const char *train =
+        "cd %s && mkdir r && ('%s' train V=50 d=32 inner=32 train_tokens=2000 seq=8 batch=1 "
+        "accum=1 valid_tokens=64 threads=1 gemm=portable budget=60s save=x save_every=1steps "
+        "--db r/x.db --quiet & train=$!; until [ -e x ]; do sleep 0.01; done; "
+        "sleep 0.4; kill -9 $train; wait $train; true)";
+    place_shell(p, arena_text(&p->a, train, p->dir, getenv("EIGHTYSIX_BINARY")), &output);
+    usleep(100000);
+    TensorFile *f = tensors_open("x", &p->a, &why);
+    if (!f) fail_msg("%s: %s", why, output);
+    const long saved = strtol(tensors_meta(f, "step"), NULL, 10),
+               recorded =
+                   strtol(one(p, "SELECT max(step) + 1 FROM metric WHERE name = 'loss'"), NULL, 10);
+    tensors_close(f);
+    if (saved < 1 || saved > recorded)
+        fail_msg("the checkpoint has %ld steps, %ld are recorded", saved, recorded);
+    unsetenv("EIGHTYSIX_CACHE");
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 int main(void)
 {
@@ -545,7 +572,7 @@ int main(void)
         T(test_usage),    T(test_killed),  T(test_interrupted),     T(test_disk_full),
         T(test_disk_full_for_the_database), T(test_locked), T(test_killed_while_locked),
         T(test_merged),   T(test_dry_run_checks),
-        T(test_database), T(test_one_cell)
+        T(test_database), T(test_one_cell), T(test_checkpoint_after_records)
     };
     return cmocka_run_group_tests_name("sweep", tests, NULL, NULL);
 }

@@ -96,6 +96,10 @@ static void cell_take_line(void *ctx, char *line)
     char first[sizeof r->first_rubbish];
     snprintf(first, sizeof first, "%.40s", line);
     if (!*line) return;
+    if (!strcmp(line, "sync")) {
+        r->sync = 1;
+        return;
+    }
     const size_t kept = r->n;
     cell_keep_line(r, line);
     if (!record_parse(line, &l)) {
@@ -230,7 +234,9 @@ static void cell_conclude(CellRun *r, Arena *a)
 int cell_step(CellRun *r, Arena *a, Outcome *out)
 {
     if (!r->ended && (r->refused || child_step(&r->child))) cell_conclude(r, a);
-    if (r->db && (!cell_write(r, a) || !r->ended)) return 0;
+    if (r->db && !cell_write(r, a)) return 0;
+    if (r->sync && !r->ended) child_stored(&r->child);
+    r->sync = 0;
     if (!r->ended) return 0;
     *out = r->outcome;
     if (r->log) fclose(r->log);

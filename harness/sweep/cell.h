@@ -29,6 +29,7 @@ typedef struct CellRun {
     int         said_in_memory;
     char        why[512];            /* what the database said when it refused */
     int         spooled;             /* 1: there are lines in the spool */
+    int         sync;                /* 1: the child waits until what it said is stored */
     int         ended, stopped;      /* 1: the outcome is known; cell_stop was called */
     Outcome     outcome;
     FILE       *log;                 /* results/logs/RUN.log; NULL: none */

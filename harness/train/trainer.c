@@ -7,6 +7,7 @@
 #include "harness/util/host.h"
 #include "harness/laws/laws.h"
 #include "harness/train/checkpoint.h"
+#include "harness/train/saver.h"
 #include "models/step.h"
 #include "kernels/cpu.h"
 #include <math.h>
@@ -39,6 +40,7 @@ static int trainer_supervised_of(const Spec *s, int n)
 typedef struct {
     Session  *s;
     Recorder *rec;
+    Saver     saver;
     Laps      laps;
     Batch    *batch;                     /* of the shape of the last step; NULL: there was none */
 } Trainer;
@@ -309,13 +311,6 @@ static int trainer_due(const Session *s, Periodic *p)
     return due;
 }
 
-static void trainer_save(Session *s)
-{
-    const char *path = spec_str(s->spec, "save");
-    const char *why = *path ? checkpoint_save(s, path) : NULL;
-    if (why) die("%s", why);
-}
-
 /* Steps until the budget is spent; returns the clocks after the first, untimed ones */
 static Clocks trainer_steps(Trainer *t, const Budget *budget, long *last_eval)
 {
@@ -332,7 +327,7 @@ static Clocks trainer_steps(Trainer *t, const Budget *budget, long *last_eval)
             trainer_evaluate(t);
             *last_eval = s->step;
         }
-        if (trainer_due(s, &saves)) trainer_save(s);
+        if (trainer_due(s, &saves)) saver_try(&t->saver, s);
     }
     return timed;
 }
@@ -340,9 +335,12 @@ static Clocks trainer_steps(Trainer *t, const Budget *budget, long *last_eval)
 void train_cell(const Spec *spec, Recorder *rec)
 {
     const Budget budget = trainer_budget_of(spec, "budget");
-    const char *from = session_resumes(spec), *why;
-    Session *s = session_make(spec, from, 1);
-    Trainer t = { .s = s, .rec = rec };
+    Arena a = arena_new(1 << 20);
+    Trainer t = { .rec = rec };
+    const char *why = saver_open(&t.saver, spec, rec, &a);
+    if (why) die("%s", why);
+    const char *from = session_resumes(spec);
+    Session *s = t.s = session_make(spec, from, 1);
     tape_laps(s->tape, trainer_linear_lap, &t.laps);
     trainer_check_kernel(s);
     if (from && (why = checkpoint_load(s, from))) die("%s", why);
@@ -351,10 +349,13 @@ void train_cell(const Spec *spec, Recorder *rec)
     const long first_step = s->step;
     long last_eval = -1;
     const Clocks timed = trainer_steps(&t, &budget, &last_eval);
-    trainer_save(s);
+    why = saver_save(&t.saver, s);
     if (last_eval != s->step) trainer_evaluate(&t);
     if (s->head->report) s->head->report(s->h, trainer_say, &(Teller){ s, rec });
     trainer_summarise(s, rec, first_step, s->seconds - timed.seconds, s->tokens - timed.tokens,
                       s->supervised - timed.supervised);
+    if (why) die("%s", why);
     session_drop(s);
+    saver_close(&t.saver);
+    arena_drop(&a);
 }
