@@ -28,6 +28,7 @@ static const char script[] =
     "  deaf)    trap '' TERM; for i in 1 2 3 4 5 6 7 8 9; do sleep 1; done;;\n"
     "  eater)   exec perl -e '$x = \"x\" x 300_000_000; sleep 9';;\n"
     "  nan)     printf 'num nll 1 nan\\nnum tokens_per_s 1 1000\\n' >&3;;\n"
+    "  spike)   exec perl -e '$n = 155_000_000; $x = \"x\" x $n';;\n"
     "  rubbish) printf 'hello\\001world\\n' >&3; printf 'num nll 1 6.3' >&3;;\n"
     "  flood)   i=0; while [ $i -lt 20000 ]; do echo \"num loss $i 1.5\"; i=$((i+1)); done >&3;;\n"
     "  ok*)     printf 'num nll 1 7.25\\nnum tokens_per_s 1 1000\\nnum nll 1 6.' >&3;;\n"
@@ -210,7 +211,7 @@ static void test_ok(void **state)
 static void test_faults(void **state)
 {
     Place *p = *state;
-    experiment(p, "ok, fail, skip, mute, abort, kill9, slow, deaf, eater, rubbish, nan",
+    experiment(p, "ok, fail, skip, mute, abort, kill9, slow, deaf, eater, spike, rubbish, nan",
                "limits: {seconds: 1, memory: 150MB}\n");
     assert_int_equal(SWEEP("--filter", "embed_init=skip"), 0);
     assert_int_equal(SWEEP("--seed", "3"), 1);
@@ -223,6 +224,7 @@ static void test_faults(void **state)
     expect_run(p, "slow", "timeout", "over its limit of 1 s");
     expect_run(p, "deaf", "timeout", "over its limit of 1 s");
     expect_run(p, "eater", "oom", "over its limit of 150 MB");
+    expect_run(p, "spike", "oom", "over its limit of 150 MB: 15");
     expect_run(p, "rubbish", "fail", "1 of its lines were no records, the first: 'hello?world'");
     expect_run(p, "nan", "fail", "its record 'nll' of step 1 is nan: expected a number");
     assert_says(printed, "embed_init=fail: fail: corpus 'x': no such file");
@@ -231,7 +233,7 @@ static void test_faults(void **state)
     assert_says(printed, "done     embed_init=ok  (ok)");
     assert_says(printed, "stale    embed_init=fail  (no ok run; the last one ended with fail: "
                          "corpus 'x': no such file)");
-    assert_says(printed, "0 new, 10 stale, 1 done");
+    assert_says(printed, "0 new, 11 stale, 1 done");
 }
 
 static void test_program_missing(void **state)

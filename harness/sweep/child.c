@@ -67,15 +67,12 @@ static long child_number_in(const char *path, const char *key)
 
 static long child_oom_kills(void) { return child_number_in("/proc/vmstat", "\noom_kill "); }
 
-static long child_resident_kb(pid_t pid)
+/* The most that it had resident so far */
+static long child_peak_kb(pid_t pid)
 {
     char path[64];
-    long pages = 0;
-    snprintf(path, sizeof path, "/proc/%ld/statm", (long)pid);
-    FILE *f = fopen(path, "r");
-    if (f && fscanf(f, "%*s %ld", &pages) != 1) pages = 0;
-    if (f) fclose(f);
-    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+    snprintf(path, sizeof path, "/proc/%ld/status", (long)pid);
+    return child_number_in(path, "\nVmHWM:");
 }
 
 /* The ends that the child has of its pipes */
@@ -148,6 +145,9 @@ const char *child_start(Child *c, const ChildPlan *p)
     *c = (Child){ .plan = *p, .oom_kills = child_oom_kills(), .began = clock_now() };
     if (!child_connect(c, &ends)) return "no pipe: too many open files";
     const pid_t parent = getpid();
+    struct rusage ours;
+    getrusage(RUSAGE_SELF, &ours);
+    c->inherited_kb = ours.ru_maxrss;
     fflush(NULL);
     c->pid = fork();
     if (c->pid == 0) child_become(p, parent, &ends);
@@ -213,24 +213,28 @@ void child_end(Child *c, const char *verdict, const char *why)
     c->verdict = verdict;
     c->killed = clock_now();
     snprintf(c->why, sizeof c->why, "%s", why);
-    kill(-c->pid, SIGTERM);
+    if (!c->ended) kill(-c->pid, SIGTERM);
+}
+
+static void child_watch_memory(Child *c, long kb)
+{
+    const long most = c->plan.limits.mem_kb;
+    char why[160];
+    if (!most || kb <= most) return;
+    snprintf(why, sizeof why, "over its limit of %ld MB: %ld MB resident", most >> 10, kb >> 10);
+    child_end(c, "oom", why);
 }
 
 static void child_watch(Child *c)
 {
     const Limits *l = &c->plan.limits;
     const double now = clock_now();
-    const long kb = l->mem_kb ? child_resident_kb(c->pid) : 0;
     char why[160];
     if (l->seconds > 0 && now - c->began > l->seconds) {
         snprintf(why, sizeof why, "over its limit of %g s", l->seconds);
         child_end(c, "timeout", why);
     }
-    if (l->mem_kb && kb > l->mem_kb) {
-        snprintf(why, sizeof why, "over its limit of %ld MB: %ld MB resident", l->mem_kb >> 10,
-                 kb >> 10);
-        child_end(c, "oom", why);
-    }
+    child_watch_memory(c, l->mem_kb ? child_peak_kb(c->pid) : 0);
     if (c->verdict && (now - c->killed > CHILD_GRACE_S || !strcmp(c->verdict, "oom")))
         kill(-c->pid, SIGKILL);
 }
@@ -250,6 +254,9 @@ int child_step(Child *c)
         return 0;
     }
     c->peak_rss_kb = use.ru_maxrss;
+    /* before it became the program it had as much as this process; a peak between two looks shows
+     * here only */
+    if (use.ru_maxrss > c->inherited_kb) child_watch_memory(c, use.ru_maxrss);
     child_disconnect(c);
     return 1;
 }

@@ -43,7 +43,8 @@ typedef struct Child {
     char        buffer[CHILD_LINE], last[512];
     size_t      have, have_last;
     int         too_long, last_ended, exit_status;
-    long        peak_rss_kb;
+    /* inherited: the peak of this process when the child began */
+    long        peak_rss_kb, inherited_kb;
 } Child;
 
 const char *child_start(Child *, const ChildPlan *);        /* NULL or an error message */
