@@ -292,7 +292,7 @@ static int run_words(int argc, char **argv)
     Spec *s = spec_new(&a);
     for (int i = 0; i < argc; i++)
         if (spec_set(s, argv[i])) return 98;
-    train_cell(s, &(Recorder){ stdout });
+    train_cell(s, &(Recorder){ .out = stdout });
     return 0;
 }
 

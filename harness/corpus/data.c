@@ -73,7 +73,7 @@ static Corpus *corpus_of(const TokenFile *train, const TokenFile *valid, Vocab *
 static Corpus *corpus_open_synth(const Spec *s, Arena *a, const char **why)
 {
     const long V = spec_int(s, "V"), n = spec_int(s, "train_tokens"),
-               m = spec_int(s, "valid_tokens"), most = 1l << 32;
+               m = spec_int(s, "valid_tokens"), most = 1l << 30;
     if (!spec_is(s, "vocab", "auto") && !spec_is(s, "vocab", "synth")) {
         *why = arena_text(a, "corpus=synth has ids and no text: expected vocab=synth, not vocab=%s",
                           spec_str(s, "vocab"));

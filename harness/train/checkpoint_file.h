@@ -7,6 +7,9 @@
 #include "models/params.h"
 #include "models/spec.h"
 
+/* The file, its tensors aligned as their type asks for. NULL and an error message in *why */
+TensorFile *checkpoint_file_open(const char *path, Arena *, const char **why);
+
 /* Each returns NULL or an error message that names the file. */
 
 /* The metadata of a key ("gemm", "cutoffs"); *value NULL: there is none */

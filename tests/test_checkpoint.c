@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Checkpoints as files: damaged and crafted ones are refused with a sentence, whole ones need
+ * nothing but themselves. */
+#include "models/params.h"
+#include "tests/place.h"
+#include <math.h>
+#include <sys/stat.h>
+
+static int set_up(void **state)
+{
+    if (place_make(state)) return -1;
+    Place *p = *state;
+    setenv("EIGHTYSIX_CACHE", place_in(p, "cache"), 1);
+    setenv("EIGHTYSIX_DATA", p->dir, 1);
+    return 0;
+}
+
+static const char small[] = "d=32 inner=32 batch=1 accum=1 seq=8 threads=1 gemm=portable "
+                            "conv_groups=4 dilations=1,2 budget=3steps valid_tokens=64";
+
+/* DIR/NAME after a short training with these words */
+static const char *train(Place *p, const char *name, const char *words)
+{
+    const char *path = place_in(p, name);
+    place_expect(p, 0, arena_text(&p->a, "train --no-db --quiet %s save=%s %s", small, path, words));
+    return path;
+}
+
+enum { MAX_TENSORS = 400 };
+typedef struct Crafted {
+    Tensor      t[MAX_TENSORS];
+    int         n;
+    const char *meta[65];
+} Crafted;
+
+static TensorFile *craft(Place *p, const char *path, Crafted *c)
+{
+    const char *why = NULL;
+    TensorFile *f = tensors_open(path, &p->a, &why);
+    holds(why);
+    assert_true(f->n <= MAX_TENSORS);
+    memcpy(c->t, f->t, sizeof *f->t * (size_t)f->n);
+    c->n = f->n;
+    for (int i = 0; i < 64 && f->meta[i]; i++) c->meta[i] = f->meta[i];
+    return f;
+}
+
+static void craft_meta(Crafted *c, const char *key, const char *value)
+{
+    int i = 0;
+    while (c->meta[i] && strcmp(c->meta[i], key)) i += 2;
+    assert_non_null(c->meta[i]);
+    c->meta[i + 1] = value;
+}
+
+static Tensor *craft_tensor(Crafted *c, const char *name)
+{
+    int i = 0;
+    while (i < c->n && strcmp(c->t[i].name, name)) i++;
+    assert_true(i < c->n);
+    return &c->t[i];
+}
+
+static void refused(Place *p, const char *command, const char *path, const char *expected)
+{
+    assert_says(place_expect(p, 2, arena_text(&p->a, "%s %s", command, path)), expected);
+}
+
+/* A checkpoint with one value of its metadata replaced */
+static void refused_with(Place *p, const char *path, const char *key, const char *value,
+                         const char *expected)
+{
+    Crafted c = { .n = 0 };
+    TensorFile *f = craft(p, path, &c);
+    const char *other = place_in(p, "crafted.safetensors");
+    craft_meta(&c, key, value);
+    holds(tensors_save(other, c.t, c.n, c.meta, &p->a));
+    tensors_close(f);
+    refused(p, "eval", other, expected);
+}
+
+static void crafted_metadata_is_refused(void **state)
+{
+    Place *p = *state;
+    const char *path = train(p, "x.safetensors", "V=50 train_tokens=2000");
+    refused_with(p, path, "spec", "V=50 d=32 seq=2000000000",
+                 "crafted.safetensors: seq=2000000000: expected");
+    refused_with(p, path, "spec", "V=50 d=32 d=-3", "crafted.safetensors: d=-3: expected");
+    refused_with(p, path, "spec", "V=50 d=32 train_tokens=4294967296",
+                 "train_tokens=4294967296");
+    refused_with(p, path, "seconds", "nan", "crafted.safetensors: seconds 'nan': expected");
+    refused_with(p, path, "step", "-1", "crafted.safetensors: step '-1': expected");
+    refused_with(p, path, "tokens", "1e99", "crafted.safetensors: tokens '1e99': expected");
+}
+
+/* The header is one byte longer: every tensor lies at an odd place */
+static void misaligned_tensors_are_refused(void **state)
+{
+    Place *p = *state;
+    const char *path = train(p, "x.safetensors", "V=50 train_tokens=2000"),
+               *other = place_in(p, "crafted.safetensors");
+    FILE *in = fopen(path, "rb"), *out = fopen(other, "wb");
+    char *bytes = arena_raw(&p->a, 1 << 24);
+    const size_t n = fread(bytes, 1, 1 << 24, in);
+    uint64_t len;
+    memcpy(&len, bytes, 8);
+    const uint64_t longer = len + 1;
+    fwrite(&longer, 8, 1, out);
+    fwrite(bytes + 8, 1, len, out);
+    fputc(' ', out);
+    fwrite(bytes + 8 + len, 1, n - 8 - len, out);
+    fclose(in);
+    fclose(out);
+    refused(p, "eval", other, "crafted.safetensors: tensor '");
+    refused(p, "eval", other, "aligned");
+}
+
+static void averages_of_another_type_are_refused(void **state)
+{
+    Place *p = *state;
+    const char *path = train(p, "x.safetensors", "V=50 train_tokens=2000"),
+               *other = place_in(p, "crafted.safetensors");
+    Crafted c = { .n = 0 };
+    TensorFile *f = craft(p, path, &c);
+    craft_tensor(&c, "ema/embedding.weight")->dtype = "U16";
+    holds(tensors_save(other, c.t, c.n, c.meta, &p->a));
+    place_expect(p, 0, arena_text(&p->a, "eval %s", other));
+    refused(p, "eval eval=ema", other, "expected 'ema/embedding.weight' with 1600 values of F32");
+    c.n = 0;
+    for (int i = 0; i < f->n; i++)
+        if (strncmp(f->t[i].name, "ema/", 4)) c.t[c.n++] = f->t[i];
+    holds(tensors_save(other, c.t, c.n, c.meta, &p->a));
+    refused(p, "eval eval=ema", other, "it has no averages");
+    tensors_close(f);
+}
+
+static void a_loss_that_is_no_number_is_exit_1(void **state)
+{
+    Place *p = *state;
+    const char *path = train(p, "x.safetensors", "V=50 train_tokens=2000"),
+               *other = place_in(p, "crafted.safetensors");
+    Crafted c = { .n = 0 };
+    TensorFile *f = craft(p, path, &c);
+    float *broken = arena_raw(&p->a, sizeof *broken * 1600);
+    for (int i = 0; i < 1600; i++) broken[i] = NAN;
+    craft_tensor(&c, "embedding.weight")->data = broken;
+    holds(tensors_save(other, c.t, c.n, c.meta, &p->a));
+    tensors_close(f);
+    assert_says(place_expect(p, 1, arena_text(&p->a, "eval %s", other)), "not a finite number");
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, set_up, place_drop)
+int main(void)
+{
+    const struct CMUnitTest tests[] = { T(crafted_metadata_is_refused),
+                                        T(misaligned_tensors_are_refused),
+                                        T(averages_of_another_type_are_refused),
+                                        T(a_loss_that_is_no_number_is_exit_1) };
+    return cmocka_run_group_tests_name("checkpoint", tests, NULL, NULL);
+}
