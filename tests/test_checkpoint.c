@@ -22,7 +22,8 @@ static const char small[] = "d=32 inner=32 batch=1 accum=1 seq=8 threads=1 gemm=
 static const char *train(Place *p, const char *name, const char *words)
 {
     const char *path = place_in(p, name);
-    place_expect(p, 0, arena_text(&p->a, "train --no-db --quiet %s save=%s %s", small, path, words));
+    place_expect(p, 0,
+                 arena_text(&p->a, "train --no-db --quiet %s save=%s %s", small, path, words));
     return path;
 }
 
@@ -149,12 +150,124 @@ static void a_loss_that_is_no_number_is_exit_1(void **state)
     assert_says(place_expect(p, 1, arena_text(&p->a, "eval %s", other)), "not a finite number");
 }
 
+/* ---- whole: nothing but the file is needed ---- */
+
+/* `words` words, drawn from `kinds` kinds that begin with this letter */
+static void text(Place *p, const char *name, char letter, int kinds, int words)
+{
+    char *s = arena_raw(&p->a, (size_t)words * 12 + 1), *at = s;
+    Rng r = rng_at(1, STREAM_CHECK, (uint64_t)letter);
+    for (int i = 0; i < words; i++)
+        at += sprintf(at, "%c%llu%c", letter,
+                      (unsigned long long)(rng_below(&r, (uint64_t)kinds) *
+                                           rng_below(&r, (uint64_t)kinds) / (uint64_t)kinds),
+                      i % 9 == 8 ? '\n' : ' ');
+    *at = 0;
+    place_write(p, name, s);
+}
+
+static void corpus(Place *p, const char *name)
+{
+    mkdir(place_in(p, name), 0777);
+    text(p, arena_text(&p->a, "%s/train.txt", name), 'a', 40, 3000);
+    text(p, arena_text(&p->a, "%s/valid.txt", name), 'a', 40, 400);
+}
+
+static const char *printed(Place *p, const char *command, const char *path)
+{
+    const char *all = place_expect(p, 0, arena_text(&p->a, "%s %s", command, path));
+    return arena_text(&p->a, "%.*s", (int)strcspn(all, "("), all);
+}
+
+static const char words[] = "corpus=one vocab=words V=30 head=tree classes=5";
+
+/* The same validation text beside another training text: the words are those of the checkpoint */
+static void a_checkpoint_keeps_its_words(void **state)
+{
+    Place *p = *state;
+    corpus(p, "one");
+    const char *path = train(p, "x.safetensors", words);
+    const char *loss = printed(p, "eval valid_tokens=0", path);
+    mkdir(place_in(p, "two"), 0777);
+    text(p, "two/train.txt", 'b', 40, 3000);
+    text(p, "two/valid.txt", 'a', 40, 400);
+    text(p, "given.txt", 'a', 40, 400);
+    assert_string_equal(printed(p, "eval valid_tokens=0 corpus=two", path), loss);
+    assert_string_equal(printed(p, arena_text(&p->a, "eval valid_tokens=0 corpus=%s",
+                                              place_in(p, "given.txt")), path), loss);
+    refused(p, "eval vocab=bytes", path, "vocab=bytes: ");
+    refused(p, "eval vocab=bytes", path, "was trained with vocab=words");
+    refused(p, "eval corpus=synth vocab=auto", path, "corpus=synth: ");
+}
+
+static void generating_needs_no_text(void **state)
+{
+    Place *p = *state;
+    corpus(p, "one");
+    const char *path = train(p, "x.safetensors", words), *command = "generate --tokens 30";
+    const char *with_prompt = "generate --tokens 30 --prompt 'a1 a2'";
+    const char *said = printed(p, command, path), *more = printed(p, with_prompt, path);
+    place_shell(p, arena_text(&p->a, "rm -r %s %s", place_in(p, "one"), place_in(p, "cache")),
+                &(const char *){ NULL });
+    const char *again = printed(p, command, path);
+    assert_string_equal(arena_text(&p->a, "%.*s", (int)strcspn(again, "\n"), again),
+                        arena_text(&p->a, "%.*s", (int)strcspn(said, "\n"), said));
+    assert_says(printed(p, with_prompt, path), " a1 a2");
+    assert_says(more, " a1 a2");
+}
+
+static void another_text_is_not_resumed(void **state)
+{
+    Place *p = *state;
+    corpus(p, "one");
+    const char *path = train(p, "x.safetensors", words);
+    const char *more = arena_text(&p->a, "train --no-db --quiet %s %s budget=5steps save=%s", small,
+                                  words, path);
+    char *again = arena_text(&p->a, "%s", more);
+    memcpy(strstr(again, "budget=3steps"), "             ", 13);
+    text(p, "one/train.txt", 'a', 40, 2999);
+    const char *output = place_expect(p, 1, again);
+    assert_says(output, "x.safetensors: trained on another text (SHA-256 ");
+    assert_says(output, "), and corpus=one is ");
+    text(p, "one/train.txt", 'a', 40, 3000);
+    place_expect(p, 0, again);
+}
+
+/* A file from before checkpoints kept their text */
+static void an_older_checkpoint_says_what_is_missing(void **state)
+{
+    Place *p = *state;
+    corpus(p, "one");
+    const char *path = train(p, "x.safetensors", words), *other = place_in(p, "old.safetensors");
+    const char *loss = printed(p, "eval", path);
+    Crafted c = { .n = 0 }, old = { .n = 0 };
+    TensorFile *f = craft(p, path, &c);
+    for (int i = 0; i < c.n; i++)
+        if (strncmp(c.t[i].name, "text.", 5)) old.t[old.n++] = c.t[i];
+    for (int i = 0, k = 0; c.meta[i]; i += 2)
+        if (strncmp(c.meta[i], "text.", 5)) {
+            old.meta[k++] = c.meta[i];
+            old.meta[k++] = c.meta[i + 1];
+        }
+    assert_true(old.n < c.n);
+    holds(tensors_save(other, old.t, old.n, old.meta, &p->a));
+    tensors_close(f);
+    const char *output = place_expect(p, 0, arena_text(&p->a, "eval %s", other));
+    assert_says(output, "old.safetensors: an older checkpoint, without its vocabulary, counts and "
+                        "the SHA-256 of its text: corpus=one is read for them");
+    assert_says(output, loss);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, place_drop)
 int main(void)
 {
     const struct CMUnitTest tests[] = { T(crafted_metadata_is_refused),
                                         T(misaligned_tensors_are_refused),
                                         T(averages_of_another_type_are_refused),
-                                        T(a_loss_that_is_no_number_is_exit_1) };
+                                        T(a_loss_that_is_no_number_is_exit_1),
+                                        T(a_checkpoint_keeps_its_words),
+                                        T(generating_needs_no_text),
+                                        T(another_text_is_not_resumed),
+                                        T(an_older_checkpoint_says_what_is_missing) };
     return cmocka_run_group_tests_name("checkpoint", tests, NULL, NULL);
 }

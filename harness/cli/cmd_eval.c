@@ -55,7 +55,7 @@ int eval_main(int argc, char **argv)
     int json = 0;
     const Option options[] = { { "--json", NULL, &json }, { 0 } };
     const int n = options_read(argc, argv, options, help);
-    Session *s = checkpoint_open(argv + 1, n, "eval", &a);
+    Session *s = checkpoint_open(argv + 1, n, "eval", SESSION_EVALUATES, &a);
     Loss l;
     const double began = clock_now();
     l.nll = session_nll(s, &l.positions);

@@ -67,7 +67,7 @@ static Session *headlab_read_settings(HeadlabPlan *p, char **words, int n, Arena
     }
     p->path = w.path;
     p->spec = refit;
-    Session *s = session_make(trunk, p->path, 0);
+    Session *s = session_make(trunk, p->path, SESSION_READS);
     if ((why = checkpoint_load(s, p->path))) die("%s", why);
     return s;
 }

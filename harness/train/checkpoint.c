@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "harness/train/checkpoint.h"
 #include "harness/train/checkpoint_file.h"
+#include "harness/train/checkpoint_text.h"
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_META = 24 };
+enum { MAX_META = 24 + CHECKPOINT_TEXT_META };
 
 static Tensor checkpoint_tensor(Arena *a, const char *prefix, const Param *p, float *data, long n)
 {
@@ -94,12 +95,14 @@ const char *checkpoint_save(Session *s, const char *path)
 {
     Arena *a = s->arena;
     const size_t at = a->used;
-    Tensor *t = arena_array(a, (size_t)(4 * s->params->n + 1 + CLASSES_TENSORS), sizeof *t);
+    Tensor *t = arena_array(
+        a, (size_t)(4 * s->params->n + 1 + CLASSES_TENSORS + CHECKPOINT_TEXT_TENSORS), sizeof *t);
     int n = 0;
     if (s->classes) {
         classes_tensors(t, s->classes, a);
         n = CLASSES_TENSORS;
     }
+    n += checkpoint_text_tensors(t + n, s->corpus, a);
     n += checkpoint_tensors(t + n, s->params, a);
     const char *meta[MAX_META] = { "format",     "eightysix 1",
                                    "spec",       checkpoint_settings_text(s->spec, a),
@@ -112,6 +115,9 @@ const char *checkpoint_save(Session *s, const char *path)
                                    "cutoffs",    s->cutoffs ? s->cutoffs : "",
                                    "gemm",       s->exec->gemm->name,
                                    NULL };
+    int m = 0;
+    while (meta[m]) m++;
+    checkpoint_text_meta(meta + m, s->corpus, a);
     const char *why = tensors_save(path, t, n, meta, a);
     if (!why) arena_reset(a, at);
     return why;
@@ -237,14 +243,14 @@ const char *checkpoint_words(CheckpointWords *w, char *const *words, int n, cons
     return why;
 }
 
-Session *checkpoint_open(char *const *words, int n, const char *command, Arena *a)
+Session *checkpoint_open(char *const *words, int n, const char *command, SessionUse use, Arena *a)
 {
     CheckpointWords w;
     const char *why = checkpoint_words(&w, words, n, command, a);
     if (why) die("%s", why);
     Spec *spec = spec_copy(w.stored, a);
     for (int i = 0; i < w.words; i++) CHECK(!spec_set(spec, w.word[i]));
-    Session *s = session_make(spec, w.path, 0);
+    Session *s = session_make(spec, w.path, use);
     if ((why = checkpoint_load(s, w.path))) die("%s", why);
     return s;
 }

@@ -3,6 +3,7 @@
  * metadata, its classes of words. checkpoint.h says what the file is. */
 #ifndef CHECKPOINT_FILE_H
 #define CHECKPOINT_FILE_H
+#include "harness/corpus/data.h"
 #include "models/classes.h"
 #include "models/params.h"
 #include "models/spec.h"
@@ -16,6 +17,8 @@ TensorFile *checkpoint_file_open(const char *path, Arena *, const char **why);
 const char *checkpoint_meta(const char *path, const char *key, const char **value, Arena *);
 /* The classes of words that it was trained with; *classes NULL: it has none */
 const char *checkpoint_classes(const char *path, const Classes **classes, Arena *);
+/* What it keeps of its text; kept->vocab NULL: nothing, it is older */
+const char *checkpoint_text(const char *path, TextKept *kept, Arena *);
 /* The settings that it was trained with, set into *spec, with cutoffs=auto resolved */
 const char *checkpoint_spec(const char *path, Spec *, Arena *);
 /* "k=v k=v" as a checkpoint stores them, set into *spec */
