@@ -233,13 +233,9 @@ static void another_text_is_not_resumed(void **state)
     place_expect(p, 0, again);
 }
 
-/* A file from before checkpoints kept their text */
-static void an_older_checkpoint_says_what_is_missing(void **state)
+/* The file without what it keeps of its text */
+static void older(Place *p, const char *path, const char *other)
 {
-    Place *p = *state;
-    corpus(p, "one");
-    const char *path = train(p, "x.safetensors", words), *other = place_in(p, "old.safetensors");
-    const char *loss = printed(p, "eval", path);
     Crafted c = { .n = 0 }, old = { .n = 0 };
     TensorFile *f = craft(p, path, &c);
     for (int i = 0; i < c.n; i++)
@@ -252,6 +248,28 @@ static void an_older_checkpoint_says_what_is_missing(void **state)
     assert_true(old.n < c.n);
     holds(tensors_save(other, old.t, old.n, old.meta, &p->a));
     tensors_close(f);
+}
+
+/* An older file beside a text of other words: what does not fit is said in words, not in shapes */
+static void another_vocabulary_is_named(void **state)
+{
+    Place *p = *state;
+    corpus(p, "one");
+    const char *path = train(p, "x.safetensors", words), *other = place_in(p, "old.safetensors");
+    older(p, path, other);
+    text(p, "one/train.txt", 'a', 5, 3000);
+    refused(p, "eval", other,
+            "old.safetensors: trained with a vocabulary of 30 ids, and corpus=one has ");
+}
+
+/* A file from before checkpoints kept their text */
+static void an_older_checkpoint_says_what_is_missing(void **state)
+{
+    Place *p = *state;
+    corpus(p, "one");
+    const char *path = train(p, "x.safetensors", words), *other = place_in(p, "old.safetensors");
+    const char *loss = printed(p, "eval", path);
+    older(p, path, other);
     const char *output = place_expect(p, 0, arena_text(&p->a, "eval %s", other));
     assert_says(output, "old.safetensors: an older checkpoint, without its vocabulary, counts and "
                         "the SHA-256 of its text: corpus=one is read for them");
@@ -268,6 +286,7 @@ int main(void)
                                         T(a_checkpoint_keeps_its_words),
                                         T(generating_needs_no_text),
                                         T(another_text_is_not_resumed),
+                                        T(another_vocabulary_is_named),
                                         T(an_older_checkpoint_says_what_is_missing) };
     return cmocka_run_group_tests_name("checkpoint", tests, NULL, NULL);
 }

@@ -41,8 +41,8 @@ static double corpus_bytes_per_token(const Corpus *c)
 }
 
 /* Everything that follows from both files; valid NULL: the end of train. */
-static Corpus *corpus_of(const TokenFile *train, const TokenFile *valid, Vocab *text,
-                         long valid_most, Arena *a, const char **why)
+static Corpus *corpus_of(const char *name, const TokenFile *train, const TokenFile *valid,
+                         Vocab *text, long valid_most, Arena *a, const char **why)
 {
     Corpus *c = arena_get(a, sizeof *c);
     const long held = valid ? 0 : train->n / SINGLE_VALID;
@@ -59,9 +59,10 @@ static Corpus *corpus_of(const TokenFile *train, const TokenFile *valid, Vocab *
                    .floor = NAN };
     if (valid_most > 0 && valid_most < c->n_valid) c->n_valid = valid_most;
     if (c->n_train < 2 || c->n_valid < 2) {
-        *why = arena_text(
-            a, "%s: %ld tokens to train on and %ld to validate on, expected at least 2 of each",
-            train->path, c->n_train, c->n_valid);
+        *why = arena_text(a,
+                          "corpus=%s: tokens to train on: %ld, to validate on: %ld; expected at "
+                          "least 2 of each",
+                          name, c->n_train, c->n_valid);
         return NULL;
     }
     c->freq = arena_get(a, (size_t)c->V * sizeof *c->freq);
@@ -95,7 +96,7 @@ static Corpus *corpus_open_synth(const Spec *s, Arena *a, const char **why)
     const uint64_t seed = (uint64_t)spec_int(s, "corpus_seed");
     const TokenFile *train = synth_file((int)V, seed, 0, n, a, why);
     const TokenFile *valid = train ? synth_file((int)V, seed, 1, m, a, why) : NULL;
-    Corpus *c = valid ? corpus_of(train, valid, NULL, 0, a, why) : NULL;
+    Corpus *c = valid ? corpus_of("synth", train, valid, NULL, 0, a, why) : NULL;
     if (!c) return NULL;
     c->name = "synth";
     c->sha = "";
@@ -104,16 +105,38 @@ static Corpus *corpus_open_synth(const Spec *s, Arena *a, const char **why)
     return c;
 }
 
+/* Said once in a process */
+static void corpus_say_held(const char *path, long held)
+{
+    static int said;
+    if (said++) return;
+    fprintf(stderr, "%s: one file: its last %d %% (%ld tokens) are the validation text\n", path,
+            100 / SINGLE_VALID, held);
+}
+
+static Corpus *corpus_of_files(const char *name, const Files *f, long valid_most, Arena *a,
+                               const char **why)
+{
+    for (int i = 0; i < 2; i++)
+        if (f->file[i] && !f->file[i]->n) {
+            *why = arena_text(a, "%s: an empty text", f->source->path[i]);
+            return NULL;
+        }
+    Corpus *c = corpus_of(name, f->file[0], f->file[1], f->vocab, valid_most, a, why);
+    if (!c) return NULL;
+    if (!f->file[1]) corpus_say_held(f->source->path[0], f->file[0]->n - c->n_train);
+    c->name = arena_text(a, "%s", name);
+    c->why_no_text = f->why_no_text;
+    return c;
+}
+
 Corpus *corpus_open(const Spec *s, Arena *a, const char **why)
 {
     const char *name = spec_str(s, "corpus"), *vocab = spec_str(s, "vocab");
     if (!strcmp(name, "synth")) return corpus_open_synth(s, a, why);
     const Files *f = files_open(name, vocab, spec_int(s, "V"), a, why);
-    Corpus *c =
-        f ? corpus_of(f->file[0], f->file[1], f->vocab, spec_int(s, "valid_tokens"), a, why) : NULL;
+    Corpus *c = f ? corpus_of_files(name, f, spec_int(s, "valid_tokens"), a, why) : NULL;
     if (!c) return NULL;
-    c->name = arena_text(a, "%s", name);
-    c->why_no_text = f->why_no_text;
     if (f->file[1] && f->file[1]->floor > 0 && c->n_valid == f->file[1]->n)
         c->floor = f->file[1]->floor;
     return c;
@@ -149,7 +172,7 @@ static const TokenFile *corpus_valid_file(const Spec *s, const TextKept *k, long
     if (!f) return NULL;
     const TokenFile *file = f->file[1] ? f->file[1] : f->file[0];
     if (!f->file[1] && !strcmp(file->source_hash, k->sha))
-        *from = file->n - file->n / SINGLE_VALID;
+        corpus_say_held(f->source->path[0], file->n - (*from = file->n - file->n / SINGLE_VALID));
     return file;
 }
 
@@ -164,7 +187,7 @@ static Corpus *corpus_valid_kept(Corpus *c, const Spec *s, const TextKept *k, Ar
     c->n_valid = f->n - from;
     if (most > 0 && most < c->n_valid) c->n_valid = most;
     if (c->n_valid < 2) {
-        *why = arena_text(a, "%s: %ld tokens to validate on, expected at least 2", f->path,
+        *why = arena_text(a, "corpus=%s: tokens to validate on: %ld; expected at least 2", c->name,
                           c->n_valid);
         return NULL;
     }
@@ -179,12 +202,9 @@ static Corpus *corpus_all_kept(const Spec *s, const TextKept *k, Arena *a, const
 {
     if (!strcmp(k->vocab, "synth")) return corpus_open_synth(s, a, why);
     const Files *f = files_open_kept(spec_str(s, "corpus"), k, 0, a, why);
-    Corpus *c =
-        f ? corpus_of(f->file[0], f->file[1], f->vocab, spec_int(s, "valid_tokens"), a, why) : NULL;
-    if (!c) return NULL;
-    c->name = arena_text(a, "%s", spec_str(s, "corpus"));
-    c->freq = k->freq;
-    c->why_no_text = f->why_no_text;
+    Corpus *c = f ? corpus_of_files(spec_str(s, "corpus"), f, spec_int(s, "valid_tokens"), a, why)
+                  : NULL;
+    if (c) c->freq = k->freq;
     return c;
 }
 

@@ -62,6 +62,20 @@ const char *checkpoint_classes(const char *path, const Classes **classes, Arena 
     return why;
 }
 
+const char *checkpoint_check_words(const char *path, const char *embedding, int V,
+                                   const char *corpus, Arena *a)
+{
+    const char *why = NULL;
+    TensorFile *f = checkpoint_file_open(path, a, &why);
+    if (!f) return why;
+    const Tensor *t = tensors_find(f, embedding);
+    if (t && t->ndim == 2 && t->shape[0] != V)
+        why = arena_text(a, "%s: trained with a vocabulary of %d ids, and corpus=%s has %d", path,
+                         t->shape[0], corpus, V);
+    tensors_close(f);
+    return why;
+}
+
 const char *checkpoint_spec(const char *path, Spec *spec, Arena *a)
 {
     const char *why = NULL;

@@ -17,6 +17,9 @@ TensorFile *checkpoint_file_open(const char *path, Arena *, const char **why);
 const char *checkpoint_meta(const char *path, const char *key, const char **value, Arena *);
 /* The classes of words that it was trained with; *classes NULL: it has none */
 const char *checkpoint_classes(const char *path, const Classes **classes, Arena *);
+/* Whether its embedding, of this name, is of V words of the corpus */
+const char *checkpoint_check_words(const char *path, const char *embedding, int V,
+                                   const char *corpus, Arena *);
 /* What it keeps of its text; kept->vocab NULL: nothing, it is older */
 const char *checkpoint_text(const char *path, TextKept *kept, Arena *);
 /* The settings that it was trained with, set into *spec, with cutoffs=auto resolved */

@@ -176,6 +176,10 @@ Session *session_make(const Spec *spec, const char *from, SessionUse use)
                             NULL };
     s->embed_variance = NAN;
     Param *embedding = s->model->embedding(s->m);
+    why = from ? checkpoint_check_words(from, embedding->name, s->corpus->V, s->corpus->name,
+                                        s->arena)
+               : NULL;
+    if (why) die("%s", why);
     why =
         training ? embed_init(spec, s->exec, embedding, &data, &s->embed_variance, s->arena) : NULL;
     if (why) die("%s", why);
