@@ -172,12 +172,6 @@ void spec_unset(Spec *s, const char *key)
     s->given[i] = 0;
 }
 
-const char *spec_set_stored(Spec *s, const char *word)
-{
-    (void)spec_set(s, word);
-    return NULL;
-}
-
 const char *spec_set_word(Spec *s, const char *word)
 {
     const int i = spec_find(word, strcspn(word, "="));

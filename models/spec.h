@@ -26,8 +26,6 @@ Spec       *spec_copy(const Spec *, Arena *);
 /* word: "key=value". NULL, or an error message: an unknown key with the nearest known one, a value
  * of the wrong type with what was expected */
 const char *spec_set (Spec *, const char *word);
-/* The same for a value stored in a file: one that is unknown or out of range by now is ignored. */
-const char *spec_set_stored(Spec *, const char *word);
 /* The same for an argument of a command: a setting that was given before is refused. */
 const char *spec_set_word  (Spec *, const char *word);
 /* Sets it back to its default, as if it had not been given. */

@@ -140,7 +140,7 @@ static char *losses(const Spec *s)
 {
     char *text = NULL, *kept = arena_text(&arena, "%s", "");
     size_t size;
-    Recorder rec = { open_memstream(&text, &size) };
+    Recorder rec = { .out = open_memstream(&text, &size) };
     train_cell(s, &rec);
     fclose(rec.out);
     char *save = NULL;

@@ -300,7 +300,67 @@ static void test_corpus(void **state)
     mkdir(in_tmp("empty"), 0777);
     write_file("empty/train.txt", "", 0);
     assert_null(open_corpus("corpus=empty vocab=bytes", &why));
-    says(why, "expected at least 2 of each");
+    says(why, "empty/train.txt: an empty text");
+    write_file("empty/train.txt", "a", 1);
+    assert_null(open_corpus("corpus=empty vocab=bytes", &why));
+    says(why, "corpus=empty: tokens to train on: 1, to validate on: 0; expected at least 2");
+}
+
+/* What f writes to stderr */
+static const char *stderr_of(void (*f)(void))
+{
+    size_t n;
+    fflush(stderr);
+    const int was = dup(2);
+    assert_non_null(freopen(in_tmp("stderr"), "w", stderr));
+    f();
+    fflush(stderr);
+    dup2(was, 2);
+    close(was);
+    return read_file(in_tmp("stderr"), &n);
+}
+
+static void open_one_file(void)
+{
+    const char *why, *path = write_file("single.txt", some_text(20000), 20000);
+    for (int i = 0; i < 2; i++)
+        if (!open_corpus(arena_text(&arena, "corpus=%s vocab=bytes", path), &why))
+            fail_msg("%s", why);
+}
+
+/* That a part of a single file is held back is said, once */
+static void test_single_file_says_so(void **state)
+{
+    (void)state;
+    const char *said = stderr_of(open_one_file),
+               *what = "single.txt: one file: its last 5 % (1000 tokens) are the validation text";
+    says(said, what);
+    assert_null(strstr(strstr(said, what) + 1, what));
+}
+
+/* As root everything can be read: this runs as nobody */
+static void test_unreadable(void **state)
+{
+    (void)state;
+    int status;
+    make_corpus("locked", 5000);
+    chmod(tmp, 0777);
+    chmod(in_tmp("locked/train.txt"), 0);
+    fflush(NULL);
+    const pid_t pid = fork();
+    if (!pid) {
+        const char *why;
+        if (!geteuid() && (setgid(65534) || setuid(65534))) _exit(99);
+        open_corpus("corpus=locked vocab=bytes", &why);
+        if (!why || !strstr(why, "locked/train.txt: cannot be read: Permission denied")) {
+            fprintf(stderr, "%s\n", why ? why : "(nothing)");
+            _exit(98);
+        }
+        _exit(0);
+    }
+    waitpid(pid, &status, 0);
+    assert_int_equal(WEXITSTATUS(status), 0);
+    chmod(in_tmp("locked/train.txt"), 0644);
 }
 
 /* One file: the last 5 % validate. A changed text is tokenized again. A broken token file in the
@@ -440,7 +500,8 @@ int main(void)
         cmocka_unit_test(test_token_version_2), cmocka_unit_test(test_token_faults),
         cmocka_unit_test(test_fuzz_tokens),  cmocka_unit_test(test_leave),
         cmocka_unit_test(test_disk_full),    cmocka_unit_test(test_text),
-        cmocka_unit_test(test_corpus),       cmocka_unit_test(test_single_file),
+        cmocka_unit_test(test_corpus),       cmocka_unit_test(test_single_file_says_so),
+        cmocka_unit_test(test_single_file),  cmocka_unit_test(test_unreadable),
         cmocka_unit_test(test_token_corpus), cmocka_unit_test(test_batch),
         cmocka_unit_test(test_synth),        cmocka_unit_test(test_wikitext),
     };

@@ -292,7 +292,7 @@ static int run_words(int argc, char **argv)
     Spec *s = spec_new(&a);
     for (int i = 0; i < argc; i++)
         if (spec_set(s, argv[i])) return 98;
-    train_cell(s, &(Recorder){ stdout });
+    train_cell(s, &(Recorder){ .out = stdout });
     return 0;
 }
 
@@ -372,6 +372,39 @@ static void other_settings_are_other_states(void **state)
     assert_int_equal(apart(headlab_main, 9, word, out), 2);
 }
 
+static const char *only(Place *p, const char *sql)
+{
+    sqlite3 *db;
+    sqlite3_stmt *s;
+    assert_int_equal(sqlite3_open(p->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &s, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+    const char *value = arena_text(&p->a, "%s", (const char *)sqlite3_column_text(s, 0));
+    sqlite3_finalize(s);
+    sqlite3_close(db);
+    return value;
+}
+
+/* The run of a refit that breaks ends as 'fail' with its reason, and the next head is refitted */
+static void a_refit_that_breaks_is_a_failure(void **state)
+{
+    Place *p = *state;
+    char *save = train(p), *out = arena_text(&p->a, "%s/lab", p->dir);
+    char *word[] = { "headlab",  save,     "heads=softmax,huffman,tree:decay_weight=0", "lr=1e3",
+                     "decay_weight=1e3", "warmup=0", "zloss=0",
+                     "--states", "2400",   "--passes", "2", "--db", p->path };
+    db_close(p->db);
+    p->db = NULL;
+    assert_int_equal(apart(headlab_main, sizeof word / sizeof *word, word, out), 1);
+    assert_string_equal(only(p, "SELECT group_concat(status, ' ') FROM (SELECT status FROM run "
+                                "ORDER BY id)"),
+                        "ok fail fail ok");
+    assert_string_equal(only(p, "SELECT count(*) FROM run WHERE status = 'fail' AND "
+                                "error LIKE 'heads=%: % not finite%'"),
+                        "2");
+    assert_non_null(strstr(text_of(p, out), "is not finite"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,6 +414,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(losses_meet_speeds_of_the_same_settings, set_up, tear_down),
         cmocka_unit_test_setup_teardown(clocks_of_made_up_trees, set_up, tear_down),
         cmocka_unit_test_setup_teardown(heads_are_refitted, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(other_settings_are_other_states, set_up, tear_down) };
+        cmocka_unit_test_setup_teardown(other_settings_are_other_states, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_refit_that_breaks_is_a_failure, set_up, tear_down) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,7 +71,8 @@ static void evaluates_as_one_that_trains(void **state)
             const char *why = checkpoint_save(s, SAVE);
             if (why) fail_msg("%s", why);
             const double nll = session_nll(s, &n);
-            Session *t = checkpoint_open((char *[]){ (char *)SAVE, NULL }, 1, "eval", &a);
+            Session *t = checkpoint_open((char *[]){ (char *)SAVE, NULL }, 1, "eval",
+                                         SESSION_EVALUATES, &a);
             assert_true(session_nll(t, &m) == nll && n == m);
             for (int k = 0; k < t->params->n; k++) {
                 assert_null(t->params->p[k]->g);

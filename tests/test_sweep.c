@@ -3,6 +3,7 @@
  * says. Each sweep is a process of its own, so that it can be killed. */
 #include "harness/cli/cmd.h"
 #include "harness/sweep/cell.h"
+#include "models/params.h"
 #include "tests/place.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -26,9 +27,12 @@ static const char script[] =
     "  slow)    exec sleep 9;;\n"
     "  deaf)    trap '' TERM; for i in 1 2 3 4 5 6 7 8 9; do sleep 1; done;;\n"
     "  eater)   exec perl -e '$x = \"x\" x 300_000_000; sleep 9';;\n"
+    "  nan)     printf 'num nll 1 nan\\nnum tokens_per_s 1 1000\\n' >&3;;\n"
+    "  spike)   exec perl -e '$n = 155_000_000; $x = \"x\" x $n';;\n"
     "  rubbish) printf 'hello\\001world\\n' >&3; printf 'num nll 1 6.3' >&3;;\n"
     "  flood)   i=0; while [ $i -lt 20000 ]; do echo \"num loss $i 1.5\"; i=$((i+1)); done >&3;;\n"
     "  ok*)     printf 'num nll 1 7.25\\nnum tokens_per_s 1 1000\\nnum nll 1 6.' >&3;;\n"
+    "  long*)   sleep 1; echo 'num nll 1 7.5' >&3;;\n"
     "  wait*)   sleep 0.4; echo $mode >> survived; echo 'num nll 1 7.5' >&3;;\n"
     "esac\n"
     "echo \"$mode $OMP_NUM_THREADS $OMP_PROC_BIND\" >> ended\n";
@@ -70,7 +74,7 @@ static void experiment(Place *p, const char *modes, const char *more)
 }
 
 /* what becomes of the process before it sweeps */
-typedef enum { PLAIN, SMALL_FILES, NOBODY } Fate;
+typedef enum { PLAIN, SMALL_FILES, MIDDLE_FILES, NOBODY } Fate;
 
 static pid_t sweep_start(Fate fate, int (*command)(int, char **), const char *const *words)
 {
@@ -86,8 +90,9 @@ static pid_t sweep_start(Fate fate, int (*command)(int, char **), const char *co
     const int out = open("out", O_CREAT | O_WRONLY | O_TRUNC, 0666);
     dup2(out, 1);
     dup2(out, 2);
-    if (fate == SMALL_FILES) {
-        const struct rlimit limit = { 300000, 300000 };
+    if (fate == SMALL_FILES || fate == MIDDLE_FILES) {
+        const rlim_t most = fate == SMALL_FILES ? 300000 : 450000;
+        const struct rlimit limit = { most, most };
         signal(SIGXFSZ, SIG_IGN);
         setrlimit(RLIMIT_FSIZE, &limit);
     }
@@ -165,6 +170,18 @@ static void wait_for_lines(const char *path, int n)
     }
 }
 
+static void wait_for_text(const char *path, const char *text)
+{
+    for (int i = 0;; i++) {
+        FILE *f = fopen(path, "r");
+        printed[f ? fread(printed, 1, sizeof printed - 1, f) : 0] = 0;
+        if (f) fclose(f);
+        if (strstr(printed, text)) return;
+        if (i > 1000) fail_msg("%s never had '%s': %s", path, text, printed);
+        usleep(10000);
+    }
+}
+
 static void test_ok(void **state)
 {
     Place *p = *state;
@@ -194,7 +211,7 @@ static void test_ok(void **state)
 static void test_faults(void **state)
 {
     Place *p = *state;
-    experiment(p, "ok, fail, skip, mute, abort, kill9, slow, deaf, eater, rubbish",
+    experiment(p, "ok, fail, skip, mute, abort, kill9, slow, deaf, eater, spike, rubbish, nan",
                "limits: {seconds: 1, memory: 150MB}\n");
     assert_int_equal(SWEEP("--filter", "embed_init=skip"), 0);
     assert_int_equal(SWEEP("--seed", "3"), 1);
@@ -207,14 +224,16 @@ static void test_faults(void **state)
     expect_run(p, "slow", "timeout", "over its limit of 1 s");
     expect_run(p, "deaf", "timeout", "over its limit of 1 s");
     expect_run(p, "eater", "oom", "over its limit of 150 MB");
+    expect_run(p, "spike", "oom", "over its limit of 150 MB: 15");
     expect_run(p, "rubbish", "fail", "1 of its lines were no records, the first: 'hello?world'");
+    expect_run(p, "nan", "fail", "its record 'nll' of step 1 is nan: expected a number");
     assert_says(printed, "embed_init=fail: fail: corpus 'x': no such file");
     assert_int_equal(access("r/logs/1.log", R_OK), 0);
     assert_int_equal(SWEEP("--dry-run"), 0);
     assert_says(printed, "done     embed_init=ok  (ok)");
     assert_says(printed, "stale    embed_init=fail  (no ok run; the last one ended with fail: "
                          "corpus 'x': no such file)");
-    assert_says(printed, "0 new, 9 stale, 1 done");
+    assert_says(printed, "0 new, 11 stale, 1 done");
 }
 
 static void test_program_missing(void **state)
@@ -224,6 +243,27 @@ static void test_program_missing(void **state)
     setenv("EIGHTYSIX_CELL_PROGRAM", "/nonexistent/cell", 1);
     assert_int_equal(SWEEP("--seed", "1"), 1);
     assert_says(printed, "/nonexistent/cell: cannot be run: No such file or directory");
+}
+
+/* A new build of the program in place of the one that sweeps: it goes on with its own */
+static void test_program_replaced(void **state)
+{
+    Place *p = *state;
+    const char *binary = getenv("EIGHTYSIX_BINARY"), *output;
+    write_file("x.yaml",
+               "question: q\nfixed: {V: 50, d: 32, inner: 32, train_tokens: 2000, seq: 8, "
+               "valid_tokens: 64, threads: 1, gemm: portable}\nfactors: {head: [softmax, tree, "
+               "huffman]}\nbudget: 1s\n", 0644);
+    unsetenv("EIGHTYSIX_CELL_PROGRAM");
+    setenv("EIGHTYSIX_CACHE", place_in(p, "cache"), 1);
+    const char *replaced =
+        "cd %s && cp %s program && (./program sweep x.yaml --db r/x.db & sweep=$!; "
+        "until [ -e r/logs/1.log ]; do sleep 0.05; done; "
+        "echo '#!/bin/false' > new && mv new program && wait $sweep)";
+    const int code = place_shell(p, arena_text(&p->a, replaced, p->dir, binary), &output);
+    if (code) fail_msg("exit code %d: %s", code, output);
+    assert_string_equal(one(p, "SELECT count(*) FROM run WHERE status = 'ok'"), "3");
+    unsetenv("EIGHTYSIX_CACHE");
 }
 
 static void test_resume(void **state)
@@ -367,13 +407,19 @@ static void test_interrupted(void **state)
     assert_string_equal(one(p, "SELECT count(*) FROM metric"), "1");
 }
 
+/* Where neither the database nor the file beside it can be written, the sweep says so, waits, and
+ * ^C ends it */
 static void test_disk_full(void **state)
 {
     Place *p = *state;
     experiment(p, "ok", "");
     assert_int_equal(SWEEP("--seed", "1"), 0);
     experiment(p, "ok, flood", "");
-    assert_int_equal(RUN(SMALL_FILES, sweep_main, "x.yaml", "--db", "r/x.db"), 2);
+    const pid_t pid =
+        sweep_start(SMALL_FILES, sweep_main, (const char *[]) { "x.yaml", "--db", "r/x.db", NULL });
+    wait_for_text("out", "are kept in memory");
+    kill(pid, SIGINT);
+    assert_int_equal(sweep_end(pid), 2);
     assert_says(printed, "r/x.db: cannot be written: ");
     assert_says(printed, "File too large");
     assert_string_equal(one(p, "PRAGMA integrity_check"), "ok");
@@ -382,6 +428,80 @@ static void test_disk_full(void **state)
     assert_string_equal(
         one(p, "SELECT count(*) FROM metric WHERE value = 1.5 AND run = (SELECT max(id) FROM run)"),
         "20000");
+}
+
+/* What the database has no room for is kept beside it, and the next command takes it in */
+static void test_disk_full_for_the_database(void **state)
+{
+    Place *p = *state;
+    experiment(p, "flood", "");
+    assert_int_equal(RUN(MIDDLE_FILES, sweep_main, "x.yaml", "--db", "r/x.db"), 1);
+    assert_says(printed, "r/x.db: cannot be written: ");
+    assert_says(printed, "are kept in r/x.db.spool/");
+    assert_string_equal(one(p, "SELECT status FROM run"), "running");
+    assert_int_equal(SWEEP("--seed", "1"), 0);
+    assert_int_equal(lines_of("started"), 1);
+    assert_string_equal(one(p, "SELECT status || ' ' || (wall_s > 0) FROM run"), "ok 1");
+    assert_string_equal(one(p, "SELECT count(*) FROM metric WHERE value = 1.5"), "20000");
+    assert_int_equal(rmdir("r/x.db.spool"), 0);
+}
+
+/* Another process keeps the database locked; returns its connection */
+static sqlite3 *lock(void)
+{
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open_v2("r/x.db", &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    sqlite3_busy_timeout(db, 5000);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    return db;
+}
+
+static void unlock(sqlite3 *db)
+{
+    sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    sqlite3_close(db);
+}
+
+/* A cell that ends while the database is locked is recorded when it is free again */
+static void test_locked(void **state)
+{
+    Place *p = *state;
+    experiment(p, "long1, long2", "");
+    const pid_t pid =
+        sweep_start(PLAIN, sweep_main, (const char *[]) { "x.yaml", "--db", "r/x.db", NULL });
+    wait_for_lines("started", 1);
+    sqlite3 *db = lock();
+    wait_for_lines("ended", 1);
+    wait_for_text("out", "are kept in r/x.db.spool/");
+    assert_int_equal(lines_of("started"), 1);
+    unlock(db);
+    assert_int_equal(sweep_end(pid), 0);
+    assert_says(printed, "r/x.db: locked by another process");
+    assert_string_equal(one(p, "SELECT count(*) FROM run WHERE status = 'ok'"), "2");
+    assert_string_equal(one(p, "SELECT group_concat(n) FROM (SELECT count(*) AS n FROM metric "
+                               "GROUP BY run)"), "2,2");
+    assert_int_equal(rmdir("r/x.db.spool"), 0);
+}
+
+/* kill -9 while the records of a cell are beside the database: none of them is lost or counted
+ * twice */
+static void test_killed_while_locked(void **state)
+{
+    Place *p = *state;
+    experiment(p, "long1", "");
+    const pid_t pid =
+        sweep_start(PLAIN, sweep_main, (const char *[]) { "x.yaml", "--db", "r/x.db", NULL });
+    wait_for_lines("started", 1);
+    sqlite3 *db = lock();
+    wait_for_lines("ended", 1);
+    wait_for_text("out", "long1  ");
+    kill(pid, SIGKILL);
+    assert_int_equal(sweep_end(pid), 128 + SIGKILL);
+    unlock(db);
+    assert_int_equal(SWEEP("--seed", "1"), 0);
+    assert_int_equal(lines_of("started"), 1);
+    assert_string_equal(one(p, "SELECT status FROM run"), "ok");
+    assert_string_equal(one(p, "SELECT count(*) FROM metric"), "2");
 }
 
 static void test_database(void **state)
@@ -419,14 +539,42 @@ static void test_one_cell(void **state)
     assert_true(o.wall_s > 0 && o.wall_s < 10 && o.peak_rss_kb > 0);
 }
 
+/* kill -9 in the middle of a run that saves after every step: every step that the checkpoint has is
+ * recorded */
+static void test_checkpoint_after_records(void **state)
+{
+    Place *p = *state;
+    const char *output, *why = NULL;
+    unsetenv("EIGHTYSIX_CELL_PROGRAM");
+    setenv("EIGHTYSIX_CACHE", place_in(p, "cache"), 1);
+    const char *train =
+        "cd %s && mkdir r && ('%s' train V=50 d=32 inner=32 train_tokens=2000 seq=8 batch=1 "
+        "accum=1 valid_tokens=64 threads=1 gemm=portable budget=60s save=x save_every=1steps "
+        "--db r/x.db --quiet & train=$!; until [ -e x ]; do sleep 0.01; done; "
+        "sleep 0.4; kill -9 $train; wait $train; true)";
+    place_shell(p, arena_text(&p->a, train, p->dir, getenv("EIGHTYSIX_BINARY")), &output);
+    usleep(100000);
+    TensorFile *f = tensors_open("x", &p->a, &why);
+    if (!f) fail_msg("%s: %s", why, output);
+    const long saved = strtol(tensors_meta(f, "step"), NULL, 10),
+               recorded =
+                   strtol(one(p, "SELECT max(step) + 1 FROM metric WHERE name = 'loss'"), NULL, 10);
+    tensors_close(f);
+    if (saved < 1 || saved > recorded)
+        fail_msg("the checkpoint has %ld steps, %ld are recorded", saved, recorded);
+    unsetenv("EIGHTYSIX_CACHE");
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_ok),       T(test_faults),  T(test_program_missing), T(test_resume),
+        T(test_program_replaced),
         T(test_usage),    T(test_killed),  T(test_interrupted),     T(test_disk_full),
+        T(test_disk_full_for_the_database), T(test_locked), T(test_killed_while_locked),
         T(test_merged),   T(test_dry_run_checks),
-        T(test_database), T(test_one_cell)
+        T(test_database), T(test_one_cell), T(test_checkpoint_after_records)
     };
     return cmocka_run_group_tests_name("sweep", tests, NULL, NULL);
 }

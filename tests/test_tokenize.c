@@ -116,6 +116,14 @@ static void test_fetch(void **state)
     write_file("tinystories/valid.txt.part", text, 4);   /* resumes */
     assert_int_equal(command(arena_text(&arena, "%s%s", words, hash), in_tmp("in")), 0);
     assert_string_equal(read_file(in_tmp("tinystories/valid.txt"), &n), text);
+    /* what an earlier try left is no beginning of it: longer, or of other bytes */
+    for (int i = 0; i < 2; i++) {
+        unlink(in_tmp("tinystories/valid.txt"));
+        write_file("tinystories/valid.txt.part", "once upon another time, and more\n",
+                   i ? strlen(text) - 2 : 33);
+        assert_int_equal(command(arena_text(&arena, "%s%s", words, hash), in_tmp("in")), 0);
+        assert_string_equal(read_file(in_tmp("tinystories/valid.txt"), &n), text);
+    }
     /* it is there */
     assert_int_equal(command(arena_text(&arena, "%s%s", words, hash), in_tmp("in")), 0);
     assert_int_equal(command(arena_text(&arena, "%s%s", words, zero), in_tmp("in")), 2);

@@ -3,10 +3,12 @@
  * add up. */
 #include "harness/util/clock.h"
 #include "harness/train/trainer.h"
+#include "models/params.h"
 #include "tests/test.h"
 #include <math.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +28,8 @@ typedef struct {
     double worst_gap;
 } Told;
 
+static void (*at_loss)(int n);           /* called at loss n, from 1 on; NULL: nothing is done */
+
 /* Runs a cell in a child; kills it after `kill_after` losses when that is > 0.
  * Returns the wait status. */
 static int run(Told *t, const char *const *more, int kill_after)
@@ -39,7 +43,7 @@ static int run(Told *t, const char *const *more, int kill_after)
         Spec *s = spec_new(&a);
         for (int i = 0; small[i]; i++) if (spec_set(s, small[i])) _exit(99);
         for (int i = 0; more[i]; i++) if (spec_set(s, more[i])) _exit(98);
-        Recorder rec = { fdopen(fd[1], "w") };
+        Recorder rec = { .out = fdopen(fd[1], "w") };
         train_cell(s, &rec);
         _exit(0);
     }
@@ -48,6 +52,7 @@ static int run(Told *t, const char *const *more, int kill_after)
     char line[512], name[64], value[64];
     double sum = 0, x;
     long step;
+    int losses = 0;
     *t = (Told){ 0 };
     while (fgets(line, sizeof line, in)) {
         if (sscanf(line, "span %63s %ld %lf", name, &step, &x) == 3) sum += x;
@@ -59,6 +64,7 @@ static int run(Told *t, const char *const *more, int kill_after)
         if (!strcmp(name, "nll")) strcpy(t->nll, value);
         if (!strcmp(name, "finish_step")) strcpy(t->finish, value);
         if (!strcmp(name, "embed_variance")) strcpy(t->variance, value);
+        if (!strcmp(name, "loss") && at_loss) at_loss(++losses);
         if (strcmp(name, "loss") || t->n == MAX_LOSSES) continue;
         strcpy(t->loss[t->n++], value);
         if (kill_after && t->n == kill_after) kill(pid, SIGKILL);
@@ -335,6 +341,141 @@ static void unknown_kernel_is_skipped(void **state)
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SKIP);
 }
 
+/* What `words` print as a cell; its exit code */
+static int said(char *text, size_t size, const char *const *more)
+{
+    int fd[2], status;
+    size_t n = 0;
+    assert_int_equal(pipe(fd), 0);
+    fflush(NULL);
+    const pid_t pid = fork();
+    if (!pid) {
+        dup2(fd[1], 2);
+        Told t;
+        status = run(&t, more, 0);
+        if (*t.nll) fprintf(stderr, "nll=%s\n", t.nll);
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 255);
+    }
+    close(fd[1]);
+    for (ssize_t got; n + 1 < size && (got = read(fd[0], text + n, size - 1 - n)) > 0;)
+        n += (size_t)got;
+    text[n] = 0;
+    close(fd[0]);
+    waitpid(pid, &status, 0);
+    return WEXITSTATUS(status);
+}
+
+static void expect_said(const char *const *more, int code, const char *expected)
+{
+    char text[16384];
+    const int got = said(text, sizeof text, more);
+    if (got != code || !strstr(text, expected))
+        fail_msg("exit code %d, expected %d; expected '%s' in: %s", got, code, expected, text);
+}
+
+/* Writes a NaN over the first value of the parameter declared first */
+static void break_values(const char *path)
+{
+    Arena a = arena_new(1 << 24);
+    const float nan = NAN;
+    const char *why = NULL;
+    TensorFile *f = tensors_open(path, &a, &why);
+    if (!f) fail_msg("%s", why);
+    const long at = (char *)tensors_find(f, "embedding.weight")->data - (char *)f->map;
+    tensors_close(f);
+    FILE *out = fopen(path, "r+b");
+    assert_int_equal(fseek(out, at, SEEK_SET) || fwrite(&nan, sizeof nan, 1, out) != 1, 0);
+    assert_int_equal(fclose(out), 0);
+    arena_drop(&a);
+}
+
+/* What is not a number is a failure also where only the gradient or the evaluation shows it */
+static void what_is_no_number_is_a_failure(void **state)
+{
+    (void)state;
+    char save[64];
+    Told t;
+    snprintf(save, sizeof save, "save=%s", SAVE);
+    expect_said((const char *const[]){ "lr=1e3", "decay_weight=1e3", "warmup=0", "budget=3steps",
+                                       NULL },
+                2, "the gradient is not finite at step 2");
+    const char *const two[] = { "budget=2steps", save, NULL };
+    assert_int_equal(run(&t, two, 0), 0);
+    break_values(SAVE);
+    expect_said(two, 2, "the validation loss is not finite at step 2");
+    unlink(SAVE);
+}
+
+/* Whether save= can be written is known before anything is trained */
+static void where_to_save_is_tried_first(void **state)
+{
+    (void)state;
+    expect_said((const char *const[]){ "save=none/such.safetensors", "budget=20steps", NULL }, 2,
+                "save=none/such.safetensors: cannot be written: No such file or directory");
+    assert_int_equal(mkdir("test_trainer.dir", 0777), 0);
+    expect_said((const char *const[]){ "save=test_trainer.dir", "budget=20steps", NULL }, 2,
+                "save=test_trainer.dir: cannot be written: Is a directory");
+    assert_int_equal(rmdir("test_trainer.dir"), 0);
+}
+
+static int losses_back;                  /* at which loss the directory comes back; 0: never */
+static void directory_goes(int n)
+{
+    if (n == 5) assert_int_equal(rename("test_trainer.dir", "test_trainer.away"), 0);
+    if (n == losses_back) assert_int_equal(rename("test_trainer.away", "test_trainer.dir"), 0);
+}
+
+/* A checkpoint that cannot be written on the way is a warning, at the end an error, after the
+ * evaluation */
+static void a_failed_save_on_the_way_is_a_warning(void **state)
+{
+    (void)state;
+    const char *const more[] = { "save=test_trainer.dir/x.safetensors", "save_every=20steps",
+                                 "budget=400steps", "resume=0", "valid_tokens=100", NULL };
+    for (int back = 0; back < 2; back++) {
+        assert_int_equal(mkdir("test_trainer.dir", 0777), 0);
+        char text[16384];
+        at_loss = directory_goes;
+        losses_back = back ? 300 : 0;
+        const int code = said(text, sizeof text, more);
+        at_loss = NULL;
+        if (code != (back ? 0 : 2) || !strstr(text, "x.safetensors: cannot be written: No such "
+                                                    "file or directory; training goes on") ||
+            !strstr(text, "nll="))
+            fail_msg("exit code %d: %s", code, text);
+        if (!back) assert_int_equal(rename("test_trainer.away", "test_trainer.dir"), 0);
+        assert_int_equal(unlink("test_trainer.dir/x.safetensors"), back ? 0 : -1);
+        unlink("test_trainer.dir/x.safetensors.lock");
+        assert_int_equal(rmdir("test_trainer.dir"), 0);
+    }
+}
+
+static void another_run(int n)
+{
+    at_loss = NULL;
+    assert_int_equal(n, 1);
+    expect_said((const char *const[]){ "save=test_trainer.safetensors", "budget=2steps", NULL }, 2,
+                "save=test_trainer.safetensors: another run writes this checkpoint");
+}
+
+/* Two runs with one save= are refused, not mixed; one that was killed keeps nobody out */
+static void two_runs_do_not_save_to_one_file(void **state)
+{
+    (void)state;
+    char save[64];
+    snprintf(save, sizeof save, "save=%s", SAVE);
+    const char *const forever[] = { save, "budget=100000steps", NULL },
+               *const more[] = { save, "budget=2steps", NULL };
+    Told t;
+    unlink(SAVE);
+    at_loss = another_run;
+    assert_true(WIFSIGNALED(run(&t, forever, 3)));
+    assert_int_equal(run(&t, more, 0), 0);
+    assert_int_equal(t.n, 2);
+    assert_int_equal(access("test_trainer.safetensors.lock", F_OK), -1);
+    unlink(SAVE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(same_seed_same_losses),
@@ -349,6 +490,10 @@ int main(void)
                                         cmocka_unit_test(a_branch_is_the_direct_run),
                                         cmocka_unit_test(a_branch_that_is_none_is_refused),
                                         cmocka_unit_test(learns),
+                                        cmocka_unit_test(what_is_no_number_is_a_failure),
+                                        cmocka_unit_test(where_to_save_is_tried_first),
+                                        cmocka_unit_test(a_failed_save_on_the_way_is_a_warning),
+                                        cmocka_unit_test(two_runs_do_not_save_to_one_file),
                                         cmocka_unit_test(noop_records_no_loss),
                                         cmocka_unit_test(unknown_kernel_is_skipped) };
     return cmocka_run_group_tests(tests, NULL, NULL);

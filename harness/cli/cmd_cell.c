@@ -3,6 +3,7 @@
  * where that is closed. */
 #include "harness/cli/cmd.h"
 #include "harness/train/trainer.h"
+#include <stdlib.h>
 
 int cell_main(int argc, char **argv)
 {
@@ -15,7 +16,9 @@ int cell_main(int argc, char **argv)
     const char *wrong = spec_check_values(spec);
     if (wrong) die("%s", wrong);
     FILE *out = fdopen(3, "w");
-    Recorder rec = { out ? out : stdout };
+    const char *stored = getenv("EIGHTYSIX_STORED");
+    Recorder rec = { out ? out : stdout, out && stored ? (int)strtol(stored, NULL, 10) : 0 };
+    unsetenv("EIGHTYSIX_STORED");
     train_cell(spec, &rec);
     arena_drop(&a);
     return 0;

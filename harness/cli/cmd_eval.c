@@ -55,14 +55,16 @@ int eval_main(int argc, char **argv)
     int json = 0;
     const Option options[] = { { "--json", NULL, &json }, { 0 } };
     const int n = options_read(argc, argv, options, help);
-    Session *s = checkpoint_open(argv + 1, n, "eval", &a);
+    Session *s = checkpoint_open(argv + 1, n, "eval", SESSION_EVALUATES, &a);
     Loss l;
     const double began = clock_now();
     l.nll = session_nll(s, &l.positions);
     l.seconds = clock_now() - began;
-    if (json) eval_json(s, &l, &a);
+    const int finite = isfinite(l.nll);
+    if (!finite) fputs("eightysix: eval: the loss is not a finite number\n", stderr);
+    else if (json) eval_json(s, &l, &a);
     else eval_text(s, &l);
     session_drop(s);
     arena_drop(&a);
-    return 0;
+    return !finite;
 }

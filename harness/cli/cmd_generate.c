@@ -72,7 +72,7 @@ int generate_main(int argc, char **argv)
     w.tokens = option_int("--tokens", tokens, 0, 1000000000);
     w.temperature = option_number("--temperature", temperature, 0, 1000);
     w.seed = (uint64_t)option_int("--seed", seed, 0, LONG_MAX);
-    Session *s = checkpoint_open(argv + 1, n, "generate", &a);
+    Session *s = checkpoint_open(argv + 1, n, "generate", SESSION_SPEAKS, &a);
     generate_print(s, &w);
     session_drop(s);
     arena_drop(&a);

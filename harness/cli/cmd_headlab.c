@@ -67,7 +67,7 @@ static Session *headlab_read_settings(HeadlabPlan *p, char **words, int n, Arena
     }
     p->path = w.path;
     p->spec = refit;
-    Session *s = session_make(trunk, p->path, 0);
+    Session *s = session_make(trunk, p->path, SESSION_READS);
     if ((why = checkpoint_load(s, p->path))) die("%s", why);
     return s;
 }
@@ -89,8 +89,8 @@ int headlab_main(int argc, char **argv)
     if (strcmp(p.start, "embedding") && strcmp(p.start, "drawn"))
         die("--start %s: expected embedding or drawn", p.start);
     Session *s = headlab_read_settings(&p, argv + 1, n, &a);
-    headlab_run(&p, s, &a);
+    const int failed = headlab_run(&p, s, &a);
     session_drop(s);
     arena_drop(&a);
-    return 0;
+    return failed > 0;
 }

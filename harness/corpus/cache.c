@@ -17,9 +17,9 @@ static int cache_readable(const char *path) { return !access(path, R_OK); }
 const char *data_find(const char *name, Arena *a)
 {
     const char *path = arena_text(a, "%s/%s", data_dir(), name);
-    if (cache_readable(path)) return path;
+    if (!access(path, F_OK)) return path;
     path = arena_text(a, "data/%s", name);
-    return cache_readable(path) ? path : NULL;
+    return !access(path, F_OK) ? path : NULL;
 }
 
 /* A directory without any write bit counts as read-only even for root, whom access() lets through.

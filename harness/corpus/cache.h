@@ -6,7 +6,8 @@
 
 /* The directory for downloads: EIGHTYSIX_DATA, or "data". */
 const char *data_dir  (void);
-/* EIGHTYSIX_DATA/name, or data/name; NULL when neither exists. */
+/* EIGHTYSIX_DATA/name, or data/name; NULL when neither exists. Whether it can be read is for who
+ * opens it to say. */
 const char *data_find (const char *name, Arena *);
 /* The path of `name` in the cache directory (EIGHTYSIX_CACHE, or cache/ in the data directory when
  * that is writable, or build/cache), which is created. NULL and an error message in *why. */

@@ -41,6 +41,7 @@ typedef struct Corpus {
     const char *name, *vocab, *why_no_text;
     /* SHA-256 of the training text, hex; "": the build says what it is (synth) */
     const char *sha;
+    const char *vocab_hash;      /* SHA-256 of the vocabulary, hex */
     int         V;
     TokenIds    train, valid;
     long        n_train, n_valid;
@@ -61,6 +62,22 @@ typedef struct Corpus {
  * is always trained on whole. valid is cut to valid_tokens (0: all). A single text or token file
  * is its own validation set: the last 5 %. */
 Corpus *corpus_open(const Spec *, Arena *, const char **why);
+
+/* What a checkpoint keeps of the text it was trained on */
+typedef struct TextKept {
+    const char *path;            /* the checkpoint */
+    const char *vocab, *vocab_hash, *sha;
+    Vocab      *text;            /* NULL: why_no_text */
+    const char *why_no_text;
+    int         V, first;        /* first: the first token of the validation text */
+    long       *freq, n_train;   /* (V) counts in the training text */
+} TextKept;
+/* A corpus in the vocabulary and with the counts that were kept. TEXT_NONE: no text is read, valid
+ * is one token. TEXT_VALID: the validation text of the settings' corpus; a single file is read
+ * whole, unless it is the training text: then its last 5 %. TEXT_ALL: the training text too. NULL
+ * and an error message in *why */
+typedef enum { TEXT_ALL, TEXT_VALID, TEXT_NONE } TextPart;
+Corpus *corpus_open_kept(const Spec *, const TextKept *, TextPart, Arena *, const char **why);
 
 /* Whether corpus=NAME can be opened, without opening it: synth, files that are here, or a recipe of
  * `tokenize fetch`. NULL or an error message */

@@ -53,6 +53,10 @@ typedef struct Files {
 /* 12 hex digits of what a cached file was made from: a path, its size and time, and how */
 const char *files_key_of(const char *source, const char *how, Arena *);
 Files *files_open(const char *corpus, const char *vocab, long V, Arena *, const char **why);
+/* The same in the vocabulary of a checkpoint; valid_only 1: without the training text, where there
+ * is a validation text */
+Files *files_open_kept(const char *corpus, const TextKept *, int valid_only, Arena *,
+                       const char **why);
 /* The token file of a stream of the synthetic language, made now when it is missing. */
 TokenFile *synth_file(int V, uint64_t seed, int stream, long n, Arena *, const char **why);
 

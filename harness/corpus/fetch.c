@@ -45,10 +45,46 @@ static int fetch_curl(const char *url, const char *part)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
 }
 
+/* Downloads to `part`, or goes on with what is there; the SHA-256 of it all into hash. NULL or an
+ * error message */
+static const char *fetch_part(const char *url, const char *part, char hash[65], Arena *a)
+{
+    /* 33: the server has no range beyond a complete part */
+    enum { CURL_NOTHING_LEFT = 33 };
+    const int code = fetch_curl(url, part);
+    if (code == 127)
+        return "curl: cannot be run: expected the program curl (`make deps` installs it)";
+    if (code && code != CURL_NOTHING_LEFT)
+        return arena_text(a,
+                          "%s: curl failed with exit code %d; what came is kept in %s and the next "
+                          "try resumes it",
+                          url, code, part);
+    const char *why = sha256_file(part, hash);
+    return why ? arena_text(a, "%s", why) : NULL;
+}
+
+/* What an earlier try left may be no beginning of the file: then once more, from its start */
+static const char *fetch_verified(const char *url, const char *part, const char *sha256,
+                                  char hash[65], Arena *a)
+{
+    struct stat before = { 0 }, after = { 0 };
+    const int resumes = !stat(part, &before) && before.st_size > 0;
+    const char *why = fetch_part(url, part, hash, a);
+    if (!why && !strcmp(hash, sha256)) return NULL;
+    /* an error that brought nothing, or bytes that do not fit what was there */
+    if (!resumes || (why && (stat(part, &after) || after.st_size != before.st_size))) return why;
+    fprintf(stderr, "%s: no beginning of this file; it is downloaded anew\n", part);
+    const char *aside = arena_text(a, "%s.old", part);
+    if (rename(part, aside)) return why;
+    const char *again = fetch_part(url, part, hash, a);
+    if (again && why) rename(aside, part);
+    else unlink(aside);
+    return again && why ? why : again;
+}
+
 /* Downloads what is not there yet, and verifies it. */
 static const char *fetch_file(const char *path, const char *url, const char *sha256, Arena *a)
 {
-    enum { CURL_NOTHING_LEFT = 33 };     /* the server has no range beyond a complete part */
     const char *part = arena_text(a, "%s.part", path), *why;
     char hash[65];
     if (!access(path, R_OK)) {
@@ -58,15 +94,7 @@ static const char *fetch_file(const char *path, const char *url, const char *sha
                           path, hash, sha256);
     }
     fprintf(stderr, "%s <- %s\n", path, url);
-    const int code = fetch_curl(url, part);
-    if (code == 127)
-        return "curl: cannot be run: expected the program curl (`make deps` installs it)";
-    if (code && code != CURL_NOTHING_LEFT)
-        return arena_text(a,
-                          "%s: curl failed with exit code %d; what came is kept in %s and the next "
-                          "try resumes it",
-                          url, code, part);
-    if ((why = sha256_file(part, hash))) return arena_text(a, "%s", why);
+    if ((why = fetch_verified(url, part, sha256, hash, a))) return why;
     if (strcmp(hash, sha256)) {
         unlink(part);
         return arena_text(a, "%s: SHA-256 is %s, expected %s; the file is not kept", url, hash,

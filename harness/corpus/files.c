@@ -310,6 +310,43 @@ Files *files_open(const char *corpus, const char *vocab, long V, Arena *a, const
     return f;
 }
 
+/* Token files of another vocabulary than that of the checkpoint are refused. */
+static const char *files_of_kept_tokens(Files *f, const TextKept *k, Arena *a)
+{
+    const char *why = NULL;
+    for (int i = 0; i < 3; i++) {
+        if (!f->source->path[i]) continue;
+        const TokenFile *t = f->file[i] = tokens_open(f->source->path[i], a, &why);
+        if (!t) return why;
+        if (t->V != k->V || strcmp(t->vocab_hash, k->vocab_hash))
+            return arena_text(a,
+                              "%s: tokens of another vocabulary (%s, %d ids, SHA-256 %.12s...), "
+                              "expected that of %s (%s, %d ids, %.12s...)",
+                              t->path, t->vocab, t->V, t->vocab_hash, k->path, k->vocab, k->V,
+                              k->vocab_hash);
+    }
+    return NULL;
+}
+
+Files *files_open_kept(const char *corpus, const TextKept *k, int valid_only, Arena *a,
+                       const char **why)
+{
+    Files *f = arena_get(a, sizeof *f);
+    const Source *s = f->source = source_find(corpus, a, why);
+    if (!s) return NULL;
+    f->vocab = k->text;
+    f->why_no_text = k->why_no_text;
+    if (s->tokens) return (*why = files_of_kept_tokens(f, k, a)) ? NULL : f;
+    if (!k->text) {
+        *why = arena_text(a, "corpus=%s is a text, and %s", corpus, k->why_no_text);
+        return NULL;
+    }
+    for (int i = valid_only && s->path[1]; i < 2; i++)
+        if (s->path[i] && !(f->file[i] = files_text_tokens(s, i, k->text, &f->seconds[i], a, why)))
+            return NULL;
+    return f;
+}
+
 TokenFile *synth_file(int V, uint64_t seed, int stream, long n, Arena *a, const char **why)
 {
     const Build *build = build_read(a);

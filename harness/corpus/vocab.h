@@ -16,6 +16,11 @@ Vocab *vocab_bytes(Arena *);
 /* words of a text: white-space separated, a line end is <eos>; the `most` >= 2 most frequent (ties:
  * first seen first), <unk> and <eos> always among them, <unk> for the rest */
 Vocab *vocab_words_build(const char *text, size_t len, long most, Arena *);
+/* The same from a list in memory; path: for the error message */
+Vocab *vocab_words_listed(const char *list, size_t len, const char *path, Arena *,
+                          const char **why);
+/* words only: the list, *len bytes */
+const char *vocab_list(const Vocab *, size_t *len, Arena *);
 /* words only: NULL or an error message */
 const char *vocab_save(const Vocab *, const char *path);
 

@@ -114,13 +114,18 @@ static Vocab *words_make(const Word *list, size_t V, const char *path, Arena *a,
 
 Vocab *vocab_words(const char *path, Arena *a, const char **why)
 {
-    size_t size, V = 0;
-    char *text = file_slurp(path, 64 << 20, &size, a, why);
-    if (!text) return NULL;
-    size_t lines = 1;
+    size_t size;
+    const char *text = file_slurp(path, 64 << 20, &size, a, why);
+    return text ? vocab_words_listed(text, size, path, a, why) : NULL;
+}
+
+Vocab *vocab_words_listed(const char *text, size_t size, const char *path, Arena *a,
+                          const char **why)
+{
+    size_t V = 0, lines = 1;
     for (size_t i = 0; i < size; i++) lines += text[i] == '\n';
     Word *list = arena_raw(a, lines * sizeof *list);
-    for (char *p = text, *end = text + size, *next; p < end; p = next + 1) {
+    for (const char *p = text, *end = text + size, *next; p < end; p = next + 1) {
         next = memchr(p, '\n', (size_t)(end - p));
         if (!next) next = end;
         if (V == TOKEN_IDS_MOST) {
@@ -138,6 +143,21 @@ Vocab *vocab_words(const char *path, Arena *a, const char **why)
         list[V++] = (Word){ p, (uint32_t)len, 0, 0 };
     }
     return words_make(list, V, path, a, why);
+}
+
+const char *vocab_list(const Vocab *v, size_t *len, Arena *a)
+{
+    const Words *w = v->own;
+    CHECK(!strcmp(v->name, "words"));
+    char *list = arena_raw(a, (size_t)v->start[v->V] + 6 * (size_t)v->V + 1), *p = list;
+    for (int i = 0; i < v->V; i++) {
+        const size_t n = i == w->eos ? 5 : v->start[i + 1] - v->start[i] - 1;
+        memcpy(p, i == w->eos ? "<eos>" : v->text + v->start[i] + 1, n);
+        p[n] = '\n';
+        p += n + 1;
+    }
+    *len = (size_t)(p - list);
+    return list;
 }
 
 const char *vocab_save(const Vocab *v, const char *path)

@@ -297,7 +297,7 @@ static const Bench1 *find(const char *name)
 int regress_sample(const SamplePlan *p)
 {
     FILE *out = fdopen(3, "w");
-    Recorder rec = { out ? out : stdout };
+    Recorder rec = { .out = out ? out : stdout };
     Arena a = arena_new((size_t)1 << 33);
     const int timing = !strcmp(p->what, "time");
     if (!strcmp(p->what, "list")) list(&rec, &a);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Opening a database, and writing to it. */
 #include "harness/store/db_parts.h"
+#include "harness/util/clock.h"
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -148,9 +149,26 @@ static const char *db_prepare_write(Db *db)
     if ((why = db_check_version(db, &version))) return why;
     if (!db_migrate(db, version) || !db_write_program(db) ||
         !(db->machine_id = db_identify_machine(db)) ||
-        !(db->build_id = db_identify_build(db)) || !db_recover(db) || !db_exec(db, "COMMIT"))
+        !(db->build_id = db_identify_build(db)) || !db_exec(db, "COMMIT"))
         return db_sentence(db, "written");
-    return NULL;
+    db_take_spools(db);
+    return db_recover(db) ? NULL : db_sentence(db, "written");
+}
+
+/* Another process writes: 1: wait on, and say so now and then; 0: it takes too long */
+static int db_wait(void *ctx, int tries)
+{
+    Db *db = ctx;
+    const double now = clock_now();
+    if (!tries) db->wait_began = db->wait_said = now;
+    if (now - db->wait_began >= db->patience) return 0;
+    if (now - db->wait_said >= DB_SAY_S) {
+        fprintf(stderr, "%s: locked by another process; waiting for %.0f s, at most %g s\n",
+                db->path, now - db->wait_began, db->patience);
+        db->wait_said = now;
+    }
+    usleep(tries < 10 ? 2000 : 20000);
+    return 1;
 }
 
 static Db *db_connect(const char *path, int flags, Arena *a, const char **why)
@@ -163,7 +181,8 @@ static Db *db_connect(const char *path, int flags, Arena *a, const char **why)
     db->rig = host_class(db->host, a);
     const int rc = sqlite3_open_v2(path, &db->sql, flags | SQLITE_OPEN_NOMUTEX, NULL);
     *why = rc == SQLITE_OK ? NULL : db_sentence(db, "opened");
-    if (!*why) sqlite3_busy_timeout(db->sql, DB_BUSY_MS);
+    db->patience = DB_PATIENCE_S;
+    if (!*why) sqlite3_busy_handler(db->sql, db_wait, db);
     if (!*why) db_add_functions(db);
     return db;
 }
@@ -244,73 +263,6 @@ Db *db_open_read(const char *path, Arena *a, const char **why)
     return db_opened(db, *why);
 }
 
-#define DB_NOW "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
-
-long db_experiment(Db *db, const char *name, const char *text, const char *overrides,
-                   DbMeasures measures)
-{
-    char sha[65];
-    sha256_hex(text, strlen(text), sha);
-    const long last = db_number(
-        db, 0,
-        "SELECT e.id FROM experiment e JOIN build b ON b.id = e.build "
-        "JOIN machine m ON m.id = e.machine "
-        "WHERE e.id = (SELECT max(id) FROM experiment WHERE name = ?) AND e.sha = ? "
-        "AND e.overrides = ? AND b.sha = ? AND m.rig = ? AND e.measures = ?",
-        "ssssss", name, sha, overrides, db->build->id, db->rig, db_measures[measures]);
-    if (last) return last;
-    DB_WRITE(db,
-             "INSERT INTO experiment (name, sha, text, overrides, build, machine, measures, "
-             "variant, planned) VALUES (?1,?2,?3,?4,?5,?6,?7, "
-             "CASE ?7 WHEN 'loss' THEN same_losses(?4) ELSE ?4 END, " DB_NOW ")",
-             "sssslls", name, sha, text, overrides, db->build_id, db->machine_id,
-             db_measures[measures]);
-    return sqlite3_last_insert_rowid(db->sql);
-}
-
-long db_experiment_growing(Db *db, const char *name, DbMeasures measures)
-{
-    const long last =
-        db_number(db, 0, "SELECT coalesce(max(id), 0) FROM experiment WHERE name = ?", "s", name);
-    return last ? last : db_experiment(db, name, "", "", measures);
-}
-
-const char *db_experiment_name(Db *db, long experiment, Arena *a)
-{
-    sqlite3_stmt *s = db_prepared(db, "SELECT experiment FROM current WHERE plan = ?");
-    if (!s) db_fail(db, "read");
-    sqlite3_bind_int64(s, 1, experiment);
-    const char *name = sqlite3_step(s) == SQLITE_ROW ? arena_text(a, "%s", db_column(s, 0)) : "";
-    sqlite3_reset(s);
-    return name;
-}
-
-void db_plan(Db *db, long experiment, int position, const char *cell, const char *spec,
-             const char *label, long seed, const char *texts)
-{
-    DB_WRITE(db, "INSERT OR IGNORE INTO cell VALUES (?1, ?2, same_losses(?2))", "ss", cell, spec);
-    DB_WRITE(db, "INSERT OR IGNORE INTO plan VALUES (?,?,?,?,?,?)", "llssls", experiment,
-             (long)position, cell, label, seed, texts);
-}
-
-void db_plan_add(Db *db, long experiment, const char *cell, const char *spec, const char *label,
-                 long seed)
-{
-    if (db_number(db, 0, "SELECT count(*) FROM plan WHERE experiment = ? AND cell = ?", "ls",
-                  experiment, cell))
-        return;
-    const long next =
-        db_number(db, 0, "SELECT coalesce(max(position), -1) + 1 FROM plan WHERE experiment = ?",
-                  "l", experiment);
-    db_plan(db, experiment, (int)next, cell, spec, label, seed, "");
-}
-
-void db_label(Db *db, long experiment, int position, const char *factor, const char *level)
-{
-    DB_WRITE(db, "INSERT OR IGNORE INTO label VALUES (?,?,?,?)", "llss", experiment, (long)position,
-          factor, level);
-}
-
 long db_run_start(Db *db, const char *experiment, const char *cell, const char *spec)
 {
     const long pid = getpid();
@@ -331,31 +283,44 @@ void db_config(Db *db, long run, const char *key, const char *value)
     DB_WRITE(db, "INSERT INTO config VALUES (?,?,?)", "lss", run, key, value);
 }
 
-void db_record(Db *db, long run, const Record *l)
+int db_put_record(Db *db, long run, const Record *l)
 {
     switch (l->kind) {
     case 'n':
-        DB_WRITE(db, "INSERT INTO metric VALUES (?,?,?,?)", "lsld", run, l->name, l->step,
-                 l->value);
-        break;
+        return db_try(db, "INSERT INTO metric VALUES (?,?,?,?)", "lsld", run, l->name, l->step,
+                      l->value);
     case 's':
-        DB_WRITE(db, "INSERT INTO span VALUES (?,?,?,?)", "llsd", run, l->step, l->name, l->value);
-        break;
-    case 't': DB_WRITE(db, "INSERT INTO text VALUES (?,?,?)", "lss", run, l->name, l->text); break;
-    case 'p':
-        DB_WRITE(db, "INSERT INTO sample VALUES (?,?,?,?,?,?)", "lslldl", run, l->name, l->step,
-                 l->position, l->value, l->iters);
-        break;
-    default: CHECK(l->kind == 'p');
+        return db_try(db, "INSERT INTO span VALUES (?,?,?,?)", "llsd", run, l->step, l->name,
+                      l->value);
+    case 't':
+        return db_try(db, "INSERT INTO text VALUES (?,?,?)", "lss", run, l->name, l->text);
+    default:
+        CHECK(l->kind == 'p');
+        return db_try(db, "INSERT INTO sample VALUES (?,?,?,?,?,?)", "lslldl", run, l->name,
+                      l->step, l->position, l->value, l->iters);
     }
+}
+
+void db_record(Db *db, long run, const Record *l)
+{
+    db_begin(db);
+    if (!db_put_record(db, run, l)) db_fail(db, "written");
+}
+
+int db_put_end(Db *db, long run, const char *status, const char *error, double wall_s,
+               long peak_rss_kb)
+{
+    return db_try(db,
+                  "UPDATE run SET status = ?, error = ?, wall_s = ?, peak_rss_kb = ? WHERE id = ?",
+                  "ssdll", status, error, wall_s, peak_rss_kb, run) &&
+           db_write_phases(db, run);
 }
 
 void db_run_end(Db *db, long run, const char *status, const char *error, double wall_s,
                 long peak_rss_kb)
 {
-    DB_WRITE(db, "UPDATE run SET status = ?, error = ?, wall_s = ?, peak_rss_kb = ? WHERE id = ?",
-             "ssdll", status, error, wall_s, peak_rss_kb, run);
-    if (!db_write_phases(db, run)) db_fail(db, "written");
+    db_begin(db);
+    if (!db_put_end(db, run, status, error, wall_s, peak_rss_kb)) db_fail(db, "written");
     db_flush(db);
 }
 

@@ -53,6 +53,23 @@ void db_run_end(Db *, long run, const char *status, const char *error, double wa
                 long peak_rss_kb);
 void db_flush    (Db *);                   /* commits what was written */
 
+/* ---- a database that cannot be written now: db_spool.c ----
+ * What a run says must not be lost because another process holds the database, or the disk is full.
+ * db_ready and db_write_lines wait for a fifth of a second at most, and then say why not. */
+/* Whether a run could be started now. NULL or an error message */
+const char *db_ready(Db *);
+/* The file DB.spool/UUID of a run, for its lines that cannot be written now */
+const char *db_spool_path(Db *, long run, Arena *);
+/* Writes lines of a run, after those of its spool, which is then gone, in one transaction. A line
+ * is a record as in record.h, or its end: "end STATUS WALL_S PEAK_RSS_KB ERROR...". NULL, or an
+ * error message: nothing is written, the spool stays */
+const char *db_write_lines(Db *, long run, const char *spool, const char *lines, size_t n);
+/* Appends lines to the spool. NULL, or an error message: it is as it was */
+const char *db_spool_lines(const char *spool, const char *lines, size_t n, Arena *);
+/* Takes in what this process and those before it could not write; done at every opening. Returns
+ * how many files are left, after saying why */
+int         db_take_spools(Db *);
+
 /* 1: two settings in canonical text give the same loss but for rounding: all but threads, gemm and
  * kernel are equal */
 int db_same_losses(const char *spec, const char *other);

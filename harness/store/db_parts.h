@@ -6,7 +6,8 @@
 #include <sqlite3.h>
 
 enum {
-    DB_BUSY_MS = 20000,                      /* how long to wait for another process */
+    DB_PATIENCE_S = 600,                     /* how long to wait for another process */
+    DB_SAY_S = 10,                           /* and how often that is said */
     DB_KEPT = 48                             /* more than db*.c have statements for db_prepared */
 };
 struct Db {
@@ -19,6 +20,8 @@ struct Db {
     const char   *rig;                       /* as the column of that name in `machine` */
     long          machine_id, build_id;      /* of this machine and build; only for writing */
     int           open;                      /* 1: in a transaction */
+    /* seconds to wait for another process; when that began, and was said last */
+    double        patience, wait_began, wait_said;
     int           os_error;                  /* errno of the last refusal */
     /* prepared statements, found again by the addresses of their texts, which are string constants;
      * not in the arena, which its owner may reset */
@@ -37,6 +40,7 @@ int   db_try   (Db *, const char *text, const char *types, ...);
 long  db_number(Db *, long none, const char *text, const char *types, ...);
 void  db_begin (Db *);                               /* a transaction, unless one is open */
 int   db_exec  (Db *, const char *text);             /* several statements; 0: refused */
+#define DB_NOW "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"      /* UTC, in SQL */
 /* A statement that writes, in the open transaction. Ends the program with an error message when
  * refused */
 #define DB_WRITE(db, ...)                                                                          \
@@ -49,6 +53,10 @@ int   db_exec  (Db *, const char *text);             /* several statements; 0: r
 /* Every "CREATE VIEW name AS ...;" of views.sql, or only one; temporary: in this connection. 0:
  * refused */
 int   db_make_views(Db *, int temporary, const char *only);
+/* Writes a record, or the end of a run; 0: refused */
+int   db_put_record(Db *, long run, const Record *);
+int   db_put_end   (Db *, long run, const char *status, const char *error, double wall_s,
+                    long peak_rss_kb);
 /* When a process began, in clock ticks since boot; 0: there is none */
 long  db_process_start(long pid);
 

@@ -15,8 +15,7 @@ const char *db_sentence(Db *db, const char *what)
         return arena_text(db->a, "%s: read-only; expected a database that can be written",
                           db->path);
     if (code == SQLITE_BUSY)
-        return arena_text(db->a, "%s: locked by another process for %d s", db->path,
-                          DB_BUSY_MS / 1000);
+        return arena_text(db->a, "%s: locked by another process for %g s", db->path, db->patience);
     const int os =
         (code == SQLITE_IOERR || code == SQLITE_FULL || code == SQLITE_CANTOPEN) && error;
     return arena_text(db->a, "%s: cannot be %s: %s%s%s%s", db->path, what, sqlite3_errmsg(db->sql),

@@ -1,10 +1,93 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "harness/sweep/cell.h"
-#include <errno.h>
+#include "harness/util/clock.h"
+#include "harness/util/progress.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { CELL_LINES = 256 << 20 };         /* bytes of lines in memory, reserved, not taken */
+static const double cell_retry_s = 1, cell_say_s = 10, cell_patience_s = 600;
+
+static void cell_keep_line(CellRun *r, const char *line)
+{
+    const size_t n = strlen(line);
+    if (!r->db) return;
+    if (r->n + n + 1 > CELL_LINES)
+        die("%s cannot be written, and run %ld has more than %d MB of records", db_path(r->db),
+            r->run, CELL_LINES >> 20);
+    memcpy(r->text + r->n, line, n);
+    r->text[r->n + n] = '\n';
+    r->n += n + 1;
+}
+
+static void cell_say_refused(CellRun *r, const char *spool_why)
+{
+    const double now = clock_now();
+    const int in_memory = spool_why != NULL;
+    if (r->said > 0 && now - r->said < cell_say_s && r->said_in_memory == in_memory) return;
+    r->said = now;
+    r->said_in_memory = in_memory;
+    progress_clear();
+    fprintf(stderr, "%s; the records of run %ld are kept in %s\n", r->why, r->run,
+            in_memory ? "memory" : r->spool);
+    if (in_memory) fprintf(stderr, "%s\n", spool_why);
+}
+
+/* Lines to the database, or to the spool beside it. 1: none is left in memory */
+static int cell_write(CellRun *r, Arena *a)
+{
+    const double now = clock_now();
+    const size_t used = a->used;
+    const char *why = NULL, *spool_why = NULL;
+    if (!r->n && !r->spooled) return 1;
+    const int again = now - r->refused_last >= cell_retry_s;
+    if (again && !(why = db_write_lines(r->db, r->run, r->spool, r->text, r->n))) {
+        r->n = 0;
+        r->spooled = 0;
+        r->refused_first = r->refused_last = 0;
+        return 1;
+    }
+    if (again) {
+        r->refused_last = clock_now();
+        snprintf(r->why, sizeof r->why, "%s", why);
+    }
+    if (r->refused_first == 0) r->refused_first = now;
+    if (r->n) spool_why = db_spool_lines(r->spool, r->text, r->n, a);
+    if (!spool_why) {
+        r->spooled |= r->n > 0;
+        r->n = 0;
+    }
+    cell_say_refused(r, spool_why);
+    if (spool_why && r->ended && (r->stopped || now - r->refused_first > cell_patience_s))
+        die("%s", r->why);
+    arena_reset(a, used);
+    return !spool_why;
+}
+
+int cell_ready(CellWait *w, Db *db, int stop)
+{
+    const double now = clock_now();
+    if (!db || now - w->tried < cell_retry_s) return !db;
+    const char *why = db_ready(db);
+    w->tried = why ? clock_now() : 0;
+    if (!why) {
+        *w = (CellWait){ 0 };
+        db_take_spools(db);
+        return 1;
+    }
+    if (w->began == 0) w->began = now;
+    if (stop || now - w->began > cell_patience_s) die("%s", why);
+    if (w->said == 0 || now - w->said >= cell_say_s) {
+        progress_clear();
+        fprintf(stderr, "%s; waiting for %.0f s, at most %g s (^C ends)\n", why, now - w->began,
+                cell_patience_s);
+        w->said = now;
+    }
+    return 0;
+}
 
 static void cell_take_line(void *ctx, char *line)
 {
@@ -13,13 +96,22 @@ static void cell_take_line(void *ctx, char *line)
     char first[sizeof r->first_rubbish];
     snprintf(first, sizeof first, "%.40s", line);
     if (!*line) return;
+    if (!strcmp(line, "sync")) {
+        r->sync = 1;
+        return;
+    }
+    const size_t kept = r->n;
+    cell_keep_line(r, line);
     if (!record_parse(line, &l)) {
+        r->n = kept;
         for (char *s = first; *s; s++)
             if ((unsigned char)*s < 32 || *s == 127) *s = '?';
         if (!r->rubbish++) memcpy(r->first_rubbish, first, sizeof first);
         return;
     }
-    if (r->db) db_record(r->db, r->run, &l);
+    if (l.kind != 't' && !isfinite(l.value) && !*r->unreal)
+        snprintf(r->unreal, sizeof r->unreal, "its record '%.60s' of step %ld is %s", l.name,
+                 l.step, isnan(l.value) ? "nan" : "infinite");
     if (r->see) r->see(r->ctx, &l);
 }
 
@@ -70,16 +162,17 @@ static void cell_record_start(CellRun *r, const CellPlan *p, Arena *a)
                   &(Record) { .kind = 't', .name = "schedule", .text = p->schedule });
     db_flush(r->db);
     r->log = cell_open_log(r->db, r->run, a);
+    r->lines = arena_new(CELL_LINES + 4096);
+    r->text = arena_raw(&r->lines, CELL_LINES);
+    r->spool = db_spool_path(r->db, r->run, a);
 }
 
-static const char *cell_program(Arena *a)
+/* The program of this process is run as it was started, whatever stands in its place by now: the
+ * link leads to the file itself, not to its name. */
+static const char *cell_program(void)
 {
     const char *other = getenv("EIGHTYSIX_CELL_PROGRAM");
-    if (other && *other) return other;
-    char path[4096];
-    const ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (n < 0) die("/proc/self/exe: %s", strerror(errno));
-    return arena_text(a, "%.*s", (int)n, path);
+    return other && *other ? other : "/proc/self/exe";
 }
 
 void cell_start(CellRun *r, Db *db, const CellPlan *p, Arena *a)
@@ -89,7 +182,7 @@ void cell_start(CellRun *r, Db *db, const CellPlan *p, Arena *a)
     int argc = 0;
     *r = (CellRun){ .db = db, .loud = p->loud, .see = p->see, .ctx = p->ctx };
     if (db) cell_record_start(r, p, a);
-    const char *path = cell_program(a);
+    const char *path = cell_program();
     argv[argc++] = arena_text(a, "%s", path);
     argv[argc++] = arena_text(a, "cell");
     for (const Setting *s = settings; s->key; s++) {
@@ -110,14 +203,12 @@ void cell_start(CellRun *r, Db *db, const CellPlan *p, Arena *a)
     r->child.plan.argv = NULL;
 }
 
-int cell_step(CellRun *r, Arena *a, Outcome *out)
+/* The child has ended: what became of it, as a line to be written */
+static void cell_conclude(CellRun *r, Arena *a)
 {
     Child *c = &r->child;
+    Outcome *out = &r->outcome;
     const char *error = r->refused;
-    if (!r->refused && !child_step(c)) {
-        if (r->db) db_flush(r->db);
-        return 0;
-    }
     *out = (Outcome){ .status = "fail", .run = r->run };
     if (!r->refused) {
         out->status = child_status(c, &error);
@@ -129,16 +220,35 @@ int cell_step(CellRun *r, Arena *a, Outcome *out)
         error = arena_text(a, "%ld of its lines were no records, the first: '%s'", r->rubbish,
                            r->first_rubbish);
     }
+    if (!strcmp(out->status, "ok") && *r->unreal) {
+        out->status = "fail";
+        error = arena_text(a, "%s: expected a number", r->unreal);
+    }
     out->error = arena_text(a, "%s", error);
-    if (r->db) db_run_end(r->db, r->run, out->status, out->error, out->wall_s, out->peak_rss_kb);
+    cell_keep_line(r, arena_text(a, "end %s %.17g %ld %s", out->status, out->wall_s,
+                                 out->peak_rss_kb, out->error));
+    r->refused_last = 0;
+    r->ended = 1;
+}
+
+int cell_step(CellRun *r, Arena *a, Outcome *out)
+{
+    if (!r->ended && (r->refused || child_step(&r->child))) cell_conclude(r, a);
+    if (r->db && !cell_write(r, a)) return 0;
+    if (r->sync && !r->ended) child_stored(&r->child);
+    r->sync = 0;
+    if (!r->ended) return 0;
+    *out = r->outcome;
     if (r->log) fclose(r->log);
+    if (r->db) arena_drop(&r->lines);
     r->log = NULL;
     return 1;
 }
 
 void cell_stop(CellRun *r)
 {
-    if (!r->refused) child_end(&r->child, "crash", "interrupted");
+    r->stopped = 1;
+    if (!r->refused && !r->ended) child_end(&r->child, "crash", "interrupted");
 }
 
 Outcome cell_run(Db *db, const char *experiment, const Spec *spec, Limits limits, See see,
@@ -153,10 +263,13 @@ Outcome cell_run(Db *db, const char *experiment, const Spec *spec, Limits limits
                             .loud = !db || isatty(2) };
     CellRun *r = arena_raw(a, sizeof *r);
     Outcome out;
+    CellWait wait = { 0 };
     const int signals = child_signals();
+    for (int stop = 0; !cell_ready(&wait, db, stop); stop |= child_wait(signals)) continue;
     cell_start(r, db, &plan, a);
     while (!cell_step(r, a, &out))
         if (child_wait(signals)) cell_stop(r);
     child_signals_end(signals);
+    if (db) db_take_spools(db);
     return out;
 }

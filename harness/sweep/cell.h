@@ -18,14 +18,32 @@ typedef struct CellRun {
     Child       child;
     Db         *db;                  /* NULL: nothing is stored */
     long        run;
+    /* lines that are not written yet (n bytes); where they go when the database cannot
+     * be written */
+    Arena       lines;
+    char       *text;
+    size_t      n;
+    const char *spool;
+    /* when the database refused them first and last, 0: it did not; when that was said */
+    double      refused_first, refused_last, said;
+    int         said_in_memory;
+    char        why[512];            /* what the database said when it refused */
+    int         spooled;             /* 1: there are lines in the spool */
+    int         sync;                /* 1: the child waits until what it said is stored */
+    int         ended, stopped;      /* 1: the outcome is known; cell_stop was called */
+    Outcome     outcome;
     FILE       *log;                 /* results/logs/RUN.log; NULL: none */
     int         loud;                /* 1: what the child prints is passed on to stderr */
     See         see;
     void       *ctx;
     long        rubbish;             /* how many lines were not records; the first of them: */
     char        first_rubbish[41];
+    char        unreal[160];         /* its first record that is not a finite number; "": none */
     const char *refused;             /* why it could not start; NULL: it did */
 } CellRun;
+
+/* Waiting for a database that cannot be written. Zero: not waiting */
+typedef struct CellWait { double began, tried, said; } CellWait;
 
 typedef struct CellPlan {
     const char *experiment;          /* NULL: none */
@@ -37,8 +55,12 @@ typedef struct CellPlan {
     void       *ctx;
 } CellPlan;
 
+/* 1: a run can be started; what could not be written before is taken in. 0: not now, which is said
+ * every ten seconds; to be asked again. Dies after ten minutes, and, where stop is 1, at once */
+int  cell_ready(CellWait *, Db *, int stop);
 void cell_start(CellRun *, Db *, const CellPlan *, Arena *);
-/* 1: it has ended, and the outcome is recorded */
+/* 1: it has ended, and the outcome is recorded, or kept beside the database until it can be written
+ */
 int  cell_step (CellRun *, Arena *, Outcome *);
 void cell_stop (CellRun *);                          /* on ^C: 'crash', "interrupted" */
 

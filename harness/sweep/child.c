@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -66,30 +67,40 @@ static long child_number_in(const char *path, const char *key)
 
 static long child_oom_kills(void) { return child_number_in("/proc/vmstat", "\noom_kill "); }
 
-static long child_resident_kb(pid_t pid)
+/* The most that it had resident so far */
+static long child_peak_kb(pid_t pid)
 {
     char path[64];
-    long pages = 0;
-    snprintf(path, sizeof path, "/proc/%ld/statm", (long)pid);
-    FILE *f = fopen(path, "r");
-    if (f && fscanf(f, "%*s %ld", &pages) != 1) pages = 0;
-    if (f) fclose(f);
-    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+    snprintf(path, sizeof path, "/proc/%ld/status", (long)pid);
+    return child_number_in(path, "\nVmHWM:");
 }
 
-static _Noreturn void child_become(const ChildPlan *p, pid_t parent, int records, int words)
+/* The ends that the child has of its pipes */
+typedef struct ChildEnds { int records, words, stored; } ChildEnds;
+
+/* Each end under the number that the child knows it by */
+static void child_place(const ChildEnds *e)
+{
+    enum { OUT_OF_THE_WAY = 10 };
+    const int nothing = open("/dev/null", O_RDONLY),
+              records = fcntl(e->records, F_DUPFD_CLOEXEC, OUT_OF_THE_WAY),
+              stored = fcntl(e->stored, F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
+    dup2(e->words, 1);
+    dup2(e->words, 2);
+    dup2(nothing, 0);
+    dup2(records, 3);
+    dup2(stored, 4);
+    setenv("EIGHTYSIX_STORED", "4", 1);
+}
+
+static _Noreturn void child_become(const ChildPlan *p, pid_t parent, const ChildEnds *ends)
 {
     char threads[16];
     const sigset_t set = child_our_signals();
-    const int nothing = open("/dev/null", O_RDONLY);
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(1);
-    dup2(nothing, 0);
-    dup2(words, 1);
-    dup2(words, 2);
-    if (records == 3) fcntl(3, F_SETFD, 0);
-    else dup2(records, 3);
+    child_place(ends);
     snprintf(threads, sizeof threads, "%d", p->threads);
     if (p->threads) setenv("OMP_NUM_THREADS", threads, 1);
     if (p->alone) setenv("OMP_PROC_BIND", "close", 0);
@@ -101,35 +112,57 @@ static _Noreturn void child_become(const ChildPlan *p, pid_t parent, int records
     _exit(127);
 }
 
+/* Both ends of everything, ours into c; 0: too many open files */
+static int child_connect(Child *c, ChildEnds *theirs)
+{
+    int fd[6] = { -1, -1, -1, -1, -1, -1 };
+    if (pipe2(fd, O_CLOEXEC) || pipe2(fd + 2, O_CLOEXEC) ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd + 4)) {
+        for (int i = 0; i < 6; i++)
+            if (fd[i] >= 0) close(fd[i]);
+        return 0;
+    }
+    c->records = fd[0];
+    c->words = fd[2];
+    c->stored = fd[4];
+    *theirs = (ChildEnds){ fd[1], fd[3], fd[5] };
+    fcntl(c->records, F_SETPIPE_SZ, RECORD_PIPE);
+    fcntl(c->records, F_SETFL, O_NONBLOCK);
+    fcntl(c->words, F_SETFL, O_NONBLOCK);
+    return 1;
+}
+
+static void child_disconnect(Child *c)
+{
+    close(c->records);
+    close(c->words);
+    close(c->stored);
+}
+
 const char *child_start(Child *c, const ChildPlan *p)
 {
-    int records[2], words[2];
+    ChildEnds ends;
     *c = (Child){ .plan = *p, .oom_kills = child_oom_kills(), .began = clock_now() };
-    if (pipe2(records, O_CLOEXEC)) return "no pipe: too many open files";
-    if (pipe2(words, O_CLOEXEC)) {
-        close(records[0]);
-        close(records[1]);
-        return "no pipe: too many open files";
-    }
-    fcntl(records[0], F_SETPIPE_SZ, RECORD_PIPE);
-    fcntl(records[0], F_SETFL, O_NONBLOCK);
-    fcntl(words[0], F_SETFL, O_NONBLOCK);
+    if (!child_connect(c, &ends)) return "no pipe: too many open files";
     const pid_t parent = getpid();
+    struct rusage ours;
+    getrusage(RUSAGE_SELF, &ours);
+    c->inherited_kb = ours.ru_maxrss;
     fflush(NULL);
     c->pid = fork();
-    if (c->pid == 0) child_become(p, parent, records[1], words[1]);
-    close(records[1]);
-    close(words[1]);
-    c->records = records[0];
-    c->words = words[0];
+    if (c->pid == 0) child_become(p, parent, &ends);
+    close(ends.records);
+    close(ends.words);
+    close(ends.stored);
     if (c->pid > 0) {
         setpgid(c->pid, c->pid);
         return NULL;
     }
-    close(c->records);
-    close(c->words);
+    child_disconnect(c);
     return "no child process: out of memory or processes";
 }
+
+void child_stored(Child *c) { send(c->stored, "s", 1, MSG_NOSIGNAL | MSG_DONTWAIT); }
 
 static void child_take_records(Child *c, const char *bytes, size_t n)
 {
@@ -180,24 +213,28 @@ void child_end(Child *c, const char *verdict, const char *why)
     c->verdict = verdict;
     c->killed = clock_now();
     snprintf(c->why, sizeof c->why, "%s", why);
-    kill(-c->pid, SIGTERM);
+    if (!c->ended) kill(-c->pid, SIGTERM);
+}
+
+static void child_watch_memory(Child *c, long kb)
+{
+    const long most = c->plan.limits.mem_kb;
+    char why[160];
+    if (!most || kb <= most) return;
+    snprintf(why, sizeof why, "over its limit of %ld MB: %ld MB resident", most >> 10, kb >> 10);
+    child_end(c, "oom", why);
 }
 
 static void child_watch(Child *c)
 {
     const Limits *l = &c->plan.limits;
     const double now = clock_now();
-    const long kb = l->mem_kb ? child_resident_kb(c->pid) : 0;
     char why[160];
     if (l->seconds > 0 && now - c->began > l->seconds) {
         snprintf(why, sizeof why, "over its limit of %g s", l->seconds);
         child_end(c, "timeout", why);
     }
-    if (l->mem_kb && kb > l->mem_kb) {
-        snprintf(why, sizeof why, "over its limit of %ld MB: %ld MB resident", l->mem_kb >> 10,
-                 kb >> 10);
-        child_end(c, "oom", why);
-    }
+    child_watch_memory(c, l->mem_kb ? child_peak_kb(c->pid) : 0);
     if (c->verdict && (now - c->killed > CHILD_GRACE_S || !strcmp(c->verdict, "oom")))
         kill(-c->pid, SIGKILL);
 }
@@ -217,8 +254,10 @@ int child_step(Child *c)
         return 0;
     }
     c->peak_rss_kb = use.ru_maxrss;
-    close(c->records);
-    close(c->words);
+    /* before it became the program it had as much as this process; a peak between two looks shows
+     * here only */
+    if (use.ru_maxrss > c->inherited_kb) child_watch_memory(c, use.ru_maxrss);
+    child_disconnect(c);
     return 1;
 }
 

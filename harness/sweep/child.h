@@ -3,6 +3,7 @@
  *
  *   parent                                child (its own process group; dies with its parent)
  *   records, line by line      <- pipe <- descriptor 3
+ *   a byte: they are stored    -> socket  descriptor 4, named by EIGHTYSIX_STORED
  *   log, last line             <- pipe <- descriptors 1 and 2
  *
  * The parent reads 20 times a second and when a child ends, not at every line: it must not disturb
@@ -33,6 +34,7 @@ typedef struct Child {
     ChildPlan   plan;
     pid_t       pid;
     int         records, words;       /* read ends */
+    int         stored;               /* written to by child_stored */
     double      began, ended, killed; /* clock_now(); killed: when it was asked to end */
     long        oom_kills;            /* of the machine, when it began */
     const char *verdict;              /* the status it is being ended with; NULL: it is not */
@@ -41,12 +43,15 @@ typedef struct Child {
     char        buffer[CHILD_LINE], last[512];
     size_t      have, have_last;
     int         too_long, last_ended, exit_status;
-    long        peak_rss_kb;
+    /* inherited: the peak of this process when the child began */
+    long        peak_rss_kb, inherited_kb;
 } Child;
 
 const char *child_start(Child *, const ChildPlan *);        /* NULL or an error message */
 /* reads, watches the limits; 1: it has ended and all is read */
 int         child_step (Child *);
+/* Tells it that what it wrote before its line "sync" is stored */
+void        child_stored(Child *);
 /* SIGTERM to it and what it started; after CHILD_GRACE_S seconds child_step sends SIGKILL */
 void        child_end  (Child *, const char *verdict, const char *why);
 /* "ok" "fail" "crash" "timeout" "oom" "skip"; *error: the error message, kept in the child */

@@ -23,6 +23,7 @@ typedef struct Sweep {
     const Experiment *exp;
     int         dry, fresh, verbose, jobs;
     uint64_t    seed;
+    CellWait    wait;                /* for the database, before the next cell */
     const char *name;                /* under which views show the plan */
     char       *selected;            /* (cells) */
     const char **texts;              /* (cells) SHA-256 of the training text; "": not known */
@@ -160,7 +161,7 @@ static double sweep_eta(const Sweep *s)
 /* The next cell that another sweep has not taken meanwhile */
 static void sweep_start_next(Sweep *s, Job *job)
 {
-    while (!job->busy && s->next < s->todos) {
+    while (!job->busy && s->next < s->todos && cell_ready(&s->wait, s->db, 0)) {
         const char *reason;
         double recorded;
         job->todo = s->todo[s->next++];
@@ -213,11 +214,8 @@ static int sweep_run_all(Sweep *s)
         for (int j = 0; j < s->jobs; j++) {
             if (!job[j].busy && !stop) sweep_start_next(s, &job[j]);
             if (job[j].busy && stop) cell_stop(&job[j].run);
-            if (job[j].busy && cell_step(&job[j].run, s->a, &o)) {
-                sweep_end_cell(s, &job[j], &o);
-                busy |= !stop && s->next < s->todos;
-            }
-            busy |= job[j].busy;
+            if (job[j].busy && cell_step(&job[j].run, s->a, &o)) sweep_end_cell(s, &job[j], &o);
+            busy |= job[j].busy || (!stop && s->next < s->todos);
         }
         if (!busy) break;
         const Job *first = job;
@@ -265,6 +263,7 @@ static int sweep_all(Sweep *s)
         Rng r = rng_at(s->seed, STREAM_SWEEP, 0);
         shuffle(&r, s->todo, s->todos, sizeof *s->todo);
         stopped = sweep_run_all(s);
+        s->bad += db_take_spools(s->db);
         why = sweep_conclude(s);
     }
     db_close(s->db);

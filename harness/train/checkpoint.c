@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "harness/train/checkpoint.h"
 #include "harness/train/checkpoint_file.h"
+#include "harness/train/checkpoint_text.h"
+#include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_META = 24 };
+enum { MAX_META = 24 + CHECKPOINT_TEXT_META };
 
 static Tensor checkpoint_tensor(Arena *a, const char *prefix, const Param *p, float *data, long n)
 {
@@ -92,12 +95,14 @@ const char *checkpoint_save(Session *s, const char *path)
 {
     Arena *a = s->arena;
     const size_t at = a->used;
-    Tensor *t = arena_array(a, (size_t)(4 * s->params->n + 1 + CLASSES_TENSORS), sizeof *t);
+    Tensor *t = arena_array(
+        a, (size_t)(4 * s->params->n + 1 + CLASSES_TENSORS + CHECKPOINT_TEXT_TENSORS), sizeof *t);
     int n = 0;
     if (s->classes) {
         classes_tensors(t, s->classes, a);
         n = CLASSES_TENSORS;
     }
+    n += checkpoint_text_tensors(t + n, s->corpus, a);
     n += checkpoint_tensors(t + n, s->params, a);
     const char *meta[MAX_META] = { "format",     "eightysix 1",
                                    "spec",       checkpoint_settings_text(s->spec, a),
@@ -110,6 +115,9 @@ const char *checkpoint_save(Session *s, const char *path)
                                    "cutoffs",    s->cutoffs ? s->cutoffs : "",
                                    "gemm",       s->exec->gemm->name,
                                    NULL };
+    int m = 0;
+    while (meta[m]) m++;
+    checkpoint_text_meta(meta + m, s->corpus, a);
     const char *why = tensors_save(path, t, n, meta, a);
     if (!why) arena_reset(a, at);
     return why;
@@ -142,22 +150,62 @@ static const char *checkpoint_load_state(Session *s, TensorFile *f)
     return why;
 }
 
-/* evaluation with eval=ema reads the average in place of the value */
-static void checkpoint_load_ema(Session *s, const TensorFile *f)
+/* evaluation with eval=ema reads the average in place of the value. NULL or an error message */
+static const char *checkpoint_load_ema(Session *s, const TensorFile *f)
 {
-    for (int i = 0; i < s->params->n && !s->optim && spec_is(s->spec, "eval", "ema"); i++) {
+    int found = 0;
+    if (s->optim || !spec_is(s->spec, "eval", "ema")) return NULL;
+    for (int i = 0; i < s->params->n; i++) {
         Param *p = s->params->p[i];
-        const Tensor *t = tensors_find(f, arena_text(s->arena, "ema/%s", p->name));
-        if (!t || t->n != p->n) continue;
+        const char *name = arena_text(s->arena, "ema/%s", p->name);
+        const Tensor *t = tensors_find(f, name);
+        if (!t) continue;
+        if (t->n != p->n || strcmp(t->dtype, "F32"))
+            return arena_text(s->arena, "%s: expected '%s' with %ld values of F32", f->path, name,
+                              p->n);
+        found++;
         p->ema = arena_raw(s->arena, sizeof(float) * (size_t)p->n);
         memcpy(p->ema, t->data, sizeof(float) * (size_t)p->n);
     }
+    if (found) return NULL;
+    return arena_text(s->arena, "%s: it has no averages (trained with ema=0): expected eval=raw",
+                      f->path);
+}
+
+/* The metadata of a key as a number that is not negative; 0 where it is missing */
+static const char *checkpoint_count(const TensorFile *f, const char *key, long *value, Arena *a)
+{
+    char *end;
+    const char *text = checkpoint_value(f, key);
+    errno = 0;
+    *value = strtol(text, &end, 10);
+    if (end != text && !*end && !errno && *value >= 0) return NULL;
+    return arena_text(a, "%s: %s '%.40s': expected a whole number, 0 or more", f->path, key, text);
+}
+
+static const char *checkpoint_number(const TensorFile *f, const char *key, double *value, Arena *a)
+{
+    char *end;
+    const char *text = checkpoint_value(f, key);
+    *value = strtod(text, &end);
+    if (end != text && !*end && isfinite(*value) && *value >= 0) return NULL;
+    return arena_text(a, "%s: %s '%.40s': expected a number, 0 or more", f->path, key, text);
+}
+
+static const char *checkpoint_load_clocks(Session *s, const TensorFile *f)
+{
+    const char *why = checkpoint_count(f, "step", &s->step, s->arena);
+    if (!why) why = checkpoint_count(f, "tokens", &s->tokens, s->arena);
+    if (!why) why = checkpoint_count(f, "supervised", &s->supervised, s->arena);
+    if (!why) why = checkpoint_number(f, "seconds", &s->seconds, s->arena);
+    if (!why) why = checkpoint_number(f, "flops", &s->flops, s->arena);
+    return why;
 }
 
 const char *checkpoint_load(Session *s, const char *path)
 {
     const char *why;
-    TensorFile *f = tensors_open(path, s->arena, &why);
+    TensorFile *f = checkpoint_file_open(path, s->arena, &why);
     if (!f) return why;
     const char *was = tensors_meta(f, "spec");
     if (!was)
@@ -165,14 +213,10 @@ const char *checkpoint_load(Session *s, const char *path)
                          "%s: not a checkpoint of this program: expected \"spec\" in its metadata",
                          path);
     else if (s->optim) why = checkpoint_may_continue(s, f, was, s->arena);
+    if (!why) why = checkpoint_load_clocks(s, f);
     if (!why) why = checkpoint_load_state(s, f);
-    if (!why) checkpoint_load_ema(s, f);
-    s->step = strtol(checkpoint_value(f, "step"), NULL, 10);
-    s->tokens = strtol(checkpoint_value(f, "tokens"), NULL, 10);
-    s->supervised = strtol(checkpoint_value(f, "supervised"), NULL, 10);
-    s->seconds = strtod(checkpoint_value(f, "seconds"), NULL);
-    s->flops = strtod(checkpoint_value(f, "flops"), NULL);
-    if (s->last && !strcmp(checkpoint_value(f, "finishing"), "1")) session_finish(s);
+    if (!why) why = checkpoint_load_ema(s, f);
+    if (!why && s->last && !strcmp(checkpoint_value(f, "finishing"), "1")) session_finish(s);
     tensors_close(f);
     return why;
 }
@@ -199,14 +243,14 @@ const char *checkpoint_words(CheckpointWords *w, char *const *words, int n, cons
     return why;
 }
 
-Session *checkpoint_open(char *const *words, int n, const char *command, Arena *a)
+Session *checkpoint_open(char *const *words, int n, const char *command, SessionUse use, Arena *a)
 {
     CheckpointWords w;
     const char *why = checkpoint_words(&w, words, n, command, a);
     if (why) die("%s", why);
     Spec *spec = spec_copy(w.stored, a);
     for (int i = 0; i < w.words; i++) CHECK(!spec_set(spec, w.word[i]));
-    Session *s = session_make(spec, w.path, 0);
+    Session *s = session_make(spec, w.path, use);
     if ((why = checkpoint_load(s, w.path))) die("%s", why);
     return s;
 }

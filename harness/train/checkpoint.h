@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* checkpoint.h -- a session on disk: one safetensors file with the values by name, opt.m/, opt.s/
- * and ema/ beside them, classes of words as in classes_file.h, settings and clocks as metadata. A
- * file is written beside its name, synced and renamed: whole or not at all. */
+ * and ema/ beside them, classes of words as in classes_file.h, vocabulary and counts as in
+ * checkpoint_text.h, settings and clocks as metadata. A file is written beside its name, synced and
+ * renamed: whole or not at all. */
 #ifndef CHECKPOINT_H
 #define CHECKPOINT_H
 #include "harness/train/session.h"
@@ -21,5 +22,5 @@ typedef struct CheckpointWords {
 const char *checkpoint_words(CheckpointWords *, char *const *words, int n, const char *command,
                              Arena *);
 /* The session of these words, for evaluation and decoding. Dies with an error message. */
-Session    *checkpoint_open(char *const *words, int n, const char *command, Arena *);
+Session    *checkpoint_open(char *const *words, int n, const char *command, SessionUse, Arena *);
 #endif

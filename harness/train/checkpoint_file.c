@@ -3,19 +3,48 @@
 #include "harness/train/classes_file.h"
 #include <string.h>
 
+static size_t checkpoint_bytes_of(const char *dtype)
+{
+    return !strcmp(dtype, "F64") ? 8 : !strcmp(dtype, "F32") || !strcmp(dtype, "I32") ? 4 : 2;
+}
+
+TensorFile *checkpoint_file_open(const char *path, Arena *a, const char **why)
+{
+    TensorFile *f = tensors_open(path, a, why);
+    for (int i = 0; f && i < f->n; i++) {
+        const size_t bytes = checkpoint_bytes_of(f->t[i].dtype);
+        if ((uintptr_t)f->t[i].data % bytes == 0) continue;
+        *why = arena_text(a, "%s: tensor '%.100s': expected values aligned to %zu bytes", path,
+                          f->t[i].name, bytes);
+        tensors_close(f);
+        return NULL;
+    }
+    return f;
+}
+
+/* A setting that this program does not have is left out: an older or a newer one had it */
+static int checkpoint_knows(const char *word)
+{
+    const size_t n = strcspn(word, "=");
+    for (const Setting *s = settings; s->key; s++)
+        if (strlen(s->key) == n && !strncmp(s->key, word, n)) return 1;
+    return 0;
+}
+
 const char *checkpoint_read_settings(Spec *spec, const char *path, const char *text, Arena *a)
 {
     const char *why = NULL;
     char *words = arena_text(a, "%s", text), *save = NULL;
     for (char *w = strtok_r(words, " ", &save); w && !why; w = strtok_r(NULL, " ", &save))
-        if ((why = spec_set_stored(spec, w))) why = arena_text(a, "%s: %s", path, why);
+        if (checkpoint_knows(w) && (why = spec_set(spec, w)))
+            why = arena_text(a, "%s: %s", path, why);
     return why;
 }
 
 const char *checkpoint_meta(const char *path, const char *key, const char **value, Arena *a)
 {
     const char *why = NULL;
-    TensorFile *f = tensors_open(path, a, &why);
+    TensorFile *f = checkpoint_file_open(path, a, &why);
     if (!f) return why;
     const char *text = tensors_meta(f, key);
     *value = text && *text ? text : NULL;
@@ -26,9 +55,23 @@ const char *checkpoint_meta(const char *path, const char *key, const char **valu
 const char *checkpoint_classes(const char *path, const Classes **classes, Arena *a)
 {
     const char *why = NULL;
-    TensorFile *f = tensors_open(path, a, &why);
+    TensorFile *f = checkpoint_file_open(path, a, &why);
     if (!f) return why;
     *classes = classes_read(f, a, &why);
+    tensors_close(f);
+    return why;
+}
+
+const char *checkpoint_check_words(const char *path, const char *embedding, int V,
+                                   const char *corpus, Arena *a)
+{
+    const char *why = NULL;
+    TensorFile *f = checkpoint_file_open(path, a, &why);
+    if (!f) return why;
+    const Tensor *t = tensors_find(f, embedding);
+    if (t && t->ndim == 2 && t->shape[0] != V)
+        why = arena_text(a, "%s: trained with a vocabulary of %d ids, and corpus=%s has %d", path,
+                         t->shape[0], corpus, V);
     tensors_close(f);
     return why;
 }
@@ -36,7 +79,7 @@ const char *checkpoint_classes(const char *path, const Classes **classes, Arena 
 const char *checkpoint_spec(const char *path, Spec *spec, Arena *a)
 {
     const char *why = NULL;
-    TensorFile *f = tensors_open(path, a, &why);
+    TensorFile *f = checkpoint_file_open(path, a, &why);
     if (!f) return why;
     const char *text = tensors_meta(f, "spec"), *cutoffs = tensors_meta(f, "cutoffs");
     if (!text)

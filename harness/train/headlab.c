@@ -27,6 +27,7 @@ typedef struct {
     float      *nll, *part;      /* (valid.n) */
     Db         *db;
     long        experiment;      /* the row of its plan */
+    int         failed;          /* heads that came to no loss */
     Arena      *a;
 } Lab;
 
@@ -117,20 +118,22 @@ static void headlab_shuffle(int *order, long n, uint64_t seed, long pass)
     shuffle(&r, order, n, sizeof *order);
 }
 
-/* m states x (m, d), y (m) */
-static void headlab_fit_step(Fit *f, const float *x, const int *y, float *dx, int m, int d,
-                             double progress)
+/* m states x (m, d), y (m). NULL or an error message */
+static const char *headlab_fit_step(Fit *f, const float *x, const int *y, float *dx, int m, int d,
+                                    double progress, Arena *a)
 {
     const Step step = { .head = f->def, .h = f->h, .optim = f->optim, .d = d };
     memset(dx, 0, sizeof *dx * (size_t)m * (size_t)d);
     const double loss = step_head(&step, x, y, dx, m, 1.0f / (float)m);
-    step_update(&step, optim_schedule(f->spec, f->steps, progress), step_norm(&step));
+    const double norm = step_norm(&step);
+    step_update(&step, optim_schedule(f->spec, f->steps, progress), norm);
     f->loss = loss / m;
     f->steps++;
     f->done += m;
-    if (isfinite(loss)) return;
-    die("heads=%s: the loss is not finite at step %ld; a smaller rate (lr) may help", f->label,
-        f->steps - 1);
+    if (isfinite(loss) && isfinite(norm)) return NULL;
+    return arena_text(
+        a, "heads=%s: the %s is not finite at step %ld; a smaller rate (lr) may help", f->label,
+        isfinite(loss) ? "gradient" : "loss", f->steps - 1);
 }
 
 static void headlab_say(const Fit *f, long all, double *said)
@@ -141,20 +144,22 @@ static void headlab_say(const Fit *f, long all, double *said)
                  f->loss, 100 * part, f->seconds * (1 / part - 1));
 }
 
-static void headlab_fit(const Lab *l, Fit *f, Arena *a)
+/* NULL or an error message */
+static const char *headlab_fit(const Lab *l, Fit *f, Arena *a)
 {
     const HiddenStates *t = &l->pair.train;
     const Spec *s = f->spec;
     const long size = spec_int(s, "batch") * spec_int(s, "accum") * spec_int(s, "seq");
     const long all = lround(l->plan->passes * (double)t->n);
     const size_t d = (size_t)l->pair.d;
-    if (size < 1) die("batch, accum, seq: expected positive numbers");
+    const char *why = size < 1 ? "batch, accum, seq: expected positive numbers" : NULL;
+    if (why) return why;
     float *x = arena_raw(a, sizeof *x * (size_t)size * d),
           *dx = arena_raw(a, sizeof *dx * (size_t)size * d);
     int *y = arena_raw(a, sizeof *y * (size_t)size),
         *order = arena_raw(a, sizeof *order * (size_t)t->n);
     double said = clock_now();
-    while (f->done < all) {
+    while (f->done < all && !why) {
         const double began = clock_now();
         const int m = (int)(all - f->done < size ? all - f->done : size);
         for (long i = 0; i < m; i++) {
@@ -163,11 +168,12 @@ static void headlab_fit(const Lab *l, Fit *f, Arena *a)
             memcpy(x + (size_t)i * d, t->h + (size_t)order[at % t->n] * d, sizeof *x * d);
             y[i] = t->y[order[at % t->n]];
         }
-        headlab_fit_step(f, x, y, dx, m, (int)d, (double)f->done / (double)all);
+        why = headlab_fit_step(f, x, y, dx, m, (int)d, (double)f->done / (double)all, a);
         f->seconds += clock_now() - began;
         headlab_say(f, all, &said);
     }
     progress_clear();
+    return why;
 }
 
 /* ---- what is shown and kept ---- */
@@ -221,7 +227,6 @@ static long headlab_own_params(const Params *ps)
 
 static void headlab_record_end(const Lab *l, long run, const Fit *f)
 {
-    if (!l->db) return;
     for (int g = 0; g <= DECILES; g++) {
         headlab_record_number(l, run, "decile.tokens", g, (double)f->anatomy.tokens[g]);
         headlab_record_number(l, run, "decile.nll", g, f->anatomy.nll[g]);
@@ -236,6 +241,23 @@ static void headlab_record_end(const Lab *l, long run, const Fit *f)
     headlab_record_number(l, run, "seconds", f->steps, f->seconds);
     headlab_record_number(l, run, "params", f->steps, (double)headlab_own_params(f->params));
     db_run_end(l->db, run, "ok", "", f->seconds, 0);
+}
+
+/* Shows and records a head that was refitted or looked at; why: the error message of one that
+ * failed, or NULL */
+static void headlab_conclude(Lab *l, long run, Fit *f, const char *why)
+{
+    if (!why && !isfinite(f->anatomy.nll[0]))
+        why = arena_text(l->a, "heads=%s: its validation loss is not finite", f->label);
+    if (!why) {
+        headlab_show(f->label, headlab_own_params(f->params), &f->anatomy);
+        if (l->db) headlab_record_end(l, run, f);
+        return;
+    }
+    l->failed++;
+    printf("%-36s %s\n", f->label, why);
+    fflush(stdout);
+    if (l->db) db_run_end(l->db, run, "fail", why, f->seconds, 0);
 }
 
 static void headlab_open_records(Lab *l)
@@ -260,8 +282,7 @@ static void headlab_as_trained(Lab *l)
     if (ema) params_swap_ema(l->s->params);
     f.anatomy = headlab_look(l, l->s->head, l->s->h);
     if (ema) params_swap_ema(l->s->params);
-    headlab_show(label, headlab_own_params(f.params), &f.anatomy);
-    headlab_record_end(l, run, &f);
+    headlab_conclude(l, run, &f, NULL);
 }
 
 static void headlab_refit(Lab *l, const char *label)
@@ -270,10 +291,9 @@ static void headlab_refit(Lab *l, const char *label)
     Fit f = { .label = label, .spec = headlab_spec_of(l, label, &a) };
     headlab_make_fit(l, &f, &a);
     const long run = headlab_record_start(l, label, f.spec);
-    headlab_fit(l, &f, &a);
-    f.anatomy = headlab_look(l, f.def, f.h);
-    headlab_show(label, headlab_own_params(f.params), &f.anatomy);
-    headlab_record_end(l, run, &f);
+    const char *why = headlab_fit(l, &f, &a);
+    if (!why) f.anatomy = headlab_look(l, f.def, f.h);
+    headlab_conclude(l, run, &f, why);
     arena_drop(&a);
 }
 
@@ -291,7 +311,7 @@ static void headlab_prepare(Lab *l)
     headlab_anchors(l);
 }
 
-void headlab_run(const HeadlabPlan *plan, Session *s, Arena *a)
+int headlab_run(const HeadlabPlan *plan, Session *s, Arena *a)
 {
     Lab *l = arena_get(a, sizeof *l);
     char *save = NULL;
@@ -310,4 +330,5 @@ void headlab_run(const HeadlabPlan *plan, Session *s, Arena *a)
         headlab_refit(l, one);
     if (l->db) db_close(l->db);
     hidden_states_close(&l->pair);
+    return l->failed;
 }

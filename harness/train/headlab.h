@@ -16,7 +16,7 @@ typedef struct HeadlabPlan {
     const Spec *spec;            /* of the refits, but for what a head asks for */
 } HeadlabPlan;
 
-/* s: the trunk and the head it was trained with. Prints a line per head; dies with an error message
- */
-void headlab_run(const HeadlabPlan *, Session *s, Arena *);
+/* s: the trunk and the head it was trained with. Prints a line per head; returns how many heads
+ * came to no loss, which are recorded as failed. Dies with an error message */
+int headlab_run(const HeadlabPlan *, Session *s, Arena *);
 #endif

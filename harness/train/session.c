@@ -118,9 +118,40 @@ static void session_make_head(Session *s, const HeadData *data, int training)
                         s->corpus, given, s->d, &s->classes, &s->classes_s, s->arena);
 }
 
-Session *session_make(const Spec *spec, const char *from, int training)
+/* A run goes on on the text that it began with. NULL or an error message */
+static const char *session_check_text(const Session *s, const TextKept *k)
+{
+    const char *sha = s->corpus->sha;
+    if (!k->vocab || !*k->sha || !*sha || !strcmp(k->sha, sha)) return NULL;
+    return arena_text(s->arena,
+                      "%s: trained on another text (SHA-256 %s), and corpus=%s is %s; resume=0 "
+                      "starts anew",
+                      s->from, k->sha, s->corpus->name, sha);
+}
+
+static Corpus *session_corpus(Session *s, SessionUse use, const char **why)
+{
+    static const TextPart part[] = { [SESSION_READS] = TEXT_ALL,
+                                     [SESSION_EVALUATES] = TEXT_VALID,
+                                     [SESSION_SPEAKS] = TEXT_NONE };
+    TextKept kept = { .vocab = NULL };
+    if (s->from && (*why = checkpoint_text(s->from, &kept, s->arena))) return NULL;
+    if (use != SESSION_TRAINS && kept.vocab)
+        return corpus_open_kept(s->spec, &kept, part[use], s->arena, why);
+    if (s->from && !kept.vocab)
+        fprintf(stderr,
+                "%s: an older checkpoint, without its vocabulary, counts and the SHA-256 of its "
+                "text: corpus=%s is read for them\n",
+                s->from, spec_str(s->spec, "corpus"));
+    s->corpus = corpus_open(s->spec, s->arena, why);
+    if (s->corpus && (*why = session_check_text(s, &kept))) return NULL;
+    return s->corpus;
+}
+
+Session *session_make(const Spec *spec, const char *from, SessionUse use)
 {
     const char *why;
+    const int training = use == SESSION_TRAINS;
     Session *s = session_new();
     s->spec = spec;
     s->from = from;
@@ -135,7 +166,7 @@ Session *session_make(const Spec *spec, const char *from, int training)
     if ((why = tape_check(spec))) die("%s", why);
     s->exec = exec_make(session_exec_spec(s, training), s->arena, &why);
     if (!s->exec) session_skip(why);
-    s->corpus = corpus_open(spec, s->arena, &why);
+    s->corpus = session_corpus(s, use, &why);
     if (!s->corpus) die("%s", why);
     s->params = training ? params_new(s->arena) : params_new_inference(s->arena);
     s->m = s->model->make(spec, s->exec, s->params, s->corpus->V, s->arena);
@@ -145,6 +176,10 @@ Session *session_make(const Spec *spec, const char *from, int training)
                             NULL };
     s->embed_variance = NAN;
     Param *embedding = s->model->embedding(s->m);
+    why = from ? checkpoint_check_words(from, embedding->name, s->corpus->V, s->corpus->name,
+                                        s->arena)
+               : NULL;
+    if (why) die("%s", why);
     why =
         training ? embed_init(spec, s->exec, embedding, &data, &s->embed_variance, s->arena) : NULL;
     if (why) die("%s", why);

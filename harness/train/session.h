@@ -36,12 +36,16 @@ typedef struct Session {
     double          embed_variance;
 } Session;
 
-/* training 0: for evaluation, decoding and hidden states; parameters then have no gradients and no
- * moments. from: the checkpoint that will be loaded, or NULL. What was chosen by measurement for it
- * (in training the provider of dense products and the cut-offs; always the classes of words) is
- * taken from it. Dies with an error message, or exits with EXIT_SKIP when the settings name what
- * this machine cannot run. */
-Session *session_make(const Spec *, const char *from, int training);
+/* What a session is for. READS: hidden states of the training text; EVALUATES: the validation text
+ * alone is read; SPEAKS: no text is read. These three take vocabulary and counts from the
+ * checkpoint; where it is older and has none, they read the text of its settings and say so. */
+typedef enum { SESSION_READS, SESSION_TRAINS, SESSION_EVALUATES, SESSION_SPEAKS } SessionUse;
+/* Parameters of a session that does not train have no gradients and no moments. from: the
+ * checkpoint that will be loaded, or NULL. What was chosen by measurement for it (in training the
+ * provider of dense products and the cut-offs; always the classes of words) is taken from it. Dies
+ * with an error message, or exits with EXIT_SKIP when the settings name what this machine cannot
+ * run. */
+Session *session_make(const Spec *, const char *from, SessionUse);
 /* The checkpoint that these settings continue from: that of `save` if it exists, else that of
  * `from`; NULL: none */
 const char *session_resumes(const Spec *);

@@ -7,6 +7,7 @@
 #include "harness/util/host.h"
 #include "harness/laws/laws.h"
 #include "harness/train/checkpoint.h"
+#include "harness/train/saver.h"
 #include "models/step.h"
 #include "kernels/cpu.h"
 #include <math.h>
@@ -39,6 +40,7 @@ static int trainer_supervised_of(const Spec *s, int n)
 typedef struct {
     Session  *s;
     Recorder *rec;
+    Saver     saver;
     Laps      laps;
     Batch    *batch;                     /* of the shape of the last step; NULL: there was none */
 } Trainer;
@@ -115,6 +117,13 @@ static void trainer_record_step(const Trainer *t, double seconds, double loss, d
     }
 }
 
+static void trainer_check_finite(const char *what, long step, double value)
+{
+    if (!isfinite(value))
+        die("the %s is not finite at step %ld; a smaller rate (lr, lr_normuon) may help", what,
+            step);
+}
+
 static void trainer_step(Trainer *t, const Budget *budget)
 {
     Session *s = t->s;
@@ -149,9 +158,8 @@ static void trainer_step(Trainer *t, const Budget *budget)
     s->seconds += seconds;
     s->flops += 3 * s->model->flops(s->m, p.T) * n * p.accum +
                 s->head->cost(s->h, supervised).flops * p.accum;
-    if (!isfinite(loss))
-        die("the loss is not finite at step %ld; a smaller rate (lr, lr_normuon) may help",
-            s->step - 1);
+    trainer_check_finite("loss", s->step - 1, loss);
+    if (trainer_computes(s)) trainer_check_finite("gradient", s->step - 1, norm);
 }
 
 /* The full softmax takes over for the last part of the budget. */
@@ -179,6 +187,7 @@ static void trainer_evaluate(Trainer *t)
     record_num(t->rec, "eval_positions", s->step, (double)n);
     record_num(t->rec, "eval_s", s->step, clock_now() - began);
     record_flush(t->rec);
+    trainer_check_finite("validation loss", s->step, nll);
 }
 
 /* The parts of the program that this run executes, where they have a hash of their own */
@@ -324,13 +333,6 @@ static int trainer_due(const Session *s, Periodic *p)
     return due;
 }
 
-static void trainer_save(Session *s)
-{
-    const char *path = spec_str(s->spec, "save");
-    const char *why = *path ? checkpoint_save(s, path) : NULL;
-    if (why) die("%s", why);
-}
-
 /* Steps until the budget is spent; returns the clocks after the first, untimed ones */
 static Clocks trainer_steps(Trainer *t, const Budget *budget, long *last_eval)
 {
@@ -347,7 +349,7 @@ static Clocks trainer_steps(Trainer *t, const Budget *budget, long *last_eval)
             trainer_evaluate(t);
             *last_eval = s->step;
         }
-        if (trainer_due(s, &saves)) trainer_save(s);
+        if (trainer_due(s, &saves)) saver_try(&t->saver, s);
     }
     return timed;
 }
@@ -355,9 +357,12 @@ static Clocks trainer_steps(Trainer *t, const Budget *budget, long *last_eval)
 void train_cell(const Spec *spec, Recorder *rec)
 {
     const Budget budget = trainer_budget_of(spec, "budget");
-    const char *from = session_resumes(spec), *why;
-    Session *s = session_make(spec, from, 1);
-    Trainer t = { .s = s, .rec = rec };
+    Arena a = arena_new(1 << 20);
+    Trainer t = { .rec = rec };
+    const char *why = saver_open(&t.saver, spec, rec, &a);
+    if (why) die("%s", why);
+    const char *from = session_resumes(spec);
+    Session *s = t.s = session_make(spec, from, 1);
     tape_laps(s->tape, trainer_linear_lap, &t.laps);
     trainer_check_kernel(s);
     if (from && (why = checkpoint_load(s, from))) die("%s", why);
@@ -366,10 +371,13 @@ void train_cell(const Spec *spec, Recorder *rec)
     const long first_step = s->step;
     long last_eval = -1;
     const Clocks timed = trainer_steps(&t, &budget, &last_eval);
-    trainer_save(s);
+    why = saver_save(&t.saver, s);
     if (last_eval != s->step) trainer_evaluate(&t);
     if (s->head->report) s->head->report(s->h, trainer_say, &(Teller){ s, rec });
     trainer_summarise(s, rec, first_step, s->seconds - timed.seconds, s->tokens - timed.tokens,
                       s->supervised - timed.supervised);
+    if (why) die("%s", why);
     session_drop(s);
+    saver_close(&t.saver);
+    arena_drop(&a);
 }

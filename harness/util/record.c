@@ -1,11 +1,25 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "harness/util/record.h"
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void record_flush(Recorder *r)
 {
     if (r->out) fflush(r->out);
+}
+
+void record_sync(Recorder *r)
+{
+    enum { PATIENCE_MS = 10000 };
+    char byte;
+    struct pollfd p = { .fd = r->stored, .events = POLLIN };
+    if (r->out && r->stored > 0) fputs("sync\n", r->out);
+    record_flush(r);
+    if (r->out && r->stored > 0 && poll(&p, 1, PATIENCE_MS) == 1 &&
+        read(r->stored, &byte, 1) < 0)
+        r->stored = 0;
 }
 
 void record_num(Recorder *r, const char *name, long step, double value)

@@ -16,8 +16,13 @@
 #define RECORD_H
 #include <stdio.h>
 
-typedef struct Recorder { FILE *out; } Recorder;         /* out NULL: writes nothing */
+/* out NULL: writes nothing. stored: a descriptor from which a byte comes when what was written is
+ * stored, for record_sync; 0: nobody answers */
+typedef struct Recorder { FILE *out; int stored; } Recorder;
 void record_flush (Recorder *);
+/* Flushes, and waits until all that was written is stored: the line "sync" asks for that. Some ten
+ * milliseconds; after ten seconds without an answer it returns all the same */
+void record_sync  (Recorder *);
 /* NAME without white space */
 void record_num   (Recorder *, const char *name, long step, double value);
 /* text: one line */
