@@ -25,13 +25,15 @@ case $what in all | times | losses) ;; *) sed -n 's/^# usage: //p' "$0" >&2; exi
 work=build/gate out=results/gate db=results/gate.db
 mkdir -p $work $out
 
-# a copy of the sources, without a fault
+# a copy of the sources, without a fault: what a run that was stopped left with one is made anew
 sources() {
+    [ -e $work/tree/clean ] && return
     rm -rf $work/tree && mkdir $work/tree && cp -r Makefile kernels models harness $work/tree
 }
 
 prepare() {
     cp build/eightysix $work/base && cp build/eightysix $work/copy
+    rm -f $work/tree/clean
     sources
     local kernel=kernels/ternary_i2_avx2.c gemm
     gemm=$(sed -n 's/.*\.gemm = \([a-z0-9_]*\),.*/\1/p' $kernel)
@@ -101,6 +103,7 @@ saw() { grep -qE "^$1 .* REGRESSED " "$2" && echo yes || echo no; }
 fault() {
     local kind=$1 name=$2 file=$3 expression=$4 code=0 verdict table=$out/losses-$2.txt
     grep -q "^[a-z]* *$name " $out/losses.txt && return
+    rm -f $work/tree/clean
     sed -E "$expression" "$file" >$work/tree/"$file"
     if cmp -s "$file" $work/tree/"$file"; then
         echo "$name: $file has no line that the expression changes" >&2
@@ -109,7 +112,7 @@ fault() {
     make -s -C $work/tree OUT=build build/eightysix >$work/make.log 2>&1 ||
         { tail -n 5 $work/make.log; exit 2; }
     cp $work/tree/build/eightysix $work/faulty
-    cp "$file" $work/tree/"$file"
+    cp "$file" $work/tree/"$file" && touch $work/tree/clean
     $work/base regress --base $work/base --head $work/faulty --always --losses-only --no-db \
         >"$table" 2>$work/said || code=$?
     case $code in 0 | 1) ;; *) cat "$table" $work/said; exit 2 ;; esac

@@ -266,6 +266,11 @@ static void faster_but_wrong(void **state)
     assert_true(says(p, "out", "below the entropy of the language"));
     invent(p, "head", 0.9e6, 1, 1, 5.001);
     assert_int_equal(regress(p, ""), 0);
+    /* much talk of a child leaves what was heard before as it was */
+    assert_int_equal(shell(p, "sed -i 's/^check.) exit/check*) yes | head -c 1000000; exit/' head"),
+                     0);
+    assert_int_equal(regress(p, "--losses-only"), 0);
+    assert_true(says(p, "out", "quality       q  "));
 }
 
 static void refused(void **state)

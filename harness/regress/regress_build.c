@@ -75,8 +75,8 @@ GateRun gate_run(const char *const *words, double seconds, GateLine *line, void 
     enum { MOST = 96 };
     char *argv[MOST];
     run_words(argv, MOST, words, a);
-    const size_t at = a->used;
-    Ear ear = { .line = line, .ctx = ctx, .said = arena_raw(a, SAID_MOST) };
+    Arena talk = arena_new(SAID_MOST + 4096);
+    Ear ear = { .line = line, .ctx = ctx, .said = arena_raw(&talk, SAID_MOST) };
     const ChildPlan plan = { .program = "/usr/bin/env",
                              .argv = argv,
                              .limits = { .seconds = seconds },
@@ -93,13 +93,10 @@ GateRun gate_run(const char *const *words, double seconds, GateLine *line, void 
         }
     child_signals_end(signals);
     const char *status = why ? "fail" : child_status(c, &error);
-    char sentence[1024];
-    snprintf(sentence, sizeof sentence, "%s", error);
     ear.said[ear.n] = 0;
-    /* `said` lies at the start of the arena: what is not used of it is given back */
-    arena_reset(a, at);
-    arena_raw(a, ear.n + 1);
-    return (GateRun){ status, arena_text(a, "%s", sentence), ear.said };
+    const GateRun r = { status, arena_text(a, "%s", error), arena_text(a, "%s", ear.said) };
+    arena_drop(&talk);
+    return r;
 }
 
 #define RUN(a, ...)                                                                                \
