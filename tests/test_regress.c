@@ -164,6 +164,7 @@ static void invent(Place *p, const char *name, double ns, int heeds, int law, do
     assert_non_null(f);
     fprintf(f,
             "#!/bin/sh\n"
+            "echo \"$1 $2 $3\" >> \"$0.calls\"\n"
             "case \"$1 $2\" in\n"
             "'regress-sample list') printf 'text protocol 1\\ntext build b\\ntext compiler "
             "c\\ntext flags f\\n"
@@ -222,6 +223,10 @@ static void command(void **state)
     assert_int_equal(regress(p, "--times-only"), 1);
     assert_true(says(p, "out", "REGRESSED: head is slower than base"));
     assert_true(says(p, "r.xml", "failures=\"2\" errors=\"0\" skipped=\"0\""));
+    /* progress is told to a file as well, and the file for CI knows how long everything took */
+    assert_true(says(p, "out", "round 1 of 12"));
+    assert_int_equal(shell(p, "grep -qE '<testsuite [^>]* time=\"[0-9.]+\"' r.xml"), 0);
+    assert_int_equal(shell(p, "grep -qE 'plain/1\" time=\"[0-9.]+\"' r.xml"), 0);
     invent(p, "head", 0.9e6, 1, 1, 5);
     assert_int_equal(regress(p, "--times-only"), 0);
     assert_true(says(p, "out", "IMPROVED"));
@@ -245,6 +250,10 @@ static void faster_but_wrong(void **state)
     invent(p, "head", 0.9e6, 1, 0, 5);
     assert_int_equal(regress(p, ""), 1);
     assert_true(says(p, "out", "does not sum to one"));
+    /* what breaks a law is not timed */
+    assert_true(says(p, "head.calls", "cell") && !says(p, "head.calls", "regress-sample time"));
+    assert_true(says(p, "out", "not timed: a law is broken"));
+    assert_true(says(p, "r.xml", "failures=\"1\" errors=\"0\" skipped=\"2\""));
     invent(p, "head", 0.9e6, 1, 1, 5.1);
     assert_int_equal(regress(p, ""), 1);
     assert_true(says(p, "out", "2.000 % worse"));
@@ -257,6 +266,11 @@ static void faster_but_wrong(void **state)
     assert_true(says(p, "out", "below the entropy of the language"));
     invent(p, "head", 0.9e6, 1, 1, 5.001);
     assert_int_equal(regress(p, ""), 0);
+    /* much talk of a child leaves what was heard before as it was */
+    assert_int_equal(shell(p, "sed -i 's/^check.) exit/check*) yes | head -c 1000000; exit/' head"),
+                     0);
+    assert_int_equal(regress(p, "--losses-only"), 0);
+    assert_true(says(p, "out", "quality       q  "));
 }
 
 static void refused(void **state)
@@ -277,6 +291,102 @@ static void refused(void **state)
     assert_true(says(p, "out", "--filter (: ") && !says(p, "out", "building"));
     assert_int_equal(regress(p, "--cpu 1023"), 2);
     assert_true(says(p, "out", "--cpu 1023: expected a core") && !says(p, "out", "building"));
+    static const char *const unwritable[] = { "--markdown no/such/r.md", "--junit no/such/r.xml",
+                                              "--markdown .", "--db .", "--db base" };
+    for (size_t i = 0; i < sizeof unwritable / sizeof *unwritable; i++) {
+        assert_int_equal(regress(p, unwritable[i]), 2);
+        if (says(p, "out", "building")) fail_msg("%s: refused after a build", unwritable[i]);
+    }
+    assert_int_equal(shell(p, "git init -q . && git -c user.name=t -c user.email=t@t "
+                              "-c commit.gpgsign=false commit -q --allow-empty -m c"), 0);
+    assert_int_equal(gate(p, "--base HEAD --head HEAD --filter no-such-benchmark"), 2);
+    assert_true(says(p, "out", "--filter no-such-benchmark") && !says(p, "out", "building"));
+}
+
+/* A program that passes everything on to this build, but for what `fault`, lines of sh, does. */
+static void wrap(Place *p, const char *name, const char *fault)
+{
+    FILE *f = fopen(arena_text(&p->a, "%s/%s", p->dir, name), "w");
+    assert_non_null(f);
+    fprintf(f, "#!/bin/sh\nreal=$EIGHTYSIX_BINARY\n%s\nexec \"$real\" \"$@\"\n", fault);
+    fclose(f);
+    assert_int_equal(shell(p, arena_text(&p->a, "chmod +x %s", name)), 0);
+}
+
+/* one cell of each kind is enough here: the other cells of the list are left out */
+static const char few[] =
+    "only='^text ([^qg]|(quality|gradients) flashlm3.(tree.f32|softmax.int8) )'\n"
+    "if [ $2 = list ]; then exec 4>&3; $real \"$@\" 3>&1 | grep -E \"$only\" >&4; exit; fi\n"
+    "if [ $1 = check ]; then exit 0; fi\n";
+
+static int losses(Place *p, const char *fault)
+{
+    wrap(p, "base", few);
+    wrap(p, "head", arena_text(&p->a, "%s%s", few, fault));
+    return regress(p, "--losses-only");
+}
+
+static void a_trainer_that_never_learns(void **state)
+{
+    Place *p = *state;
+    if (!getenv("EIGHTYSIX_BINARY")) skip();
+    assert_int_equal(losses(p, "# the same"), 0);
+    assert_true(says(p, "out", "bit for bit"));
+    assert_int_equal(
+        losses(p, "if [ $1 = cell ]; then exec $real \"$@\" lr=0 lr_normuon=0; fi"), 1);
+    assert_true(says(p, "out", "does not learn") && says(p, "out", "REGRESSED: head computes"));
+    /* nor does one that never learned in base either pass */
+    wrap(p, "base", "if [ $1 = cell ]; then exec $real \"$@\" lr=0 lr_normuon=0; fi");
+    assert_int_equal(regress(p, "--losses-only --always"), 1);
+    assert_true(says(p, "out", "does not learn"));
+}
+
+/* Changes one number of every gradient cell: of a gradient, or its sign, or what an update moves */
+static int gradient(Place *p, const char *name, const char *change)
+{
+    return losses(p, arena_text(&p->a,
+                                "if [ $2 = gradients ]; then exec 4>&3; $real \"$@\" 3>&1 | "
+                                "awk '$2 ~ /%s/ { %s } { print }' >&4; exit; fi",
+                                name, change));
+}
+
+static void a_wrong_gradient(void **state)
+{
+    Place *p = *state;
+    if (!getenv("EIGHTYSIX_BINARY")) skip();
+    assert_int_equal(gradient(p, "^gradient:head.class", "$4 /= 2"), 1);
+    assert_true(says(p, "out", "0.5 times") && says(p, "out", "gradient:head.class"));
+    assert_int_equal(gradient(p, "^gradient:block.norm1.scale", "$4 = 0"), 1);
+    assert_int_equal(gradient(p, "^along:", "$4 = -$4"), 1);
+    assert_int_equal(gradient(p, "^moved:embedding", "$4 *= 0.9"), 1);
+    assert_int_equal(gradient(p, "^gradient:block.glu.up", "next"), 1);
+    assert_true(says(p, "out", "head has no"));
+    /* the smallest that is seen, and one that is taken for rounding */
+    assert_int_equal(gradient(p, "^gradient:head.class", "$4 *= 1.002"), 1);
+    assert_int_equal(gradient(p, "^gradient:head.class", "$4 *= 1.00001"), 0);
+    assert_true(says(p, "out", "differ by rounding"));
+}
+
+static void another_rounding(void **state)
+{
+    Place *p = *state;
+    if (!getenv("EIGHTYSIX_BINARY")) skip();
+#if !defined(__x86_64__)
+    skip();
+#endif
+    assert_int_equal(losses(p, "export EIGHTYSIX_CPU=sse2"), 0);
+    assert_true(says(p, "out", "arithmetic differs from step "));
+    assert_true(says(p, "out", "differ by rounding"));
+    /* another loss from the same parameters is not rounding */
+    assert_int_equal(
+        losses(p, "if [ $1 = cell ]; then exec $real \"$@\" smoothing=0.2; fi"), 1);
+    assert_true(says(p, "out", "the loss of step 0"));
+    assert_int_equal(
+        losses(p, "if [ $1 = cell ]; then exec $real \"$@\" smoothing=0.1001; fi"), 1);
+    assert_true(says(p, "out", "the gradient of step 0"));
+    /* another update: the second step begins elsewhere */
+    assert_int_equal(losses(p, "if [ $1 = cell ]; then exec $real \"$@\" lr=2e-3; fi"), 1);
+    assert_true(says(p, "out", "another update"));
 }
 
 typedef struct { int rows, same, column; } Seen;
@@ -376,6 +486,91 @@ static void objects(void **state)
     assert_true(says(p, "out", "HEAD: its objects cannot be hashed"));
 }
 
+/* A benchmark beside the default set is run where an object that it times has changed; a changed
+ * object that none times is named. */
+static void what_changed(void **state)
+{
+    Place *p = *state;
+    if (!getenv("EIGHTYSIX_BINARY")) skip();
+    if (system("git --version > /dev/null 2>&1")) skip();
+    static const char commit[] = "git -c user.name=t -c user.email=t@t -c commit.gpgsign=false "
+                                 "commit -q -a --allow-empty -m c";
+    invent(p, "fake", 1e6, 1, 1, 5);
+    assert_int_equal(
+        shell(p, "sed -i 's|text bench plain/1 5 0|text object kernels/a.o\\ntext object "
+                 "kernels/b.o\\ntext object c.o\\n&\\ntext extra slow/a 5 0\\ntext times slow/a "
+                 "kernels/a.o\\ntext extra slow/c 5 0\\ntext times slow/c c.o|' fake && "
+                 "git init -q . && mkdir objects && echo a > objects/a && echo b > objects/b && "
+                 "printf 'build/eightysix: fake\n\tmkdir -p build/kernels\n"
+                 "\tfor o in kernels/a kernels/b c; do cp /bin/true build/$$o.o; done\n"
+                 "\tcat objects/a >> build/kernels/a.o; cp objects/b.o build/kernels/b.o\n"
+                 "\tcp fake build/eightysix\n' > Makefile"),
+        0);
+    assert_int_equal(shell(p, "cp /bin/true objects/a.o && cp /bin/true objects/b.o && "
+                              "sed -i 's|cat objects/a >>|cp objects/a.o|' Makefile && "
+                              "git add Makefile fake objects"), 0);
+    assert_int_equal(shell(p, commit), 0);
+    assert_int_equal(shell(p, "cp /bin/false objects/a.o && cp /bin/false objects/b.o"), 0);
+    assert_int_equal(shell(p, commit), 0);
+    assert_int_equal(gate(p, "--base HEAD~1 --head HEAD --rounds 12 --times-only"), 0);
+    assert_true(says(p, "out", "slow/a ") && !says(p, "out", "slow/c"));
+    assert_int_equal(shell(p, "tail -n 1 out | grep -q 'PASS.*no benchmark times kernels/b.c$'"),
+                     0);
+    /* a filter may name what is beside the default set */
+    assert_int_equal(gate(p, "--base HEAD~1 --head HEAD --rounds 12 --times-only --always"), 0);
+}
+
+/* What was built once is not built again; a name is a commit before it is a file, and a file only
+ * with a slash; a directory may have = in its name. */
+static void references(void **state)
+{
+    Place *p = *state;
+    if (!getenv("EIGHTYSIX_BINARY")) skip();
+    if (system("git --version > /dev/null 2>&1")) skip();
+    const char *commit =
+        "git -c user.name=t -c user.email=t@t -c commit.gpgsign=false commit -q -a -m c";
+    invent(p, "fake", 1e6, 1, 1, 5);
+    assert_int_equal(
+        shell(p, "git init -q . && git add fake && printf 'build/eightysix: fake\n\tmkdir -p "
+                 "build && cp fake build/eightysix && echo built >> ../../../built\n' > Makefile "
+                 "&& git add Makefile"), 0);
+    assert_int_equal(shell(p, commit), 0);
+    assert_int_equal(shell(p, "git branch some/branch && git branch plain"), 0);
+    invent(p, "fake", 1.07e6, 1, 1, 5);
+    assert_int_equal(shell(p, commit), 0);
+    const char *again = "--base some/branch --head HEAD --rounds 12 --times-only";
+    assert_int_equal(gate(p, again), 1);
+    assert_int_equal(shell(p, "test $(wc -l < built) = 2"), 0);
+    assert_int_equal(gate(p, again), 1);
+    assert_int_equal(shell(p, "test $(wc -l < built) = 2"), 0);
+    assert_true(says(p, "out", "some/branch ("));
+    invent(p, "other", 0.5e6, 1, 1, 5);
+    assert_int_equal(shell(p, "mkdir some && cp other some/branch && cp other plain"), 0);
+    assert_int_equal(gate(p, again), 1);
+    assert_int_equal(gate(p, "--base plain --head HEAD --rounds 12 --times-only"), 1);
+    assert_int_equal(gate(p, "--base other --head HEAD --rounds 12 --times-only"), 2);
+    assert_true(says(p, "out", "other: expected a commit"));
+    assert_int_equal(shell(p, "mkdir a=b"), 0);
+    invent(p, "a=b/base", 1e6, 1, 1, 5);
+    invent(p, "a=b/head", 1.0001e6, 1, 1, 5);
+    assert_int_equal(gate(p, "--base a=b/base --head a=b/head --rounds 12 --times-only"), 0);
+}
+
+/* The history goes from one machine of a service to the next as text. */
+static void history_as_text(void **state)
+{
+    Place *p = *state;
+    if (!getenv("EIGHTYSIX_BINARY")) skip();
+    invent(p, "base", 1e6, 1, 1, 5);
+    for (int i = 0; i < 16; i++) {
+        invent(p, "head", (i < 8 ? 1 : 1.015) * 1e6 + i + 1, 1, 1, 5);
+        assert_int_equal(regress(p, "--times-only --filter plain --rounds 2"), 3);
+        assert_int_equal(shell(p, "rm -rf text && $EIGHTYSIX_BINARY export --db t.db --text text "
+                                  "&& rm t.db && $EIGHTYSIX_BINARY merge text --into t.db"), 0);
+    }
+    assert_true(says(p, "out", "history of 16 runs against this base: plain/1 went from"));
+}
+
 /* The list of this build: the trainer is in it, and every object of it exists. */
 static void own_objects(void **state)
 {
@@ -388,6 +583,14 @@ static void own_objects(void **state)
     static const char *const must[] = { "trainer.o",   "checkpoint.o", "session.o",
                                         "op_linear.o", "head_tree.o",  "law_head.o" };
     for (size_t i = 0; i < sizeof must / sizeof *must; i++) assert_true(says(p, "named", must[i]));
+    /* every kernel that runs here, every head and every operation is timed by some benchmark */
+    assert_int_equal(
+        shell(p, "grep '^text times ' list > timed; "
+                 "for o in $($EIGHTYSIX_BINARY list kernels | awk '/runs here/ && $1 != \"noop\" "
+                 "{ print \"kernels/ternary_\" $1 \".o\" }') $(cut -d' ' -f3 named | "
+                 "grep -E '^models/(head_|op_|model_)'); do grep -q \" $o\\( \\|$\\)\" timed || "
+                 "{ echo \"$o is not timed\"; exit 1; }; done"),
+        0);
     assert_int_equal(shell(p, "cut -d' ' -f3 named | while read o; do test -e \"$(dirname "
                               "$EIGHTYSIX_BINARY)/$o\" || exit 1; done"),
                      0);
@@ -408,6 +611,12 @@ int main(void)
                                         PLACED(records),
                                         PLACED(commits),
                                         PLACED(objects),
+                                        PLACED(what_changed),
+                                        PLACED(references),
+                                        PLACED(history_as_text),
+                                        PLACED(a_trainer_that_never_learns),
+                                        PLACED(a_wrong_gradient),
+                                        PLACED(another_rounding),
                                         PLACED(own_objects) };
     return cmocka_run_group_tests_name("regress", tests, NULL, NULL);
 }

@@ -9,19 +9,22 @@
 static const char help[] =
     "usage: eightysix regress --base REF --head REF [--option ...]\n\n"
     "Builds two commits in work trees under build/regress, with one make and one compiler, and\n"
-    "says whether head is slower or worse than base. REF may also be the path of a program. Run\n"
-    "it in the root of the repository. results/BENCHMARKS.md explains the method.\n\n"
+    "says whether head is slower or worse than base. REF is a commit, or the path of a program,\n"
+    "with a slash. Run it in the root of the repository. results/BENCHMARKS.md explains the\n"
+    "method.\n\n"
     "  --rounds N        rounds before the first decision (20); undecided benchmarks get N more\n"
     "  --samples K       samples of a block, 10 ms or more each (5)\n"
     "  --floor P         a change of time too small to matter, percent (2)\n"
-    "  --filter RE       benchmarks whose name matches (POSIX extended)\n"
+    "  --filter RE       benchmarks whose name matches (POSIX extended), of all that there are;\n"
+    "                    without it the default set, and those that time what has changed\n"
     "  --seed N          of the order of blocks (1)\n"
     "  --cpu C           the core to run on (the last)\n"
     "  --jobs N          jobs of make (all cores)\n"
     "  --always          measure even when the code is the same\n"
-    "  --times-only      no laws, no quality, no instruction counts\n"
+    "  --times-only      no laws, no gradients, no losses, no instruction counts\n"
+    "  --losses-only     laws, gradients and losses: nothing is timed\n"
     "  --quality P       a change of a loss too small to matter, percent (0.1)\n"
-    "  --accept-quality  losses may get better by more than that\n"
+    "  --accept-quality  losses may get better by more than that, gradients may be others\n"
     "  --markdown FILE   a report for a pull request; --junit FILE: one for CI\n"
     "  --db FILE         where raw samples and verdicts go (results/results.db)\n"
     "  --no-db           record nothing\n\n"
@@ -45,6 +48,7 @@ int regress_main(int argc, char **argv)
                                { "--jobs", &jobs, NULL },
                                { "--always", NULL, &p.always },
                                { "--times-only", NULL, &p.times_only },
+                               { "--losses-only", NULL, &p.losses_only },
                                { "--accept-quality", NULL, &p.accept_quality },
                                { "--quality", &quality, NULL },
                                { "--markdown", &p.markdown, NULL },
@@ -55,6 +59,8 @@ int regress_main(int argc, char **argv)
     if (options_read(argc, argv, options, help))
         die("regress %s: expected options only; see eightysix regress --help", argv[1]);
     if (!p.base || !p.head) die("regress: expected --base REF and --head REF");
+    if (p.times_only && p.losses_only)
+        die("regress: expected --times-only or --losses-only, not both");
     p.rounds = (int)option_int("--rounds", rounds, 2, GATE_ROUNDS);
     p.samples = (int)option_int("--samples", samples, 1, GATE_SAMPLES);
     p.seed = (uint64_t)option_int("--seed", seed, 0, LONG_MAX);

@@ -8,7 +8,8 @@
 static const char help[] =
     "usage: eightysix regress-sample list\n"
     "       eightysix regress-sample time NAME [--iters N] [--samples K] [--delay F] [--cpu C]\n"
-    "       eightysix regress-sample count NAME --iters N\n\n"
+    "       eightysix regress-sample count NAME --iters N\n"
+    "       eightysix regress-sample gradients KEY=VALUE...\n\n"
     "What `eightysix regress` runs of both builds: protocol 1 of harness/regress/regress.h.\n";
 
 int regress_sample_main(int argc, char **argv)
@@ -20,10 +21,14 @@ int regress_sample_main(int argc, char **argv)
     const int words = options_read(argc, argv, options, help);
     const int listing = words == 1 && !strcmp(argv[1], "list");
     const int timing = words == 2 && !strcmp(argv[1], "time");
-    if (!listing && !timing && !(words == 2 && !strcmp(argv[1], "count")))
-        die("regress-sample: expected list, time NAME or count NAME");
+    const int counting = words == 2 && !strcmp(argv[1], "count");
+    const int gradients = words >= 1 && !strcmp(argv[1], "gradients");
+    if (!listing && !timing && !counting && !gradients)
+        die("regress-sample: expected list, time NAME, count NAME or gradients KEY=VALUE...");
+    argv[words + 1] = NULL;
     const SamplePlan plan = {
         .what = argv[1], .name = listing ? NULL : argv[2],
+        .words = (const char *const *)argv + 2,
         .iters = option_int("--iters", iters, 0, 1000000000000),
         .samples = option_int("--samples", samples, 0, 10000),
         .delay = option_number("--delay", delay, 0, 10),

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The gate from start to end: arguments that can be refused at once, two builds, laws and quality,
- * rounds, instruction counts, the verdict, its reports. */
+/* The gate from start to end: arguments that can be refused at once, two builds, laws, gradients
+ * and losses, rounds, instruction counts, the verdict, its reports. */
 #include "harness/regress/regress.h"
 #include "harness/util/clock.h"
+#include "harness/util/progress.h"
 #include <errno.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -43,15 +45,48 @@ static const char *gate_copy(const char *binary, const char *name, Arena *a)
     return path;
 }
 
-static void gate_build_both(Gate *g, Arena *a)
+/* A name that nothing of this program has is a slip of the pen; programs that are given have names
+ * of their own, which gate_choose looks at */
+static void gate_filter_known(const Gate *g, const regex_t *re)
 {
-    fprintf(stderr, "building base %s and head %s\n", g->plan.base, g->plan.head);
-    g->base = gate_build(g->plan.base, "base", g->plan.jobs, a);
-    g->head = gate_build(g->plan.head, "head", g->plan.jobs, a);
-    const int known = (g->base->n_objects || !g->base->tree) &&
-                      (g->head->n_objects || !g->head->tree);
-    g->equal = known && !strcmp(g->base->code, g->head->code) && !g->plan.always;
-    g->control = gate_copy(g->base->binary, "control", a);
+    const int given = !*g->base->commit && !*g->head->commit;
+    if (given || regress_has(re)) return;
+    die("--filter %s: no benchmark has such a name; `eightysix regress-sample list` shows them",
+        g->plan.filter ? g->plan.filter : ".");
+}
+
+/* Dies unless a report can be written there */
+static void gate_writable(const char *option, const char *path, Arena *a)
+{
+    struct stat st;
+    if (!path) return;
+    const int there = !stat(path, &st);
+    const char *slash = strrchr(path, '/');
+    const char *dir = slash ? arena_text(a, "%.*s", (int)(slash - path) + 1, path) : ".";
+    if (there && S_ISDIR(st.st_mode)) die("%s %s: a directory, expected a file", option, path);
+    if (access(there && !S_ISREG(st.st_mode) ? path : dir, W_OK) || (there && access(path, W_OK)))
+        die("%s %s: cannot be written: %s", option, path, strerror(errno));
+}
+
+static void gate_build_both(Gate *g, GateBuild *base, GateBuild *head, Arena *a)
+{
+    gate_build(base, "base", g->plan.jobs, a);
+    gate_build(head, "head", g->plan.jobs, a);
+    const int known =
+        (base->n_objects || !*base->commit) && (head->n_objects || !*head->commit);
+    g->equal = known && !strcmp(base->code, head->code) && !g->plan.always;
+    g->control = gate_copy(base->binary, "control", a);
+}
+
+void gate_progress(Gate *g, const char *fmt, ...)
+{
+    char what[256];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(what, sizeof what, fmt, args);
+    va_end(args);
+    if (progress_terminal() || progress_due(&g->said))
+        progress_say("%s, %.0f s", what, clock_now() - g->began);
 }
 
 static void gate_add_up(Gate *g)
@@ -95,18 +130,32 @@ static const char *gate_spec(Gate *g, Arena *a)
         p->samples, g->rule.floor, (unsigned long long)p->seed, p->cpu);
 }
 
+/* 1: the laws hold. Numbers of training are looked at all the same: they say more of the fault. */
+static int gate_look_right(Gate *g, Arena *a)
+{
+    gate_progress(g, "laws");
+    const int hold = gate_check_laws(g, a);
+    gate_check_gradients(g, a);
+    gate_check_quality(g, a);
+    progress_clear();
+    return hold;
+}
+
 static void gate_look(Gate *g, GateRecord *record, Arena *a)
 {
+    int hold = 1;
     if (g->plan.times_only)
-        gate_note(g, "times only: laws, quality and instructions were not looked at");
-    else {
-        fputs("laws and quality\n", stderr);
-        gate_check_laws(g, a);
-        gate_check_quality(g, a);
+        gate_note(g, "times only: laws, gradients, losses and instructions were not looked at");
+    else hold = gate_look_right(g, a);
+    if (!hold) gate_note(g, "not timed: a law is broken");
+    else if (g->plan.losses_only) gate_note(g, "losses only: nothing was timed");
+    else if (!gate_interrupted()) {
+        g->timed = 1;
+        gate_measure(g, record, a);
+        if (!g->plan.times_only && !gate_interrupted()) gate_check_counts(g, a);
+        gate_add_up(g);
     }
-    gate_measure(g, record, a);
-    if (!g->plan.times_only && !gate_interrupted()) gate_check_counts(g, a);
-    gate_add_up(g);
+    progress_clear();
 }
 
 static void gate_report_all(const Gate *g, Arena *a)
@@ -114,6 +163,15 @@ static void gate_report_all(const Gate *g, Arena *a)
     gate_report(g, stdout);
     gate_write(g->plan.markdown, gate_markdown, g, a);
     gate_write(g->plan.junit, gate_junit, g, a);
+}
+
+static void gate_end(Gate *g, GateRecord *record, int stopped)
+{
+    if (record && !stopped) {
+        gate_record_verdicts(record, g);
+        gate_record_history(record, g);
+    }
+    if (record) gate_record_end(record, stopped, clock_now() - g->began);
 }
 
 int gate_compare(const GatePlan *plan)
@@ -127,19 +185,20 @@ int gate_compare(const GatePlan *plan)
     g->note = arena_get(&a, sizeof *g->note * GATE_MOST);
     g->plan.cpu = gate_core(plan->cpu);
     gate_filter(&filter, plan->filter);
-    gate_build_both(g, &a);
+    gate_writable("--markdown", plan->markdown, &a);
+    gate_writable("--junit", plan->junit, &a);
+    GateBuild *base = gate_find(plan->base, &a), *head = gate_find(plan->head, &a);
+    g->base = base;
+    g->head = head;
+    gate_filter_known(g, &filter);
+    if (plan->db) record = gate_record_open(plan->db, &a);
+    gate_build_both(g, base, head, &a);
     gate_choose(g, &filter, &a);
     regfree(&filter);
-    if (plan->db) record = gate_record_begin(g, plan->db, gate_spec(g, &a), &a);
+    if (record) gate_record_begin(record, g, gate_spec(g, &a));
     if (!g->equal) gate_look(g, record, &a);
     const int stopped = gate_interrupted(), code = stopped ? 130 : gate_code(&g->total);
-    if (record && !stopped) {
-        gate_record_verdicts(record, g);
-        gate_record_history(record, g);
-    }
-    if (record) gate_record_end(record, stopped, clock_now() - g->began);
-    gate_build_drop(g->base);
-    gate_build_drop(g->head);
+    gate_end(g, record, stopped);
     if (!stopped) gate_report_all(g, &a);
     arena_drop(&a);
     return code;

@@ -58,6 +58,9 @@ int         gate_code   (const GateTotal *);         /* 1, 3, 3, 0 */
  *                                      text compiler ...
  *                                      text flags ...
  *                                      text object PATH
+ *                                      text extra NAME BUDGET PROBE
+ *                                      text times NAME OBJECTS...
+ *                                      text gradients NAME WORDS...
  *   time NAME --iters N --samples K    sample NAME 0 K NS ITERS
  *     [--delay F] [--cpu C]            num switches 0 N
  *                                      num steal 0 N
@@ -65,9 +68,14 @@ int         gate_code   (const GateTotal *);         /* 1, 3, 3, 0 */
  *   count NAME --iters N               nothing; runs regress_counted once, the only function whose
  *                                      instructions callgrind counts; heads see fewer positions
  *
+ *   gradients WORDS...                 num loss, grad_norm, gradient:P, along:P, moved:P of steps
+ *
+ *   extra      a benchmark beside the default set, run where one of its OBJECTS has changed
  *   BUDGET     the largest effect that may go undetected, percent
  *   PROBE      1: base is also compared with itself and with itself delayed
- *   WORDS      settings of a quality cell
+ *   WORDS      settings of a cell; of the environment those that begin with EIGHTYSIX_
+ *   P          a parameter: the length of its gradient, its part along fixed signs, how far it
+ *              has moved
  *   PATH       below build/: an object that benchmarks, laws or quality cells execute
  *   switches   forced context switches during the samples
  *   steal      ticks that the hypervisor gave to others meanwhile
@@ -79,46 +87,54 @@ enum { REGRESS_PROTOCOL = 1 };
 
 /* The arguments of regress-sample. */
 typedef struct SamplePlan {
-    const char *what, *name;                         /* "list" "time" "count"; of the benchmark */
+    const char *what, *name;             /* "list" "time" "count" "gradients"; of the benchmark */
+    const char *const *words;                        /* settings of gradients, NULL-ended */
     long        iters, samples;
     double      delay;
     int         cpu;                                 /* -1: any */
 } SamplePlan;
 int regress_sample(const SamplePlan *);              /* the exit code */
+int regress_has(const regex_t *);                    /* 1: a benchmark of this build matches */
 
 /* ---- builds and children: regress_build.c ---- */
 typedef struct GateBuild {
     const char *ref, *commit, *binary;               /* as given; hash, "" for a file; full path */
-    const char *tree;                                /* its work tree; NULL: a program as given */
     const char *id, *compiler, *flags;               /* as it says of itself */
     const char *objects;                             /* that it executes; "": it does not say */
     int         n_objects;
     const char *code;                                /* hash of these, of all objects, or a file */
+    const char *hashed;                              /* lines "OBJECT HASH"; "" for a file */
 } GateBuild;
-/* A commit is checked out under build/regress/NAME and built there; the path of a program is used
- * as it is. Dies with an error message. */
-GateBuild *gate_build(const char *ref, const char *name, int jobs, Arena *);
-void       gate_build_drop(const GateBuild *);       /* removes the work tree */
+/* What ref is: a commit, or the path, with a slash, of a program. Builds nothing; dies with an
+ * error message where it is neither. */
+GateBuild *gate_find (const char *ref, Arena *);
+/* Builds a commit in build/regress/NAME and keeps it, by commit and compiler, in
+ * build/regress/cache; one that is there is not built again. Dies with an error message. */
+void       gate_build(GateBuild *, const char *name, int jobs, Arena *);
+/* The objects in which the builds differ; how many; -1: not known */
+int        gate_changed(const GateBuild *base, const GateBuild *head, const char ***list, Arena *);
 
 typedef void GateLine(void *ctx, const Record *);
 /* status and error as in child.h; said: all of its stdout and stderr */
 typedef struct GateRun { const char *status, *error, *said; } GateRun;
-/* Runs words[0], found by PATH where it has no slash; environment words NAME=VALUE may stand before
- * it. line (or NULL) is called with each of its records. */
+/* Runs words[0], found by PATH where it has no slash; words for env(1), NAME=VALUE or -u NAME, may
+ * stand before it. line (or NULL) is called with each of its records. */
 GateRun gate_run(const char *const *words, double seconds, GateLine *line, void *ctx, Arena *);
 int     gate_interrupted(void);                      /* ^C or SIGTERM came while a child ran */
 
-/* ---- what is not time: regress_check.c ---- */
-typedef struct GateCheck {                           /* "instructions" "quality" "laws" */
-    const char *kind, *name, *sentence;
+/* ---- what is not time: regress_check.c, regress_gradients.c, regress_quality.c ---- */
+typedef struct GateCheck {
+    const char *kind, *name, *sentence;              /* kind: "instructions" "quality" ... */
     Verdict     verdict;
     double      base, head;                          /* counts, or nats per token; NAN: none */
+    double      seconds;                             /* it took */
 } GateCheck;
-typedef struct GateChecks { GateCheck *list; int n; } GateChecks;
-enum { GATE_MOST = 64 };                             /* benchmarks; quality cells */
+typedef struct GateChecks { GateCheck *list; int n; double began; } GateChecks;
+typedef struct GateCell { const char *name, *words; } GateCell;   /* of a training, its settings */
+enum { GATE_MOST = 128 };                            /* benchmarks; cells of each kind */
 
 /* ---- the run and its reports: regress.c, regress_choose.c, regress_rounds.c,
- * regress_report.c ---- */
+ * regress_report.c, regress_junit.c ---- */
 typedef struct GateBench {
     const char *name;
     double      budget;
@@ -127,6 +143,9 @@ typedef struct GateBench {
     double     *base_ns, *head_ns;                   /* (rounds): medians of each */
     int         rounds;
     long        switches, steal;
+    double      seconds;                             /* that its blocks took */
+    const char *objects;                             /* that it times, separated by blanks */
+    int         extra;                               /* 1: beside the default set */
     GateCase    pair;                                /* head against base */
     GateCase    control, canary;                     /* of a probe: see regress_rounds.c */
 } GateBench;
@@ -137,7 +156,7 @@ typedef struct GatePlan {
     const char *filter, *markdown, *junit, *db;
     int         rounds, samples, jobs;               /* of the first look; of a block; of make */
     int         cpu;                                 /* core to run on; -1: the last */
-    int         always, times_only, accept_quality;
+    int         always, times_only, losses_only, accept_quality;
     uint64_t    seed;
     double      floor, tolerance;                    /* of times; of losses: shares */
 } GatePlan;
@@ -149,10 +168,15 @@ typedef struct Gate {
     const char       *control;                       /* path of a copy of base's program */
     GateBench        *bench;
     int               benches;
-    const char      **quality, **quality_words;      /* names and settings of the quality cells */
-    int               qualities;
+    GateCell         *quality, *gradient;
+    int               qualities, gradients;
     double            delay, began;                  /* of a canary, a share; clock_now at start */
     int               equal;                         /* 1: the same code, nothing was measured */
+    const char      **changed;                       /* objects that differ */
+    int               changes;                       /* how many; -1: not known */
+    const char       *untimed;                       /* sources that nothing times, or "" */
+    int               timed;                         /* 1: there are times */
+    double            said;                          /* when progress was last told */
     GateChecks        checks;
     const char      **note;                          /* sentences for the report */
     int               notes;
@@ -166,14 +190,28 @@ void gate_note    (Gate *, const char *sentence);
 void gate_report  (const Gate *, FILE *);            /* for people */
 void gate_markdown(const Gate *, FILE *);            /* for a pull request */
 void gate_junit   (const Gate *, FILE *);            /* for CI */
+double      gate_percent   (double ln_ratio);
+/* the detectable effect; "none" where no effect of any size could be found */
+const char *gate_detectable(double ln_ratio, char out[32]);
 
-/* Chooses the benchmarks whose names match, and quality cells, that both builds have. Budgets,
- * probes and settings are those of base: a commit cannot make its own check milder. */
+/* Progress on stderr: on a terminal always, elsewhere every ten seconds */
+void gate_progress(Gate *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Chooses what both builds have: the default set, what times a changed object, or, with a filter,
+ * all whose names match. Budgets, probes and settings are those of base: a commit cannot make its
+ * own check milder. */
 void gate_choose (Gate *, const regex_t *filter, Arena *);
 
-void gate_check_laws   (Gate *, Arena *);
-void gate_check_quality(Gate *, Arena *);
-void gate_check_counts (Gate *, Arena *);
+int  gate_check_laws     (Gate *, Arena *);          /* 1: they hold */
+void gate_check_gradients(Gate *, Arena *);
+void gate_check_quality  (Gate *, Arena *);
+void gate_check_counts   (Gate *, Arena *);
+/* Between the two of them its seconds pass */
+void gate_check_begin(Gate *);
+void gate_check_add  (Gate *, GateCheck, Arena *);
+/* The words that run `binary command... settings`, those of the environment first */
+const char **gate_words(const char *binary, const char *const *command, const char *settings,
+                        Arena *);
 
 /* ---- in the database: regress_record.c ---- */
 typedef struct GateRecord GateRecord;
@@ -184,8 +222,9 @@ typedef struct GateBlock {
     long          iters, switches, steal;
 } GateBlock;
 const char *gate_build_name(const GateBuild *);      /* its commit, or the hash of its code */
-/* dies with an error message */
-GateRecord *gate_record_begin   (const Gate *, const char *path, const char *spec, Arena *);
+/* Opens the database, before anything is built; begins the run. Die with an error message. */
+GateRecord *gate_record_open    (const char *path, Arena *);
+void        gate_record_begin   (GateRecord *, const Gate *, const char *spec);
 void        gate_record_block   (GateRecord *, const GateBlock *);
 void        gate_record_flush   (GateRecord *);
 void        gate_record_verdicts(GateRecord *, const Gate *);

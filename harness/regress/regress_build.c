@@ -4,6 +4,8 @@
  *
  *   build/regress/NAME         a git work tree of the commit, built there, removed afterwards
  *   build/regress/NAME.log     the output of make
+ *   build/regress/cache/KEY    of the 16 builds used last: `eightysix` and `hashed`, below. KEY is
+ *                              the commit and what it was built with
  *
  * A build says which objects its benchmarks, laws and quality cells execute. They are hashed
  * without debug sections, so that a commit which only changes comments, documentation or reports
@@ -11,13 +13,14 @@
  * as different from any other. */
 #include "harness/regress/regress.h"
 #include "harness/sweep/child.h"
+#include "harness/util/host.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SAID_MOST = 1 << 20, TREES = 4 };
+enum { SAID_MOST = 1 << 20, TREES = 4, CACHED = 16 };
 #define BUILD_LIMIT_S 3600
 
 /* For ^C and for the end of the process, however it ends: the only state that outlives a call. */
@@ -39,16 +42,41 @@ static void hear_words(void *ctx, const char *bytes, size_t n)
     for (size_t i = 0; i < n && e->n < SAID_MOST - 1; i++) e->said[e->n++] = bytes[i];
 }
 
+/* How many of the words are for env(1): -u NAME, and NAME=VALUE whose NAME is in capitals */
+static int env_words(const char *const *words)
+{
+    static const char capitals[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
+    int n = 0;
+    for (; words[n]; n++) {
+        const size_t name = strspn(words[n], capitals);
+        if (!strcmp(words[n], "-u") && words[n + 1]) n++;
+        else if (!name || words[n][name] != '=') break;
+    }
+    return n;
+}
+
+/* env would take a program whose path has a = for a variable: a shell runs it */
+static void run_words(char **argv, int most, const char *const *words, Arena *a)
+{
+    static const char *const shell[] = { "sh", "-c", "exec \"$@\"", "sh" };
+    const int environment = env_words(words);
+    int n = 0;
+    argv[n++] = arena_text(a, "env");
+    for (int i = 0; words[i]; i++) {
+        CHECK(n + 6 < most);
+        for (int k = 0; i == environment && k < 4; k++) argv[n++] = arena_text(a, "%s", shell[k]);
+        argv[n++] = arena_text(a, "%s", words[i]);
+    }
+    argv[n] = NULL;
+}
+
 GateRun gate_run(const char *const *words, double seconds, GateLine *line, void *ctx, Arena *a)
 {
-    enum { MOST = 64 };
-    char *argv[MOST] = { "env" };
-    for (int i = 0; words[i]; i++) {
-        CHECK(i < MOST - 2);
-        argv[i + 1] = arena_text(a, "%s", words[i]);
-    }
-    const size_t at = a->used;
-    Ear ear = { .line = line, .ctx = ctx, .said = arena_raw(a, SAID_MOST) };
+    enum { MOST = 96 };
+    char *argv[MOST];
+    run_words(argv, MOST, words, a);
+    Arena talk = arena_new(SAID_MOST + 4096);
+    Ear ear = { .line = line, .ctx = ctx, .said = arena_raw(&talk, SAID_MOST) };
     const ChildPlan plan = { .program = "/usr/bin/env",
                              .argv = argv,
                              .limits = { .seconds = seconds },
@@ -65,13 +93,10 @@ GateRun gate_run(const char *const *words, double seconds, GateLine *line, void 
         }
     child_signals_end(signals);
     const char *status = why ? "fail" : child_status(c, &error);
-    char sentence[1024];
-    snprintf(sentence, sizeof sentence, "%s", error);
     ear.said[ear.n] = 0;
-    /* `said` lies at the start of the arena: what is not used of it is given back */
-    arena_reset(a, at);
-    arena_raw(a, ear.n + 1);
-    return (GateRun){ status, arena_text(a, "%s", sentence), ear.said };
+    const GateRun r = { status, arena_text(a, "%s", error), arena_text(a, "%s", ear.said) };
+    arena_drop(&talk);
+    return r;
 }
 
 #define RUN(a, ...)                                                                                \
@@ -99,15 +124,13 @@ static void remove_all(void)
     arena_drop(&a);
 }
 
-void gate_build_drop(const GateBuild *b)
+static void drop_tree(const char *tree, Arena *a)
 {
-    Arena a = arena_new((size_t)1 << 26);
-    for (int i = 0; b->tree && i < left.n; i++)
-        if (!strcmp(left.tree[i], b->tree)) {
-            remove_tree(b->tree, &a);
+    for (int i = 0; i < left.n; i++)
+        if (!strcmp(left.tree[i], tree)) {
+            remove_tree(tree, a);
             *left.tree[i] = 0;
         }
-    arena_drop(&a);
 }
 
 static void save_log(const char *path, const char *text)
@@ -119,7 +142,8 @@ static void save_log(const char *path, const char *text)
     }
 }
 
-static void check_out(GateBuild *b, const char *dir, const char *name, int jobs, Arena *a)
+/* Returns the work tree */
+static const char *check_out(GateBuild *b, const char *dir, const char *name, int jobs, Arena *a)
 {
     const char *tree = arena_text(a, "%s/%s", dir, name),
                *log = arena_text(a, "%s/%s.log", dir, name);
@@ -129,29 +153,50 @@ static void check_out(GateBuild *b, const char *dir, const char *name, int jobs,
     GateRun r = RUN(a, "git", "worktree", "add", "--detach", "--force", tree, b->commit);
     if (!ok(&r)) die("%s: git worktree add %s: %s", b->ref, tree, r.error);
     strcpy(left.tree[left.n++], tree);
-    b->tree = tree;
     b->binary = arena_text(a, "%s/build/eightysix", tree);
     r = RUN(a, "-u", "MAKEFLAGS", "-u", "MFLAGS", "-u", "OUT", "-u", "SAN", "MAKELEVEL=1", "make",
             "-C", tree, arena_text(a, "-j%d", jobs), "OUT=build", "build/eightysix");
     save_log(log, r.said);
     if (left.interrupted) exit(130);
     if (!ok(&r)) die("%s: make: %s; all it said is in %s", b->ref, r.error, log);
+    return tree;
 }
 
-/* A hash of the objects that the build says it executes (all where it does not say), sorted by
- * name, each without debug sections. A missing object is an error: what is not hashed would not be
- * compared. */
-static const char *code_of(const GateBuild *b, Arena *a)
+/* Writes `hashed`: a line "OBJECT HASH" for each object that the build says it executes (all where
+ * it does not say), sorted, each without debug sections. A missing object is an error: what is not
+ * hashed would not be compared. */
+static void hash_objects(const GateBuild *b, const char *tree, Arena *a)
 {
     static const char script[] = "cd \"$0/build\" && { [ -n \"$1\" ] && printf '%s\\n' $1 || find "
                                  ". -name '*.o'; } | LC_ALL=C sort | while read -r f; do "
                                  "objcopy --strip-debug \"$f\" stripped || exit 1; echo \"$f "
-                                 "$(sha256sum < stripped)\"; done > hashed && "
-                                 "sha256sum < hashed";
-    const GateRun r = RUN(a, "sh", "-c", script, b->tree, b->objects);
-    if (!ok(&r) || strlen(r.said) < 64)
-        die("%s: its objects cannot be hashed: %s", b->ref, *r.error ? r.error : r.said);
-    return arena_text(a, "%.64s", r.said);
+                                 "$(sha256sum < stripped | cut -c1-64)\"; done > hashed";
+    const GateRun r = RUN(a, "sh", "-c", script, tree, b->objects);
+    if (!ok(&r)) die("%s: its objects cannot be hashed: %s", b->ref, *r.error ? r.error : r.said);
+}
+
+/* What the sides differ in must be a difference of commits: the key has the compiler and what the
+ * environment says to make */
+static const char *cache_of(const GateBuild *b, const char *dir, Arena *a)
+{
+    static const char script[] = "{ ${CC:-cc} --version; echo \"$CC $CXX $CFLAGS $CPPFLAGS "
+                                 "$LDFLAGS $LDLIBS\"; uname -m; } 2>&1 | sha256sum";
+    const GateRun r = RUN(a, "sh", "-c", script);
+    return arena_text(a, "%s/cache/%s-%.12s", dir, b->commit, r.said);
+}
+
+/* Keeps what was built, under another name first: a part of a build is never found. Forgets those
+ * that were used longest ago. */
+static void cache_keep(GateBuild *b, const char *tree, const char *cache, Arena *a)
+{
+    static const char script[] =
+        "set -e; mkdir -p \"$0.part\"; cp \"$1/build/eightysix\" \"$1/build/hashed\" \"$0.part\"; "
+        "rm -rf \"$0\"; mv \"$0.part\" \"$0\"; cd \"$0/..\"; ls -t | tail -n +\"$2\" | "
+        "while read -r old; do rm -rf \"./$old\"; done";
+    const GateRun r =
+        RUN(a, "sh", "-c", script, cache, tree, arena_text(a, "%d", CACHED + 1));
+    if (!ok(&r)) die("%s: %s: %s", b->ref, cache, r.error);
+    b->binary = arena_text(a, "%s/eightysix", cache);
 }
 
 typedef struct { GateBuild *b; Arena *a; int protocol; } Asked;
@@ -185,35 +230,97 @@ static void ask_protocol(GateBuild *b, Arena *a)
             REGRESS_PROTOCOL);
 }
 
-GateBuild *gate_build(const char *ref, const char *name, int jobs, Arena *a)
+static int is_program(const char *ref)
+{
+    struct stat st;
+    return strchr(ref, '/') && !stat(ref, &st) && S_ISREG(st.st_mode) && !access(ref, X_OK);
+}
+
+GateBuild *gate_find(const char *ref, Arena *a)
 {
     char path[4096];
-    struct stat st;
     GateBuild *b = arena_get(a, sizeof *b);
-    *b = (GateBuild) {
-        .ref = ref, .commit = "", .code = "", .id = "", .compiler = "", .flags = "", .objects = ""
-    };
+    *b = (GateBuild) { .ref = ref, .commit = "", .code = "", .id = "", .compiler = "", .flags = "",
+                       .objects = "", .hashed = "" };
+    const GateRun r = RUN(a, "git", "rev-parse", "--verify", "--quiet", "--end-of-options",
+                          arena_text(a, "%s^{commit}", ref));
+    if (left.interrupted) exit(130);
+    if (ok(&r)) b->commit = first_line(&r, a);
+    else if (!is_program(ref))
+        die("%s: expected a commit of this repository, or the path, with a slash, of a program "
+            "that was built before",
+            ref);
+    else if (!realpath(ref, path)) die("%s: %s", ref, strerror(errno));
+    else b->binary = arena_text(a, "%s", path);
+    return b;
+}
+
+/* The commit as it was built before, or built now */
+static void make_commit(GateBuild *b, const char *dir, const char *name, int jobs, Arena *a)
+{
+    const char *cache = cache_of(b, dir, a);
+    b->binary = arena_text(a, "%s/eightysix", cache);
+    if (access(b->binary, X_OK)) {
+        fprintf(stderr, "building %s %s\n", name, b->ref);
+        const char *tree = check_out(b, dir, name, jobs, a);
+        ask_protocol(b, a);
+        hash_objects(b, tree, a);
+        cache_keep(b, tree, cache, a);
+        drop_tree(tree, a);
+    } else {
+        fprintf(stderr, "%s %s: as built before, %s\n", name, b->ref, cache);
+        RUN(a, "touch", cache);
+        ask_protocol(b, a);
+    }
+    const GateRun r = RUN(a, "cat", arena_text(a, "%s/hashed", cache));
+    if (!ok(&r)) die("%s: %s/hashed: %s", b->ref, cache, r.error);
+    b->hashed = r.said;
+    b->code = arena_get(a, 65);
+    sha256_hex(b->hashed, strlen(b->hashed), (char *)b->code);
+}
+
+void gate_build(GateBuild *b, const char *name, int jobs, Arena *a)
+{
+    char path[4096];
     mkdir("build", 0777);
     mkdir("build/regress", 0777);
+    mkdir("build/regress/cache", 0777);
     if (!realpath("build/regress", path)) die("build/regress: cannot be made: %s", strerror(errno));
-    const char *dir = arena_text(a, "%s", path);
-    if (strchr(ref, '/') && !stat(ref, &st) && S_ISREG(st.st_mode) && !access(ref, X_OK)) {
-        if (!realpath(ref, path)) die("%s: %s", ref, strerror(errno));
-        b->binary = arena_text(a, "%s", path);
-        const GateRun r = RUN(a, "sha256sum", b->binary);
-        b->code = first_line(&r, a);
-        b->code = arena_text(a, "%.64s", b->code);
-    } else {
-        const char *commit = arena_text(a, "%s^{commit}", ref);
-        const GateRun r = RUN(a, "git", "rev-parse", "--verify", "--quiet", commit);
-        if (!ok(&r))
-            die("%s: expected a commit of this repository, or the path of a program that was built "
-                "before",
-                ref);
-        b->commit = first_line(&r, a);
-        check_out(b, dir, name, jobs, a);
+    if (*b->commit) {
+        make_commit(b, arena_text(a, "%s", path), name, jobs, a);
+        return;
     }
+    const GateRun r = RUN(a, "sha256sum", "--", b->binary);
+    b->code = arena_text(a, "%.64s", r.said + (*r.said == '\\'));
     ask_protocol(b, a);
-    if (b->tree) b->code = code_of(b, a);
-    return b;
+}
+
+/* ---- what differs ---- */
+/* 1: the line, up to its end, is one of the text */
+static int has_line(const char *text, const char *line, size_t n)
+{
+    for (; *text; text += strcspn(text, "\n"), text += *text == '\n')
+        if (strcspn(text, "\n") == n && !strncmp(text, line, n)) return 1;
+    return 0;
+}
+
+/* Adds the objects of `of` whose lines `other` has not */
+static int add_changed(const char *of, const char *other, const char **list, int n, Arena *a)
+{
+    for (const char *at = of; *at; at += strcspn(at, "\n"), at += *at == '\n') {
+        int known = 0;
+        if (has_line(other, at, strcspn(at, "\n"))) continue;
+        const char *object = arena_text(a, "%.*s", (int)strcspn(at, " \n"), at);
+        for (int i = 0; i < n; i++) known |= !strcmp(list[i], object);
+        if (!known) list[n++] = object;
+    }
+    return n;
+}
+
+int gate_changed(const GateBuild *base, const GateBuild *head, const char ***list, Arena *a)
+{
+    if (!base->n_objects || !head->n_objects || !*base->hashed || !*head->hashed) return -1;
+    *list = arena_get(a, sizeof **list * (size_t)(base->n_objects + head->n_objects));
+    const int n = add_changed(head->hashed, base->hashed, *list, 0, a);
+    return add_changed(base->hashed, head->hashed, *list, n, a);
 }

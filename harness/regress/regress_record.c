@@ -14,18 +14,22 @@ struct GateRecord { Db *db; long run; Arena *a; };
 
 const char *gate_build_name(const GateBuild *b) { return *b->commit ? b->commit : b->code; }
 
-GateRecord *gate_record_begin(const Gate *g, const char *path, const char *spec, Arena *a)
+GateRecord *gate_record_open(const char *path, Arena *a)
 {
     const char *why;
-    char key[65];
     GateRecord *r = arena_get(a, sizeof *r);
     *r = (GateRecord){ .db = db_open(path, a, &why), .a = a };
     if (!r->db) die("%s", why);
+    return r;
+}
+
+void gate_record_begin(GateRecord *r, const Gate *g, const char *spec)
+{
+    char key[65];
     db_experiment(r->db, "regress", "", "", DB_SPEED);
     r->run = db_run_start(r->db, "regress", sha256_hex(spec, strlen(spec), key), spec);
     db_config(r->db, r->run, "base", gate_build_name(g->base));
     db_config(r->db, r->run, "head", gate_build_name(g->head));
-    return r;
 }
 
 static void number(GateRecord *r, const char *what, const char *name, long step, double value)
@@ -74,7 +78,7 @@ static void comparison(GateRecord *r, const char *name, const GateCase *c)
 
 void gate_record_verdicts(GateRecord *r, const Gate *g)
 {
-    for (int i = 0; i < g->benches && !g->equal; i++) {
+    for (int i = 0; i < g->benches && g->timed; i++) {
         const GateBench *b = &g->bench[i];
         comparison(r, b->name, &b->pair);
         if (b->probe) comparison(r, arena_text(r->a, "%s@control", b->name), &b->control);
@@ -128,7 +132,7 @@ static void see_past(void *ctx, int columns, const char *const *value)
 void gate_record_history(GateRecord *r, Gate *g)
 {
     const Host *h = host_read(r->a);
-    for (int i = 0; i < g->benches && !g->equal; i++) {
+    for (int i = 0; i < g->benches && g->timed; i++) {
         Past *p = arena_get(r->a, sizeof *p);
         *p = (Past){ .bench = g->bench[i].name, .base = gate_build_name(g->base), .n = -1,
                      .rig = host_class(h, r->a) };

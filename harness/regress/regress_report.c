@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The reports of a gate: a table for people, Markdown for a pull request, JUnit XML for CI. */
+/* The reports of a gate for people: a table, and Markdown for a pull request. */
 #include "harness/regress/regress.h"
 #include <math.h>
 #include <string.h>
@@ -9,7 +9,7 @@ void gate_note(Gate *g, const char *sentence)
     if (g->notes < GATE_MOST) g->note[g->notes++] = sentence;
 }
 
-static double percent(double ln_ratio) { return 100 * expm1(ln_ratio); }
+double gate_percent(double ln_ratio) { return 100 * expm1(ln_ratio); }
 
 static double median_of(const double *x, int n)
 {
@@ -20,9 +20,9 @@ static double median_of(const double *x, int n)
 }
 
 /* the detectable effect; "none" where no effect of any size could be found */
-static const char *detectable_text(double ln_ratio, char out[32])
+const char *gate_detectable(double ln_ratio, char out[32])
 {
-    if (isfinite(ln_ratio)) snprintf(out, 32, "%.1f %%", percent(ln_ratio));
+    if (isfinite(ln_ratio)) snprintf(out, 32, "%.1f %%", gate_percent(ln_ratio));
     else snprintf(out, 32, "none");
     return out;
 }
@@ -54,7 +54,16 @@ static const char *summary(const Gate *g)
     if (g->total.unknown)
         return "UNKNOWN: the noise is larger than what must be seen; a quieter machine or more "
                "rounds may tell";
+    if (!g->timed) return "PASS: nothing computes something else; nothing was timed";
+    if (g->plan.times_only) return "PASS: nothing is slower by more than the floor";
     return "PASS: nothing is slower by more than the floor, nothing computes something else";
+}
+
+/* The verdict, and what it is silent about */
+static void verdict_line(const Gate *g, FILE *f)
+{
+    fputs(summary(g), f);
+    if (g->timed && *g->untimed) fprintf(f, "; no benchmark times %s", g->untimed);
 }
 
 /* A line of the table; the suffix marks control and canary */
@@ -79,8 +88,9 @@ static void case_row(const GateBench *b, const Row *row, FILE *f, int markdown)
             markdown ? "| %s | %s | %s | %+.1f %% | %+.1f ... %+.1f %% | %s | %.0f %% | %d | %s |\n"
                      : "%-38s %10s %10s %+7.1f %% [%+6.1f, %+6.1f] %8s %5.0f %% %6d  %s\n",
             name, pair ? time_text(b->base_ns, b->rounds, base) : "",
-            pair ? time_text(b->head_ns, b->rounds, head) : "", percent(c->shift.median),
-            percent(c->shift.low), percent(c->shift.high), detectable_text(c->detectable, seen),
+            pair ? time_text(b->head_ns, b->rounds, head) : "", gate_percent(c->shift.median),
+            gate_percent(c->shift.low), gate_percent(c->shift.high),
+            gate_detectable(c->detectable, seen),
             100 * c->budget, c->rounds, verdict_names[c->verdict]);
 }
 
@@ -125,124 +135,36 @@ void gate_report(const Gate *g, FILE *f)
     char base[80], head[80];
     long switches = 0, steal = 0;
     fprintf(f, "base  %s\nhead  %s\n\n", side_text(g->base, base), side_text(g->head, head));
-    if (!g->equal) {
+    if (g->timed) {
         times(g, f, 0);
         fputc('\n', f);
-        checks(g, f, 0);
-        if (g->checks.n) fputc('\n', f);
-        terms(g, f);
     }
-    for (int i = 0; i < g->benches; i++)
-        switches += g->bench[i].switches, steal += g->bench[i].steal;
-    if (!g->equal)
+    checks(g, f, 0);
+    if (g->checks.n) fputc('\n', f);
+    if (g->timed) terms(g, f);
+    for (int i = 0; i < g->benches; i++) {
+        switches += g->bench[i].switches;
+        steal += g->bench[i].steal;
+    }
+    if (g->timed)
         fprintf(f,
                 "while timing: %ld forced context switches, %ld ticks stolen by the hypervisor\n",
                 switches, steal);
     for (int i = 0; i < g->notes; i++) fprintf(f, "note: %s\n", g->note[i]);
-    fprintf(f, "\n%s\n", summary(g));
+    fputc('\n', f);
+    verdict_line(g, f);
+    fputc('\n', f);
 }
 
 void gate_markdown(const Gate *g, FILE *f)
 {
     char base[80], head[80];
-    fprintf(f, "### eightysix regress: %s\n\n`%s` against `%s`\n\n", summary(g),
-            side_text(g->head, head), side_text(g->base, base));
-    if (!g->equal) {
-        times(g, f, 1);
-        checks(g, f, 1);
-        fputc('\n', f);
-        terms(g, f);
-    }
+    fputs("### eightysix regress: ", f);
+    verdict_line(g, f);
+    fprintf(f, "\n\n`%s` against `%s`\n\n", side_text(g->head, head), side_text(g->base, base));
+    if (g->timed) times(g, f, 1);
+    checks(g, f, 1);
+    fputc('\n', f);
+    if (g->timed) terms(g, f);
     for (int i = 0; i < g->notes; i++) fprintf(f, "\n* %s\n", g->note[i]);
-}
-
-/* ---- JUnit ---- */
-static void xml_text(const char *s, FILE *f)
-{
-    for (; *s; s++) {
-        const unsigned char c = (unsigned char)*s;
-        if (c == '<') fputs("&lt;", f);
-        else if (c == '>') fputs("&gt;", f);
-        else if (c == '&') fputs("&amp;", f);
-        else if (c == '"') fputs("&quot;", f);
-        else fputc(c < 32 ? ' ' : c, f);
-    }
-}
-
-/* bad: "failure", "error", "skipped"; NULL: it passed */
-static void xml_case(const char *kind, const char *name, const char *bad, const char *verdict,
-                     const char *sentence, FILE *f)
-{
-    fprintf(f, "  <testcase classname=\"regress.%s\" name=\"", kind);
-    xml_text(name, f);
-    if (!bad) {
-        fputs("\"/>\n", f);
-        return;
-    }
-    fprintf(f, "\"><%s", bad);
-    if (strcmp(bad, "skipped")) fprintf(f, " type=\"%s\"", verdict);
-    fprintf(f, " message=\"%s: ", verdict);
-    xml_text(sentence, f);
-    fputs("\"/></testcase>\n", f);
-}
-
-static const char *bad_of(Verdict v)
-{
-    return v == GATE_REGRESSED ? "failure" : v == GATE_UNKNOWN ? "skipped" : NULL;
-}
-
-static int moved(const GateCase *c)
-{
-    return c->verdict == GATE_REGRESSED || c->verdict == GATE_IMPROVED;
-}
-
-static void xml_bench(const GateBench *b, FILE *f)
-{
-    char sentence[160], seen[32];
-    const GateCase *c = &b->pair;
-    snprintf(sentence, sizeof sentence, "%+.1f %% [%+.1f, %+.1f], detectable %s, budget %.0f %%",
-             percent(c->shift.median),
-             percent(c->shift.low), percent(c->shift.high), detectable_text(c->detectable, seen),
-                     100 * c->budget);
-    xml_case("time", b->name, bad_of(c->verdict), verdict_names[c->verdict], sentence, f);
-    if (!b->probe) return;
-    xml_case("control", b->name, moved(&b->control) ? "error" : NULL, "INVALID",
-             "base differs from its own copy", f);
-    xml_case("canary", b->name, b->canary.verdict != GATE_REGRESSED ? "error" : NULL, "INVALID",
-             "a delay of 5 % was not found", f);
-}
-
-typedef struct Counts { int tests, failures, errors, skipped; } Counts;
-
-static void count(Counts *n, const char *bad)
-{
-    n->tests++;
-    n->failures += bad && !strcmp(bad, "failure");
-    n->errors += bad && !strcmp(bad, "error");
-    n->skipped += bad && !strcmp(bad, "skipped");
-}
-
-void gate_junit(const Gate *g, FILE *f)
-{
-    Counts n = { .tests = g->equal };
-    for (int i = 0; i < g->benches && !g->equal; i++) {
-        const GateBench *b = &g->bench[i];
-        count(&n, bad_of(b->pair.verdict));
-        if (!b->probe) continue;
-        count(&n, moved(&b->control) ? "error" : NULL);
-        count(&n, b->canary.verdict != GATE_REGRESSED ? "error" : NULL);
-    }
-    for (int i = 0; i < g->checks.n; i++) count(&n, bad_of(g->checks.list[i].verdict));
-    fprintf(f,
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"eightysix regress\" "
-            "tests=\"%d\" failures=\"%d\" "
-            "errors=\"%d\" skipped=\"%d\">\n",
-            n.tests, n.failures, n.errors, n.skipped);
-    if (g->equal) xml_case("code", "the same code", NULL, "", "", f);
-    for (int i = 0; i < g->benches && !g->equal; i++) xml_bench(&g->bench[i], f);
-    for (int i = 0; i < g->checks.n; i++) {
-        const GateCheck *c = &g->checks.list[i];
-        xml_case(c->kind, c->name, bad_of(c->verdict), verdict_names[c->verdict], c->sentence, f);
-    }
-    fputs("</testsuite>\n", f);
 }

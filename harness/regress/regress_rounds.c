@@ -75,10 +75,13 @@ static void rounds_calibrate(Rounds *r)
 {
     for (int i = 0; i < r->gate->benches && !gate_interrupted(); i++) {
         GateBench *b = &r->gate->bench[i];
+        const double from = clock_now();
+        gate_progress(r->gate, "iterations of %s", b->name);
         for (int side = SIDE_BASE; side <= SIDE_HEAD; side++) {
             const long iters = rounds_block(r, b->name, side, 0).iters;
             if (iters > b->iters) b->iters = iters;
         }
+        b->seconds += clock_now() - from;
         arena_reset(&r->round, 0);
     }
 }
@@ -96,6 +99,7 @@ static void rounds_bench(Rounds *r, GateBench *b, int round, Rng *rng)
     double ns[SIDES][2 * GATE_SAMPLES];
     int order[SIDES] = { SIDE_BASE, SIDE_HEAD, SIDE_CONTROL, SIDE_CANARY }, n[SIDES] = { 0 };
     const int sides = b->probe ? SIDES : 2;
+    const double from = clock_now();
     shuffle(rng, order, sides, sizeof *order);
     for (int i = 0; i < 2 * sides && !gate_interrupted(); i++) {
         const int side = order[i < sides ? i : 2 * sides - 1 - i];
@@ -107,6 +111,7 @@ static void rounds_bench(Rounds *r, GateBench *b, int round, Rng *rng)
                                  k.switches, k.steal };
         if (r->record) gate_record_block(r->record, &kept);
     }
+    b->seconds += clock_now() - from;
     if (gate_interrupted()) return;
     GateCase *const cases[] = { NULL, &b->pair, &b->control, &b->canary };
     for (int side = 1; side < sides; side++) {
@@ -126,8 +131,7 @@ static void rounds_all(Rounds *r, int round, int of)
     Rng rng = rng_at(r->gate->plan.seed, STREAM_ROUND, (uint64_t)round);
     for (int i = 0; i < g->benches; i++) order[i] = i;
     shuffle(&rng, order, g->benches, sizeof *order);
-    if (progress_terminal())
-        progress_say("round %d of %d, %.0f s", round + 1, of, clock_now() - g->began);
+    gate_progress(g, "round %d of %d", round + 1, of);
     for (int i = 0; i < g->benches && !gate_interrupted(); i++) {
         if (rounds_open(&g->bench[order[i]])) rounds_bench(r, &g->bench[order[i]], round, &rng);
         arena_reset(&r->round, 0);
@@ -190,6 +194,7 @@ void gate_measure(Gate *g, GateRecord *record, Arena *a)
     r->binary[SIDE_CONTROL] = g->control;
     rounds_prepare(r, a);
     rounds_calibrate(r);
+    g->said = 0;                             /* the first round is told at once */
     for (int look = 1; look <= looks && open && !gate_interrupted(); look++) {
         for (int i = (look - 1) * each; i < look * each && !gate_interrupted(); i++)
             rounds_all(r, i, look * each);
