@@ -131,10 +131,13 @@ TensorFile *tensors_open(const char *path, Arena *a, const char **why)
 {
     TensorFile *f = arena_get(a, sizeof *f);
     struct stat st;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* a pipe that nobody writes to would block for ever */
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     f->path = arena_text(a, "%s", path);
-    if (fd < 0 || fstat(fd, &st)) {
-        *why = arena_text(a, "%s: cannot be opened: %s", path, strerror(errno));
+    if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+        *why = fd < 0 ? arena_text(a, "%s: cannot be opened: %s", path, strerror(errno))
+                      : arena_text(a, "%s: is %s; expected a file", path,
+                                   S_ISFIFO(st.st_mode) ? "a pipe" : "a directory or a device");
         if (fd >= 0) close(fd);
         return NULL;
     }

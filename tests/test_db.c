@@ -130,27 +130,29 @@ static void test_round_trip(void **state)
     db_close(db);
 }
 
-/* As many views and columns as there are */
+/* As many columns as there are; views that a database brings are not among ours. */
 static void test_many(void **state)
 {
     enum { MANY = 100 };
     Place *p = *state;
-    const char *why, *columns = "1 AS c0", *const *view;
+    const char *why, *columns = "0 AS c0", *const *view, *views = "BEGIN";
     DbTable t;
     Db *db = db_open(p->path, &p->a, &why);
     fill_seeded(db, 1, "7");
     db_close(db);
-    for (int i = 1; i < MANY; i++) columns = arena_text(&p->a, "%s, %d AS c%d", columns, i, i);
-    const char *views = "BEGIN";
     for (int i = 0; i < MANY; i++)
-        views = arena_text(&p->a, "%s; CREATE VIEW zz%d AS SELECT %s", views, i, columns);
+        views = arena_text(&p->a, "%s; CREATE VIEW zz%d AS SELECT 1", views, i);
     by_hand(p, p->path, arena_text(&p->a, "%s; COMMIT", views));
     db = db_open_read(p->path, &p->a, &why);
     assert_null(why);
-    assert_true(db_views(db, &view, &p->a) > MANY);
-    assert_null(db_table(db, "SELECT * FROM zz99", &t, &p->a));
+    const int n = db_views(db, &view, &p->a);
+    for (int i = 0; i < n; i++) assert_int_not_equal(strncmp(view[i], "zz", 2), 0);
+    for (int i = 1; i < MANY; i++) columns = arena_text(&p->a, "%s, %d AS c%d", columns, i, i);
+    columns = arena_text(&p->a, "SELECT %s FROM result", columns);
+    assert_null(db_table(db, columns, &t, &p->a));
     assert_int_equal(t.columns, MANY);
     assert_string_equal(db_field(&t, 0, "c99"), "99");
+    assert_non_null(db_table(db, "SELECT * FROM zz99", &t, &p->a));
     db_close(db);
 }
 

@@ -188,13 +188,78 @@ static void test_share(void **state)
         2);
 }
 
+/* What cannot be printed is an error of every command, whatever else it would have said. */
+static void test_full(void **state)
+{
+    static const char *const arguments[] = { "list", "list settings", "--version", "help",
+                                             "export --help", "help --man", "help --bash" };
+    Place *p = *state;
+    for (size_t i = 0; i < sizeof arguments / sizeof *arguments; i++)
+        assert_says(place_expect(p, 2, arena_text(&p->a, "%s 2>&1 >/dev/full", arguments[i])),
+                    "standard output cannot be written");
+}
+
+/* A file that may not grow is an error of the write. Figures of CSV are written by the program. */
+static void test_limit(void **state)
+{
+    Place *p = *state;
+    const char *said, *binary = getenv("EIGHTYSIX_BINARY");
+    const char *db = place_in(p, "t.db"), *pack = place_in(p, "p.db");
+    place_expect(p, 0, arena_text(&p->a, "merge results/reference/records --into %s", db));
+    const char *run = arena_text(&p->a, "ulimit -c 0; ulimit -f 8; exec '%s'", binary);
+    const char *command[] = { arena_text(&p->a, "%s export result --db %s --out %s", run, db,
+                                         p->dir),
+                              arena_text(&p->a, "%s export --db %s --pack %s", run, db, pack),
+                              arena_text(&p->a, "%s export curve --db %s --out - >%s/curve", run,
+                                         db, p->dir) };
+    for (size_t i = 0; i < sizeof command / sizeof *command; i++) {
+        assert_int_equal(place_shell(p, command[i], &said), 2);
+        assert_says(said, "File too large");
+    }
+}
+
+/* A pipe that nobody writes to is refused, where it would block. */
+static void test_pipe(void **state)
+{
+    static const struct { int code; const char *arguments; } run[] = {
+        { 2, "sweep %s --dry-run --db %s.db" },
+        { 2, "claims --claims %s --db %s.db" },
+        { 2, "export result --db %s" },
+        { 2, "merge %s --into %s.into" },
+        { 2, "replay %s" },
+        { 2, "eval %s" },
+        { 2, "headlab %s" },
+        { 2, "paper --parts %s" },
+        { 2, "tokenize encode vocab=words list=%s" },
+        { 2, "tokenize corpus vocab=bytes %s" },
+        { 1, "train from=%s budget=1s --no-db" },
+        { 1, "train corpus=%s vocab=bytes budget=1s --no-db" },
+        { 1, "train embed_init=%s budget=1s --no-db" },
+    };
+    Place *p = *state;
+    const char *said, *pipe = place_in(p, "pipe.txt"), *binary = getenv("EIGHTYSIX_BINARY");
+    assert_int_equal(place_shell(p, arena_text(&p->a, "mkfifo %s", pipe), &said), 0);
+    for (size_t i = 0; i < sizeof run / sizeof *run; i++) {
+        char line[512];
+        snprintf(line, sizeof line, run[i].arguments, pipe, pipe);
+        const int code = place_shell(p,
+                                     arena_text(&p->a, "timeout 10 '%s' %s </dev/null", binary,
+                                                line),
+                                     &said);
+        if (code != run[i].code)
+            fail_msg("%s: exit code %d, expected %d: %s", line, code, run[i].code, said);
+        assert_says(said, "is a pipe; expected a file");
+    }
+}
+
 #define HELP_TEST(f) cmocka_unit_test_setup_teardown(f, place_make, place_drop)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         HELP_TEST(test_version), HELP_TEST(test_help), HELP_TEST(test_misspelt),
         HELP_TEST(test_man),     HELP_TEST(test_bash), HELP_TEST(test_install),
-        HELP_TEST(test_share),
+        HELP_TEST(test_share),   HELP_TEST(test_full), HELP_TEST(test_limit),
+        HELP_TEST(test_pipe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -266,7 +266,7 @@ static void test_refused(void **state)
         { "run.csv", "id,uuid\n1\n", "run.csv:1: expected 11 fields of CSV" },
         { "metric.csv", "run,name,step,value\n1,nll,4,\"x\n", "metric.csv:2: expected 4 fields" },
         { "metric.csv", "run,name,step,value\n1,nll,4,7\n1,nll,5,many\n",
-          "metric.csv:3: 'many': expected a number" },
+          "metric.csv:3: value 'many': expected a number" },
         { "metric.csv", "run,name,step,value\n1,,4,7\n",
           "metric.csv:2: NOT NULL constraint failed: metric.name" },
         { "metric.csv", "run,name,step,value\n99,nll,4,7\n",
@@ -435,11 +435,241 @@ static void test_replay_gates(void **state)
     assert_says(said, "; 1 differ\n");
 }
 
+/* ---- packs that others made ---- */
+#define ENDLESS "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+
+/* Runs `eightysix ARGUMENTS`, which may take a minute and must end with this code; what it says */
+static const char *within(Place *p, int code, const char *arguments)
+{
+    const char *said;
+    const int got = place_shell(p,
+                                arena_text(&p->a, "timeout 60 '%s' %s",
+                                           getenv("EIGHTYSIX_BINARY"), arguments),
+                                &said);
+    if (got != code) fail_msg("%s: exit code %d, expected %d: %s", arguments, got, code, said);
+    return said;
+}
+
+/* Views that a pack brings are neither asked nor taken for names of files. */
+static void test_foreign_views(void **state)
+{
+    Place *p = *state;
+    const char *said, *a = sitting(p, "a.db", "one", 7.1), *out = place_in(p, "in/out");
+    by_hand(p, a, "CREATE VIEW \"../../beyond\" AS SELECT 'one' AS experiment;"
+                  "CREATE VIEW zz AS " ENDLESS "SELECT i AS experiment FROM n");
+    assert_int_equal(place_shell(p, arena_text(&p->a, "mkdir -p %s", out), &said), 0);
+    within(p, 0, arena_text(&p->a, "export --db %s --out %s", a, out));
+    assert_int_equal(access(place_in(p, "in/out/result.csv"), F_OK), 0);
+    assert_int_equal(access(place_in(p, "in/out/zz.csv"), F_OK), -1);
+    assert_int_equal(access(place_in(p, "beyond.csv"), F_OK), -1);
+    said = within(p, 2, arena_text(&p->a, "export zz --db %s --out -", a));
+    assert_says(said, "there is no view 'zz'");
+    by_hand(p, a, "UPDATE experiment SET name = '../../beyond'");
+    said = within(p, 2, arena_text(&p->a, "export ../../beyond --db %s --out %s", a, out));
+    assert_says(said, "expected a name without '/'");
+    assert_int_equal(access(place_in(p, "beyond.csv"), F_OK), -1);
+}
+
+/* The message is on the view, not on the place where it would have been written. */
+static void test_asked_first(void **state)
+{
+    Place *p = *state;
+    const char *a = sitting(p, "a.db", "one", 7.1);
+    assert_says(within(p, 2, arena_text(&p->a, "export zz --db %s --out /proc/none", a)),
+                "there is no view 'zz'");
+}
+
+/* Tables are those of this program, or the pack is refused. */
+static void test_foreign_tables(void **state)
+{
+    static const struct { const char *sql, *says; } bad[] = {
+        { "DROP TABLE sample", "bad.db: no table 'sample'" },
+        { "DROP TABLE text; CREATE VIEW text AS " ENDLESS "SELECT i AS run, 'a' AS key, 'b' AS "
+          "value FROM n",
+          "bad.db: 'text': expected a table" },
+        { "DROP TABLE text; CREATE TABLE text (run INTEGER, key TEXT, value TEXT)",
+          "bad.db: table 'text': column 'run': expected INTEGER NOT NULL" },
+        { "DROP TABLE text; CREATE TABLE text (run INTEGER NOT NULL, key TEXT NOT NULL)",
+          "bad.db: table 'text': expected a column 'value'" },
+    };
+    static const char *const command[] = { "merge %s --into %s.into", "replay %s",
+                                           "export --db %s --out %s.d", "claims --db %s" };
+    Place *p = *state;
+    const char *said, *a = sitting(p, "a.db", "one", 7.1), *b = place_in(p, "bad.db");
+    by_hand(p, a, "PRAGMA journal_mode = DELETE");
+    assert_int_equal(place_shell(p, arena_text(&p->a, "mkdir %s.d", b), &said), 0);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(place_shell(p, arena_text(&p->a, "cp %s %s", a, b), &said), 0);
+        by_hand(p, b, bad[i].sql);
+        for (size_t k = 0; k < sizeof command / sizeof *command; k++) {
+            char line[512];
+            snprintf(line, sizeof line, command[k], b, b);
+            assert_says(within(p, 2, line), bad[i].says);
+        }
+    }
+}
+
+/* A NULL where the table says there is none */
+static void test_foreign_null(void **state)
+{
+    Place *p = *state;
+    const char *a = sitting(p, "a.db", "one", 7.1);
+    const char *rename = "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = "
+                         "replace(sql, 'key TEXT %s', 'key TEXT %s') WHERE name = 'text'";
+    by_hand(p, a, "PRAGMA journal_mode = DELETE");
+    by_hand(p, a, arena_text(&p->a, rename, "NOT NULL", "CHECK (1)"));
+    by_hand(p, a, "INSERT INTO text VALUES (1, NULL, 'x')");
+    by_hand(p, a, arena_text(&p->a, rename, "CHECK (1)", "NOT NULL"));
+    assert_says(within(p, 2, arena_text(&p->a, "merge %s --into %s.into", a, a)),
+                "a.db: damaged: NULL value in text.key");
+    assert_says(within(p, 2, arena_text(&p->a, "replay %s", a)),
+                "a.db: damaged: NULL value in text.key");
+}
+
+/* A question that a pack brings must end. */
+static void test_endless(void **state)
+{
+    static const struct { const char *select, *says; } bad[] = {
+        { ENDLESS "SELECT count(*) AS value, 1 AS run FROM n", "is not answered after " },
+        { ENDLESS "SELECT i AS value, 1 AS run FROM n", "has more than " },
+    };
+    Place *p = *state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const char *name = arena_text(&p->a, "%zu.db", i), *a = sitting(p, name, "one", 7.1);
+        by_hand(p, a,
+                arena_text(&p->a,
+                           "INSERT INTO verdict (name, verdict, sentence, runs, build, machine, "
+                           "decided) VALUES ('v', 'held', '{\"claimed\":{\"from\":1},\"value\":"
+                           "\"%s\"}', '', 1, 1, '2020')",
+                           bad[i].select));
+        assert_says(within(p, 2, arena_text(&p->a, "replay %s", a)), bad[i].says);
+    }
+}
+
+/* Names with quotes are names. */
+static void test_quotes(void **state)
+{
+    Place *p = *state;
+    const char *a = gate(p, "a.db", 0);
+    by_hand(p, a,
+            "DROP TRIGGER run_final; UPDATE sample SET name = replace(name, 'b/1', 'b''1');"
+            "UPDATE metric SET name = replace(name, 'b/1', 'b''1');"
+            "UPDATE text SET key = replace(key, 'b/1', 'b''1'), value = replace(value, 'b/1', "
+            "'b''1'); UPDATE experiment SET name = 'it''s'");
+    assert_says(within(p, 0, arena_text(&p->a, "replay %s --verbose", a)),
+                "gate of run 1, b'1: SAME");
+    assert_says(within(p, 2, arena_text(&p->a, "why \"it's\" --db %s", a)),
+                "it's: no figure, claim or cell of this name");
+}
+
+/* ---- text that others made ---- */
+/* Merges the directory `text`, an export of a.db, with other bytes in one file; what is said */
+static const char *with_file(Place *p, const char *file, const char *bytes)
+{
+    const char *text = place_in(p, "text");
+    save_text(p, place_in(p, "a.db"), text);
+    place_write(p, arena_text(&p->a, "text/%s", file), bytes);
+    return within(p, 2, arena_text(&p->a, "merge %s --into %s", text, place_in(p, "into.db")));
+}
+
+static void test_foreign_text(void **state)
+{
+    static const char metric[] = "run,name,step,value\n", span[] = "run,phase,first_step,steps,"
+                                                                   "mean\n";
+    static const struct { const char *file, *head, *rest, *says; } bad[] = {
+        { "metric.csv", "", "", "metric.csv: is empty; expected the line 'run,name,step,value'" },
+        { "metric.csv", "", "1,nll,4,7\n",
+          "metric.csv:1: field 1 is '1'; expected the line 'run,name,step,value'" },
+        { "metric.csv", "", "run,name,value,step\n",
+          "metric.csv:1: field 3 is 'value'; expected the line 'run,name,step,value'" },
+        { "metric.csv", metric, "1,nll,4,7\n1,nll,5",
+          "metric.csv:3: expected 4 fields of CSV, and a line end" },
+        { "metric.csv", metric, "1,nll,99999999999999999999,7\n",
+          "metric.csv:2: step '99999999999999999999': expected a whole number of 64 bits" },
+        { "metric.csv", metric, "1,nll,4.5,7\n",
+          "metric.csv:2: step '4.5': expected a whole number of 64 bits" },
+        { "metric.csv", metric, "1,nll,\"\",7\n", "metric.csv:2: step '': expected a whole" },
+        { "metric.csv", metric, "1,nll,4,1e999\n",
+          "metric.csv:2: value '1e999': expected a number that a double holds" },
+        { "span.csv", span, "1,core.forward,0,99999999999,0.1\n",
+          "span.csv:2: steps '99999999999': expected 1 to 100000000 steps in all of the file" },
+        { "span.csv", span, "1,core.forward,0,0,0.1\n", "span.csv:2: steps '0': expected 1 to" },
+        { "span.csv", span, "1,core.forward,0,,0.1\n", "span.csv:2: steps '': expected 1 to" },
+        { "span.csv", span, "1,core.forward,9223372036854775807,9,0.1\n",
+          "span.csv:2: first_step '9223372036854775807': expected 0 to" },
+    };
+    Place *p = *state;
+    sitting(p, "a.db", "one", 7.1);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const char *bytes = arena_text(&p->a, "%s%s", bad[i].head, bad[i].rest);
+        assert_says(with_file(p, bad[i].file, bytes), bad[i].says);
+        assert_int_equal(access(place_in(p, "into.db"), F_OK), -1);
+    }
+}
+
+/* ---- where packs lie ---- */
+/* A command of the shell as a user who may not write where packs lie */
+static const char *as_reader(Place *p, int code, const char *command)
+{
+    const char *said, *who = geteuid() ? "" : "setpriv --reuid=65534 --regid=65534 --clear-groups ";
+    const int got = place_shell(p, arena_text(&p->a, "%s%s", who, command), &said);
+    if (got != code) fail_msg("%s: exit code %d, expected %d: %s", command, got, code, said);
+    return said;
+}
+
+/* A directory `ro` that cannot be written with copies of a.db, and `rw`, which can */
+static void read_only(Place *p)
+{
+    const char *said;
+    const int code = place_shell(p,
+                                 arena_text(&p->a,
+                                            "cd %s && chmod 755 . && mkdir -p ro rw && "
+                                            "cp a.db ro/a.db && cp a.db 'ro/b#c?d%%41.db' && "
+                                            "chmod 444 ro/*.db && chmod 555 ro && chmod 777 rw",
+                                            p->dir),
+                                 &said);
+    if (code) fail_msg("%s", said);
+}
+
+static void test_read_only(void **state)
+{
+    static const char *const command[] = { "merge '%s/ro/%s' --into '%s/rw/m.db'",
+                                           "export result --db '%s/ro/%s' --out '%s/rw'",
+                                           "export --db '%s/ro/%s' --pack '%s/rw/p.db'" };
+    static const char *const name[] = { "a.db", "b#c?d%41.db" };
+    Place *p = *state;
+    const char *said, *binary = getenv("EIGHTYSIX_BINARY");
+    sitting(p, "a.db", "one", 7.1);
+    assert_string_equal(told(p, place_in(p, "a.db"), "PRAGMA journal_mode"), "wal\n");
+    read_only(p);
+    for (size_t i = 0; i < sizeof name / sizeof *name; i++)
+        for (size_t k = 0; k < sizeof command / sizeof *command; k++) {
+            char line[512];
+            snprintf(line, sizeof line, command[k], p->dir, name[i], p->dir);
+            as_reader(p, 0, arena_text(&p->a, "'%s' %s", binary, line));
+            place_shell(p, arena_text(&p->a, "cd %s/rw && rm -f m.db p.db result.csv", p->dir),
+                        &said);
+        }
+    place_shell(p, arena_text(&p->a, "chmod 755 %s/ro", p->dir), &said);
+}
+
+/* Odd names work where the directory can be written, too, and under --into. */
+static void test_odd_names(void **state)
+{
+    Place *p = *state;
+    const char *a = sitting(p, "a#b?c%41=x.db", "one", 7.1);
+    within(p, 0, arena_text(&p->a, "merge '%s' --into '%s'", a, place_in(p, "i#b?c%41.db")));
+    assert_string_equal(told(p, place_in(p, "i#b?c%41.db"), "SELECT count(*) FROM run"), "2\n");
+}
+
+#define T(test) cmocka_unit_test_setup_teardown(test, place_make, place_drop)
 int main(void)
 {
-#define T(test) cmocka_unit_test_setup_teardown(test, place_make, place_drop)
-    const struct CMUnitTest tests[] = { T(test_merge),   T(test_same_name), T(test_text),
-                                        T(test_refused), T(test_replay),    T(test_replay_gates),
-                                        T(test_whole),   T(test_not_replaced) };
+    const struct CMUnitTest tests[] = {
+        T(test_merge), T(test_same_name), T(test_text), T(test_refused), T(test_replay),
+        T(test_replay_gates), T(test_whole), T(test_not_replaced), T(test_foreign_views),
+        T(test_asked_first), T(test_foreign_tables), T(test_foreign_null), T(test_endless),
+        T(test_quotes), T(test_foreign_text), T(test_read_only), T(test_odd_names),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

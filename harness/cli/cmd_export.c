@@ -25,6 +25,8 @@ static const char *export_one(Db *db, const char *name, const char *experiment, 
                               Arena *a)
 {
     const char *path = dir ? arena_text(a, "%s/%s.csv", dir, name) : NULL;
+    if (path && strchr(name, '/'))
+        return arena_text(a, "%s: expected a name without '/'; --out is where to", name);
     if (db_has_experiment(db, name)) return csv_write(db, "result", name, path, a);
     return csv_write(db, name, experiment, path, a);
 }

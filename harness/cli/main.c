@@ -2,6 +2,8 @@
 /* The command line: one binary, whose first argument is a command. */
 #include "harness/cli/cmd.h"
 #include "harness/cli/help.h"
+#include "harness/util/file.h"
+#include <signal.h>
 #include <string.h>
 
 static const Command commands[] = {
@@ -42,13 +44,9 @@ static int main_unknown(const char *name)
     return 2;
 }
 
-int main(int argc, char **argv)
+static int main_run(int argc, char **argv)
 {
     static char help_name[] = "help";
-    if (argc < 2) {
-        help_overview(commands, stderr);
-        return 2;
-    }
     if (!strcmp(argv[1], "--version")) {
         help_version(stdout);
         return 0;
@@ -58,4 +56,15 @@ int main(int argc, char **argv)
     if (!c) return main_unknown(argv[1]);
     if (!c->run) return help_main(commands, argc - 1, argv + 1);
     return c->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        help_overview(commands, stderr);
+        return 2;
+    }
+    /* a file that grows beyond a limit is an error of the write, which then says so */
+    signal(SIGXFSZ, SIG_IGN);
+    return file_end_stdout(main_run(argc, argv));
 }

@@ -6,6 +6,7 @@
  *
  * The buffer is address space; a text costs the memory of its longest piece, about 1 MB unless it
  * has no white space. */
+#include "harness/util/file.h"
 #include "harness/corpus/data_parts.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -40,11 +41,12 @@ static int text_ends_with(const char *s, const char *end)
 
 Text *text_open(const char *path, Arena *a, const char **why)
 {
+    enum { FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK };
     struct stat st;
-    const int fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : dup(0);
-    if (fd < 0 || fstat(fd, &st) || S_ISDIR(st.st_mode)) {
-        *why =
-            arena_text(a, "%s: cannot be read: %s", path, fd < 0 ? strerror(errno) : "not a file");
+    const int fd = strcmp(path, "-") ? open(path, FLAGS) : dup(0);
+    if (fd < 0 || fstat(fd, &st) || (strcmp(path, "-") && !S_ISREG(st.st_mode))) {
+        *why = fd < 0 ? arena_text(a, "%s: cannot be read: %s", path, strerror(errno))
+                      : file_check(path, a);
         if (fd >= 0) close(fd);
         return NULL;
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Token files (data.h): opened by mapping, written beside their name, synced and renamed. */
+#include "harness/util/file.h"
 #include "harness/corpus/data_parts.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -116,7 +117,8 @@ static TokenFile *tokens_of_map(const char *path, char *map, size_t size, Arena 
 TokenFile *tokens_open(const char *path, Arena *a, const char **why)
 {
     struct stat st;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if ((*why = file_check(path, a))) return NULL;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st)) {
         *why = arena_text(a, "%s: cannot be read: %s", path, strerror(errno));
         if (fd >= 0) close(fd);

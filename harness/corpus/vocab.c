@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What all vocabularies have in common, and the smallest of them: bytes, where id = byte and 256 =
  * <|endoftext|>. */
+#include "harness/util/file.h"
 #include "harness/util/host.h"
 #include "harness/corpus/vocab_parts.h"
 #include <errno.h>
@@ -79,11 +80,8 @@ Vocab *vocab_bytes(Arena *a)
 char *file_slurp(const char *path, size_t most, size_t *len, Arena *a, const char **why)
 {
     const size_t used = a->used;
-    FILE *f = fopen(path, "rb");
-    if (!f) {
-        *why = arena_text(a, "%s: cannot be read: %s", path, strerror(errno));
-        return NULL;
-    }
+    FILE *f = file_open(path, a, why);
+    if (!f) return NULL;
     *len = 0;
     char *text = arena_raw(a, most + 1);
     *len = fread(text, 1, most + 1, f);

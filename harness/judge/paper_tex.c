@@ -250,11 +250,11 @@ static const char *tex_samples(Db *db, const PaperItem *p, const char **out, Are
 /* The macros of a table or a figure that has rows */
 static const char *tex_shown(Db *db, const PaperItem *p, const char **tex, Arena *a)
 {
-    const char *runs = arena_text(a, "SELECT run FROM figure_runs WHERE experiment GLOB '%s'",
-                                  p->experiment),
+    const char *runs = arena_text(a, "SELECT run FROM figure_runs WHERE experiment GLOB %s",
+                                  db_quoted(p->experiment, a)),
                *n = "";
     for (int i = 0; p->beside[i]; i++)
-        runs = arena_text(a, "%s OR experiment GLOB '%s'", runs, p->beside[i]);
+        runs = arena_text(a, "%s OR experiment GLOB %s", runs, db_quoted(p->beside[i], a));
     TexOrigin o;
     const char *why = tex_origin(db, runs, &o, a);
     if (!why) why = tex_samples(db, p, &n, a);
@@ -301,8 +301,8 @@ static const char *tex_shown_part(Db *db, const PaperItem *p, PaperPart *out, Ar
     DbTable t;
     const int table = p->kind == PAPER_TABLE;
     const char *select = table ? p->select
-                               : arena_text(a, "SELECT * FROM \"%s\" WHERE experiment = '%s'",
-                                            p->view, p->experiment);
+                               : arena_text(a, "SELECT * FROM \"%s\" WHERE experiment = %s",
+                                            p->view, db_quoted(p->experiment, a));
     const char *why = db_table(db, select, &t, a);
     if (why) return arena_text(a, "%s: %s: %s", p->at, p->name, why);
     int columns = 0;

@@ -74,9 +74,9 @@ static const char *replay_shifts(Replay *r, const char *run, const char *bench, 
     const char *why = db_table(
         r->db,
         arena_text(r->a,
-                   "SELECT round, side, ns FROM gate_sample WHERE run = %s AND bench = '%s' "
+                   "SELECT round, side, ns FROM gate_sample WHERE run = %s AND bench = %s "
                    "AND side IN ('base', '%s') ORDER BY round",
-                   run, bench, side),
+                   run, db_quoted(bench, r->a), side),
         &s, r->a);
     if (why) return why;
     double *of[2] = { arena_array(r->a, (size_t)s.rows + 1, sizeof **of),
@@ -208,6 +208,7 @@ const char *replay_pack(const char *pack, int verbose, int *code, Arena *a)
     char *temporary = arena_text(a, "%s/eightysix-replay-XXXXXX", set && *set ? set : "/tmp");
     Replay r = { .a = a, .verbose = verbose };
     r.db = replay_open(pack, temporary, a, &why);
+    if (!why) why = db_check_whole(r.db);
     if (!why) why = replay_claims(&r);
     if (!why) why = replay_gates(&r);
     replay_close(&r, temporary);

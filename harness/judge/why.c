@@ -265,7 +265,8 @@ static const char *why_find_figure(Why *w, const char *figure)
         return arena_text(w->a, "%s: no experiment '%s'", db_path(w->db), e);
     printf("%s: a figure of experiment %s\n", figure, e);
     return why_find_runs(
-        w, arena_text(w->a, "SELECT run FROM figure_runs WHERE experiment = '%s'", e));
+        w, arena_text(w->a, "SELECT run FROM figure_runs WHERE experiment = %s",
+                      db_quoted(e, w->a)));
 }
 
 static const char *why_find_claim(Why *w, const Claim *c)
@@ -283,11 +284,12 @@ static const char *why_find_cell(Why *w, const char *name)
 {
     enum { LEAST_DIGITS = 6 };
     const int hex = strlen(name) >= LEAST_DIGITS && !name[strspn(name, "0123456789abcdef")];
-    if (strchr(name, '\''))
-        return arena_text(w->a, "%s: no figure, claim or cell of this name", name);
-    const char *by_key = "SELECT max(run) FROM provenance WHERE cell LIKE '%s%%' GROUP BY cell";
-    const char *by_label = "SELECT run FROM cell_run WHERE label = '%s' AND run IS NOT NULL";
-    const char *why = why_find_runs(w, arena_text(w->a, hex ? by_key : by_label, name));
+    const char *by_key = "SELECT max(run) FROM provenance WHERE cell LIKE %s GROUP BY cell";
+    const char *by_label = "SELECT run FROM cell_run WHERE label = %s AND run IS NOT NULL";
+    const char *key = arena_text(w->a, "%s%%", name);
+    const char *why =
+        why_find_runs(w, hex ? arena_text(w->a, by_key, db_quoted(key, w->a))
+                             : arena_text(w->a, by_label, db_quoted(name, w->a)));
     if (why || w->runs.rows) return why;
     return arena_text(w->a, "%s: no figure, claim or cell of this name", name);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The directory of a parity check: manifest.json, the raw files beside it, and what follows from
  * them. Nothing in it is trusted. */
+#include "harness/util/file.h"
 #include "harness/laws/parity_parts.h"
 #include <errno.h>
 #include <string.h>
@@ -110,7 +111,8 @@ void *parity_fetch(Parity *p, const char *name, long *n, int *shape)
     for (size_t i = 0; shape && i < 4; i++)
         shape[i] = (int)json_integer_value(json_array_get(s, i));
     void *data = arena_raw(p->arena, 4 * (size_t)*n);
-    FILE *f = fopen(parity_path(p, e), "rb");
+    const char *why;
+    FILE *f = file_open(parity_path(p, e), p->arena, &why);
     const int whole = f && fread(data, 4, (size_t)*n, f) == (size_t)*n;
     if (f) fclose(f);
     if (whole) return data;

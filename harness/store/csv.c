@@ -15,25 +15,29 @@ void csv_put(FILE *out, const char *text)
     if (quote) fputc('"', out);
 }
 
+/* out: NULL until the view has answered */
+typedef struct CsvFile { FILE *out; const char *path, *why; Arena *a; } CsvFile;
+
 static void csv_put_row(void *ctx, int columns, const char *const *value)
 {
-    FILE *out = ctx;
+    CsvFile *c = ctx;
+    if (!c->out && !c->why) c->out = file_begin(c->path, c->a, &c->why);
+    if (!c->out) return;
     for (int i = 0; i < columns; i++) {
-        if (i) fputc(',', out);
-        if (value[i]) csv_put(out, value[i]);
+        if (i) fputc(',', c->out);
+        if (value[i]) csv_put(c->out, value[i]);
     }
-    fputc('\n', out);
+    fputc('\n', c->out);
 }
 
 const char *csv_write(Db *db, const char *view, const char *experiment, const char *path, Arena *a)
 {
-    const char *why = NULL;
-    FILE *out = path ? file_begin(path, a, &why) : stdout;
-    if (!out) return why;
-    why = db_view(db, view, experiment, csv_put_row, out, a);
-    if (path && !why) return file_commit(out, path, a);
-    if (path) file_cancel(out, path, a);
+    CsvFile c = { .out = path ? NULL : stdout, .path = path, .a = a };
+    const char *why = db_view(db, view, experiment, csv_put_row, &c, a);
+    if (!why) why = c.why;
+    if (path && c.out && !why) return file_commit(c.out, path, a);
+    if (path && c.out) file_cancel(c.out, path, a);
     if (path || why) return why;
-    const int bad = fflush(out) || ferror(out);
+    const int bad = fflush(stdout) || ferror(stdout);
     return bad ? arena_text(a, "stdout: cannot be written: %s", strerror(errno)) : NULL;
 }

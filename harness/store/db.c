@@ -2,6 +2,7 @@
 /* Opening a database, and writing to it. */
 #include "harness/store/db_parts.h"
 #include "harness/util/clock.h"
+#include "harness/util/file.h"
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -171,19 +172,22 @@ static int db_wait(void *ctx, int tries)
     return 1;
 }
 
-static Db *db_connect(const char *path, int flags, Arena *a, const char **why)
+static Db *db_connect(const char *path, int flags, int immutable, Arena *a, const char **why)
 {
     Db *db = arena_get(a, sizeof *db);
     db->path = arena_text(a, "%s", path);
+    db->uri = db_uri(path, immutable, a);
     db->a = a;
     db->host = host_read(a);
     db->build = build_read(a);
     db->rig = host_class(db->host, a);
-    const int rc = sqlite3_open_v2(path, &db->sql, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    if ((*why = file_check(path, a))) return db;
+    const int rc = sqlite3_open_v2(db->uri, &db->sql,
+                                   flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
     *why = rc == SQLITE_OK ? NULL : db_sentence(db, "opened");
     db->patience = DB_PATIENCE_S;
     if (!*why) sqlite3_busy_handler(db->sql, db_wait, db);
-    if (!*why) db_add_functions(db);
+    if (!*why) db_add_functions(db->sql);
     return db;
 }
 
@@ -206,7 +210,7 @@ static void db_make_directory_of(const char *path, Arena *a)
 Db *db_open(const char *path, Arena *a, const char **why)
 {
     db_make_directory_of(path, a);
-    Db *db = db_connect(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, a, why);
+    Db *db = db_connect(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, 0, a, why);
     if (!*why) *why = db_prepare_write(db);
     return db_opened(db, *why);
 }
@@ -225,7 +229,7 @@ static const char *db_copy_to_memory(Db *db, long version)
     }
     sqlite3_close(db->sql);
     db->sql = copy;
-    db_add_functions(db);
+    db_add_functions(db->sql);
     return db_migrate(db, version) ? NULL : db_sentence(db, "read");
 }
 
@@ -237,6 +241,8 @@ static const char *db_prepare_read(Db *db)
     while (db_migrations[newest]) newest++;
     if (!why && version < newest) why = db_copy_to_memory(db, version);
     if (why) return why;
+    if ((why = db_check_tables(db))) return why;
+    db_only_our_views(db);
     if (db_exec(db, "PRAGMA temp_store = MEMORY; "
                     "CREATE TEMP TABLE program (part TEXT PRIMARY KEY, sha TEXT)") &&
         db_write_program(db) && db_make_views(db, 1, NULL) && db_hold(db))
@@ -250,15 +256,13 @@ Db *db_open_read(const char *path, Arena *a, const char **why)
         *why = arena_text(a, "%s: no such database; `eightysix sweep` makes it", path);
         return NULL;
     }
-    Db *db = db_connect(path, SQLITE_OPEN_READONLY, a, why);
+    Db *db = db_connect(path, SQLITE_OPEN_READONLY, 0, a, why);
     if (!*why) *why = db_prepare_read(db);
     if (!*why || access(arena_text(a, "%s-wal", path), F_OK) == 0) return db_opened(db, *why);
     /* In a directory that cannot be written SQLite cannot make the file of its shared memory. Where
      * there is no log, it does without one if told that nothing changes. */
     db_close(db);
-    db = db_connect(arena_text(a, "file:%s?immutable=1", path),
-                    SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, a, why);
-    db->path = arena_text(a, "%s", path);
+    db = db_connect(path, SQLITE_OPEN_READONLY, 1, a, why);
     if (!*why) *why = db_prepare_read(db);
     return db_opened(db, *why);
 }

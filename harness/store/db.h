@@ -16,6 +16,9 @@ typedef struct Db Db;
 Db *db_open     (const char *path, Arena *, const char **why);
 /* Opens it to read views; changes nothing. NULL and an error message in *why. */
 Db *db_open_read(const char *path, Arena *, const char **why);
+/* Reads all of it: pages, and that no value is NULL or of a type where its table has none such. For
+ * databases from elsewhere. */
+const char *db_check_whole(Db *);
 void db_close(Db *);                       /* commits; NULL: nothing is done */
 const char *db_path (const Db *);
 const char *db_build(const Db *);          /* SHA-256 of this program's build, hex */
@@ -93,11 +96,14 @@ const char *db_last_experiment(Db *, const char *view, Arena *);
 int         db_has_experiment(Db *, const char *name);
 
 /* ---- questions of claims: db_ask.c ---- */
+/* A text as SQL writes it: 'it''s' */
+const char *db_quoted(const char *text, Arena *);
 /* Refuses a text that is not one SELECT over views. */
 const char *db_check (Db *, const char *select, Arena *);
-/* Gives its rows to the callback, reals with 17 digits. */
+/* Gives its rows to the callback, reals with 17 digits. A question that does not end is refused. */
 const char *db_select(Db *, const char *select, DbRow *, void *ctx, Arena *);
-/* The same as a table of texts: field is (rows + 1, columns), the first row being the names. */
+/* The same as a table of texts: field is (rows + 1, columns), the first row being the names; more
+ * than four million rows are refused. */
 typedef struct DbTable { int rows, columns; const char **field; } DbTable;
 const char *db_table(Db *, const char *select, DbTable *, Arena *);
 /* A text of the table, row from 0; NULL: SQL's NULL */

@@ -6,6 +6,12 @@
 #include <string.h>
 #include <strings.h>
 
+enum {
+    ASK_TICK = 1000000,                  /* instructions of SQLite between two looks */
+    ASK_TICKS = 300,                     /* that a question may take, some seconds */
+    ASK_ROWS = 1 << 22                   /* of a table */
+};
+
 /* 0: refused */
 static int ask_run(sqlite3 *sql, const char *text)
 {
@@ -56,6 +62,19 @@ const char *db_check(Db *db, const char *select, Arena *a)
     return rest[strspn(rest, "; \t\r\n")] ? "expected one SELECT only" : NULL;
 }
 
+const char *db_quoted(const char *text, Arena *a)
+{
+    char *out = arena_raw(a, 2 * strlen(text) + 3), *to = out;
+    *to++ = '\'';
+    for (; *text; *to++ = *text++)
+        if (*text == '\'') *to++ = '\'';
+    strcpy(to, "'");
+    return out;
+}
+
+/* Not 0: the question is given up */
+static int ask_tick(void *ctx) { return ++*(int *)ctx > ASK_TICKS; }
+
 const char *db_select(Db *db, const char *select, DbRow *row, void *ctx, Arena *a)
 {
     const char *why = db_check(db, select, a);
@@ -63,22 +82,31 @@ const char *db_select(Db *db, const char *select, DbRow *row, void *ctx, Arena *
     if (why) return why;
     if (sqlite3_prepare_v2(db->sql, select, -1, &s, NULL) != SQLITE_OK)
         return db_sentence(db, "read");
-    return db_rows(db, s, 1, row, ctx);
+    int ticks = 0;
+    sqlite3_progress_handler(db->sql, ASK_TICK, ask_tick, &ticks);
+    why = db_rows(db, s, 1, row, ctx);
+    sqlite3_progress_handler(db->sql, 0, NULL, NULL);
+    if (ticks <= ASK_TICKS) return why;
+    return arena_text(a,
+                      "is not answered after %d million instructions of SQLite; expected a "
+                      "question that ends",
+                      ASK_TICKS);
 }
 
-/* A table that grows; room: of its fields */
-typedef struct AskGather { DbTable *t; int room; Arena *a; } AskGather;
+/* A table that grows; room: of its fields; more: it had more than ASK_ROWS */
+typedef struct AskGather { DbTable *t; size_t room; int more; Arena *a; } AskGather;
 
 static void ask_gather(void *ctx, int columns, const char *const *value)
 {
     AskGather *g = ctx;
     DbTable *t = g->t;
-    const int used = (t->rows + 1) * columns;
-    if (used + columns > g->room) {
-        const char **more = arena_raw(g->a, sizeof *more * 2 * (size_t)(used + columns));
-        if (t->field) memcpy(more, t->field, sizeof *more * (size_t)used);
+    const size_t used = (size_t)(t->rows + 1) * (size_t)columns;
+    if ((g->more |= t->rows == ASK_ROWS)) return;
+    if (used + (size_t)columns > g->room) {
+        const char **more = arena_raw(g->a, sizeof *more * 2 * (used + (size_t)columns));
+        if (t->field) memcpy(more, t->field, sizeof *more * used);
         t->field = more;
-        g->room = 2 * (used + columns);
+        g->room = 2 * (used + (size_t)columns);
     }
     t->rows += t->columns > 0;
     t->columns = columns;
@@ -88,8 +116,10 @@ static void ask_gather(void *ctx, int columns, const char *const *value)
 
 const char *db_table(Db *db, const char *select, DbTable *t, Arena *a)
 {
+    AskGather g = { .t = t, .a = a };
     *t = (DbTable){ 0 };
-    return db_select(db, select, ask_gather, &(AskGather){ t, 0, a }, a);
+    const char *why = db_select(db, select, ask_gather, &g, a);
+    return g.more ? arena_text(a, "has more than %d rows", ASK_ROWS) : why;
 }
 
 const char *db_field(const DbTable *t, int row, const char *column)

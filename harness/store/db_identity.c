@@ -56,10 +56,10 @@ static void db_sql_same_losses(sqlite3_context *c, int n, sqlite3_value **value)
     sqlite3_result_text(c, text, -1, sqlite3_free);
 }
 
-void db_add_functions(Db *db)
+void db_add_functions(sqlite3 *sql)
 {
     const int flags = SQLITE_UTF8 | SQLITE_DETERMINISTIC;
-    if (sqlite3_create_function_v2(db->sql, "same_losses", 1, flags, NULL, db_sql_same_losses, NULL,
+    if (sqlite3_create_function_v2(sql, "same_losses", 1, flags, NULL, db_sql_same_losses, NULL,
                                    NULL, NULL) != SQLITE_OK)
         die("out of memory");
 }

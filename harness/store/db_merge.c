@@ -120,16 +120,16 @@ static const char *merge_run(Db *db, const char *text, int source)
     return NULL;
 }
 
-/* The same in one transaction, with the database at `path` attached as src */
-static const char *merge_with(Db *db, const char *path, const char *what, int source)
+/* The same in one transaction, with the database of this URI attached as src */
+static const char *merge_with(Db *db, const char *uri, const char *what, int source)
 {
     sqlite3_stmt *s = NULL;
     const char *why = NULL;
     if (sqlite3_prepare_v2(db->sql, "ATTACH ? AS src", -1, &s, NULL) != SQLITE_OK)
         return db_sentence(db, "written");
-    sqlite3_bind_text(s, 1, path, -1, SQLITE_STATIC);
+    sqlite3_bind_text(s, 1, uri, -1, SQLITE_STATIC);
     if (sqlite3_step(s) != SQLITE_DONE)
-        why = db_sentence(db, arena_text(db->a, "joined by %s", path));
+        why = db_sentence(db, arena_text(db->a, "joined by %s", uri));
     sqlite3_finalize(s);
     if (why) return why;
     why = merge_run(db, "BEGIN", source);
@@ -159,8 +159,8 @@ static void merge_remove(const char *path, Arena *a)
     unlink(arena_text(a, "%s-shm", path));
 }
 
-/* Replaces the path of a source that is a directory of text by a temporary database made from it.
- * Adds the number of its runs to *seen, of those that have not ended to *running. */
+/* Replaces the path of a source by its URI; of a directory of text by that of a temporary database
+ * made from it. Adds the number of its runs to *seen, of those that have not ended to *running. */
 static const char *merge_source(const char **path, const char *temporary, long *seen, long *running,
                                Arena *a)
 {
@@ -175,19 +175,23 @@ static const char *merge_source(const char **path, const char *temporary, long *
     }
     Db *db = why ? NULL : db_open_read(*path, a, &why);
     if (!db) return why;
-    *seen += merge_count(db, "SELECT count(*) FROM run");
-    *running += merge_count(db, "SELECT count(*) FROM run WHERE status = 'running'");
+    if (!(why = db_check_whole(db))) {
+        *seen += merge_count(db, "SELECT count(*) FROM run");
+        *running += merge_count(db, "SELECT count(*) FROM run WHERE status = 'running'");
+    }
+    *path = db->uri;
     db_close(db);
-    return NULL;
+    return why;
 }
 
-static const char *merge_all(Db *db, const char **path, int n)
+static const char *merge_all(Db *db, const char **uri, int n)
 {
+    db_only_our_views(db);
     const char *why = merge_run(db, "PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF;", 0);
     if (!why) why = merge_run(db, merge_prepare, 0);
-    for (int i = 0; i < n && !why; i++) why = merge_with(db, path[i], merge_gather, i);
+    for (int i = 0; i < n && !why; i++) why = merge_with(db, uri[i], merge_gather, i);
     if (!why) why = merge_run(db, merge_number, 0);
-    for (int i = 0; i < n && !why; i++) why = merge_with(db, path[i], merge_fill, i);
+    for (int i = 0; i < n && !why; i++) why = merge_with(db, uri[i], merge_fill, i);
     if (!why)
         why = merge_run(db,
                         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; "

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* db_parts.h -- what db.c, db_ask.c, db_merge.c and db_text.c share. Not for other files. */
+/* db_parts.h -- what the files db*.c share. Not for other files. */
 #ifndef DB_PARTS_H
 #define DB_PARTS_H
 #include "harness/store/db.h"
@@ -14,6 +14,7 @@ struct Db {
     sqlite3      *sql;
     sqlite3      *stub;                      /* each view as an empty table; NULL: not made yet */
     const char   *path;
+    const char   *uri;                       /* of path, as it was opened: db_uri */
     Arena        *a;
     const Host   *host;
     const Build  *build;
@@ -65,7 +66,7 @@ extern const char *const db_measures[];              /* of DbMeasures: "speed" "
 /* Of words with blanks between them, those that can change a loss by more than rounding; to has
  * room for all */
 void  db_loss_words   (char *to, const char *words);
-void  db_add_functions(Db *);                        /* to SQL: same_losses(words) */
+void  db_add_functions(sqlite3 *);                   /* to SQL: same_losses(words) */
 int   db_write_program(Db *);                        /* the table `program`; 0: refused */
 /* Of plans that do not say what they measure, as older programs wrote them: losses where the budget
  * of a cell counts tokens, else speeds. 0: refused */
@@ -85,7 +86,25 @@ const char *db_rows    (Db *, sqlite3_stmt *, int exact, DbRow *, void *ctx);
  * the views that others stand on become tables. 0: refused */
 int   db_hold      (Db *);
 
+/* --- db_foreign.c */
+/* path as a URI of SQLite. immutable: nothing changes it, and there is no log beside it */
+const char *db_uri(const char *path, int immutable, Arena *);
+/* Refuses a database whose tables are not those of schema.sql. NULL, or an error message */
+const char *db_check_tables(Db *);
+/* From now on no view is read but temporary ones, which are this program's. */
+void        db_only_our_views(Db *);
+
 /* --- db_text.c */
+enum { DB_TEXT_TABLES = 17 };
+/* types: of its columns, a letter each: s text, l long, d double; f, c: the first step and the
+ * number of steps that a row stands for. save: a SELECT of its rows; load: the INSERT of one */
+typedef struct DbTextTable {
+    const char *name, *types, *save, *load;
+    int optional;                        /* 1: exports of older programs have no such file */
+} DbTextTable;
+extern const DbTextTable db_text_tables[DB_TEXT_TABLES];
+
+/* --- db_text_load.c */
 /* Fills an empty database from a directory of CSV files. NULL, or an error message: it is empty */
 const char *db_load_text(Db *, const char *dir);
 #endif

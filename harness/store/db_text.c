@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The records as text: DIR/TABLE.csv, each with a line of names (RFC 4180). A field that is empty
- * and not quoted is NULL, "" is an empty text; a number has as many digits as give it back bit for
- * bit. span.csv is the view span_mean, whose rows are read back as so many equal steps. Training
- * loss and time of single steps are left out. */
+/* The records as text, written: DIR/TABLE.csv, each with a line of names (RFC 4180). A field that
+ * is empty and not quoted is NULL, "" is an empty text; a number has as many digits as give it back
+ * bit for bit. span.csv is the view span_mean, whose rows are read back as so many equal steps.
+ * Training loss and time of single steps are left out. db_text_load.c reads them. */
 #include "harness/store/csv.h"
 #include "harness/store/db_parts.h"
 #include "harness/util/file.h"
@@ -14,9 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DB_TEXT_COLUMNS = 16 };           /* no table has more */
-/* types: of its columns, as in db_parts.h; save: a SELECT of its rows; load: the INSERT of one */
-typedef struct DbTextTable { const char *name, *types, *save, *load; } DbTextTable;
 #define MACHINE                                                                                    \
     "id, cpu, isa, cores, kernel, hostname, governor, virt, mem_kb, l1d_kb, l2_kb, l3_kb"
 #define BUILD "id, sha, git, dirty, compiler, flags"
@@ -26,53 +23,60 @@ typedef struct DbTextTable { const char *name, *types, *save, *load; } DbTextTab
 #define VERDICT "id, name, verdict, sentence, value, low, high, runs, build, machine, decided"
 #define ARTIFACT "id, path, sha, rows_sha, script_sha, build, made"
 
-static const DbTextTable db_text_tables[] = {
+const DbTextTable db_text_tables[] = {
     { "machine", "lsslssssllll",
       "SELECT " MACHINE " FROM machine WHERE id IN (SELECT machine FROM run UNION "
       "SELECT machine FROM experiment UNION SELECT machine FROM verdict) ORDER BY id",
-      "INSERT INTO machine (" MACHINE ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?)" },
+      "INSERT INTO machine (" MACHINE ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", 0 },
     { "build", "lsslss",
       "SELECT " BUILD " FROM build WHERE id IN (SELECT build FROM run UNION "
       "SELECT build FROM experiment UNION SELECT build FROM verdict UNION "
       "SELECT build FROM artifact) ORDER BY id",
-      "INSERT INTO build (" BUILD ") VALUES (?,?,?,?,?,?)" },
+      "INSERT INTO build (" BUILD ") VALUES (?,?,?,?,?,?)", 0 },
     { "experiment", "lsssslls", "SELECT " EXPERIMENT " FROM experiment ORDER BY id",
-      "INSERT INTO experiment (" EXPERIMENT ") VALUES (?,?,?,?,?,?,?,?)" },
+      "INSERT INTO experiment (" EXPERIMENT ") VALUES (?,?,?,?,?,?,?,?)", 0 },
     { "cell", "ss", "SELECT key, spec FROM cell ORDER BY key",
-      "INSERT INTO cell VALUES (?1, ?2, same_losses(?2))" },
+      "INSERT INTO cell VALUES (?1, ?2, same_losses(?2))", 0 },
     { "plan", "llssl", "SELECT experiment, position, cell, label, seed FROM plan ORDER BY 1, 2",
-      "INSERT INTO plan (experiment, position, cell, label, seed) VALUES (?,?,?,?,?)" },
+      "INSERT INTO plan (experiment, position, cell, label, seed) VALUES (?,?,?,?,?)", 0 },
     { "label", "llss", "SELECT * FROM label ORDER BY 1, 2, 3",
-      "INSERT INTO label VALUES (?,?,?,?)" },
+      "INSERT INTO label VALUES (?,?,?,?)", 0 },
     { "run", "lsslllsssdl", "SELECT " RUN " FROM run WHERE status <> 'running' ORDER BY id",
-      "INSERT INTO run (" RUN ", sweeper, sweeper_start) VALUES (?,?,?,?,?,?,?,?,?,?,?,0,0)" },
+      "INSERT INTO run (" RUN ", sweeper, sweeper_start) VALUES (?,?,?,?,?,?,?,?,?,?,?,0,0)", 0 },
     { "config", "lss",
       "SELECT * FROM config WHERE run IN (SELECT id FROM run WHERE status <> 'running') "
       "ORDER BY run, key",
-      "INSERT INTO config VALUES (?,?,?)" },
+      "INSERT INTO config VALUES (?,?,?)", 0 },
     { "metric", "lsld",
       "SELECT * FROM metric WHERE name NOT IN ('step_s', 'loss') "
       "AND run IN (SELECT id FROM run WHERE status <> 'running') ORDER BY run, rowid",
-      "INSERT INTO metric VALUES (?,?,?,?)" },
-    { "span", "lslld",
+      "INSERT INTO metric VALUES (?,?,?,?)", 0 },
+    { "span", "lsfcd",
       "SELECT run, phase, first_step, steps, seconds AS mean FROM span_mean "
       "WHERE status <> 'running' ORDER BY run, phase",
       "WITH RECURSIVE at(k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM at WHERE k + 1 < ?4) "
-      "INSERT INTO span SELECT ?1, ?3 + k, ?2, ?5 FROM at" },
+      "INSERT INTO span SELECT ?1, ?3 + k, ?2, ?5 FROM at", 0 },
     { "sample", "lslldl",
       "SELECT * FROM sample WHERE run IN (SELECT id FROM run WHERE status <> 'running') "
       "ORDER BY run, rowid",
-      "INSERT INTO sample VALUES (?,?,?,?,?,?)" },
+      "INSERT INTO sample VALUES (?,?,?,?,?,?)", 0 },
     { "text", "lss",
       "SELECT * FROM text WHERE run IN (SELECT id FROM run WHERE status <> 'running') "
       "ORDER BY run, rowid",
-      "INSERT INTO text VALUES (?,?,?)" },
+      "INSERT INTO text VALUES (?,?,?)", 0 },
     { "verdict", "lsssdddslls", "SELECT " VERDICT " FROM verdict ORDER BY id",
-      "INSERT INTO verdict (" VERDICT ") VALUES (?,?,?,?,?,?,?,?,?,?,?)" },
+      "INSERT INTO verdict (" VERDICT ") VALUES (?,?,?,?,?,?,?,?,?,?,?)", 0 },
     { "artifact", "lssssls", "SELECT " ARTIFACT " FROM artifact ORDER BY id",
-      "INSERT INTO artifact (" ARTIFACT ") VALUES (?,?,?,?,?,?,?)" },
+      "INSERT INTO artifact (" ARTIFACT ") VALUES (?,?,?,?,?,?,?)", 0 },
+    { "measures", "ls", "SELECT id AS experiment, measures FROM experiment ORDER BY 1",
+      "UPDATE experiment SET measures = ?2, variant = '?' WHERE id = ?1", 1 },
+    { "texts", "lls",
+      "SELECT experiment, position, texts FROM plan WHERE texts <> '' ORDER BY 1, 2",
+      "UPDATE plan SET texts = ?3 WHERE experiment = ?1 AND position = ?2", 1 },
+    { "certified", "sssss", "SELECT * FROM certified ORDER BY 1, 2, 3",
+      "INSERT INTO certified VALUES (?,?,?,?,?)", 1 },
 };
-enum { DB_TEXT_TABLES = sizeof db_text_tables / sizeof *db_text_tables };
+_Static_assert(sizeof db_text_tables / sizeof *db_text_tables == DB_TEXT_TABLES, "");
 
 /* ---- writing ---- */
 static void db_text_put(FILE *out, const char *text)
@@ -224,127 +228,4 @@ const char *db_save_text(Db *db, const char *dir, Arena *a)
     if (!why) why = db_text_sync(db_text_parent(path, a), a);
     const char *left = db_text_remove(made, a);
     return why ? why : left;
-}
-
-/* ---- reading ---- */
-typedef struct DbTextReader {
-    const char *path;
-    char       *at;                          /* what is not read yet; ended by a zero byte */
-    int         line, row, fields;           /* row: the line where it began */
-    char       *field[DB_TEXT_COLUMNS];      /* (fields) NULL: SQL's NULL */
-} DbTextReader;
-
-/* The field at r->at, unquoted in place; leaves r->at behind it. 1: another one follows; 0: the row
- * ends with it; -1: it is no field of CSV */
-static int db_text_read_field(DbTextReader *r, char **field)
-{
-    char *from = r->at, *to = from;
-    if (*from == '"') {
-        for (from++; *from && (*from != '"' || from[1] == '"'); from++) {
-            from += *from == '"';
-            r->line += *from == '\n';
-            *to++ = *from;
-        }
-        if (*from++ != '"') return -1;
-        *field = r->at;
-    } else {
-        to = from += strcspn(from, ",\n");
-        *field = to == r->at ? NULL : r->at;
-    }
-    const char end = *from;
-    if (end != ',' && end != '\n') return -1;
-    *to = 0;
-    r->at = from + 1;
-    return end == ',';
-}
-
-/* 1: a row; 0: the text ends; -1: it is no row of CSV */
-static int db_text_read_row(DbTextReader *r)
-{
-    int more = 1;
-    r->row = ++r->line;
-    if (!*r->at) return 0;
-    for (r->fields = 0; more == 1 && r->fields < DB_TEXT_COLUMNS; r->fields++)
-        more = db_text_read_field(r, &r->field[r->fields]);
-    return more ? -1 : 1;
-}
-
-static const char *db_text_bind(const DbTextReader *r, sqlite3_stmt *s, const DbTextTable *t,
-                                Arena *a)
-{
-    for (int i = 0; i < r->fields; i++) {
-        char *end = "";
-        const char *f = r->field[i];
-        if (!f) sqlite3_bind_null(s, i + 1);
-        else if (t->types[i] == 's') sqlite3_bind_text(s, i + 1, f, -1, SQLITE_STATIC);
-        else if (t->types[i] == 'l') sqlite3_bind_int64(s, i + 1, strtol(f, &end, 10));
-        else sqlite3_bind_double(s, i + 1, strtod(f, &end));
-        if (*end) return arena_text(a, "%s:%d: '%.40s': expected a number", r->path, r->row, f);
-    }
-    return NULL;
-}
-
-static const char *db_text_load_rows(Db *db, const DbTextTable *t, DbTextReader *r, sqlite3_stmt *s)
-{
-    int rc, columns = (int)strlen(t->types);
-    const char *why = NULL;
-    while (!why && (rc = db_text_read_row(r)) != 0) {
-        if (rc < 0 || r->fields != columns)
-            return arena_text(db->a, "%s:%d: expected %d fields of CSV", r->path, r->row, columns);
-        if (r->row == 1) continue;
-        why = db_text_bind(r, s, t, db->a);
-        if (!why && sqlite3_step(s) != SQLITE_DONE)
-            why = arena_text(db->a, "%s:%d: %s", r->path, r->row, sqlite3_errmsg(db->sql));
-        sqlite3_reset(s);
-    }
-    return why;
-}
-
-/* The text of a file, ended by a zero byte; NULL and an error message */
-static char *db_text_read_file(const char *path, Arena *a, const char **why)
-{
-    struct stat is;
-    FILE *f = fopen(path, "rb");
-    if (!f || fstat(fileno(f), &is)) {
-        *why = db_text_error(path, "read", a);
-        if (f) fclose(f);
-        return NULL;
-    }
-    const size_t size = (size_t)is.st_size;
-    char *text = arena_raw(a, size + 1);
-    const size_t n = fread(text, 1, size, f);
-    text[n] = 0;
-    if (n < size) *why = arena_text(a, "%s: cannot be read to its end", path);
-    else if (strlen(text) < size)
-        *why = arena_text(a, "%s: byte %zu is zero; expected text", path, strlen(text));
-    fclose(f);
-    return *why ? NULL : text;
-}
-
-static const char *db_text_load_table(Db *db, const DbTextTable *t, const char *dir)
-{
-    const char *why = NULL;
-    sqlite3_stmt *s = NULL;
-    DbTextReader r = { .path = arena_text(db->a, "%s/%s.csv", dir, t->name) };
-    r.at = db_text_read_file(r.path, db->a, &why);
-    if (!r.at) return why;
-    if (sqlite3_prepare_v2(db->sql, t->load, -1, &s, NULL) != SQLITE_OK)
-        return db_sentence(db, "written");
-    why = db_text_load_rows(db, t, &r, s);
-    sqlite3_finalize(s);
-    return why;
-}
-
-const char *db_load_text(Db *db, const char *dir)
-{
-    const char *why = NULL;
-    sqlite3_exec(db->sql, "BEGIN; DELETE FROM machine; DELETE FROM build", NULL, NULL, NULL);
-    for (int i = 0; i < DB_TEXT_TABLES && !why; i++) {
-        const size_t at = db->a->used;
-        why = db_text_load_table(db, &db_text_tables[i], dir);
-        if (!why) arena_reset(db->a, at);
-    }
-    if (!why && !(db_fill_identity(db) && db_fill_phases(db))) why = db_sentence(db, "written");
-    sqlite3_exec(db->sql, why ? "ROLLBACK" : "COMMIT", NULL, NULL, NULL);
-    return why;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "harness/util/options.h"
-#include "kernels/base.h"
+#include "harness/util/file.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,7 @@ int options_read(int argc, char **argv, const Option *options, const char *help)
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
             fputs(help, stdout);
-            exit(0);
+            exit(file_end_stdout(0));
         }
         if (strncmp(argv[i], "--", 2)) {
             argv[++others] = argv[i];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "harness/util/yaml.h"
+#include "harness/util/file.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
@@ -110,11 +111,11 @@ const char *yaml_parse(Yaml *d, const char *text, size_t len, const char *what, 
 char *yaml_load(const char *path, size_t *len, Arena *a, const char **why)
 {
     char *text = arena_raw(a, YAML_MAX_BYTES + 1);
-    FILE *f = fopen(path, "rb");
-    *len = f ? fread(text, 1, YAML_MAX_BYTES + 1, f) : 0;
-    const int bad = !f || ferror(f), error = errno;
-    if (f) fclose(f);
-    *why = NULL;
+    FILE *f = file_open(path, a, why);
+    if (!f) return NULL;
+    *len = fread(text, 1, YAML_MAX_BYTES + 1, f);
+    const int bad = ferror(f), error = errno;
+    fclose(f);
     if (bad) *why = arena_text(a, "%s: cannot be read: %s", path, strerror(error));
     else if (*len > YAML_MAX_BYTES)
         *why = arena_text(a, "%s: longer than %d bytes", path, YAML_MAX_BYTES);
