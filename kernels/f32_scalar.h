@@ -19,7 +19,7 @@ static inline float f32_exp1(float x)
     p = p * f * f + f + 1.0f;
     int32_t bits;
     memcpy(&bits, &t, 4);
-    bits = (int32_t)((uint32_t)bits << 23) + 0x3f800000;
+    bits = (int32_t)(((uint32_t)bits << 23) + 0x3f800000u);        /* wraps where x is NaN */
     float two_n;
     memcpy(&two_n, &bits, 4);
     return p * two_n;
@@ -32,7 +32,7 @@ static inline float f32_inverse1(float x)
     int32_t bits;
     float r;
     memcpy(&bits, &x, 4);
-    bits = 0x7ef311c7 - bits;
+    bits = (int32_t)(0x7ef311c7u - (uint32_t)bits);
     memcpy(&r, &bits, 4);
     r = r * (2.0f - x * r);
     r = r * (2.0f - x * r);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* safetensors: u64 little-endian length n, n bytes of JSON, then the data:
  *   {"__metadata__":{"k":"v"}, "name":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}, ...}
- * offsets count from the end of the header, in order and without holes. */
+ * offsets count from the end of the header, in order and without holes. Where the header ends at no
+ * multiple of 8, the data are moved to one. */
 #include "models/params.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -62,7 +63,8 @@ const char *tensors_save(const char *path, const Tensor *t, int n, const char *c
                          Arena *a)
 {
     const char *part = arena_text(a, "%s.part", path);
-    FILE *f = fopen(part, "wb");
+    unlink(part);                          /* of a process that was killed, or a link */
+    FILE *f = fopen(part, "wbx");
     int good = f && tensors_write_all(f, t, n, meta);
     const int error = errno;
     if (f) good = !fclose(f) && good;
@@ -127,6 +129,13 @@ static const char *tensors_read_header(TensorFile *f, const json_t *root, char *
     return NULL;
 }
 
+/* What is written to it stays in this process. */
+static void *tensors_map(int fd, size_t size)
+{
+    if (size < 8) return MAP_FAILED;
+    return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+}
+
 TensorFile *tensors_open(const char *path, Arena *a, const char **why)
 {
     TensorFile *f = arena_get(a, sizeof *f);
@@ -142,7 +151,7 @@ TensorFile *tensors_open(const char *path, Arena *a, const char **why)
         return NULL;
     }
     f->size = (size_t)st.st_size;
-    f->map = f->size >= 8 ? mmap(NULL, f->size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+    f->map = tensors_map(fd, f->size);
     close(fd);
     uint64_t len = 0;
     if (f->map != MAP_FAILED) memcpy(&len, f->map, 8);
@@ -158,7 +167,11 @@ TensorFile *tensors_open(const char *path, Arena *a, const char **why)
     if (!*why && !json_is_object(root))
         *why = arena_text(a, "%s: header, line %d: %s", path, root ? 1 : error.line,
                           root ? "expected an object" : error.text);
-    if (!*why) *why = tensors_read_header(f, root, (char *)f->map + 8 + len, f->size - 8 - len, a);
+    char *data = (char *)f->map + 8 + len;
+    const size_t off = len % 8;
+    /* over the end of the header, which was read, in memory of this process only */
+    if (!*why && off) memmove(data - off, data, f->size - 8 - len);
+    if (!*why) *why = tensors_read_header(f, root, data - off, f->size - 8 - len, a);
     json_decref(root);
     if (!*why) return f;
     tensors_close(f);

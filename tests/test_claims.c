@@ -4,6 +4,7 @@
 #include "harness/judge/claims.h"
 #include "tests/place.h"
 #include <math.h>
+#include <time.h>
 
 /* ---- the rule ---- */
 static ClaimVerdict decide(Claim c, double from, double to, Arena *a)
@@ -79,6 +80,24 @@ static void test_refused(void **state)
         assert_says(why, bad[i].says);
         assert_says(why, "claims.yaml");
     }
+}
+
+/* As many keys as a file has room for are read within two seconds of the processor. */
+static void test_many_keys(void **state)
+{
+    enum { KEYS = 70000 };
+    Place *p = *state;
+    Claims c;
+    char *text = arena_raw(&p->a, KEYS * 14), *to = text;
+    for (int i = 0; i < KEYS; i++) to += sprintf(to, "k%05d: 1\n", i * 7919 % KEYS);
+    const char *all = place_write(p, "all.yaml", text);
+    sprintf(to, "k00007: 1\n");
+    const char *twice = place_write(p, "twice.yaml", text);
+    const clock_t from = clock();
+    assert_says(claims_load(all, &c, &p->a), "all.yaml:1:9: k00000: expected a mapping");
+    assert_says(claims_load(twice, &c, &p->a),
+                "twice.yaml:70001:1: 'k00007' is given twice, first in line ");
+    assert_true((double)(clock() - from) / CLOCKS_PER_SEC < 2);
 }
 
 static void test_definition(void **state)
@@ -355,6 +374,7 @@ int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, place_make, place_drop)
     const struct CMUnitTest tests[] = { T(test_rule),   T(test_refused),   T(test_definition),
+                                        T(test_many_keys),
                                         T(test_judged), T(test_questions), T(test_command),
                                         T(test_ours),   T(test_why),       T(test_why_experiment),
                                         T(test_many_rows), T(test_why_many) };

@@ -330,6 +330,21 @@ static const char *refusal(Place *p)
     return why;
 }
 
+/* What lies under the name of the file that is written first is replaced, not followed. */
+static void test_links(void **state)
+{
+    Place *p = *state;
+    const char *why, *said, *mine = place_write(p, "mine", "mine\n"), *csv = place_in(p, "r.csv");
+    Db *db = db_open(p->path, &p->a, &why);
+    fill_seeded(db, 1, "7");
+    assert_int_equal(symlink(mine, arena_text(&p->a, "%s.new", csv)), 0);
+    assert_null(csv_write(db, "result", NULL, csv, &p->a));
+    db_close(db);
+    assert_int_equal(place_shell(p, arena_text(&p->a, "cat %s && test ! -L %s", mine, csv), &said),
+                     0);
+    assert_string_equal(said, "mine\n");
+}
+
 static void test_refused(void **state)
 {
     Place *p = *state;
@@ -359,6 +374,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_kept, place_make, place_drop),
         cmocka_unit_test_setup_teardown(test_stale, place_make, place_drop),
         cmocka_unit_test_setup_teardown(test_elsewhere, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(test_links, place_make, place_drop),
         cmocka_unit_test_setup_teardown(test_refused, place_make, place_drop),
         cmocka_unit_test_setup_teardown(test_documented, place_make, place_drop) };
     return cmocka_run_group_tests_name("db", tests, NULL, NULL);

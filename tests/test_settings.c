@@ -70,13 +70,16 @@ static void expect_refusal(const char *arguments) { expect_message(arguments, ""
 static void train_refuses(void **state)
 {
     (void)state;
+    char dir[] = "/tmp/eightysix-XXXXXX", db[64];
+    assert_non_null(mkdtemp(dir));
+    snprintf(db, sizeof db, "%s/t.db", dir);
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         char arguments[512];
-        snprintf(arguments, sizeof arguments, "train %s --db /tmp/eightysix-settings.db",
-                 refused[i]);
+        snprintf(arguments, sizeof arguments, "train %s --db %s", refused[i], db);
         expect_refusal(arguments);
-        assert_int_not_equal(access("/tmp/eightysix-settings.db", F_OK), 0);
+        assert_int_not_equal(access(db, F_OK), 0);
     }
+    assert_int_equal(rmdir(dir), 0);
 }
 
 /* Of words that stand side by side: NULL or the message of spec_check */

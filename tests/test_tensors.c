@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* safetensors: what is saved is loaded; damaged files are refused with an error message and never
  * read beyond their end. */
+#include "kernels/cpu.h"
+#include "kernels/f32.h"
 #include "models/params.h"
 #include "tests/test.h"
+#include <math.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <signal.h>
@@ -42,6 +45,60 @@ static void round_trip(void **state)
     assert_null(tensors_find(f, "absent"));
     tensors_close(f);
     assert_int_equal(access("test_tensors.safetensors.part", F_OK), -1);
+}
+
+/* A header of any length: every tensor is aligned to its type. */
+static void odd_header(void **state)
+{
+    (void)state;
+    static const char form[] =
+        "{\"a\":{\"dtype\":\"F64\",\"shape\":[2],\"data_offsets\":[0,16]}}%*s";
+    const double value[2] = { 1.5, -2.25 };
+    for (int spaces = 1; spaces < 9; spaces++) {
+        char text[128];
+        const uint64_t len = (uint64_t)snprintf(text, sizeof text, form, spaces, "");
+        FILE *f = fopen(PATH, "wb");
+        fwrite(&len, 8, 1, f);
+        fwrite(text, 1, len, f);
+        fwrite(value, 8, 2, f);
+        assert_int_equal(fclose(f), 0);
+        const char *why;
+        TensorFile *t = tensors_open(PATH, &arena, &why);
+        holds(why);
+        assert_int_equal((uintptr_t)t->t[0].data % 8, 0);
+        assert_memory_equal(t->t[0].data, value, sizeof value);
+        tensors_close(t);
+    }
+}
+
+/* What lies under the name of the part that is written is replaced, not followed. */
+static void links_are_not_followed(void **state)
+{
+    (void)state;
+    static const char part[] = "test_tensors.safetensors.part", mine[] = "test_tensors.mine";
+    FILE *f = fopen(mine, "w");
+    assert_int_equal(fclose(f), 0);
+    unlink(part);
+    assert_int_equal(symlink(mine, part), 0);
+    save();
+    f = fopen(mine, "r");
+    assert_int_equal(fgetc(f), EOF);
+    fclose(f);
+    unlink(mine);
+}
+
+/* Arithmetic on NaN has no undefined behaviour, which UBSan would tell, and gives NaN. */
+static void nan_stays_nan(void **state)
+{
+    (void)state;
+    const float of[4] = { NAN, -NAN, NAN, -NAN };
+    for (const F32 *const *f = f32_tables; *f; f++) {
+        float y[4] = { 0 };
+        if (((*f)->cpu & cpu_has()) != (*f)->cpu) continue;
+        (*f)->exp(y, of, 4, 0);
+        (*f)->sigmoid(y, of, 4);
+        for (int i = 0; i < 4; i++) assert_true(isnan(y[i]));
+    }
 }
 
 static void wrong_shapes_are_named(void **state)
@@ -121,6 +178,9 @@ static void mutations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(round_trip),
+                                        cmocka_unit_test(odd_header),
+                                        cmocka_unit_test(links_are_not_followed),
+                                        cmocka_unit_test(nan_stays_nan),
                                         cmocka_unit_test(wrong_shapes_are_named),
                                         cmocka_unit_test(full_disk_is_an_error),
                                         cmocka_unit_test(mutations) };

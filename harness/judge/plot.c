@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* NULL: gnuplot ended well */
 static const char *plot_run(const char *script, const char *data, const char *output,
                             const char *format, Arena *a)
 {
@@ -26,10 +28,25 @@ static const char *plot_run(const char *script, const char *data, const char *ou
     if (pid < 0 || waitpid(pid, &status, 0) != pid)
         return arena_text(a, "gnuplot: no child process: %s", strerror(errno));
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return NULL;
-    unlink(output);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
         return "gnuplot: not found; install gnuplot-nox (`make deps`)";
     return arena_text(a, "gnuplot failed on %s with %s (its message is above)", script, data);
+}
+
+/* Draws under another name, which becomes `output` when there is a figure. */
+static const char *plot_figure(const char *script, const char *data, const char *output,
+                               const char *format, Arena *a)
+{
+    struct stat is;
+    const char *beside = arena_text(a, "%s.new", output);
+    unlink(beside);
+    const char *why = plot_run(script, data, beside, format, a);
+    if (!why && (stat(beside, &is) || !is.st_size))
+        why = arena_text(a, "%s: gnuplot made no figure with %s", output, script);
+    if (!why && rename(beside, output))
+        why = arena_text(a, "%s: cannot be written: %s", output, strerror(errno));
+    if (why) unlink(beside);
+    return why;
 }
 
 static void plot_count(void *ctx, int columns, const char *const *value)
@@ -54,7 +71,7 @@ const char *plot_draw(Db *db, const char *figure, const char *experiment, const 
                           experiment ? experiment : "");
     if ((why = csv_write(db, figure, experiment, arena_text(a, "%s.csv", stem), a))) return why;
     for (int i = 0; formats[i] && !why; i++)
-        why = plot_run(script, arena_text(a, "%s.csv", stem),
-                      arena_text(a, "%s.%s", stem, formats[i]), formats[i], a);
+        why = plot_figure(script, arena_text(a, "%s.csv", stem),
+                          arena_text(a, "%s.%s", stem, formats[i]), formats[i], a);
     return why;
 }

@@ -71,6 +71,16 @@ FILE *file_open(const char *path, Arena *a, const char **why)
     return f;
 }
 
+void file_make_directory(const char *dir, Arena *a)
+{
+    char *path = arena_text(a, "%s", dir);
+    for (char *s = path; *s && (s = strchr(s + 1, '/')); *s = '/') {
+        *s = 0;
+        mkdir(path, 0777);
+    }
+    mkdir(path, 0777);
+}
+
 int file_end_stdout(int code)
 {
     errno = 0;

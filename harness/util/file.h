@@ -18,6 +18,8 @@ void        file_cancel(FILE *, const char *path, Arena *);
 FILE       *file_open  (const char *path, Arena *, const char **why);
 /* NULL, or an error message: something is there that is no regular file. */
 const char *file_check (const char *path, Arena *);
+/* Makes a directory and those above it, as far as they are not there. */
+void        file_make_directory(const char *dir, Arena *);
 /* Writes out what is left of stdout. Returns `code`, or 2 after an error message when something
  * that was printed could not be written. */
 int         file_end_stdout(int code);

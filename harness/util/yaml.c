@@ -3,6 +3,7 @@
 #include "harness/util/file.h"
 #include <errno.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *yaml_at(Yaml *d, const Node *n, const char *fmt, ...)
@@ -45,20 +46,48 @@ const char *yaml_want_scalar(Yaml *d, const Node *n, const char *what)
     return NULL;
 }
 
+/* at: its place in the mapping */
+typedef struct YamlKey { const char *text; int at; } YamlKey;
+
+static int yaml_by_text(const void *one, const void *other)
+{
+    const YamlKey *x = one, *y = other;
+    const int order = strcmp(x->text, y->text);
+    return order ? order : x->at - y->at;
+}
+
+/* The first key that is there before, in the order of the file */
+static const char *yaml_want_once(Yaml *d, const Node *n)
+{
+    const int keys = yaml_pairs(n);
+    const size_t used = d->a->used;
+    YamlKey *key = arena_array(d->a, (size_t)keys, sizeof *key);
+    int again = keys, first = 0, start = 0;
+    for (int i = 0; i < keys; i++) key[i] = (YamlKey){ yaml_text(yaml_key(d, n, i)), i };
+    qsort(key, (size_t)keys, sizeof *key, yaml_by_text);
+    for (int i = 1; i < keys; i++) {
+        if (strcmp(key[i].text, key[start].text)) start = i;
+        else if (i == start + 1 && key[i].at < again) {
+            again = key[i].at;
+            first = key[start].at;
+        }
+    }
+    arena_reset(d->a, used);
+    if (again == keys) return NULL;
+    const Node *twice = yaml_key(d, n, again);
+    return yaml_at(d, twice, "'%s' is given twice, first in line %zu", yaml_text(twice),
+                   yaml_key(d, n, first)->start_mark.line + 1);
+}
+
 const char *yaml_want_map(Yaml *d, const Node *n, const char *what)
 {
     if (n->type != YAML_MAPPING_NODE)
         return yaml_at(d, n, "%s: expected a mapping (key: value)", what);
     for (int i = 0; i < yaml_pairs(n); i++) {
-        const Node *key = yaml_key(d, n, i);
-        const char *why = yaml_want_scalar(d, key, "a key");
+        const char *why = yaml_want_scalar(d, yaml_key(d, n, i), "a key");
         if (why) return why;
-        for (int j = 0; j < i; j++)
-            if (!strcmp(yaml_text(key), yaml_text(yaml_key(d, n, j))))
-                return yaml_at(d, key, "'%s' is given twice, first in line %zu", yaml_text(key),
-                              yaml_key(d, n, j)->start_mark.line + 1);
     }
-    return NULL;
+    return yaml_want_once(d, n);
 }
 
 const char *yaml_want_name(Yaml *d, const Node *n, const char *what)
