@@ -60,6 +60,32 @@ static Work work_make_product(const GateWork *b, int counted, Arena *a)
     return (Work){ work_run_product, p };
 }
 
+/* ---- dense products of our own: C (n, 683) = A (n, 256) B' ---- */
+enum { DENSE_ROWS = 683, DENSE_COLS = 256 };
+typedef struct { const Gemm *g; int n; float *a, *b, *c; } Dense;
+
+static void work_run_dense(void *ctx, long iters)
+{
+    for (const Dense *w = ctx; iters > 0; iters--)
+        gemm(w->g, 'N', 'T', w->n, DENSE_ROWS, DENSE_COLS, 1, w->a, DENSE_COLS, w->b, DENSE_COLS, 0,
+             w->c, DENSE_ROWS);
+}
+
+static Work work_make_dense(const GateWork *b, int counted, Arena *a)
+{
+    (void)counted;
+    Spec *spec;
+    const char *const words[] = { "threads=1", arena_text(a, "gemm=%s", b->part), NULL };
+    Dense *w = arena_get(a, sizeof *w);
+    Rng rng = rng_at(1, STREAM_CHECK, 14);
+    w->g = work_exec_of(words, &spec, a)->gemm;
+    w->n = b->n;
+    w->a = timed_normals((size_t)b->n * DENSE_COLS, 1, &rng, a);
+    w->b = timed_normals((size_t)DENSE_ROWS * DENSE_COLS, 1, &rng, a);
+    w->c = arena_get(a, sizeof(float) * (size_t)b->n * DENSE_ROWS);
+    return (Work){ work_run_dense, w };
+}
+
 /* ---- operations on (512, 256) ---- */
 enum { N = 512, D = 256, GROUPS = 16, TAPS = 4, DILATION = 4, T = 128, ALL = N * D,
        WEIGHTS = D * (D / GROUPS) * TAPS };
@@ -298,6 +324,7 @@ static void work_add_heads(Works *all)
                                     .make = work_make_head,
                                     .part = name,
                                     .objects = arena_text(all->a, "models/head_%s.o models/head.o "
+                                                          "harness/bench/timed_head.o "
                                                           F32_OBJECTS " kernels/gemm.o %s "
                                                           "kernels/f32_%s.o",
                                                           name, work_head_objects(name),
@@ -318,6 +345,19 @@ static void work_add_kernels(Works *all)
     }
 }
 
+/* The providers whose code is in kernels/ */
+static void work_add_dense(Works *all)
+{
+    const GateWork portable = {
+        .name = "gemm/portable/8x683x256", .budget = 6, .extra = 1, .make = work_make_dense,
+        .part = "portable", .n = 8, .objects = "kernels/gemm.o" };
+    const GateWork amx = {
+        .name = "gemm/amx/512x683x256", .budget = 6, .extra = 1, .make = work_make_dense,
+        .part = "amx", .n = 512, .objects = "kernels/gemm.o kernels/gemm_amx.o" };
+    work_add(all, portable);
+    if (cpu_has() & CPU_AMX) work_add(all, amx);
+}
+
 static void work_add_ops(Works *all, const F32 *f)
 {
     for (int i = 0; i < OPS; i++) {
@@ -336,6 +376,7 @@ const GateWork *regress_works(int *n, Arena *a)
     for (int i = 0; i < FIRST; i++) work_add(&all, work_default_set[i]);
     work_add_heads(&all);
     work_add_kernels(&all);
+    work_add_dense(&all);
     for (int i = 0; f32_tables[i]; i++)
         if (!(f32_tables[i]->cpu & ~cpu_has())) work_add_ops(&all, f32_tables[i]);
     *n = all.n;
