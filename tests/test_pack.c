@@ -395,8 +395,8 @@ static const char *gate(Place *p, const char *name, double slower)
                .plan = { .rounds = ROUNDS } };
     g.bench[0] = (GateBench){ .name = "b/1", .budget = 0.05, .probe = 1, .iters = 7 };
     GateCase *cases[SIDES] = { NULL, &g.bench[0].pair, &g.bench[0].control, &g.bench[0].canary };
-    GateRecord *r = gate_record_begin(
-        &g, path, "regress base=c head=c rounds=20 samples=5 floor=0.02 seed=1", &p->a);
+    GateRecord *r = gate_record_open(path, &p->a);
+    gate_record_begin(r, &g, "regress base=c head=c rounds=20 samples=5 floor=0.02 seed=1");
     double d[SIDES][ROUNDS];
     for (int k = 1; k < SIDES; k++)
         *cases[k] = (GateCase){ .name = "b/1", .budget = 0.05, .d = d[k], .rounds = ROUNDS };
