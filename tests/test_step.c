@@ -117,7 +117,7 @@ static void a_pass_at_some_positions_is_its_definition(void **state)
 static double recorded(Place *p, Spec *s, const char *name, long step)
 {
     const char *path = place_in(p, "records");
-    Recorder rec = { fopen(path, "w") };
+    Recorder rec = { .out = fopen(path, "w") };
     char line[512];
     double value = NAN;
     assert_non_null(rec.out);
