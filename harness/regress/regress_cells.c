@@ -46,7 +46,6 @@ static const char *const cells_variants[] = {
     "head=tree quant=none activation=silu",
     "head=tree quant=none activation=gelu",
     "head=tree act=int8 bwd=int8",
-    "head=tree act=int8 act_bits=4",
     "head=tree act=int8 quant=absmean",
     "head=tree threads=2",
     "head=tree gemm=dnnl",
