@@ -94,8 +94,14 @@ static void crafted_metadata_is_refused(void **state)
     refused_with(p, path, "tokens", "1e99", "crafted.safetensors: tokens '1e99': expected");
 }
 
-/* The header is one byte longer: every tensor lies at an odd place */
-static void misaligned_tensors_are_refused(void **state)
+static const char *printed(Place *p, const char *command, const char *path)
+{
+    const char *all = place_expect(p, 0, arena_text(&p->a, "%s %s", command, path));
+    return arena_text(&p->a, "%.*s", (int)strcspn(all, "("), all);
+}
+
+/* The header is one byte longer: every tensor lies at an odd place. They are read all the same. */
+static void misaligned_tensors_are_read(void **state)
 {
     Place *p = *state;
     const char *path = train(p, "x.safetensors", "V=50 train_tokens=2000"),
@@ -112,8 +118,7 @@ static void misaligned_tensors_are_refused(void **state)
     fwrite(bytes + 8 + len, 1, n - 8 - len, out);
     fclose(in);
     fclose(out);
-    refused(p, "eval", other, "crafted.safetensors: tensor '");
-    refused(p, "eval", other, "aligned");
+    assert_string_equal(printed(p, "eval", other), printed(p, "eval", path));
 }
 
 static void averages_of_another_type_are_refused(void **state)
@@ -171,12 +176,6 @@ static void corpus(Place *p, const char *name)
     mkdir(place_in(p, name), 0777);
     text(p, arena_text(&p->a, "%s/train.txt", name), 'a', 40, 3000);
     text(p, arena_text(&p->a, "%s/valid.txt", name), 'a', 40, 400);
-}
-
-static const char *printed(Place *p, const char *command, const char *path)
-{
-    const char *all = place_expect(p, 0, arena_text(&p->a, "%s %s", command, path));
-    return arena_text(&p->a, "%.*s", (int)strcspn(all, "("), all);
 }
 
 static const char words[] = "corpus=one vocab=words V=30 head=tree classes=5";
@@ -280,7 +279,7 @@ static void an_older_checkpoint_says_what_is_missing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { T(crafted_metadata_is_refused),
-                                        T(misaligned_tensors_are_refused),
+                                        T(misaligned_tensors_are_read),
                                         T(averages_of_another_type_are_refused),
                                         T(a_loss_that_is_no_number_is_exit_1),
                                         T(a_checkpoint_keeps_its_words),

@@ -392,6 +392,7 @@ static const char *gate(Place *p, const char *name, double slower)
                .head = &build,
                .bench = arena_get(&p->a, sizeof(GateBench)),
                .benches = 1,
+               .timed = 1,
                .plan = { .rounds = ROUNDS } };
     g.bench[0] = (GateBench){ .name = "b/1", .budget = 0.05, .probe = 1, .iters = 7 };
     GateCase *cases[SIDES] = { NULL, &g.bench[0].pair, &g.bench[0].control, &g.bench[0].canary };

@@ -279,20 +279,22 @@ FROM (SELECT *, row_number() OVER (PARTITION BY experiment, label, name ORDER BY
 WHERE i IN ((n + 1) / 2, (n + 2) / 2)
 GROUP BY experiment, label, name;
 
--- one row per cell without its seed: medians over the seeds that ended ok
+-- one row per cell without its seed: medians over the n seeds that ended ok; NULL where a run has
+-- no such number, so that no median is of fewer than n
 CREATE VIEW summary AS
 SELECT experiment, label, max(n) AS n,
-       max(value) FILTER (WHERE name = 'tokens_per_s') AS tokens_per_s,
-       max(value) FILTER (WHERE name = 'supervised_per_s') AS supervised_per_s,
-       max(value) FILTER (WHERE name = 'head_share') AS head_share,
-       max(value) FILTER (WHERE name = 'v_share') AS v_share,
-       max(value) FILTER (WHERE name = 'nll') AS nll,
-       max(value) FILTER (WHERE name = 'nll_floor') AS nll_floor,
-       max(value) FILTER (WHERE name = 'bits_per_byte') AS bits_per_byte,
-       max(value) FILTER (WHERE name = 'step_s') AS step_s,
-       max(value) FILTER (WHERE name = 'wall_s') AS wall_s,
-       max(value) FILTER (WHERE name = 'peak_rss_kb') AS peak_rss_kb
-FROM median GROUP BY experiment, label ORDER BY experiment, min(position);
+       max(value) FILTER (WHERE n = most AND name = 'tokens_per_s') AS tokens_per_s,
+       max(value) FILTER (WHERE n = most AND name = 'supervised_per_s') AS supervised_per_s,
+       max(value) FILTER (WHERE n = most AND name = 'head_share') AS head_share,
+       max(value) FILTER (WHERE n = most AND name = 'v_share') AS v_share,
+       max(value) FILTER (WHERE n = most AND name = 'nll') AS nll,
+       max(value) FILTER (WHERE n = most AND name = 'nll_floor') AS nll_floor,
+       max(value) FILTER (WHERE n = most AND name = 'bits_per_byte') AS bits_per_byte,
+       max(value) FILTER (WHERE n = most AND name = 'step_s') AS step_s,
+       max(value) FILTER (WHERE n = most AND name = 'wall_s') AS wall_s,
+       max(value) FILTER (WHERE n = most AND name = 'peak_rss_kb') AS peak_rss_kb
+FROM (SELECT *, max(n) OVER (PARTITION BY experiment, label) AS most FROM median)
+GROUP BY experiment, label ORDER BY experiment, min(position);
 
 -- one row per cell of a run of `eightysix bench`: median over its rounds, beside the limit that
 -- binds it; low, high: 95 %
