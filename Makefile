@@ -9,6 +9,7 @@
 # make paper      paper/eightysix.pdf, also of   make install    PREFIX=/usr/local DESTDIR=
 #                 RESULTS=my.db                  make uninstall
 # make check-paper  what of it is stale          make deps       installs what is missing
+# make mutate     MUTATIONS=40 SEED=1: do the tests see a wrong program?
 # make clean
 # A fresh Debian machine needs make, a C compiler, and nothing else.
 
@@ -184,6 +185,12 @@ coverage:
 	+@$(MAKE) OUT=build/cov SAN=--coverage run-tests
 	@gcov -n $(COVERED) 2>/dev/null | awk -f tests/coverage.awk | sort
 
+# ---- do the tests see a wrong program? build/mutate/results.txt; an interrupted run goes on ----
+MUTATIONS ?= 40
+SEED      ?= 1
+mutate: $(OUT)/deps.ok
+	@tests/mutate.sh $(MUTATIONS) $(SEED)
+
 # ---- what takes long: a dated line a part in build/test-long.txt ----
 test-long: $(OUT)/eightysix $(OUT)/test-long.ok
 	+@failed=0; part() { \
@@ -336,7 +343,7 @@ clean:
 	rm -rf build
 FORCE:
 .SECONDARY:
-.PHONY: all deps test golden lint-links run-tests run-arm lint sweep figures bench regress \
+.PHONY: all deps test golden mutate lint-links run-tests run-arm lint sweep figures bench regress \
         gate-trial claims paper check-paper replay-seeds fuzz run-fuzz coverage test-long \
         install uninstall clean FORCE
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
