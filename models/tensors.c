@@ -2,7 +2,7 @@
 /* safetensors: u64 little-endian length n, n bytes of JSON, then the data:
  *   {"__metadata__":{"k":"v"}, "name":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}, ...}
  * offsets count from the end of the header, in order and without holes. Where the header ends at no
- * multiple of 8, the data are moved to one. */
+ * multiple of 8, the data are moved to one, over its end, in memory of this process only. */
 #include "models/params.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -167,11 +167,11 @@ TensorFile *tensors_open(const char *path, Arena *a, const char **why)
     if (!*why && !json_is_object(root))
         *why = arena_text(a, "%s: header, line %d: %s", path, root ? 1 : error.line,
                           root ? "expected an object" : error.text);
-    char *data = (char *)f->map + 8 + len;
-    const size_t off = len % 8;
-    /* over the end of the header, which was read, in memory of this process only */
-    if (!*why && off) memmove(data - off, data, f->size - 8 - len);
-    if (!*why) *why = tensors_read_header(f, root, data - off, f->size - 8 - len, a);
+    if (!*why) {
+        char *data = (char *)f->map + 8 + len, *to = data - len % 8;
+        if (to != data) memmove(to, data, f->size - 8 - len);
+        *why = tensors_read_header(f, root, to, f->size - 8 - len, a);
+    }
     json_decref(root);
     if (!*why) return f;
     tensors_close(f);

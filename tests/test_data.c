@@ -133,7 +133,7 @@ static void test_token_faults(void **state)
     assert_null(tokens_open(in_tmp("none.tok"), &arena, &why));
     says(why, "cannot be read");
     assert_null(tokens_open(tmp, &arena, &why));
-    says(why, "expected a token file");
+    says(why, "is a directory; expected a file");
 }
 
 static void test_fuzz_tokens(void **state)
@@ -254,7 +254,7 @@ static void test_text(void **state)
     write_file("t.txt.xz", "not xz at all", 13);
     says(read_text(xz, to, &len, hash), "expected a sound .xz file");
     says(read_text(in_tmp("none.txt"), to, &len, hash), "cannot be read");
-    says(read_text(tmp, to, &len, hash), "not a file");
+    says(read_text(tmp, to, &len, hash), "is a directory; expected a file");
     assert_null(read_text(write_file("t.txt", "", 0), to, &len, hash));
     assert_int_equal(len, 0);
 }

@@ -92,7 +92,10 @@ static BenchPlan read_arguments(int argc, char **argv)
  * them and starts itself again. */
 int bench_main(int argc, char **argv)
 {
-    if (!getenv("OMP_PROC_BIND") && !setenv("OMP_PROC_BIND", "close", 1))
+    int help_only = 0;
+    for (int i = 1; i < argc; i++)
+        help_only |= !strcmp(argv[i], "--help") || !strcmp(argv[i], "-h");
+    if (!help_only && !getenv("OMP_PROC_BIND") && !setenv("OMP_PROC_BIND", "close", 1))
         /* argv - 1: main has passed its arguments from the command's name on */
         execv("/proc/self/exe", argv - 1);
     const BenchPlan plan = read_arguments(argc, argv);

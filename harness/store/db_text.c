@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The records as text, written: DIR/TABLE.csv, each with a line of names (RFC 4180). A field that
  * is empty and not quoted is NULL, "" is an empty text; a number has as many digits as give it back
- * bit for bit. span.csv is the view span_mean, whose rows are read back as so many equal steps.
+ * bit for bit. span.csv has the means of the phases (the view span_mean) and is read as these.
  * Training loss and time of single steps are left out. db_text_load.c reads them. */
 #include "harness/store/csv.h"
 #include "harness/store/db_parts.h"
@@ -54,8 +54,7 @@ const DbTextTable db_text_tables[] = {
     { "span", "lsfcd",
       "SELECT run, phase, first_step, steps, seconds AS mean FROM span_mean "
       "WHERE status <> 'running' ORDER BY run, phase",
-      "WITH RECURSIVE at(k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM at WHERE k + 1 < ?4) "
-      "INSERT INTO span SELECT ?1, ?3 + k, ?2, ?5 FROM at", 0 },
+      "INSERT INTO phase_mean VALUES (?,?,?,?,?)", 0 },
     { "sample", "lslldl",
       "SELECT * FROM sample WHERE run IN (SELECT id FROM run WHERE status <> 'running') "
       "ORDER BY run, rowid",

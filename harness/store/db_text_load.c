@@ -10,11 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum {
-    DB_TEXT_COLUMNS = 16,                    /* no table has more */
-    DB_TEXT_STEPS = 100000000                /* that the rows of a file may stand for: 3 GB */
-};
-#define DB_TEXT_FIRST (1l << 53)             /* the largest first step */
+enum { DB_TEXT_COLUMNS = 16 };               /* no table has more */
+#define DB_TEXT_STEPS (1l << 53)             /* a double counts so far */
 
 typedef struct DbTextReader {
     Arena      *a;
@@ -24,7 +21,6 @@ typedef struct DbTextReader {
     char       *field[DB_TEXT_COLUMNS];      /* (fields) NULL: SQL's NULL */
     const char *name[DB_TEXT_COLUMNS];       /* (columns) as the file must name them */
     int         columns;
-    long        steps;                       /* that its rows may still stand for */
 } DbTextReader;
 
 /* The field at r->at, unquoted in place; leaves r->at behind it. 1: another one follows; 0: the row
@@ -87,14 +83,10 @@ static const char *db_text_bind_field(DbTextReader *r, sqlite3_stmt *s, char typ
     const char *f = r->field[i];
     long x;
     double real;
-    if (type == 'c') {
-        if (!f || !db_text_whole(f, 1, r->steps, &x))
-            return arena_text(r->a, "1 to %d steps in all of the file", DB_TEXT_STEPS);
-        r->steps -= x;
-        sqlite3_bind_int64(s, i + 1, x);
-    } else if (type == 'f') {
-        if (!f || !db_text_whole(f, 0, DB_TEXT_FIRST, &x))
-            return arena_text(r->a, "0 to %ld", DB_TEXT_FIRST);
+    if (type == 'c' || type == 'f') {
+        const long least = type == 'c';
+        if (!f || !db_text_whole(f, least, DB_TEXT_STEPS, &x))
+            return arena_text(r->a, "%ld to %ld", least, DB_TEXT_STEPS);
         sqlite3_bind_int64(s, i + 1, x);
     } else if (!f) sqlite3_bind_null(s, i + 1);
     else if (type == 's') sqlite3_bind_text(s, i + 1, f, -1, SQLITE_STATIC);
@@ -195,8 +187,7 @@ static const char *db_text_load_table(Db *db, const DbTextTable *t, const char *
 {
     const char *why = NULL;
     sqlite3_stmt *s = NULL;
-    DbTextReader r = { .a = db->a, .path = arena_text(db->a, "%s/%s.csv", dir, t->name),
-                       .steps = DB_TEXT_STEPS };
+    DbTextReader r = { .a = db->a, .path = arena_text(db->a, "%s/%s.csv", dir, t->name) };
     if (t->optional && access(r.path, F_OK)) return NULL;
     r.at = db_text_read_file(r.path, db->a, &why);
     if (!why) why = db_text_names(db, t, &r);

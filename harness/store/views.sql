@@ -112,8 +112,7 @@ SELECT c.*,
 FROM cell_run c;
 
 -- The mean seconds per step of each phase, from the raw spans: the first two steps (cold caches,
--- first touch) left out where there are more; to a picosecond, so that steps and their mean, read
--- back as that many equal steps, give the same number
+-- first touch) left out where there are more; to a picosecond
 CREATE VIEW span_mean_now AS
 WITH f AS MATERIALIZED (
     SELECT (SELECT name FROM experiment WHERE id = run.experiment) AS experiment, id AS run, status,
