@@ -198,7 +198,7 @@ test-long: $(OUT)/eightysix $(OUT)/test-long.ok
 	    "$$@" || { verdict=FAILED; failed=1; }; \
 	    echo "$$(date -u +%FT%TZ) $$(git rev-parse --short HEAD 2>/dev/null || echo none)" \
 	         "$$verdict $$name $$(( $$(date +%s) - begin )) s" >> build/test-long.txt; }; \
-	  part test $(MAKE) test; \
+	  part test $(MAKE) test EIGHTYSIX_LONG=1; \
 	  part laws $(OUT)/eightysix check shapes=500; \
 	  part fuzz $(MAKE) fuzz SECONDS=30; \
 	  if [ -x tests/add_parts.sh ]; then part add_parts tests/add_parts.sh; fi; \

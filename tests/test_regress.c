@@ -326,8 +326,17 @@ static int losses(Place *p, const char *fault)
     return regress(p, "--losses-only");
 }
 
+/* Minutes of small trainings: `make test-long` runs them */
+static void only_in_long(void)
+{
+    if (getenv("EIGHTYSIX_LONG")) return;
+    print_message("left to make test-long\n");
+    skip();
+}
+
 static void a_trainer_that_never_learns(void **state)
 {
+    only_in_long();
     Place *p = *state;
     if (!getenv("EIGHTYSIX_BINARY")) skip();
     assert_int_equal(losses(p, "# the same"), 0);
@@ -352,6 +361,7 @@ static int gradient(Place *p, const char *name, const char *change)
 
 static void a_wrong_gradient(void **state)
 {
+    only_in_long();
     Place *p = *state;
     if (!getenv("EIGHTYSIX_BINARY")) skip();
     assert_int_equal(gradient(p, "^gradient:head.class", "$4 /= 2"), 1);
@@ -369,6 +379,7 @@ static void a_wrong_gradient(void **state)
 
 static void another_rounding(void **state)
 {
+    only_in_long();
     Place *p = *state;
     if (!getenv("EIGHTYSIX_BINARY")) skip();
 #if !defined(__x86_64__)
