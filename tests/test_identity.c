@@ -6,7 +6,7 @@
 #include "tests/place.h"
 #include <math.h>
 
-enum { CELLS = 5, SEQUENCES = 6, STEPS = 12 };
+enum { CELLS = 5, SEQUENCES = 3, STEPS = 12 };
 
 static void forget_db(Place *p)
 {
