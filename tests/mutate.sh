@@ -135,6 +135,6 @@ total=$(wc -l <$OUT/list.txt) count=0
 while IFS=$TAB read -r file line old new; do
     export NEW=$new
     mutate "$file" "$line" "$old" "$new"
-done < <(sed 's/^/&/' $OUT/list.txt)
+done <$OUT/list.txt
 grep '^survived' $RESULTS | awk -F'\t' '{ print "survived: " $2 ":" $3 "\n  -" $6 "\n  +" $7 }'
 table

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A sweep: the plan (which cells have no ok run of this build on this machine class), running them,
- * the table of results. */
+/* A sweep: the plan (which cells have no ok run that is current, as db_cell_state says), running
+ * them, the table of results. */
 #include "harness/sweep/sweep.h"
 #include "harness/corpus/data.h"
 #include "harness/store/csv.h"
@@ -69,12 +69,17 @@ static void sweep_select_cells(Sweep *s)
     }
 }
 
-/* Texts are read once each: the cells of one corpus follow each other, or their hash is cached. */
+/* Asks once for neighbouring cells of one corpus */
 static void sweep_find_texts(Sweep *s)
 {
+    const char *last = NULL;
     s->texts = arena_array(s->a, (size_t)s->exp->cells, sizeof *s->texts);
-    for (int i = 0; i < s->exp->cells; i++)
-        s->texts[i] = corpus_text_sha(spec_str(s->exp->cell[i].spec, "corpus"), s->a);
+    for (int i = 0; i < s->exp->cells; i++) {
+        const char *corpus = spec_str(s->exp->cell[i].spec, "corpus");
+        const int same = last && !strcmp(corpus, last);
+        s->texts[i] = same ? s->texts[i - 1] : corpus_text_sha(corpus, s->a);
+        last = corpus;
+    }
 }
 
 static CellState sweep_state(Sweep *s, int i, const char **reason, double *recorded)

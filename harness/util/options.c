@@ -37,23 +37,27 @@ int options_read(int argc, char **argv, const Option *options, const char *help)
     return others;
 }
 
-long option_int(const char *option, const char *text, long least, long most)
+/* 1: the text is a whole number within the bounds */
+static int option_whole(const char *text, long least, long most, long *x)
 {
     char *end;
     errno = 0;
-    const long x = strtol(text, &end, 10);
-    if (errno || end == text || *end || x < least || x > most)
+    *x = strtol(text, &end, 10);
+    return !errno && end != text && !*end && *x >= least && *x <= most;
+}
+
+long option_int(const char *option, const char *text, long least, long most)
+{
+    long x;
+    if (!option_whole(text, least, most, &x))
         die("%s %s: expected a whole number from %ld to %ld", option, text, least, most);
     return x;
 }
 
 long word_int(const char *word, long least, long most)
 {
-    char *end;
-    const char *text = strchr(word, '=') + 1;
-    errno = 0;
-    const long x = strtol(text, &end, 10);
-    if (errno || end == text || *end || x < least || x > most)
+    long x;
+    if (!option_whole(strchr(word, '=') + 1, least, most, &x))
         die("%s: expected a whole number from %ld to %ld", word, least, most);
     return x;
 }
