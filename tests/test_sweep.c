@@ -227,7 +227,7 @@ static void test_faults(void **state)
     expect_run(p, "rubbish", "fail", "1 of its lines were no records, the first: 'hello?world'");
     expect_run(p, "nan", "fail", "its record 'nll' of step 1 is nan: expected a number");
     assert_says(printed, "embed_init=fail: fail: corpus 'x': no such file");
-    assert_int_equal(access("r/logs/1.log", R_OK), 0);
+    assert_int_equal(access("r/logs/x-1.log", R_OK), 0);
     assert_int_equal(SWEEP("--dry-run"), 0);
     assert_says(printed, "done     embed_init=ok  (ok)");
     assert_says(printed, "stale    embed_init=fail  (no ok run; the last one ended with fail: "
@@ -266,7 +266,7 @@ static void test_program_replaced(void **state)
     setenv("EIGHTYSIX_CACHE", place_in(p, "cache"), 1);
     const char *replaced =
         "cd %s && cp %s program && (./program sweep x.yaml --db r/x.db & sweep=$!; "
-        "until [ -e r/logs/1.log ]; do sleep 0.05; done; "
+        "until [ -e r/logs/x-1.log ]; do sleep 0.05; done; "
         "echo '#!/bin/false' > new && mv new program && wait $sweep)";
     const int code = place_shell(p, arena_text(&p->a, replaced, p->dir, binary), &output);
     if (code) fail_msg("exit code %d: %s", code, output);

@@ -124,13 +124,15 @@ static void cell_take_said(void *ctx, const char *bytes, size_t n)
     fflush(r->log);
 }
 
-/* logs/RUN.log beside the database; NULL where it cannot be written: the run goes on without */
+/* logs/DATABASE-RUN.log beside the database, which may have neighbours; NULL where it cannot be
+ * written: the run goes on without */
 static FILE *cell_open_log(const Db *db, long run, Arena *a)
 {
-    const char *path = db_path(db), *slash = strrchr(path, '/');
-    const char *dir = arena_text(a, "%.*slogs", slash ? (int)(slash - path) + 1 : 0, path);
+    const char *path = db_path(db), *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *dir = arena_text(a, "%.*slogs", (int)(name - path), path);
+    const size_t stem = strlen(name), end = stem > 3 && !strcmp(name + stem - 3, ".db") ? 3 : 0;
     mkdir(dir, 0777);
-    return fopen(arena_text(a, "%s/%ld.log", dir, run), "ae");
+    return fopen(arena_text(a, "%s/%.*s-%ld.log", dir, (int)(stem - end), name, run), "ae");
 }
 
 /* The environment variables that change how a cell runs, for its record */

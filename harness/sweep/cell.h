@@ -32,7 +32,7 @@ typedef struct CellRun {
     int         sync;                /* 1: the child waits until what it said is stored */
     int         ended, stopped;      /* 1: the outcome is known; cell_stop was called */
     Outcome     outcome;
-    FILE       *log;                 /* results/logs/RUN.log; NULL: none */
+    FILE       *log;                 /* results/logs/results-RUN.log; NULL: none */
     int         loud;                /* 1: what the child prints is passed on to stderr */
     See         see;
     void       *ctx;
