@@ -95,7 +95,7 @@ const char *db_check_tables(Db *);
 void        db_only_our_views(Db *);
 
 /* --- db_text.c */
-enum { DB_TEXT_TABLES = 17 };
+enum { DB_TEXT_TABLES = 18 };
 /* types: of its columns, a letter each: s text, l long, d double; f, c: the first step and the
  * number of steps that a row stands for. save: a SELECT of its rows; load: the INSERT of one */
 typedef struct DbTextTable {
