@@ -157,6 +157,7 @@ static void test_text(void **state)
     DbMerged m;
     const char *a = sitting(p, "a.db", "one", 7.1), *text = place_in(p, "text"),
                *again = place_in(p, "again"), *back;
+    by_hand(p, a, "UPDATE experiment SET note = 'with \"the\" door open'");
     save_text(p, a, text);
     place_write(p, "back.db.new.0", "of a merge that was killed\n");
     back = merge(p, "back.db", &m, text, NULL);
@@ -172,7 +173,7 @@ static void test_text(void **state)
         "SELECT name, round, position, printf('%!.20g', ns), iters FROM sample ORDER BY rowid",
         "SELECT key, value FROM text ORDER BY rowid",
         "SELECT key, value FROM config ORDER BY run, key",
-        "SELECT name, sha, text, overrides, planned FROM experiment",
+        "SELECT name, sha, text, overrides, planned, note FROM experiment",
         "SELECT steps, printf('%!.20g %!.20g %!.20g', core_forward, head_forward, step_s) FROM "
         "phase"
     };
@@ -228,6 +229,63 @@ static void test_whole(void **state)
         assert_string_equal(differences(p, text, new), "");
         assert_int_equal(access(place_in(p, "text.new"), F_OK), -1);
         assert_in_range(stopped, kind ? 1 : 2, 12);
+    }
+}
+
+/* the SQL function that schema_2.sql asks for; all words are said to matter */
+static void same_words(sqlite3_context *c, int n, sqlite3_value **value)
+{
+    (void)n;
+    sqlite3_result_value(c, value[0]);
+}
+
+/* A database as an older program left it, with a plan and a run of its cell; version from 1 */
+static const char *older(Place *p, int version)
+{
+    static const char rows[] =
+        "INSERT INTO machine VALUES (1, 'c', 'i', 2, 'k', 'h', 'g', 'v', 1, 1, 1, 1);"
+        "INSERT INTO build VALUES (1, 's', 'g', 0, 'c', 'f');"
+        "INSERT INTO experiment (id, name, sha, text, overrides, build, machine, planned) "
+        "VALUES (1, 'one', 's', 't', '', 1, 1, '2026-01-01T00:00:00Z');"
+        "INSERT INTO cell (key, spec) VALUES ('key', 'd=1');"
+        "INSERT INTO plan (experiment, position, cell, label, seed) VALUES (1, 0, 'key', 'd=1', 1);"
+        "INSERT INTO run (uuid, cell, experiment, build, machine, status, started, sweeper, "
+        "sweeper_start) VALUES ('u', 'key', 1, 1, 1, 'ok', '2026-01-01T00:00:00Z', 1, 1)";
+    const char *path = place_in(p, arena_text(&p->a, "v%d.db", version));
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    sqlite3_create_function(db, "same_losses", 1, SQLITE_UTF8, NULL, same_words, NULL, NULL);
+    for (int i = 0; i < version; i++)
+        assert_int_equal(sqlite3_exec(db, db_migrations[i], NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, rows, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    by_hand(p, path, arena_text(&p->a, "PRAGMA user_version = %d", version));
+    return path;
+}
+
+/* Databases of every older schema are read, merged and brought up to date; text of before, which
+ * has no file of notes, is read. */
+static void test_older(void **state)
+{
+    Place *p = *state;
+    const char *why, *note = "SELECT note, count(*) FROM experiment";
+    DbMerged m;
+    for (int version = 1; db_migrations[version]; version++) {
+        const char *path = older(p, version), *into = arena_text(&p->a, "m%d.db", version);
+        const char *text = place_in(p, "text");
+        save_text(p, path, text);                /* leaves the file as it is */
+        assert_string_equal(told(p, path, "PRAGMA user_version"),
+                            arena_text(&p->a, "%d\n", version));
+        unlink(arena_text(&p->a, "%s/note.csv", text));
+        assert_string_equal(told(p, merge(p, into, &m, path, text), note), "|1\n");
+        assert_true(m.runs == 1 && m.again == 1);
+        assert_int_equal(access(place_in(p, arena_text(&p->a, "%s.new.0", into)), F_OK), -1);
+        Db *db = db_open(path, &p->a, &why);
+        holds(why);
+        db_close(db);
+        assert_string_equal(told(p, path, note), "|1\n");
+        assert_string_equal(told(p, path, "SELECT heartbeat, sweeper_place, status FROM run"),
+                            "NULL||ok\n");
     }
 }
 
@@ -701,7 +759,7 @@ int main(void)
         T(test_replay_gates), T(test_whole), T(test_not_replaced), T(test_foreign_views),
         T(test_asked_first), T(test_foreign_tables), T(test_foreign_null), T(test_endless),
         T(test_quotes), T(test_foreign_text), T(test_read_only), T(test_odd_names),
-        T(test_figure),
+        T(test_figure), T(test_older),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

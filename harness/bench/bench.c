@@ -293,6 +293,7 @@ static const char *bench_end(Bench *b)
 static void bench_record_end(Bench *b, const char *why, double seconds, int *ended)
 {
     if (!b->db) return;
+    bench_record_disturbance(b);
     db_run_end(b->db, b->run, why || b->broken ? "fail" : "ok",
                why ? why : b->broken ? "a check failed" : "", seconds, 0);
     db_close(b->db);

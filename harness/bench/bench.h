@@ -9,6 +9,7 @@
 #define BENCH_H
 #include "harness/bench/gbench.h"
 #include "harness/util/host.h"
+#include "harness/util/machine_lock.h"
 #include "harness/util/stats.h"
 #include "kernels/probe.h"
 #include "kernels/ternary.h"
@@ -49,6 +50,7 @@ typedef struct BenchPlan {
     int         all, cold, json, rounds, threads[BENCH_THREADS], n_threads;
     uint64_t    seed;
     const TernaryKernel *const *kernels;        /* NULL-ended; ternary_kernels but in tests */
+    MachineLock *machine;        /* asked for; NULL: not known who shares the machine */
 } BenchPlan;
 const BenchPlan *bench_plan(const Bench *);
 Arena     *bench_arena(Bench *);                /* of the group; empty again after it */

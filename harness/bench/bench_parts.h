@@ -4,6 +4,7 @@
 #define BENCH_PARTS_H
 #include "harness/bench/bench.h"
 #include "harness/store/db.h"
+#include "harness/util/disturbance.h"
 #include <regex.h>
 
 enum { BENCH_CELLS = 1024, BENCH_PROBES = 64 };      /* of a group; of probes.def */
@@ -22,6 +23,8 @@ struct Bench {
     const Host *host;
     Db         *db;                  /* NULL: nothing is recorded */
     long        run;                 /* its row */
+    Disturbance before;              /* when it began; 1: something of ours ran beside it then */
+    int         shared;
     Rng         rng;
 };
 
@@ -34,4 +37,5 @@ int  bench_record_run  (const BenchPlan *, BenchBody *body);
 void bench_record_open (Bench *, long run);          /* dies with an error message */
 void bench_record_cell (Bench *, const BenchCell *);
 void bench_record_peaks(Bench *);
+void bench_record_disturbance(Bench *);              /* at its end: load, steal, switches, shared */
 #endif

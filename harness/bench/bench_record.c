@@ -3,6 +3,7 @@
 #include "harness/bench/bench_parts.h"
 #include "harness/util/clock.h"
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,12 +138,24 @@ void bench_record_open(Bench *b, long run)
 {
     b->db = bench_record_db(b->plan.db, b->home);
     b->run = run;
+    b->before = disturbance_now();
+    b->shared = b->plan.machine && machine_shared(b->plan.machine);
 }
 
 void bench_note(Bench *b, const char *name, double value)
 {
     if (b->db)
         db_record(b->db, b->run, &(Record){ .kind = 'n', .name = name, .value = value });
+}
+
+void bench_record_disturbance(Bench *b)
+{
+    MachineLock *m = b->plan.machine;
+    const double steal = disturbance_steal(&b->before);
+    if (!isnan(b->before.load)) bench_note(b, "load", b->before.load);
+    if (!isnan(steal)) bench_note(b, "steal", steal);
+    bench_note(b, "switches", (double)(disturbance_now().switches - b->before.switches));
+    if (m && m->state != MACHINE_UNKNOWN) bench_note(b, "shared", b->shared | machine_shared(m));
 }
 
 void bench_record_cell(Bench *b, const BenchCell *c)

@@ -88,16 +88,15 @@ static BenchPlan read_arguments(int argc, char **argv)
 }
 
 /* Threads are bound to cores: two threads that share one, beside other jobs, make a barrier a
- * thousand times slower. The OpenMP runtime reads its settings before main, so the program sets
- * them and starts itself again. */
+ * thousand times slower. Unless another process has bound its own to the same cores. */
 int bench_main(int argc, char **argv)
 {
-    int help_only = 0;
-    for (int i = 1; i < argc; i++)
-        help_only |= !strcmp(argv[i], "--help") || !strcmp(argv[i], "-h");
-    if (!help_only && !getenv("OMP_PROC_BIND") && !setenv("OMP_PROC_BIND", "close", 1))
-        /* argv - 1: main has passed its arguments from the command's name on */
-        execv("/proc/self/exe", argv - 1);
-    const BenchPlan plan = read_arguments(argc, argv);
-    return bench_run(&plan);
+    BenchPlan plan = read_arguments(argc, argv);
+    MachineLock machine;
+    machine_ask(&machine);
+    machine_bind_threads(&machine);
+    plan.machine = &machine;
+    const int code = bench_run(&plan);
+    machine_leave(&machine);
+    return code;
 }

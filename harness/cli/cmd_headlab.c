@@ -88,8 +88,13 @@ int headlab_main(int argc, char **argv)
     p.passes = option_number("--passes", passes, 1e-6, 1e6);
     if (strcmp(p.start, "embedding") && strcmp(p.start, "drawn"))
         die("--start %s: expected embedding or drawn", p.start);
+    MachineLock machine;
+    machine_ask(&machine);
+    machine_bind_threads(&machine);
+    p.machine = &machine;
     Session *s = headlab_read_settings(&p, argv + 1, n, &a);
     const int failed = headlab_run(&p, s, &a);
+    machine_leave(&machine);
     session_drop(s);
     arena_drop(&a);
     return failed > 0;

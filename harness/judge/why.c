@@ -254,6 +254,23 @@ static const char *why_find_runs(Why *w, const char *where)
     return db_table(w->db, select, &w->runs, w->a);
 }
 
+/* select: how many runs of speeds shared the machine; these are said */
+static const char *why_left_out(Why *w, const char *select, long *runs)
+{
+    DbTable t;
+    const char *why = db_table(w->db, select, &t, w->a);
+    *runs = !why && t.rows && t.field[1] ? strtol(t.field[1], NULL, 10) : 0;
+    table_print_left_out(*runs, stdout);
+    return why;
+}
+
+static const char *why_left_out_of(Why *w, const char *experiment)
+{
+    long runs;
+    return why_left_out(w, arena_text(w->a, "SELECT left_out FROM records WHERE experiment = %s",
+                                      db_quoted(experiment, w->a)), &runs);
+}
+
 static const char *why_find_figure(Why *w, const char *figure)
 {
     const char *e = w->ask->experiment;
@@ -264,7 +281,8 @@ static const char *why_find_figure(Why *w, const char *figure)
     if (!db_has_experiment(w->db, e))
         return arena_text(w->a, "%s: no experiment '%s'", db_path(w->db), e);
     printf("%s: a figure of experiment %s\n", figure, e);
-    return why_find_runs(
+    const char *why = why_left_out_of(w, e);
+    return why ? why : why_find_runs(
         w, arena_text(w->a, "SELECT run FROM figure_runs WHERE experiment = %s",
                       db_quoted(e, w->a)));
 }
@@ -275,7 +293,8 @@ static const char *why_find_claim(Why *w, const Claim *c)
     const char *why = claim_judge(w->db, c, &j, w->a);
     if (why) return why;
     printf("%s: %s: %s\n", c->name, claim_verdicts[j.verdict], claim_sentence(c, &j, w->a));
-    if (!j.n) why = why_refresh_experiment(w, c->experiment);
+    why = why_left_out_of(w, c->experiment);
+    if (!why && !j.n) why = why_refresh_experiment(w, c->experiment);
     return why ? why : why_find_runs(w, j.runs);
 }
 
@@ -286,11 +305,14 @@ static const char *why_find_cell(Why *w, const char *name)
     const int hex = strlen(name) >= LEAST_DIGITS && !name[strspn(name, "0123456789abcdef")];
     const char *by_key = "SELECT max(run) FROM provenance WHERE cell LIKE %s GROUP BY cell";
     const char *by_label = "SELECT run FROM cell_run WHERE label = %s AND run IS NOT NULL";
-    const char *key = arena_text(w->a, "%s%%", name);
-    const char *why =
-        why_find_runs(w, hex ? arena_text(w->a, by_key, db_quoted(key, w->a))
-                             : arena_text(w->a, by_label, db_quoted(name, w->a)));
-    if (why || w->runs.rows) return why;
+    const char *shared = "SELECT sum(left_out) FROM cell_run WHERE %s %s";
+    const char *quoted = db_quoted(hex ? arena_text(w->a, "%s%%", name) : name, w->a);
+    const char *why = why_find_runs(w, arena_text(w->a, hex ? by_key : by_label, quoted));
+    long left_out = 0;
+    if (!why)
+        why = why_left_out(w, arena_text(w->a, shared, hex ? "cell LIKE" : "label =", quoted),
+                           &left_out);
+    if (why || w->runs.rows || left_out) return why;
     return arena_text(w->a, "%s: no figure, claim or cell of this name", name);
 }
 

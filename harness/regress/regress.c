@@ -121,6 +121,20 @@ static void gate_write(const char *path, void (*report)(const Gate *, FILE *), c
     die("%s: cannot be written: %s", path, strerror(error));
 }
 
+/* Where another process measures, no core is claimed but one that was asked for. */
+static void gate_ask_machine(Gate *g, int asked)
+{
+    machine_ask(&g->machine);
+    if (g->machine.state == MACHINE_TAKEN && asked < 0) g->plan.cpu = -1;
+}
+
+static void gate_leave_machine(Gate *g)
+{
+    if (machine_shared(&g->machine))
+        gate_note(g, "another process of eightysix measured on this machine meanwhile");
+    machine_leave(&g->machine);
+}
+
 static const char *gate_spec(Gate *g, Arena *a)
 {
     const GatePlan *p = &g->plan;
@@ -191,12 +205,14 @@ int gate_compare(const GatePlan *plan)
     g->base = base;
     g->head = head;
     gate_filter_known(g, &filter);
+    gate_ask_machine(g, plan->cpu);
     if (plan->db) record = gate_record_open(plan->db, &a);
     gate_build_both(g, base, head, &a);
     gate_choose(g, &filter, &a);
     regfree(&filter);
     if (record) gate_record_begin(record, g, gate_spec(g, &a));
     if (!g->equal) gate_look(g, record, &a);
+    gate_leave_machine(g);
     const int stopped = gate_interrupted(), code = stopped ? 130 : gate_code(&g->total);
     gate_end(g, record, stopped);
     if (!stopped) gate_report_all(g, &a);

@@ -10,6 +10,7 @@
  * and the verdict on a benchmark is a pure function of its d_1..d_n (regress_decide.c). */
 #ifndef REGRESS_H
 #define REGRESS_H
+#include "harness/util/machine_lock.h"
 #include "harness/util/record.h"
 #include "harness/util/stats.h"
 #include <regex.h>
@@ -163,6 +164,7 @@ typedef struct GatePlan {
 enum { GATE_ROUNDS = 1000, GATE_SAMPLES = 100 };     /* at most */
 typedef struct Gate {
     GatePlan          plan;
+    MachineLock       machine;
     GateRule          rule;
     const GateBuild  *base, *head;
     const char       *control;                       /* path of a copy of base's program */

@@ -47,6 +47,7 @@ static Block rounds_block(Rounds *r, const char *bench, int side, long iters)
 {
     Arena *a = &r->round;
     Block b = { .n = 0 };
+    const int cpu = r->gate->plan.cpu;
     const char *const words[] = { "OMP_NUM_THREADS=1",
                                   r->binary[side],
                                   "regress-sample",
@@ -56,10 +57,10 @@ static Block rounds_block(Rounds *r, const char *bench, int side, long iters)
                                   arena_text(a, "%ld", iters),
                                   "--samples",
                                   arena_text(a, "%d", r->gate->plan.samples),
-                                  "--cpu",
-                                  arena_text(a, "%d", r->gate->plan.cpu),
                                   "--delay",
                                   side == SIDE_CANARY ? arena_text(a, "%g", r->gate->delay) : "0",
+                                  cpu < 0 ? NULL : "--cpu",
+                                  arena_text(a, "%d", cpu),
                                   NULL };
     const GateRun run = gate_run(words, BLOCK_LIMIT_S, rounds_line, &b, a);
     if (gate_interrupted()) return b;

@@ -87,39 +87,6 @@ static long db_identify_build(Db *db)
                      b->id, b->git, (long)b->dirty);
 }
 
-/* Field 22 of /proc/PID/stat. Ids of processes are used again; id and start together are not. */
-long db_process_start(long pid)
-{
-    char path[64], line[1024], *end;
-    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
-    FILE *f = fopen(path, "r");
-    const size_t n = f ? fread(line, 1, sizeof line - 1, f) : 0;
-    if (f) fclose(f);
-    line[n] = 0;
-    end = strrchr(line, ')');
-    for (int field = 2; end && field < 22; field++) end = strchr(end + 1, ' ');
-    return end ? strtol(end, NULL, 10) : 0;
-}
-
-/* Marks as crashed those running runs of this host whose sweep is gone. 0: refused */
-static int db_recover(Db *db)
-{
-    long id = 0, pid = 0;
-    while ((id = db_number(db, 0,
-                           "SELECT min(r.id) FROM run r JOIN machine m ON m.id = r.machine "
-                           "WHERE r.status = 'running' AND r.id > ? AND m.hostname = ?",
-                           "ls", id, db->host->hostname))) {
-        pid = db_number(db, 0, "SELECT sweeper FROM run WHERE id = ?", "l", id);
-        const long start = db_number(db, 0, "SELECT sweeper_start FROM run WHERE id = ?", "l", id);
-        if (start && db_process_start(pid) == start) continue;
-        if (!db_try(db, "UPDATE run SET status = 'crash', error = ? WHERE id = ?", "sl",
-                    arena_text(db->a, "the sweep that ran it (process %ld) was killed", pid), id) ||
-            !db_write_phases(db, id))
-            return 0;
-    }
-    return 1;
-}
-
 static const char *db_check_version(Db *db, long *version)
 {
     int newest = 0;
@@ -181,6 +148,7 @@ static Db *db_connect(const char *path, int flags, int immutable, Arena *a, cons
     db->host = host_read(a);
     db->build = build_read(a);
     db->rig = host_class(db->host, a);
+    db->place = host_place(a);
     if ((*why = file_check(path, a))) return db;
     const int rc = sqlite3_open_v2(db->uri, &db->sql,
                                    flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
@@ -269,14 +237,14 @@ Db *db_open_read(const char *path, Arena *a, const char **why)
 
 long db_run_start(Db *db, const char *experiment, const char *cell, const char *spec)
 {
-    const long pid = getpid();
     DB_WRITE(db, "INSERT OR IGNORE INTO cell VALUES (?1, ?2, same_losses(?2))", "ss", cell, spec);
     DB_WRITE(db,
              "INSERT INTO run (uuid, cell, experiment, build, machine, status, started, sweeper, "
-             "sweeper_start) VALUES (lower(hex(randomblob(16))), ?, "
-             "(SELECT max(id) FROM experiment WHERE name = ?), ?, ?, 'running', " DB_NOW ", ?, ?)",
-             "ssllll", cell, experiment ? experiment : "", db->build_id, db->machine_id, pid,
-             db_process_start(pid));
+             "sweeper_start, sweeper_place) VALUES (lower(hex(randomblob(16))), ?, "
+             "(SELECT max(id) FROM experiment WHERE name = ?), ?, ?, 'running', " DB_NOW
+             ", ?, ?, ?)",
+             "sslllls", cell, experiment ? experiment : "", db->build_id, db->machine_id,
+             (long)getpid(), db_own_start(), db->place);
     const long run = sqlite3_last_insert_rowid(db->sql);
     db_flush(db);
     return run;

@@ -51,6 +51,12 @@ void db_label(Db *, long experiment, int position, const char *factor, const cha
 long db_run_start(Db *, const char *experiment, const char *cell, const char *spec);
 void db_config   (Db *, long run, const char *key, const char *value);
 void db_record   (Db *, long run, const Record *);
+/* Says that a running run is alive (db_alive.c), within a fifth of a second. 0: refused */
+int  db_heartbeat(Db *, long run);
+/* A run of this process that another one has given up: what it recorded becomes that of a new run,
+ * which is running; the old one stays a crash. Returns the new id; the same where it was not given
+ * up; 0: refused */
+long db_run_again(Db *, long run);
 /* wall_s: seconds; peak_rss_kb: kilobytes of memory */
 void db_run_end(Db *, long run, const char *status, const char *error, double wall_s,
                 long peak_rss_kb);
@@ -78,9 +84,9 @@ int         db_take_spools(Db *);
 int db_same_losses(const char *spec, const char *other);
 typedef struct DbCell { const char *key, *spec, *texts; DbMeasures measures; } DbCell;
 /* done: an ok run of the same text by the code of this program (run_code in views.sql), of a speed
- * with the same settings on this machine class, of a loss with any threads on any machine. running:
- * by a living process. reason: one sentence. wall_s: seconds of the last ok run of any build, NAN
- * when there is none. */
+ * with the same settings on this machine class, which it had to itself, of a loss with any threads
+ * on any machine. running: by a living process. reason: one sentence. wall_s: seconds of the last
+ * ok run of any build, NAN when there is none. */
 typedef enum { CELL_NEW, CELL_STALE, CELL_DONE, CELL_RUNNING } CellState;
 CellState db_cell_state(Db *, const DbCell *, Arena *, const char **reason, double *wall_s);
 

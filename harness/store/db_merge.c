@@ -21,7 +21,7 @@ static const char merge_prepare[] =
     "CREATE TEMP TABLE machines (source, old, new);"
     "CREATE TEMP TABLE builds (source, old, new);"
     "CREATE TEMP TABLE plans (source, old, new, first, name, sha, text, overrides, build, "
-    "machine, planned, measures, variant, cells);"
+    "machine, planned, measures, variant, note, cells);"
     "CREATE TEMP TABLE runs (source, old, uuid, started, new INTEGER, PRIMARY KEY (uuid));";
 
 /* ?1: the number of the source, whose database is attached as src */
@@ -37,7 +37,7 @@ static const char merge_gather[] =
     "INSERT OR IGNORE INTO main.cell SELECT * FROM src.cell;"
     "INSERT INTO plans"
     "  SELECT ?1, e.id, NULL, NULL, e.name, e.sha, e.text, e.overrides, b.new, m.new, e.planned,"
-    "    e.measures, e.variant,"
+    "    e.measures, e.variant, e.note,"
     "    (SELECT json_group_object(position, cell) FROM src.plan WHERE experiment = e.id)"
     "  FROM src.experiment e JOIN builds b ON b.source = ?1 AND b.old = e.build"
     "  JOIN machines m ON m.source = ?1 AND m.old = e.machine ORDER BY e.id;"
@@ -57,8 +57,9 @@ static const char merge_number[] =
     "    SELECT rowid AS at, row_number() OVER (ORDER BY planned, source, old) AS n FROM plans"
     "    WHERE rowid = first) WHERE at = plans.first);"
     "INSERT INTO main.experiment (id, name, sha, text, overrides, build, machine, planned,"
-    "    measures, variant)"
-    "  SELECT new, name, sha, text, overrides, build, machine, planned, measures, variant"
+    "    measures, variant, note)"
+    "  SELECT new, name, sha, text, overrides, build, machine, planned, measures, variant,"
+    "    (SELECT max(note) FROM plans q WHERE q.first = plans.rowid)"
     "  FROM plans"
     "  WHERE rowid = first ORDER BY new;"
     "UPDATE runs SET new = (SELECT n FROM ("
@@ -77,7 +78,8 @@ static const char merge_fill[] =
     "INSERT OR IGNORE INTO main.label SELECT p.new, s.position, s.factor, s.level"
     "  FROM src.label s JOIN plans p ON p.source = ?1 AND p.old = s.experiment;"
     "INSERT INTO main.run SELECT r.new, s.uuid, s.cell, p.new, b.new, m.new, s.status, s.error,"
-    "    s.started, s.wall_s, s.peak_rss_kb, s.sweeper, s.sweeper_start"
+    "    s.started, s.wall_s, s.peak_rss_kb, s.sweeper, s.sweeper_start, s.heartbeat,"
+    "    s.sweeper_place"
     "  FROM src.run s JOIN runs r ON r.source = ?1 AND r.old = s.id"
     "  LEFT JOIN plans p ON p.source = ?1 AND p.old = s.experiment"
     "  JOIN builds b ON b.source = ?1 AND b.old = s.build"
@@ -159,6 +161,18 @@ static void merge_remove(const char *path, Arena *a)
     unlink(arena_text(a, "%s-shm", path));
 }
 
+/* The URI under which a source is joined. One with an older schema was brought up to date in memory
+ * when it was opened: what is joined is a temporary copy of that. */
+static const char *merge_uri(Db *db, const char *temporary, const char **why)
+{
+    const char *file = sqlite3_db_filename(db->sql, "main");
+    if (file && *file) return db->uri;
+    merge_remove(temporary, db->a);
+    if (!db_try(db, "VACUUM main INTO ?", "s", temporary))
+        *why = db_sentence(db, arena_text(db->a, "copied to %s", temporary));
+    return db_uri(temporary, 0, db->a);
+}
+
 /* Replaces the path of a source by its URI; of a directory of text by that of a temporary database
  * made from it. Adds the number of its runs to *seen, of those that have not ended to *running. */
 static const char *merge_source(const char **path, const char *temporary, long *seen, long *running,
@@ -179,7 +193,7 @@ static const char *merge_source(const char **path, const char *temporary, long *
         *seen += merge_count(db, "SELECT count(*) FROM run");
         *running += merge_count(db, "SELECT count(*) FROM run WHERE status = 'running'");
     }
-    *path = db->uri;
+    if (!why) *path = merge_uri(db, temporary, &why);
     db_close(db);
     return why;
 }

@@ -5,10 +5,11 @@
 #include "harness/store/db.h"
 #include <sqlite3.h>
 
+#define DB_BRIEF_S 0.2                       /* a wait that a cell which is timed does not feel */
 enum {
     DB_PATIENCE_S = 600,                     /* how long to wait for another process */
     DB_SAY_S = 10,                           /* and how often that is said */
-    DB_KEPT = 48                             /* more than db*.c have statements for db_prepared */
+    DB_KEPT = 64                             /* more than db*.c have statements for db_prepared */
 };
 struct Db {
     sqlite3      *sql;
@@ -19,6 +20,7 @@ struct Db {
     const Host   *host;
     const Build  *build;
     const char   *rig;                       /* as the column of that name in `machine` */
+    const char   *place;                     /* host_place */
     long          machine_id, build_id;      /* of this machine and build; only for writing */
     int           open;                      /* 1: in a transaction */
     /* seconds to wait for another process; when that began, and was said last */
@@ -58,8 +60,14 @@ int   db_make_views(Db *, int temporary, const char *only);
 int   db_put_record(Db *, long run, const Record *);
 int   db_put_end   (Db *, long run, const char *status, const char *error, double wall_s,
                     long peak_rss_kb);
-/* When a process began, in clock ticks since boot; 0: there is none */
-long  db_process_start(long pid);
+
+/* --- db_alive.c */
+long  db_own_start  (void);                          /* of this process, ticks since boot */
+/* Why a run that is running is known to be dead; NULL: it may be alive */
+const char *db_run_gone(Db *, long run);
+int   db_run_is_ours(Db *, long run);                /* 1: this process runs it */
+/* Marks as crashed the running runs that are dead. 0: refused */
+int   db_recover    (Db *);
 
 /* --- db_identity.c */
 extern const char *const db_measures[];              /* of DbMeasures: "speed" "loss" */
@@ -95,7 +103,7 @@ const char *db_check_tables(Db *);
 void        db_only_our_views(Db *);
 
 /* --- db_text.c */
-enum { DB_TEXT_TABLES = 17 };
+enum { DB_TEXT_TABLES = 18 };
 /* types: of its columns, a letter each: s text, l long, d double; f, c: the first step and the
  * number of steps that a row stands for. save: a SELECT of its rows; load: the INSERT of one */
 typedef struct DbTextTable {

@@ -13,8 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const double spool_patience = 0.2;
-
 static const char *spool_dir(const Db *db, Arena *a) { return arena_text(a, "%s.spool", db->path); }
 
 const char *db_spool_path(Db *db, long run, Arena *a)
@@ -106,7 +104,7 @@ const char *db_write_lines(Db *db, long run, const char *spool, const char *line
     const double patience = db->patience;
     const size_t used = db->a->used;
     db_flush(db);
-    db->patience = spool_patience;
+    db->patience = DB_BRIEF_S;
     const char *why = spool_write(db, run, spool, lines, n);
     db->patience = patience;
     if (!why) arena_reset(db->a, used);
@@ -117,7 +115,7 @@ const char *db_ready(Db *db)
 {
     const double patience = db->patience;
     db_flush(db);
-    db->patience = spool_patience;
+    db->patience = DB_BRIEF_S;
     /* more than the row of a run and its settings need */
     const int good = db_try(db, "INSERT OR REPLACE INTO meta VALUES ('room', hex(zeroblob(30000)))",
                             "") &&
@@ -144,14 +142,6 @@ const char *db_spool_lines(const char *spool, const char *lines, size_t n, Arena
     return why;
 }
 
-/* 1: the process that runs it lives, and is not this one */
-static int spool_in_use(Db *db, long run)
-{
-    const long pid = db_number(db, 0, "SELECT sweeper FROM run WHERE id = ?", "l", run),
-               start = db_number(db, 0, "SELECT sweeper_start FROM run WHERE id = ?", "l", run);
-    return start && db_process_start(pid) == start && pid != getpid();
-}
-
 /* NULL, or an error message: the file stays */
 static const char *spool_take(Db *db, const char *dir, const char *uuid)
 {
@@ -159,9 +149,10 @@ static const char *spool_take(Db *db, const char *dir, const char *uuid)
     const char *path = arena_text(db->a, "%s/%s", dir, uuid);
     const long run = db_number(db, 0, "SELECT id FROM run WHERE uuid = ?", "s", uuid);
     if (!run) return arena_text(db->a, "%s: no run of this name in %s", path, db->path);
-    if (spool_in_use(db, run)) return NULL;
-    if (db_number(db, 0, "SELECT status = 'running' FROM run WHERE id = ?", "l", run))
-        return spool_write(db, run, path, "", 0);
+    if (db_number(db, 0, "SELECT status = 'running' FROM run WHERE id = ?", "l", run)) {
+        const int in_use = !db_run_is_ours(db, run) && !db_run_gone(db, run);
+        return in_use ? NULL : spool_write(db, run, path, "", 0);
+    }
     char *text = spool_read(path, &n, db->a);
     if (!text || !spool_is_taken(db, run, text, n))
         return arena_text(db->a, "%s: expected a run that is running, and run %ld has ended", path,

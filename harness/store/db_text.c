@@ -72,6 +72,8 @@ const DbTextTable db_text_tables[] = {
     { "texts", "lls",
       "SELECT experiment, position, texts FROM plan WHERE texts <> '' ORDER BY 1, 2",
       "UPDATE plan SET texts = ?3 WHERE experiment = ?1 AND position = ?2", 1 },
+    { "note", "ls", "SELECT id AS experiment, note FROM experiment WHERE note <> '' ORDER BY 1",
+      "UPDATE experiment SET note = ?2 WHERE id = ?1", 1 },
     { "certified", "sssss", "SELECT * FROM certified ORDER BY 1, 2, 3",
       "INSERT INTO certified VALUES (?,?,?,?,?)", 1 },
 };

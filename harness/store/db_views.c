@@ -21,36 +21,37 @@ static CellState db_judge_run(Db *db, sqlite3_stmt *s, int loss, CellState state
     const int same_code = sqlite3_column_int(s, 8),
               same_rig = loss || !strcmp(rig, db->rig);
     if (!strcmp(status, "running")) {
-        const long pid = sqlite3_column_int64(s, 5);
-        const int here = !strcmp(db_column(s, 7), db->host->hostname);
-        if (!here || db_process_start(pid) == sqlite3_column_int64(s, 6)) {
-            *last = arena_text(a, "running now in process %ld", pid);
+        if (!(error = db_run_gone(db, sqlite3_column_int64(s, 6)))) {
+            *last = arena_text(a, "running now in process %lld of %s",
+                               (long long)sqlite3_column_int64(s, 5), db_column(s, 7));
             return CELL_RUNNING;
         }
-        error = "the sweep that ran it was killed";
         status = "crash";
     }
-    if (!strcmp(status, "ok") && same_code && same_rig) return CELL_DONE;
+    const int shared = !loss && sqlite3_column_int(s, 9);
+    if (!strcmp(status, "ok") && same_code && same_rig && !shared) return CELL_DONE;
     if (strcmp(status, "ok") && !*last)
         *last = arena_text(a, "no ok run; the last one ended with %s: %s", status, error);
     if (!strcmp(status, "ok") && !*elsewhere)
-        *elsewhere = same_code
-                         ? arena_text(a, "ok run on another machine class (%s)", rig)
-                         : arena_text(a, "ok run by build %.8s, now %.8s", sha, db->build->id);
+        *elsewhere = !same_code ? arena_text(a, "ok run by build %.8s, now %.8s", sha,
+                                             db->build->id)
+                     : !same_rig ? arena_text(a, "ok run on another machine class (%s)", rig)
+                                 : "ok run that shared the machine with another one";
     return state == CELL_NEW ? CELL_STALE : state;
 }
 
 /* The runs that are valid for a cell, newest first: ?1 its key, ?2 its settings that can change a
- * loss, ?3 1 for a loss, ?4 its text. The last column: their code is that of this program, as in
- * the view run_code */
+ * loss, ?3 1 for a loss, ?4 its text. The last columns: their code is that of this program, as in
+ * the view run_code; they shared the machine */
 static const char db_valid_runs[] =
-    "SELECT r.status, r.error, b.sha, m.rig, r.wall_s, r.sweeper, r.sweeper_start, m.hostname, "
+    "SELECT r.status, r.error, b.sha, m.rig, r.wall_s, r.sweeper, r.id, m.hostname, "
     "CASE WHEN EXISTS (SELECT 1 FROM text WHERE run = r.id AND key GLOB 'part:*') THEN NOT EXISTS ("
     "  SELECT 1 FROM text t LEFT JOIN program p ON p.part = substr(t.key, 6) "
     "  WHERE t.run = r.id AND t.key GLOB 'part:*' AND t.value IS NOT p.sha "
     "  AND NOT (?3 AND EXISTS (SELECT 1 FROM same_part s WHERE s.part = p.part "
     "    AND s.old = t.value AND s.new = p.sha))) "
-    "ELSE b.sha = (SELECT sha FROM program WHERE part = 'build') END "
+    "ELSE b.sha = (SELECT sha FROM program WHERE part = 'build') END, "
+    "EXISTS (SELECT 1 FROM metric WHERE run = r.id AND name = 'shared' AND value > 0) "
     "FROM cell k JOIN run r ON r.cell = k.key JOIN build b ON b.id = r.build "
     "JOIN machine m ON m.id = r.machine "
     "WHERE CASE ?3 WHEN 1 THEN k.same = ?2 ELSE k.key = ?1 END AND (?4 = '' OR NOT EXISTS ("

@@ -11,7 +11,8 @@
 
 EMBED(schema_1, "harness/store/schema.sql");
 EMBED(schema_2, "harness/store/schema_2.sql");
+EMBED(schema_3, "harness/store/schema_3.sql");
 EMBED(schema_views, "harness/store/views.sql");
 
-const char *const db_migrations[] = { schema_1, schema_2, NULL };
+const char *const db_migrations[] = { schema_1, schema_2, schema_3, NULL };
 const char *const db_views_sql = schema_views;

@@ -19,11 +19,14 @@ SELECT e.id AS plan,
 FROM last JOIN main ON main.name = last.name JOIN experiment e ON e.id = last.id
 JOIN build b ON b.id = e.build JOIN machine m ON m.id = e.machine;
 
--- counts_tokens: 1 where the budget of a cell counts tokens, not seconds
+-- counts_tokens: 1 where the budget of a cell counts tokens, not seconds; counts_work: tokens or
+-- steps
 CREATE VIEW cell_budget AS
 SELECT NULL AS experiment, key AS cell,
     rest LIKE 'budget=%' AND substr(rest, 1, instr(rest || ' ', ' ') - 1) LIKE '%tokens'
-        AS counts_tokens
+        AS counts_tokens,
+    rest LIKE 'budget=%' AND (substr(rest, 1, instr(rest || ' ', ' ') - 1) LIKE '%tokens'
+        OR substr(rest, 1, instr(rest || ' ', ' ') - 1) LIKE '%steps') AS counts_work
 FROM (SELECT key, substr(spec, instr(' ' || spec, ' budget=')) AS rest FROM cell);
 
 -- two hashes of a part that compute the same losses: certified, directly or by way of others
@@ -51,9 +54,17 @@ SELECT (SELECT name FROM experiment WHERE id = r.experiment) AS experiment, r.id
     coalesce(j.fresh_loss, b.sha = (SELECT sha FROM program WHERE part = 'build')) AS fresh_loss
 FROM run r JOIN build b ON b.id = r.build LEFT JOIN judged j ON j.run = r.id;
 
+-- shared: 1 for a run during which another process of ours, or another cell of its sweep, ran on
+-- the machine; 0: none; NULL: not recorded, by an older program
+CREATE VIEW run_shared AS
+SELECT (SELECT name FROM experiment WHERE id = r.experiment) AS experiment, r.id AS run,
+    (SELECT max(value) FROM metric WHERE run = r.id AND name = 'shared') AS shared
+FROM run r;
+
 -- every run that is valid for a cell, whichever plan, words or machine asked for it: of a speed the
 -- same settings, of a loss those but for threads and the like; not of another text. set_name: runs
--- of a speed that can be shown side by side, by one code on one machine class
+-- of a speed that can be shown side by side, by one code on one machine class. shared: 1 for an ok
+-- run of an experiment that measures speed during which the machine was shared
 CREATE VIEW cell_valid AS
 WITH asked AS MATERIALIZED (
     SELECT c.plan, c.experiment, c.measures, c.rig, p.position, p.texts, k.key, k.same
@@ -65,6 +76,8 @@ matching AS MATERIALIZED (
     WHERE a.measures = 'loss')
 SELECT a.experiment, a.plan, a.position, a.measures, r.id AS run, r.status = 'ok' AS ok,
     CASE a.measures WHEN 'loss' THEN f.fresh_loss ELSE f.fresh END AS fresh, m.rig = a.rig AS here,
+    a.measures <> 'loss' AND r.status = 'ok'
+        AND coalesce((SELECT shared FROM run_shared WHERE run = r.id), 0) > 0 AS shared,
     CASE f.fresh WHEN 1 THEN '' ELSE b.sha END || ' ' || m.rig AS set_name
 FROM matching a JOIN run r ON r.id = a.run JOIN run_code f ON f.run = r.id
 JOIN build b ON b.id = r.build JOIN machine m ON m.id = r.machine
@@ -73,27 +86,38 @@ WHERE a.texts = '' OR NOT EXISTS (SELECT 1 FROM text t WHERE t.run = r.id AND t.
 
 -- the run that stands for a cell. Of a loss: an ok one before others, of this code before older
 -- ones, of this machine class before others, the last. Of a speed: the same within the set that
--- has most cells, this code before older ones. older: 1 where it is of another code
+-- has most cells, this code before older ones, and one that had the machine to itself. A run that
+-- shared it shows its loss where its budget counts tokens or steps, and nothing where it counts
+-- seconds: the status is `shared` then. left_out: how many runs shared the machine; shared: 1 where
+-- the run that is shown did, so that its speed is left out. older: 1 where it is of another code
 CREATE VIEW cell_run AS
 WITH valid AS MATERIALIZED (SELECT * FROM cell_valid),
+shared AS MATERIALIZED (
+    SELECT plan, position, count(*) AS left_out FROM valid WHERE shared GROUP BY plan, position),
 sets AS MATERIALIZED (
     SELECT plan, set_name, row_number() OVER (PARTITION BY plan ORDER BY
-        count(DISTINCT CASE WHEN ok THEN position END) DESC, max(fresh) DESC, max(here) DESC,
-        max(run) DESC) AS turn
+        count(DISTINCT CASE WHEN ok AND NOT shared THEN position END) DESC, max(fresh) DESC,
+        max(here) DESC, max(run) DESC) AS turn
     FROM valid WHERE measures <> 'loss' GROUP BY plan, set_name),
 chosen AS MATERIALIZED (
-    SELECT v.plan, v.position, v.run, v.fresh, row_number() OVER (
-        PARTITION BY v.plan, v.position ORDER BY v.ok DESC, v.fresh DESC, v.here DESC, v.run DESC)
-        AS turn
+    SELECT v.plan, v.position, v.run, v.fresh, v.shared, row_number() OVER (
+        PARTITION BY v.plan, v.position
+        ORDER BY v.ok DESC, v.shared, v.fresh DESC, v.here DESC, v.run DESC) AS turn
     FROM valid v LEFT JOIN sets s ON s.plan = v.plan AND s.set_name = v.set_name
-    WHERE v.measures = 'loss' OR s.turn = 1)
+    WHERE (v.measures = 'loss' OR s.turn = 1) AND NOT (v.shared AND NOT (
+        SELECT b.counts_work FROM cell_budget b JOIN run r ON r.cell = b.cell WHERE r.id = v.run)))
 SELECT c.experiment, c.plan, p.position, p.label, p.seed, p.cell,
     coalesce(m.cpu, c.cpu) AS cpu, coalesce(m.cores, c.cores) AS cores,
     coalesce(b.sha, c.build) AS build, coalesce(b.git, c.git) AS git, r.id AS run,
-    coalesce(r.status, 'new') AS status, coalesce(r.error, '') AS error, r.wall_s, r.peak_rss_kb,
-    1 - h.fresh AS older
+    coalesce(r.status, iif(x.left_out > 0, 'shared', 'new')) AS status,
+    CASE WHEN coalesce(h.shared, r.id IS NULL) AND x.left_out > 0
+        THEN 'its speed is not measured: ' || x.left_out || iif(x.left_out = 1,
+            ' run shared the machine and is left out', ' runs shared the machine and are left out')
+        ELSE coalesce(r.error, '') END AS error, r.wall_s, r.peak_rss_kb,
+    1 - h.fresh AS older, coalesce(h.shared, 0) AS shared, coalesce(x.left_out, 0) AS left_out
 FROM current c JOIN plan p ON p.experiment = c.plan
 LEFT JOIN chosen h ON h.plan = p.experiment AND h.position = p.position AND h.turn = 1
+LEFT JOIN shared x ON x.plan = p.experiment AND x.position = p.position
 LEFT JOIN run r ON r.id = h.run LEFT JOIN machine m ON m.id = r.machine
 LEFT JOIN build b ON b.id = r.build;
 
@@ -156,7 +180,7 @@ CREATE VIEW phase AS
 SELECT c.experiment, c.position, p.run, p.steps, p.data, p.core_forward, p.core_backward,
     p.core_update, p.other, p.head_forward,
        p.head_backward, p.head_update, p.linear_forward, p.linear_backward, p.step_s
-FROM cell_run c JOIN run_phase p ON p.run = c.run;
+FROM cell_run c JOIN run_phase p ON p.run = c.run WHERE NOT c.shared;
 
 -- the numbers of a run as it said them last
 CREATE VIEW number AS
@@ -178,6 +202,7 @@ SELECT experiment, position, run,
 -- the value of the row with the greatest step
 FROM (SELECT c.experiment, c.position, c.run, m.name, m.value, max(m.step)
       FROM cell_run c JOIN metric m ON m.run = c.run
+      WHERE NOT (c.shared AND m.name IN ('tokens_per_s', 'supervised_per_s'))
       GROUP BY c.experiment, c.position, m.name)
 GROUP BY experiment, position;
 
@@ -195,7 +220,7 @@ SELECT n.experiment, n.position, n.label, n.seed, n.head, n.arithmetic, n.status
        (SELECT value FROM text WHERE run = n.run AND key = 'gemm') AS gemm,
        (SELECT value FROM text WHERE run = n.run AND key = 'gemm_core') AS gemm_core,
        (SELECT value FROM text WHERE run = n.run AND key = 'isa') AS isa,
-       n.cpu, n.cores, n.build, n.git, n.older, n.run, n.cell
+       n.cpu, n.cores, n.build, n.git, n.older, n.left_out, n.run, n.cell
 FROM cell_labelled n
 LEFT JOIN number x ON x.experiment = n.experiment AND x.position = n.position
 LEFT JOIN phase p ON p.experiment = n.experiment AND p.position = n.position
@@ -321,16 +346,19 @@ ORDER BY t.run, t.name;
 
 -- cells of `bench kernels`, the name taken apart:
 -- <kernel>/<rows>x<cols>/n<n>/t<threads>[/b<bits>][/cold]; of each the one measured last with the
--- build and the rig of the last such run
+-- build and the rig of the last such run; runs that shared the machine are left out
 CREATE VIEW kernel_cell AS
 WITH last AS (
     SELECT r.build, m.rig FROM run r JOIN config c ON c.run = r.id AND c.key = 'bench'
         AND c.value = 'kernels'
-    JOIN machine m ON m.id = r.machine WHERE r.status = 'ok' ORDER BY r.id DESC LIMIT 1),
+    JOIN machine m ON m.id = r.machine WHERE r.status = 'ok'
+        AND coalesce((SELECT shared FROM run_shared WHERE run = r.id), 0) = 0
+    ORDER BY r.id DESC LIMIT 1),
 seen AS (
     SELECT t.*, max(t.run) FROM timing t JOIN run r ON r.id = t.run JOIN machine m
         ON m.id = r.machine JOIN last
     WHERE t.kind = 'kernels' AND r.build = last.build AND m.rig = last.rig AND r.status = 'ok'
+        AND coalesce((SELECT shared FROM run_shared WHERE run = r.id), 0) = 0
         GROUP BY t.name),
 parts AS (
     SELECT *, substr(name, 1, instr(name, '/') - 1) AS kernel, substr(name, instr(name,
@@ -773,17 +801,20 @@ LEFT JOIN clock_curve t ON t.experiment = o.experiment AND t.position = o.positi
 
 -- cells of `bench heads`, <head>/V<V>/d<d>/n<n>/t<threads>: forward and backward of n positions; of
 -- each the one measured last with the build and the rig of the last such run; over_sgemm3: times
--- the three bare products of the same run
+-- the three bare products of the same run. Runs that shared the machine are left out
 CREATE VIEW head_cell AS
 WITH last AS (
     SELECT r.build, m.rig FROM run r JOIN config c ON c.run = r.id AND c.key = 'bench'
         AND c.value = 'heads'
-    JOIN machine m ON m.id = r.machine WHERE r.status = 'ok' ORDER BY r.id DESC LIMIT 1),
+    JOIN machine m ON m.id = r.machine WHERE r.status = 'ok'
+        AND coalesce((SELECT shared FROM run_shared WHERE run = r.id), 0) = 0
+    ORDER BY r.id DESC LIMIT 1),
 seen AS MATERIALIZED (
     SELECT t.*, substr(t.name, 1, instr(t.name, '/') - 1) AS head, substr(t.name, instr(t.name,
         '/n') + 2) || '/' AS rest, max(t.run)
     FROM timing t JOIN run r ON r.id = t.run JOIN machine m ON m.id = r.machine JOIN last
     WHERE t.kind = 'heads' AND r.build = last.build AND m.rig = last.rig AND r.status = 'ok'
+        AND coalesce((SELECT shared FROM run_shared WHERE run = r.id), 0) = 0
         GROUP BY t.name)
 SELECT 'bench heads' AS experiment, s.run, s.name, s.head, CAST(s.rest AS INTEGER) AS n,
        CAST(substr(s.rest, instr(s.rest, '/t') + 2) AS INTEGER) AS threads, s.median_ns / 1e6 AS ms,
@@ -801,14 +832,18 @@ UNION SELECT experiment, run FROM kernel_cell
 UNION SELECT experiment, run FROM head_cell
 UNION SELECT experiment, run FROM gate WHERE run = (SELECT max(run) FROM gate);
 
--- one row per plan that is shown: what became of its cells, by which commit, when and where
+-- one row per plan that is shown: what became of its cells, by which commit, when and where;
+-- left_out: runs of speeds that shared the machine
 CREATE VIEW records AS
 SELECT u.experiment, u.planned, substr(u.git, 1, 7) || CASE WHEN u.dirty THEN ' and changes'
     ELSE '' END AS "commit", u.cpu, u.cores,
        count(c.position) AS cells, count(*) FILTER (WHERE c.status = 'ok') AS ok,
            count(DISTINCT c.seed) AS seeds,
        (SELECT count(*) FROM figure_runs b WHERE b.experiment = u.experiment) AS runs,
-           total(c.wall_s) AS seconds
+           total(c.wall_s) AS seconds,
+       CASE u.name WHEN 'bench' THEN (SELECT count(*) FROM run_shared s JOIN run r ON r.id = s.run
+               WHERE s.experiment = 'bench' AND s.shared > 0 AND r.status = 'ok')
+           ELSE coalesce(sum(c.left_out), 0) END AS left_out
 FROM current u LEFT JOIN cell_run c ON c.plan = u.plan
 GROUP BY u.experiment ORDER BY u.plan;
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 enum { CELL_LINES = 256 << 20 };         /* bytes of lines in memory, reserved, not taken */
-static const double cell_retry_s = 1, cell_say_s = 10, cell_patience_s = 600;
+static const double cell_retry_s = 1, cell_say_s = 10, cell_patience_s = 600, cell_beat_s = 10;
 
 static void cell_keep_line(CellRun *r, const char *line)
 {
@@ -36,6 +36,22 @@ static void cell_say_refused(CellRun *r, const char *spool_why)
     if (in_memory) fprintf(stderr, "%s\n", spool_why);
 }
 
+/* Another sweep gives a run up that it has heard nothing of for a minute, as when this one could
+ * not write, or was stopped: it goes on as a new run. */
+static void cell_go_on(CellRun *r)
+{
+    const long run = db_run_again(r->db, r->run);
+    if (run && run != r->run) {
+        progress_clear();
+        fprintf(stderr, "run %ld was taken for dead by another process; it goes on as run %ld\n",
+                r->run, run);
+        r->run = r->outcome.run = run;
+    }
+    if (r->run == r->spool_run || r->spooled) return;
+    r->spool = db_spool_path(r->db, r->run, &r->lines);
+    r->spool_run = r->run;
+}
+
 /* Lines to the database, or to the spool beside it. 1: none is left in memory */
 static int cell_write(CellRun *r, Arena *a)
 {
@@ -44,6 +60,7 @@ static int cell_write(CellRun *r, Arena *a)
     const char *why = NULL, *spool_why = NULL;
     if (!r->n && !r->spooled) return 1;
     const int again = now - r->refused_last >= cell_retry_s;
+    if (again) cell_go_on(r);
     if (again && !(why = db_write_lines(r->db, r->run, r->spool, r->text, r->n))) {
         r->n = 0;
         r->spooled = 0;
@@ -167,6 +184,7 @@ static void cell_record_start(CellRun *r, const CellPlan *p, Arena *a)
     r->lines = arena_new(CELL_LINES + 4096);
     r->text = arena_raw(&r->lines, CELL_LINES);
     r->spool = db_spool_path(r->db, r->run, a);
+    r->spool_run = r->run;
 }
 
 /* The program of this process is run as it was started, whatever stands in its place by now: the
@@ -182,7 +200,10 @@ void cell_start(CellRun *r, Db *db, const CellPlan *p, Arena *a)
     enum { MAX_WORDS = 512 };
     char *argv[MAX_WORDS];
     int argc = 0;
-    *r = (CellRun){ .db = db, .loud = p->loud, .see = p->see, .ctx = p->ctx };
+    *r = (CellRun){ .db = db, .loud = p->loud, .see = p->see, .ctx = p->ctx,
+                    .machine = p->machine, .before = disturbance_now() };
+    machine_shared(r->machine);          /* forgets who has gone meanwhile */
+    r->shared = machine_shared(r->machine);
     if (db) cell_record_start(r, p, a);
     const char *path = cell_program();
     argv[argc++] = arena_text(a, "%s", path);
@@ -196,13 +217,27 @@ void cell_start(CellRun *r, Db *db, const CellPlan *p, Arena *a)
     const ChildPlan plan = { .program = path,
                              .argv = argv,
                              .threads = (int)spec_int(p->spec, "threads"),
-                             .alone = p->alone,
+                             .bound = p->alone && r->machine->state == MACHINE_OURS,
                              .limits = p->limits,
                              .line = cell_take_line,
                              .said = cell_take_said,
                              .ctx = r };
     r->refused = child_start(&r->child, &plan);
     r->child.plan.argv = NULL;
+}
+
+static void cell_keep_number(CellRun *r, const char *name, double value, Arena *a)
+{
+    if (!isnan(value)) cell_keep_line(r, arena_text(a, "num %s 0 %.17g", name, value));
+}
+
+/* What disturbed it */
+static void cell_keep_disturbance(CellRun *r, Arena *a)
+{
+    cell_keep_number(r, "load", r->before.load, a);
+    cell_keep_number(r, "steal", disturbance_steal(&r->before), a);
+    cell_keep_number(r, "switches", (double)r->child.switches, a);
+    if (r->machine->state != MACHINE_UNKNOWN) cell_keep_number(r, "shared", r->shared, a);
 }
 
 /* The child has ended: what became of it, as a line to be written */
@@ -227,15 +262,25 @@ static void cell_conclude(CellRun *r, Arena *a)
         error = arena_text(a, "%s: expected a number", r->unreal);
     }
     out->error = arena_text(a, "%s", error);
+    if (!r->refused) cell_keep_disturbance(r, a);
     cell_keep_line(r, arena_text(a, "end %s %.17g %ld %s", out->status, out->wall_s,
                                  out->peak_rss_kb, out->error));
     r->refused_last = 0;
     r->ended = 1;
 }
 
+/* Says now and then that the run is alive. */
+static void cell_beat(CellRun *r)
+{
+    const double now = clock_now();
+    if (!r->db || now - r->beat < cell_beat_s) return;
+    r->beat = db_heartbeat(r->db, r->run) ? now : now - cell_beat_s + cell_retry_s;
+}
+
 int cell_step(CellRun *r, Arena *a, Outcome *out)
 {
     if (!r->ended && (r->refused || child_step(&r->child))) cell_conclude(r, a);
+    cell_beat(r);
     if (r->db && !cell_write(r, a)) return 0;
     if (r->sync && !r->ended) child_stored(&r->child);
     r->sync = 0;
@@ -256,8 +301,10 @@ void cell_stop(CellRun *r)
 Outcome cell_run(Db *db, const char *experiment, const Spec *spec, Limits limits, See see,
                  void *ctx, Arena *a)
 {
+    MachineLock machine;
     const CellPlan plan = { .experiment = experiment,
                             .spec = spec,
+                            .machine = &machine,
                             .limits = limits,
                             .alone = 1,
                             .see = see,
@@ -268,9 +315,13 @@ Outcome cell_run(Db *db, const char *experiment, const Spec *spec, Limits limits
     CellWait wait = { 0 };
     const int signals = child_signals();
     for (int stop = 0; !cell_ready(&wait, db, stop); stop |= child_wait(signals)) continue;
+    machine_ask(&machine);
     cell_start(r, db, &plan, a);
-    while (!cell_step(r, a, &out))
+    while (!cell_step(r, a, &out)) {
         if (child_wait(signals)) cell_stop(r);
+        r->shared |= machine_shared(&machine);
+    }
+    machine_leave(&machine);
     child_signals_end(signals);
     if (db) db_take_spools(db);
     return out;

@@ -4,6 +4,8 @@
 #define CELL_H
 #include "harness/store/db.h"
 #include "harness/sweep/child.h"
+#include "harness/util/disturbance.h"
+#include "harness/util/machine_lock.h"
 #include "models/spec.h"
 
 typedef void (*See)(void *ctx, const Record *);
@@ -24,6 +26,7 @@ typedef struct CellRun {
     char       *text;
     size_t      n;
     const char *spool;
+    long        spool_run;           /* that it is named after */
     /* when the database refused them first and last, 0: it did not; when that was said */
     double      refused_first, refused_last, said;
     int         said_in_memory;
@@ -40,6 +43,10 @@ typedef struct CellRun {
     char        first_rubbish[41];
     char        unreal[160];         /* its first record that is not a finite number; "": none */
     const char *refused;             /* why it could not start; NULL: it did */
+    MachineLock *machine;            /* as in its plan */
+    int         shared;              /* 1: something of ours was measured beside it */
+    Disturbance before;              /* when it began */
+    double      beat;                /* when db_heartbeat was called last */
 } CellRun;
 
 /* Waiting for a database that cannot be written. Zero: not waiting */
@@ -50,7 +57,8 @@ typedef struct CellPlan {
     const char *schedule;            /* "seed 1, 3 of 15": its place in the order; NULL: none */
     const Spec *spec;
     Limits      limits;
-    int         alone, loud;         /* alone: no other cell runs beside it */
+    int         alone, loud;         /* alone: this sweep runs no other cell beside it */
+    MachineLock *machine;            /* a cell that is alone is bound to cores where it is ours */
     See         see;
     void       *ctx;
 } CellPlan;

@@ -103,7 +103,7 @@ static _Noreturn void child_become(const ChildPlan *p, pid_t parent, const Child
     child_place(ends);
     snprintf(threads, sizeof threads, "%d", p->threads);
     if (p->threads) setenv("OMP_NUM_THREADS", threads, 1);
-    if (p->alone) setenv("OMP_PROC_BIND", "close", 0);
+    if (p->bound) setenv("OMP_PROC_BIND", "close", 0);
     /* about 30 us: where other processes want the cores, longer spinning at barriers wastes them */
     setenv("GOMP_SPINCOUNT", "20000", 0);
     sigprocmask(SIG_UNBLOCK, &set, NULL);
@@ -254,6 +254,7 @@ int child_step(Child *c)
         return 0;
     }
     c->peak_rss_kb = use.ru_maxrss;
+    c->switches = use.ru_nivcsw;
     /* before it became the program it had as much as this process; a peak between two looks shows
      * here only */
     if (use.ru_maxrss > c->inherited_kb) child_watch_memory(c, use.ru_maxrss);

@@ -20,8 +20,8 @@ typedef struct Limits { double seconds; long mem_kb; } Limits;        /* 0: none
 typedef struct ChildPlan {
     const char  *program;             /* path */
     char *const *argv;
-    /* OMP_NUM_THREADS (0: as it is); alone: OMP_PROC_BIND=close */
-    int          threads, alone;
+    /* OMP_NUM_THREADS (0: as it is); bound: OMP_PROC_BIND=close */
+    int          threads, bound;
     Limits       limits;
     /* called with every line of descriptor 3, without its newline */
     void       (*line)(void *ctx, char *line);
@@ -43,8 +43,8 @@ typedef struct Child {
     char        buffer[CHILD_LINE], last[512];
     size_t      have, have_last;
     int         too_long, last_ended, exit_status;
-    /* inherited: the peak of this process when the child began */
-    long        peak_rss_kb, inherited_kb;
+    /* inherited: the peak of this process when the child began; switches: involuntary ones */
+    long        peak_rss_kb, inherited_kb, switches;
 } Child;
 
 const char *child_start(Child *, const ChildPlan *);        /* NULL or an error message */

@@ -29,6 +29,7 @@ typedef struct Sweep {
     const char **texts;              /* (cells) SHA-256 of the training text; "": not known */
     Todo       *todo;
     int         todos, next, ended, bad;
+    MachineLock machine;
     /* expected seconds to go; of ended cells: taken, expected */
     double      left, spent, spent_expected;
 } Sweep;
@@ -184,6 +185,7 @@ static void sweep_start_next(Sweep *s, Job *job)
                              .schedule = turn,
                              .spec = c->spec,
                              .alone = s->jobs == 1,
+                             .machine = &s->machine,
                              .limits = { s->exp->seconds, s->exp->memory_kb },
                              .loud = s->verbose || isatty(2),
                              .see = table_see,
@@ -207,15 +209,27 @@ static void sweep_end_cell(Sweep *s, Job *job, const Outcome *o)
     table_done(s->ended, s->todos, table_name(s->exp, c, s->a), o, &job->progress, sweep_eta(s));
 }
 
+/* What runs beside others, cells of this sweep or processes of ours, is marked. */
+static void sweep_mark_shared(Sweep *s, Job *job)
+{
+    int beside = machine_shared(&s->machine) ? 2 : 0;
+    for (int j = 0; j < s->jobs; j++) beside += job[j].busy;
+    for (int j = 0; j < s->jobs; j++)
+        if (job[j].busy && beside > 1) job[j].run.shared = 1;
+}
+
 /* 1: interrupted */
 static int sweep_run_all(Sweep *s)
 {
+    if (!s->todos) return 0;
     Job *job = arena_get(s->a, sizeof *job * (size_t)s->jobs);
     Outcome o;
     const int signals = child_signals();
     int stop = 0, busy = 1;
+    machine_ask(&s->machine);
     while (busy) {
         busy = 0;
+        sweep_mark_shared(s, job);
         for (int j = 0; j < s->jobs; j++) {
             if (!job[j].busy && !stop) sweep_start_next(s, &job[j]);
             if (job[j].busy && stop) cell_stop(&job[j].run);
@@ -232,6 +246,7 @@ static int sweep_run_all(Sweep *s)
         stop |= child_wait(signals);
     }
     child_signals_end(signals);
+    machine_leave(&s->machine);
     return stop;
 }
 
@@ -262,8 +277,9 @@ static int sweep_all(Sweep *s)
     if (!s->dry) {
         if (s->jobs > 1)
             fprintf(stderr,
-                    "%d cells at once share the machine: their timings are not to be compared\n",
-                    s->jobs);
+                    "%d cells at once share the machine: their timings are not to be compared%s\n",
+                    s->jobs,
+                    s->exp->measures == DB_SPEED ? ", and such runs of a speed are left out" : "");
         sweep_record_plan(s);
         Rng r = rng_at(s->seed, STREAM_SWEEP, 0);
         shuffle(&r, s->todo, s->todos, sizeof *s->todo);

@@ -64,7 +64,8 @@ enum { SHOWN = sizeof table_column / sizeof *table_column, MAX_ROWS = EXPERIMENT
 
 typedef struct Table {
     Arena      *a;
-    int         from[SHOWN], error, rows;
+    int         from[SHOWN], error, left_out, rows;
+    long        shared;              /* runs that are left out */
     const char *(*cell)[SHOWN];      /* row 0: titles */
     const char **why;                /* per row, "" */
 } Table;
@@ -77,6 +78,7 @@ static void table_take_row(void *ctx, int columns, const char *const *value)
         for (int c = 0; c < columns; c++) {
             if (!strcmp(value[c], table_column[i].column)) t->from[i] = c;
             if (!strcmp(value[c], "error")) t->error = c;
+            if (!strcmp(value[c], "left_out")) t->left_out = c;
         }
     for (int i = 0; i < SHOWN; i++) {
         const char *v = value[t->from[i]];
@@ -89,7 +91,14 @@ static void table_take_row(void *ctx, int columns, const char *const *value)
             *to = arena_text(t->a, "%.*f", digits, strtod(v, NULL) * table_column[i].scale);
     }
     t->why[t->rows] = t->rows && value[t->error] ? arena_text(t->a, "%s", value[t->error]) : "";
+    t->shared += t->rows && value[t->left_out] ? strtol(value[t->left_out], NULL, 10) : 0;
     t->rows++;
+}
+
+void table_print_left_out(long runs, FILE *out)
+{
+    if (runs == 1) fputs("1 run shared the machine and is left out\n", out);
+    if (runs > 1) fprintf(out, "%ld runs shared the machine and are left out\n", runs);
 }
 
 const char *table_print(Db *db, const char *experiment, FILE *out, Arena *a)
@@ -113,6 +122,7 @@ const char *table_print(Db *db, const char *experiment, FILE *out, Arena *a)
           "NLL, floor: nats per token of the validation text, and of the true model where it is "
           "known\n",
           out);
+    table_print_left_out(t.shared, out);
     for (int r = 1; r < t.rows; r++)
         if (*t.why[r]) fprintf(out, "%s: %s: %s\n", t.cell[r][0], t.cell[r][2], t.why[r]);
     return NULL;

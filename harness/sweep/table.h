@@ -18,4 +18,6 @@ void table_now (int at, int of, const char *name, double seconds, const Progress
 void table_done(int at, int of, const char *name, const Outcome *, const Progress *, double eta);
 /* The view `result` of an experiment, below it why cells failed. NULL or an error message */
 const char *table_print(Db *, const char *experiment, FILE *, Arena *);
+/* Of so many runs that they shared the machine and are left out; of 0 nothing */
+void table_print_left_out(long runs, FILE *);
 #endif

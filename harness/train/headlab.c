@@ -7,6 +7,7 @@
 #include "harness/train/anatomy.h"
 #include "harness/train/bigram.h"
 #include "harness/util/clock.h"
+#include "harness/util/disturbance.h"
 #include "harness/store/db.h"
 #include "harness/util/progress.h"
 #include "harness/util/shuffle.h"
@@ -41,6 +42,9 @@ typedef struct {                 /* of one refit */
     long           steps, done;  /* states seen */
     double         loss, seconds;
     Anatomy        anatomy;
+    long           run;          /* its row */
+    Disturbance    before;       /* when it began; 1: something of ours ran beside it then */
+    int            shared;
 } Fit;
 
 static Anatomy headlab_look(Lab *l, const HeadDef *def, const void *h)
@@ -203,19 +207,22 @@ static void headlab_record_number(const Lab *l, long run, const char *name, long
     if (!isnan(value)) db_record(l->db, run, &line);
 }
 
-static long headlab_record_start(Lab *l, const char *label, const Spec *spec)
+static void headlab_record_start(Lab *l, Fit *f, const Spec *spec)
 {
     char key[65];
-    if (!l->db) return 0;
+    const char *label = f->label;
+    f->before = disturbance_now();
+    machine_shared(l->plan->machine);    /* forgets who has gone meanwhile */
+    f->shared = machine_shared(l->plan->machine);
+    if (!l->db) return;
     const char *text = arena_text(l->a, "headlab %s %.12s states=%ld passes=%g start=%s %s", label,
                                   l->pair.checkpoint, l->pair.train.n, l->plan->passes,
                                   l->plan->start, spec_text(spec));
     sha256_hex(text, strlen(text), key);
     db_plan_add(l->db, l->experiment, key, text, label, spec_int(spec, "seed"));
-    const long run = db_run_start(l->db, "headlab", key, text);
+    f->run = db_run_start(l->db, "headlab", key, text);
     for (const Setting *s = settings; s->key; s++)
-        db_config(l->db, run, s->key, spec_str(spec, s->key));
-    return run;
+        db_config(l->db, f->run, s->key, spec_str(spec, s->key));
 }
 
 static long headlab_own_params(const Params *ps)
@@ -225,8 +232,20 @@ static long headlab_own_params(const Params *ps)
     return n;
 }
 
-static void headlab_record_end(const Lab *l, long run, const Fit *f)
+static void headlab_record_disturbance(const Lab *l, const Fit *f)
 {
+    MachineLock *m = l->plan->machine;
+    const double switches = (double)(disturbance_now().switches - f->before.switches);
+    headlab_record_number(l, f->run, "load", 0, f->before.load);
+    headlab_record_number(l, f->run, "steal", 0, disturbance_steal(&f->before));
+    headlab_record_number(l, f->run, "switches", 0, switches);
+    if (m->state != MACHINE_UNKNOWN)
+        headlab_record_number(l, f->run, "shared", 0, f->shared | machine_shared(m));
+}
+
+static void headlab_record_end(const Lab *l, const Fit *f)
+{
+    const long run = f->run;
     for (int g = 0; g <= DECILES; g++) {
         headlab_record_number(l, run, "decile.tokens", g, (double)f->anatomy.tokens[g]);
         headlab_record_number(l, run, "decile.nll", g, f->anatomy.nll[g]);
@@ -240,24 +259,25 @@ static void headlab_record_end(const Lab *l, long run, const Fit *f)
     headlab_record_number(l, run, "tokens", f->steps, (double)f->done);
     headlab_record_number(l, run, "seconds", f->steps, f->seconds);
     headlab_record_number(l, run, "params", f->steps, (double)headlab_own_params(f->params));
+    headlab_record_disturbance(l, f);
     db_run_end(l->db, run, "ok", "", f->seconds, 0);
 }
 
 /* Shows and records a head that was refitted or looked at; why: the error message of one that
  * failed, or NULL */
-static void headlab_conclude(Lab *l, long run, Fit *f, const char *why)
+static void headlab_conclude(Lab *l, Fit *f, const char *why)
 {
     if (!why && !isfinite(f->anatomy.nll[0]))
         why = arena_text(l->a, "heads=%s: its validation loss is not finite", f->label);
     if (!why) {
         headlab_show(f->label, headlab_own_params(f->params), &f->anatomy);
-        if (l->db) headlab_record_end(l, run, f);
+        if (l->db) headlab_record_end(l, f);
         return;
     }
     l->failed++;
     printf("%-36s %s\n", f->label, why);
     fflush(stdout);
-    if (l->db) db_run_end(l->db, run, "fail", why, f->seconds, 0);
+    if (l->db) db_run_end(l->db, f->run, "fail", why, f->seconds, 0);
 }
 
 static void headlab_open_records(Lab *l)
@@ -269,7 +289,7 @@ static void headlab_open_records(Lab *l)
     const char *text =
         arena_text(l->a, "%s %s: %ld states, %g passes, start=%s", l->plan->path,
                    l->pair.checkpoint, l->pair.train.n, l->plan->passes, l->plan->start);
-    l->experiment = db_experiment(l->db, "headlab", text, l->plan->words, DB_SPEED);
+    l->experiment = db_experiment(l->db, "headlab", text, l->plan->words, DB_LOSS);
 }
 
 /* The head as it was trained together with the trunk */
@@ -277,12 +297,12 @@ static void headlab_as_trained(Lab *l)
 {
     const char *label = arena_text(l->a, "%s (as trained)", l->s->head->name);
     Fit f = { .label = label, .params = l->s->params };
-    const long run = headlab_record_start(l, label, l->s->spec);
+    headlab_record_start(l, &f, l->s->spec);
     const int ema = spec_is(l->s->spec, "eval", "ema");
     if (ema) params_swap_ema(l->s->params);
     f.anatomy = headlab_look(l, l->s->head, l->s->h);
     if (ema) params_swap_ema(l->s->params);
-    headlab_conclude(l, run, &f, NULL);
+    headlab_conclude(l, &f, NULL);
 }
 
 static void headlab_refit(Lab *l, const char *label)
@@ -290,10 +310,10 @@ static void headlab_refit(Lab *l, const char *label)
     Arena a = arena_new((size_t)1 << 37);
     Fit f = { .label = label, .spec = headlab_spec_of(l, label, &a) };
     headlab_make_fit(l, &f, &a);
-    const long run = headlab_record_start(l, label, f.spec);
+    headlab_record_start(l, &f, f.spec);
     const char *why = headlab_fit(l, &f, &a);
     if (!why) f.anatomy = headlab_look(l, f.def, f.h);
-    headlab_conclude(l, run, &f, why);
+    headlab_conclude(l, &f, why);
     arena_drop(&a);
 }
 

@@ -4,6 +4,7 @@
 #ifndef HEADLAB_H
 #define HEADLAB_H
 #include "harness/train/session.h"
+#include "harness/util/machine_lock.h"
 
 typedef struct HeadlabPlan {
     const char *path;            /* the checkpoint */
@@ -14,6 +15,7 @@ typedef struct HeadlabPlan {
     long        states;          /* hidden states of the training text, at most */
     double      passes;          /* over them */
     const Spec *spec;            /* of the refits, but for what a head asks for */
+    MachineLock *machine;        /* asked for */
 } HeadlabPlan;
 
 /* s: the trunk and the head it was trained with. Prints a line per head; returns how many heads

@@ -28,6 +28,9 @@ const Build *build_read(Arena *);
 const char  *build_part(const Build *, const char *name, Arena *);
 /* What must be equal if two timings are to be compared: the column `rig` of the table `machine`. */
 const char  *host_class(const Host *, Arena *);
+/* Where the number of a process means this process: the boot of the system and the PID namespace;
+ * "": not known */
+const char  *host_place(Arena *);
 const char  *sha256_hex(const void *data, size_t len, char out[65]);
 /* NULL, or an error message, valid until the next call */
 const char  *sha256_file(const char *path, char out[65]);
