@@ -33,6 +33,9 @@ long db_experiment(Db *, const char *name, const char *text, const char *overrid
 /* The same of an experiment that grows by a cell with every run: its one plan, whatever build and
  * machine began it */
 long db_experiment_growing(Db *, const char *name, DbMeasures);
+/* The plan with this note: itself, or where it has another note already, a new one that is the same
+ * otherwise. Returns the id. */
+long db_note(Db *, long experiment, const char *note);
 /* The name under which views show it: with the overrides that change what is measured, unless it
  * was never planned without them */
 const char *db_experiment_name(Db *, long experiment, Arena *);
