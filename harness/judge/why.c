@@ -361,6 +361,7 @@ const char *why_report(const WhyQuery *q, int *code, Arena *a)
     w.rig = host_class(w.host, a);
     if (!access(share_path(q->claims_path, a), F_OK)) why = claims_load(q->claims_path, &claims, a);
     if (!why) w.db = db_open_read(q->db_path, a, &why);
+    if (!why) why = db_past(w.db, q->plan, q->at, a);
     if (!why) why = why_find(&w, &claims);
     if (!why) why = why_answer(&w, code);
     db_close(w.db);

@@ -114,6 +114,11 @@ const char *db_field(const DbTable *, int row, const char *column);
 /* From now on views see only these rows, separated by spaces: runs as UUIDs, and plans as
  * experiment@planned@build. NULL: all. The database must be open for reading. */
 void        db_restrict(Db *, const char *rows);
+/* From now on views see the records as they were: with plan (a number) that plan in place of later
+ * ones of its name and variant; with at ("2026-11-30", its end, or "2026-11-30T08:00:00Z") only
+ * what was planned and started until then. NULL: not asked for. The database must be open for
+ * reading. NULL or an error message */
+const char *db_past(Db *, const char *plan, const char *at, Arena *);
 /* A verdict of this build on this machine. definition: all it depends on besides rows; rows: as
  * above; numbers NAN: there is none */
 typedef struct DbVerdict {

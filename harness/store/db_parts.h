@@ -85,6 +85,9 @@ const char *db_rows    (Db *, sqlite3_stmt *, int exact, DbRow *, void *ctx);
 /* Finds the run of every cell, and the phases of runs, once for all questions in this connection:
  * the views that others stand on become tables. 0: refused */
 int   db_hold      (Db *);
+/* The views see what these views of the names run and experiment show, in place of the tables;
+ * NULL: the tables */
+void  db_look_through(Db *, const char *create);
 
 /* --- db_foreign.c */
 /* path as a URI of SQLite. immutable: nothing changes it, and there is no log beside it */
