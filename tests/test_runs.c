@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What a person asks of the records: lists of plans and runs, two runs or cells compared, an older
- * plan. */
+ * plan, and how far a sweep has come. */
 #include "tests/fake.h"
+#include <signal.h>
 
 #define GRID "sweep head=softmax,tree V=100 budget=1s --db x.db"
 
@@ -204,6 +205,78 @@ static void test_elsewhere(void **state)
     assert_int_equal(access(place_in(p, "build/paper/numbers.tex"), R_OK), 0);
 }
 
+/* ---- watch ---- */
+static pid_t in_background(Place *p, const char *arguments)
+{
+    const char *run = arena_text(&p->a, "cd %s && EIGHTYSIX_CELL_PROGRAM=%s/cell.sh exec '%s' %s "
+                                        ">sweep.out 2>&1", p->dir, p->dir,
+                                 getenv("EIGHTYSIX_BINARY"), arguments);
+    const pid_t pid = fork();
+    if (pid) return pid;
+    execl("/bin/sh", "sh", "-c", run, (char *)NULL);
+    _exit(127);
+}
+
+static void wait_for_step(Place *p)
+{
+    for (int i = 0; access(place_in(p, "started"), F_OK) && i < 1000; i++) usleep(10000);
+    const char *steps = "SELECT count(*) FROM metric m JOIN run r ON r.id = m.run WHERE "
+                        "status = 'running' AND m.name = 'loss'";
+    for (int i = 0; atoi(fake_ask(p, "x.db", steps)) < 4; i++) {
+        if (i > 1000) fail_msg("no step was recorded");
+        usleep(10000);
+    }
+}
+
+static void test_watch(void **state)
+{
+    Place *p = *state;
+    const pid_t pid = in_background(p, "sweep embed_init=slow V=100 seeds=2 budget=12steps "
+                                       "--db x.db");
+    wait_for_step(p);
+    /* it needs no lock that the sweep or another has */
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open_v2(place_in(p, "x.db"), &db, SQLITE_OPEN_READWRITE, NULL), 0);
+    sqlite3_busy_timeout(db, 5000);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    const char *said = fake_run(p, 0, "watch --db x.db");
+    sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    sqlite3_close(db);
+    assert_says(said, arena_text(&p->a, "grid: 0 of 2 cells done, cell 1 of the 2 of this sweep "
+                                        "(process %d)\n  embed_init=slow seed=", (int)pid));
+    assert_says(said, " s of 12steps  step 3  loss 8.300  (");
+    assert_says(said, "\n  about ");
+    assert_silent(said, "?");
+    int status;
+    kill(pid, SIGINT);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(WEXITSTATUS(status), 130);
+    assert_says(fake_run(p, 1, "watch --once --db x.db"),
+                "no sweep runs; the last one, grid, ended with 0 of 2 cells done, 1 failed\n");
+    assert_says(fake_run(p, 2, "watch --db y.db"), "y.db: no such database");
+    assert_int_not_equal(access(place_in(p, "y.db"), F_OK), 0);
+}
+
+/* On a terminal it goes on until the sweep ends */
+static void test_watch_terminal(void **state)
+{
+    Place *p = *state;
+    const char *said;
+    if (place_shell(p, "command -v script", &said)) {
+        print_message("no script(1): no terminal to try\n");
+        skip();
+    }
+    const pid_t pid = in_background(p, "sweep embed_init=brief V=100 budget=1s --db x.db");
+    wait_for_step(p);
+    fake_run(p, 0, "list models >/dev/null; timeout 20 script -qec "
+                   "\"$EIGHTYSIX_BINARY watch --db x.db\" /dev/null >screen");
+    place_shell(p, arena_text(&p->a, "cat %s/screen", p->dir), &said);
+    assert_says(said, "grid: 0 of 1 cells done");
+    assert_says(said, "\033[J");
+    assert_says(said, "no sweep runs; the last one, grid, ended with 1 of 1 cells done");
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, fake_make, place_drop)
 int main(void)
 {
@@ -211,6 +284,7 @@ int main(void)
                                         T(test_compare),       T(test_compare_firm),
                                         T(test_compare_apart), T(test_compare_refused),
                                         T(test_past),          T(test_plot_past),
-                                        T(test_elsewhere) };
+                                        T(test_elsewhere),     T(test_watch),
+                                        T(test_watch_terminal) };
     return cmocka_run_group_tests_name("runs", tests, NULL, NULL);
 }

@@ -26,5 +26,6 @@ int sweep_main   (int argc, char **argv);
 int tokenize_main(int argc, char **argv);
 int tokenize_fetch_main(int argc, char **argv);   /* `tokenize fetch` */
 int train_main   (int argc, char **argv);
+int watch_main   (int argc, char **argv);
 int why_main     (int argc, char **argv);
 #endif

@@ -87,7 +87,8 @@ static long db_identify_build(Db *db)
                      b->id, b->git, (long)b->dirty);
 }
 
-/* Field 22 of /proc/PID/stat. Ids of processes are used again; id and start together are not. */
+/* Field 22 of /proc/PID/stat. Ids of processes are used again; id and start together are not. One
+ * that has ended and waits for its parent (Z) is none. */
 long db_process_start(long pid)
 {
     char path[64], line[1024], *end;
@@ -97,6 +98,7 @@ long db_process_start(long pid)
     if (f) fclose(f);
     line[n] = 0;
     end = strrchr(line, ')');
+    if (end && !strncmp(end, ") Z", 3)) return 0;
     for (int field = 2; end && field < 22; field++) end = strchr(end + 1, ' ');
     return end ? strtol(end, NULL, 10) : 0;
 }

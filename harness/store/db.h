@@ -98,6 +98,29 @@ int         db_views(Db *, const char *const **name, Arena *);
 const char *db_last_experiment(Db *, const char *view, Arena *);
 int         db_has_experiment(Db *, const char *name);
 
+/* ---- what runs now, as another process sees it: db_watch.c ---- */
+typedef struct DbRunning {
+    long        run, seed, step;           /* step: the last that was recorded; -1: none */
+    const char *label, *spec;
+    /* its turn, "seed 1, 3 of 15"; "": none */
+    const char *schedule;
+    double      seconds, loss;             /* since it began; NAN: none yet */
+} DbRunning;
+typedef struct DbSweep {
+    int         alive;                     /* 0: it has ended */
+    long        pid;
+    const char *experiment;                /* with the words that change it; "": of no plan */
+    long        cells, ok;                 /* of its plan; for which some run ended ok */
+    long        ended, bad;                /* of its own runs; neither ok nor skipped */
+    double      mean_s;                    /* of its runs that ended ok; NAN: none */
+    DbRunning  *running;
+    int         runs;
+} DbSweep;
+/* The processes that run cells now, the last one first; where there is none, the one that ran last,
+ * and *n is 0 where nothing was ever run. host: of this machine. Asks little, writes nothing, and
+ * waits for nobody. NULL or an error message */
+const char *db_watch(const char *path, const char *host, DbSweep **, int *n, Arena *);
+
 /* ---- questions of claims: db_ask.c ---- */
 /* A text as SQL writes it: 'it''s' */
 const char *db_quoted(const char *text, Arena *);
