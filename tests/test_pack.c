@@ -688,7 +688,7 @@ static void test_figure(void **state)
             place_shell(p, arena_text(&p->a, "chmod 755 %s/gnuplot", p->dir), &said);
             const int code = place_shell(p, plot, &said);
             if (code != (good ? 0 : 2)) fail_msg("%s: exit code %d: %s", does, code, said);
-            assert_says(said, good ? "time_split: experiment one, planned 20" : bad[i].says);
+            assert_says(said, good ? "time_split: experiment one, plan 1 of 20" : bad[i].says);
             place_shell(p, arena_text(&p->a, "cd %s/new/figures && ls && cat time_split.svg",
                                       p->dir), &said);
             assert_string_equal(said, "time_split.csv\ntime_split.pdf\ntime_split.png\n"

@@ -9,6 +9,7 @@ int bench_main   (int argc, char **argv);
 int cell_main    (int argc, char **argv);
 int check_main   (int argc, char **argv);
 int claims_main  (int argc, char **argv);
+int compare_main (int argc, char **argv);
 int eval_main    (int argc, char **argv);
 int export_main  (int argc, char **argv);
 int generate_main(int argc, char **argv);
@@ -20,9 +21,11 @@ int plot_main    (int argc, char **argv);
 int regress_main (int argc, char **argv);
 int regress_sample_main(int argc, char **argv);   /* hidden: what the gate runs of both builds */
 int replay_main  (int argc, char **argv);
+int runs_main    (int argc, char **argv);
 int sweep_main   (int argc, char **argv);
 int tokenize_main(int argc, char **argv);
 int tokenize_fetch_main(int argc, char **argv);   /* `tokenize fetch` */
 int train_main   (int argc, char **argv);
+int watch_main   (int argc, char **argv);
 int why_main     (int argc, char **argv);
 #endif

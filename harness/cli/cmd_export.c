@@ -7,12 +7,17 @@
 
 static const char export_help[] =
     "usage: eightysix export [VIEW | EXPERIMENT] [--db FILE] [--out DIR] [--experiment NAME]\n"
-    "                        [--pack FILE] [--text DIR]\n\n"
+    "                        [--plan ID] [--at TIME] [--pack FILE] [--text DIR]\n\n"
     "Writes a view as DIR/VIEW.csv, the results of an experiment as DIR/EXPERIMENT.csv, or, with\n"
     "neither, every view.\n\n"
+    "  eightysix export summary --experiment quick --out -\n"
+    "  eightysix export quick --plan 3 --out old\n\n"
     "  --db FILE          the records (results/results.db)\n"
     "  --out DIR          where to (results); - writes one view to stdout\n"
     "  --experiment NAME  only the rows of this experiment\n"
+    "  --plan ID          this plan in place of later ones of its name and words\n"
+    "  --at TIME          what was planned and started until then: 2026-11-30,\n"
+    "                     2026-11-30T08:00:00Z\n"
     "  --pack FILE        instead: all records in one new file, for `eightysix merge` and\n"
     "                     `eightysix replay`\n"
     "  --text DIR         instead: all records as CSV, one file per table, in a new directory or\n"
@@ -43,23 +48,25 @@ static const char *export_views(Db *db, const char *experiment, const char *dir,
 int export_main(int argc, char **argv)
 {
     const char *db_path = "results/results.db", *dir = "results", *experiment = NULL, *why = NULL;
-    const char *pack = NULL, *text = NULL;
+    const char *pack = NULL, *text = NULL, *plan = NULL, *at = NULL;
     const Option options[] = { { "--db", &db_path, NULL },
                                { "--out", &dir, NULL },
                                { "--experiment", &experiment, NULL },
                                { "--pack", &pack, NULL },
                                { "--text", &text, NULL },
+                               { "--plan", &plan, NULL },
+                               { "--at", &at, NULL },
                                { NULL, NULL, NULL } };
     const int words = options_read(argc, argv, options, export_help), to_stdout = !strcmp(dir, "-");
     if (words > 1) die("%s: expected one view or experiment; `eightysix export --help`", argv[2]);
     if (to_stdout && !words) die("--out -: expected the name of one view");
-    if ((pack || text) && (words || experiment))
-        die("--pack, --text: expected no view and no experiment; all records are written");
+    if ((pack || text) && (words || experiment || plan || at))
+        die("--pack, --text: expected no view, experiment, plan or time; all records are written");
     Arena a = arena_new((size_t)1 << 34);
     DbMerged m;
     if (pack && (why = db_merge(&db_path, 1, pack, &m, &a))) die("%s", why);
     Db *db = db_open_read(db_path, &a, &why);
-    if (!db) die("%s", why);
+    if (!db || (why = db_past(db, plan, at, &a))) die("%s", why);
     if (text) why = db_save_text(db, text, &a);
     else if (words) why = export_one(db, argv[1], experiment, to_stdout ? NULL : dir, &a);
     else if (!pack) why = export_views(db, experiment, dir, &a);

@@ -18,6 +18,9 @@ static const Command commands[] = {
     { "generate", generate_main, "text from a checkpoint" },
     { "headlab",  headlab_main,  "heads refitted on the same frozen hidden states" },
     { "sweep",    sweep_main,    "run the cells of an experiment that have not been run" },
+    { "watch",    watch_main,    "how far a sweep of another terminal has come" },
+    { "runs",     runs_main,     "what was planned and what was run; what failed, and why" },
+    { "compare",  compare_main,  "two runs or two cells side by side, with their differences" },
     { "export",   export_main,   "views of the database as CSV; all of it as a pack, or as text" },
     { "plot",     plot_main,     "figures from the database" },
     { "paper",    paper_main,    "numbers, tables and figures of the paper, "

@@ -100,6 +100,7 @@ static const char *paper_make_directories(const PaperMaker *m)
 {
     const char *const dirs[] = { m->dir, arena_text(m->a, "%s/tables", m->dir),
                                  arena_text(m->a, "%s/figures", m->dir) };
+    file_make_directory(m->dir, m->a);
     for (int i = 0; i < 3; i++)
         if (mkdir(dirs[i], 0777) && errno != EEXIST)
             return arena_text(m->a, "%s: cannot be made: %s", dirs[i], strerror(errno));

@@ -155,9 +155,17 @@ static const char *why_sweep(Why *w, const Experiment *e)
 
 static const char *why_sweep_cell(Why *w, const Experiment *e, const Cell *c)
 {
-    char *filter = arena_text(w->a, "%s", c->label);
-    for (char *s = filter; (s = strchr(s, ' ')); ) *s = ',';
-    return arena_text(w->a, "%s --filter %s,seed=%ld", why_sweep(w, e), filter, c->seed);
+    const char *filter = "", *quote = "";
+    for (int f = 0; f < e->factors; f++) {
+        const char *level = c->level[f] < 0 ? NULL : e->factor[f].level[c->level[f]].label;
+        const int commas = level && strchr(level, ',');
+        if (commas) quote = "'";
+        if (level)
+            filter = arena_text(w->a, "%s%s=%s%s%s,", filter, e->factor[f].name, commas ? "[" : "",
+                                level, commas ? "]" : "");
+    }
+    return arena_text(w->a, "%s --filter %s%sseed=%ld%s", why_sweep(w, e), quote, filter, c->seed,
+                      quote);
 }
 
 /* The cell again, unless it has a current run already, which any new plan takes */
@@ -375,6 +383,7 @@ const char *why_report(const WhyQuery *q, int *code, Arena *a)
     w.rig = host_class(w.host, a);
     if (!access(share_path(q->claims_path, a), F_OK)) why = claims_load(q->claims_path, &claims, a);
     if (!why) w.db = db_open_read(q->db_path, a, &why);
+    if (!why) why = db_past(w.db, q->plan, q->at, a);
     if (!why) why = why_find(&w, &claims);
     if (!why) why = why_answer(&w, code);
     db_close(w.db);

@@ -18,6 +18,7 @@ typedef struct WhyQuery {
                                     * or more of the first digits of its key */
     const char *experiment;        /* whose rows a figure shows; NULL: the last that has some */
     const char *db_path;
+    const char *plan, *at;         /* as in db_past; NULL */
     const char *claims_path;       /* need not be there */
 } WhyQuery;
 /* Prints the runs, the changes and the commands that would refresh what is stale. *code: 0 nothing

@@ -33,6 +33,9 @@ long db_experiment(Db *, const char *name, const char *text, const char *overrid
 /* The same of an experiment that grows by a cell with every run: its one plan, whatever build and
  * machine began it */
 long db_experiment_growing(Db *, const char *name, DbMeasures);
+/* The plan with this note: itself, or where it has another note already, a new one that is the same
+ * otherwise. Returns the id. */
+long db_note(Db *, long experiment, const char *note);
 /* The name under which views show it: with the overrides that change what is measured, unless it
  * was never planned without them */
 const char *db_experiment_name(Db *, long experiment, Arena *);
@@ -101,6 +104,29 @@ int         db_views(Db *, const char *const **name, Arena *);
 const char *db_last_experiment(Db *, const char *view, Arena *);
 int         db_has_experiment(Db *, const char *name);
 
+/* ---- what runs now, as another process sees it: db_watch.c ---- */
+typedef struct DbRunning {
+    long        run, seed, step;           /* step: the last that was recorded; -1: none */
+    const char *label, *spec;
+    /* its turn, "seed 1, 3 of 15"; "": none */
+    const char *schedule;
+    double      seconds, loss;             /* since it began; NAN: none yet */
+} DbRunning;
+typedef struct DbSweep {
+    int         alive;                     /* 0: it has ended */
+    long        pid;
+    const char *experiment;                /* with the words that change it; "": of no plan */
+    long        cells, ok;                 /* of its plan; for which some run ended ok */
+    long        ended, bad;                /* of its own runs; neither ok nor skipped */
+    double      mean_s;                    /* of its runs that ended ok; NAN: none */
+    DbRunning  *running;
+    int         runs;
+} DbSweep;
+/* The processes that run cells now, the last one first; where there is none, the one that ran last,
+ * and *n is 0 where nothing was ever run. host: of this machine. Asks little, writes nothing, and
+ * waits for nobody. NULL or an error message */
+const char *db_watch(const char *path, const char *host, DbSweep **, int *n, Arena *);
+
 /* ---- questions of claims: db_ask.c ---- */
 /* A text as SQL writes it: 'it''s' */
 const char *db_quoted(const char *text, Arena *);
@@ -117,6 +143,11 @@ const char *db_field(const DbTable *, int row, const char *column);
 /* From now on views see only these rows, separated by spaces: runs as UUIDs, and plans as
  * experiment@planned@build. NULL: all. The database must be open for reading. */
 void        db_restrict(Db *, const char *rows);
+/* From now on views see the records as they were: with plan (a number) that plan in place of later
+ * ones of its name and variant; with at ("2026-11-30", its end, or "2026-11-30T08:00:00Z") only
+ * what was planned and started until then. NULL: not asked for. The database must be open for
+ * reading. NULL or an error message */
+const char *db_past(Db *, const char *plan, const char *at, Arena *);
 /* A verdict of this build on this machine. definition: all it depends on besides rows; rows: as
  * above; numbers NAN: there is none */
 typedef struct DbVerdict {

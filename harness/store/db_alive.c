@@ -5,7 +5,7 @@
  *
  *   a run of                        is dead when
  *   this place                      there is no such process, as its number and start name it
- *   another place                   its last heartbeat is older than ALIVE_S
+ *   another place                   its last heartbeat is older than DB_ALIVE_S
  *   another place, no heartbeat     never: it does not say
  *   a place that is not known       (an older program) as of this place, if the host is this one */
 #include "harness/store/db_parts.h"
@@ -13,9 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ALIVE_S = 60 };               /* six heartbeats */
-
-/* Field 22 of /proc/ID/stat. Ids of processes are used again; id and start together are not. */
+/* Field 22 of /proc/ID/stat; 0: there is no such process, or it has ended and waits for its parent.
+ * Ids of processes are used again; id and start together are not. */
 static long alive_process_start(const char *id)
 {
     char path[64], line[1024], *end;
@@ -25,14 +24,14 @@ static long alive_process_start(const char *id)
     if (f) fclose(f);
     line[n] = 0;
     end = strrchr(line, ')');
+    if (end && !strncmp(end, ") Z", 3)) return 0;
     for (int field = 2; end && field < 22; field++) end = strchr(end + 1, ' ');
     return end ? strtol(end, NULL, 10) : 0;
 }
 
 long db_own_start(void) { return alive_process_start("self"); }
 
-/* 1: this process has this number and start, or there is another one that has */
-static int alive_is_there(long pid, long start)
+int db_process_is_there(long pid, long start)
 {
     char id[32];
     snprintf(id, sizeof id, "%ld", pid);
@@ -78,10 +77,10 @@ const char *db_run_gone(Db *db, long run)
     const int here = *place ? !strcmp(place, db->place) && alive_can_look()
                             : !strcmp(host, db->host->hostname);
     if (here)
-        return alive_is_there(pid, start)
+        return db_process_is_there(pid, start)
                    ? NULL
                    : arena_text(db->a, "the sweep that ran it (process %ld) was killed", pid);
-    if (silence <= ALIVE_S) return NULL;
+    if (silence <= DB_ALIVE_S) return NULL;
     return arena_text(db->a,
                       "the sweep that ran it (process %ld of %s) has given no sign of life for "
                       "%ld s", pid, host, silence);

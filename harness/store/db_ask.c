@@ -185,13 +185,18 @@ static void ask_keep(Db *db, const char *rows)
         word += len;
     }
     sqlite3_finalize(s);
-    CHECK(ask_run(db->sql, ask_restriction));
+}
+
+void db_look_through(Db *db, const char *create)
+{
+    ask_run(db->sql, "DROP VIEW IF EXISTS temp.run; DROP VIEW IF EXISTS temp.experiment");
+    CHECK(ask_release(db));
+    if (create) CHECK(ask_run(db->sql, create));
+    CHECK(db_hold(db));
 }
 
 void db_restrict(Db *db, const char *rows)
 {
-    ask_run(db->sql, "DROP VIEW IF EXISTS temp.run; DROP VIEW IF EXISTS temp.experiment");
-    CHECK(ask_release(db));
     if (rows) ask_keep(db, rows);
-    CHECK(db_hold(db));
+    db_look_through(db, rows ? ask_restriction : NULL);
 }

@@ -62,7 +62,10 @@ int   db_put_end   (Db *, long run, const char *status, const char *error, doubl
                     long peak_rss_kb);
 
 /* --- db_alive.c */
+enum { DB_ALIVE_S = 60 };                            /* six heartbeats */
 long  db_own_start  (void);                          /* of this process, ticks since boot */
+/* 1: there is a process of this number and start, seen from here, and it has not ended */
+int   db_process_is_there(long pid, long start);
 /* Why a run that is running is known to be dead; NULL: it may be alive */
 const char *db_run_gone(Db *, long run);
 int   db_run_is_ours(Db *, long run);                /* 1: this process runs it */
@@ -93,6 +96,9 @@ const char *db_rows    (Db *, sqlite3_stmt *, int exact, DbRow *, void *ctx);
 /* Finds the run of every cell, and the phases of runs, once for all questions in this connection:
  * the views that others stand on become tables. 0: refused */
 int   db_hold      (Db *);
+/* The views see what these views of the names run and experiment show, in place of the tables;
+ * NULL: the tables */
+void  db_look_through(Db *, const char *create);
 
 /* --- db_foreign.c */
 /* path as a URI of SQLite. immutable: nothing changes it, and there is no log beside it */

@@ -32,6 +32,21 @@ long db_experiment_growing(Db *db, const char *name, DbMeasures measures)
     return last ? last : db_experiment(db, name, "", "", measures);
 }
 
+long db_note(Db *db, long experiment, const char *note)
+{
+    DB_WRITE(db, "UPDATE experiment SET note = ? WHERE id = ? AND note = ''", "sl", note,
+             experiment);
+    if (db_number(db, 0, "SELECT count(*) FROM experiment WHERE id = ? AND note = ?", "ls",
+                  experiment, note))
+        return experiment;
+    DB_WRITE(db,
+             "INSERT INTO experiment (name, sha, text, overrides, build, machine, measures, "
+             "variant, planned, note) SELECT name, sha, text, overrides, build, machine, measures, "
+             "variant, " DB_NOW ", ?2 FROM experiment WHERE id = ?1",
+             "ls", experiment, note);
+    return sqlite3_last_insert_rowid(db->sql);
+}
+
 const char *db_experiment_name(Db *db, long experiment, Arena *a)
 {
     sqlite3_stmt *s = db_prepared(db, "SELECT experiment FROM current WHERE plan = ?");

@@ -756,6 +756,60 @@ JOIN build b ON b.id = r.build JOIN machine m ON m.id = r.machine
 LEFT JOIN experiment e ON e.id = r.experiment
 ORDER BY r.id;
 
+-- every plan, whether views show it (shown) or a later one of its name and variant. ok: cells for
+-- which a run of the same settings and text ended ok, by whatever code; failed: those for which
+-- runs only failed
+CREATE VIEW plan_list AS
+WITH matching AS MATERIALIZED (
+    SELECT p.experiment AS plan, p.position, p.texts, r.id AS run, r.status
+    FROM experiment e JOIN plan p ON p.experiment = e.id JOIN run r ON r.cell = p.cell
+    WHERE e.measures <> 'loss'
+    UNION ALL
+    SELECT p.experiment, p.position, p.texts, r.id, r.status
+    FROM experiment e JOIN plan p ON p.experiment = e.id JOIN cell k ON k.key = p.cell
+    JOIN cell s ON s.same = k.same JOIN run r ON r.cell = s.key WHERE e.measures = 'loss'),
+state AS MATERIALIZED (
+    SELECT plan, position, max(status = 'ok') AS ok,
+        max(status IN ('fail', 'crash', 'timeout', 'oom')) AS failed
+    FROM matching m WHERE texts = '' OR NOT EXISTS (SELECT 1 FROM text t WHERE t.run = m.run
+        AND t.key = 'corpus_sha' AND t.value <> m.texts)
+    GROUP BY plan, position),
+counted AS (SELECT plan, total(ok) AS ok, total(failed AND NOT ok) AS failed FROM state
+    GROUP BY plan)
+SELECT u.experiment, e.id AS plan, e.name, e.variant, u.plan = e.id AS shown, e.planned, e.note,
+    e.measures, substr(b.git, 1, 7) || CASE WHEN b.dirty THEN ' and changes' ELSE '' END
+        AS "commit", m.hostname, m.rig,
+    (SELECT count(*) FROM plan p WHERE p.experiment = e.id) AS cells,
+    CAST(coalesce(c.ok, 0) AS INTEGER) AS ok, CAST(coalesce(c.failed, 0) AS INTEGER) AS failed
+FROM experiment e JOIN build b ON b.id = e.build JOIN machine m ON m.id = e.machine
+JOIN current u ON u.plan = (SELECT max(id) FROM experiment x WHERE x.name = e.name
+    AND x.variant = e.variant)
+LEFT JOIN counted c ON c.plan = e.id ORDER BY e.id;
+
+-- a run, whatever became of it, with the numbers that it said last. sitting: the process that ran
+-- it; the runs of one follow one another on one machine
+CREATE VIEW run_list AS
+SELECT coalesce((SELECT name FROM experiment WHERE id = r.experiment), '') AS experiment,
+    r.id AS run, r.uuid, r.cell, c.spec,
+    (SELECT CAST(value AS INTEGER) FROM config WHERE run = r.id AND key = 'seed') AS seed,
+    r.status, r.error, r.started, r.wall_s, r.peak_rss_kb,
+    (SELECT value FROM metric WHERE run = r.id AND name = 'nll' ORDER BY step DESC LIMIT 1) AS nll,
+    (SELECT value FROM metric WHERE run = r.id AND name = 'tokens_per_s'
+        ORDER BY step DESC LIMIT 1) AS tokens_per_s,
+    p.step_s, (p.head_forward + p.head_backward) / p.step_s AS head_share,
+    (SELECT value FROM text WHERE run = r.id AND key = 'corpus_sha' ORDER BY rowid DESC LIMIT 1)
+        AS corpus_sha,
+    b.git, m.rig, m.hostname,
+    m.hostname || ' ' || r.sweeper || ' ' || r.sweeper_start AS sitting
+FROM run r JOIN cell c ON c.key = r.cell JOIN build b ON b.id = r.build
+JOIN machine m ON m.id = r.machine LEFT JOIN run_phase p ON p.run = r.id ORDER BY r.id;
+
+-- the parts of the program that a run executed, and their hashes
+CREATE VIEW run_part AS
+SELECT (SELECT name FROM experiment e WHERE e.id = r.experiment) AS experiment, r.id AS run,
+    substr(t.key, 6) AS part, t.value AS sha
+FROM run r JOIN text t ON t.run = r.id WHERE t.key GLOB 'part:*' ORDER BY r.id, t.rowid;
+
 -- recorded verdicts on claims, and what each follows from
 CREATE VIEW judged AS
 SELECT 'claims' AS experiment, v.id, v.name, v.verdict, v.value, v.low, v.high,

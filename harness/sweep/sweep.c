@@ -5,6 +5,8 @@
 #include "harness/corpus/data.h"
 #include "harness/store/csv.h"
 #include "harness/sweep/cell.h"
+#include "harness/sweep/eta.h"
+#include "harness/sweep/grid.h"
 #include "harness/util/clock.h"
 #include "harness/util/shuffle.h"
 #include "harness/sweep/table.h"
@@ -13,15 +15,15 @@
 #include <string.h>
 #include <unistd.h>
 
-typedef struct Todo { int cell; double expect; } Todo;
+typedef struct Todo { int cell; EtaCell eta; } Todo;
 typedef struct Job { CellRun run; Progress progress; int busy; Todo todo; } Job;
 
 typedef struct Sweep {
     Arena      *a;
     Db         *db;                  /* NULL: a dry run before the first run */
-    const char *db_path, *filter;
+    const char *db_path, *filter, *note;
     const Experiment *exp;
-    int         dry, fresh, verbose, jobs;
+    int         dry, fresh, verbose, jobs, shard, shards;
     uint64_t    seed;
     CellWait    wait;                /* for the database, before the next cell */
     const char *name;                /* under which views show the plan */
@@ -30,8 +32,8 @@ typedef struct Sweep {
     Todo       *todo;
     int         todos, next, ended, bad;
     MachineLock machine;
-    /* expected seconds to go; of ended cells: taken, expected */
-    double      left, spent, spent_expected;
+    Job        *job;                 /* (jobs) */
+    Eta         eta;
 } Sweep;
 
 /* The cell has this level of its factor f */
@@ -59,14 +61,17 @@ static void sweep_select_level(Sweep *s, const char *name, const char *value)
 
 static void sweep_select_cells(Sweep *s)
 {
-    s->selected = memset(arena_raw(s->a, (size_t)s->exp->cells), 1, (size_t)s->exp->cells);
+    s->selected = arena_raw(s->a, (size_t)s->exp->cells);
+    for (int i = 0; i < s->exp->cells; i++) s->selected[i] = i % s->shards == s->shard - 1;
     char *rest = arena_text(s->a, "%s", s->filter ? s->filter : "");
-    for (char *part; (part = strsep(&rest, ",")); ) {
-        char *value = strchr(part, '=');
-        if (!*part) continue;
-        if (!value) die("--filter %s: expected factor=level", part);
+    while (rest && *(rest += strspn(rest, ","))) {
+        char *name = rest, *value = strpbrk(rest, ",=");
+        if (!value || *value == ',') die("--filter %s: expected factor=level", s->filter);
         *value++ = 0;
-        sweep_select_level(s, part, value);
+        const char *level = grid_next_level(&value);
+        if (!level) die("--filter %s: expected ']' and then a comma or nothing", s->filter);
+        sweep_select_level(s, name, level);
+        rest = value;
     }
 }
 
@@ -88,13 +93,6 @@ static CellState sweep_state(Sweep *s, int i, const char **reason, double *recor
     const Cell *c = &s->exp->cell[i];
     const DbCell cell = { c->key, spec_text(c->spec), s->texts[i], s->exp->measures };
     return db_cell_state(s->db, &cell, s->a, reason, recorded);
-}
-
-static double sweep_expected(const Cell *c, double recorded)
-{
-    Budget b;
-    if (!isnan(recorded)) return recorded;
-    return !spec_budget(spec_str(c->spec, "budget"), &b) && b.seconds > 0 ? b.seconds + 5 : NAN;
 }
 
 /* One line for each setting of a level that has no effect in some of the cells */
@@ -126,27 +124,31 @@ static void sweep_make_plan(Sweep *s)
         if (!s->selected[i]) continue;
         const CellState state =
             s->db ? sweep_state(s, i, &reason, &recorded) : CELL_NEW;
-        const Todo todo = { i, sweep_expected(c, recorded) };
+        const Todo todo = { i, eta_cell(c->spec, recorded) };
         count[state]++;
         if (state != CELL_RUNNING && (s->fresh || state != CELL_DONE)) {
             s->todo[s->todos++] = todo;
-            s->left += todo.expect;
+            eta_add(&s->eta, &todo.eta);
         }
         if (s->dry)
             printf("  %-7s  %s  (%s)  about %s\n", names[state], table_name(s->exp, c, s->a),
-                   reason, table_duration(todo.expect, text));
+                   reason, table_duration(todo.eta.expect, text));
     }
     FILE *out = s->dry ? stdout : stderr;
     sweep_print_resets(s->exp, out);
+    if (s->shards > 1)
+        fprintf(out, "%s: shard %d of %d; the other cells are left to the others\n", s->exp->name,
+                s->shard, s->shards);
     fprintf(out, "%s: %d new, %d stale, %d done, %d running elsewhere; %d to run, about %s\n",
             s->exp->name, count[CELL_NEW], count[CELL_STALE], count[CELL_DONE], count[CELL_RUNNING],
-            s->todos, table_duration(s->left / s->jobs, text));
+            s->todos, table_duration(eta_left(&s->eta, NAN) / s->jobs, text));
 }
 
 static void sweep_record_plan(Sweep *s)
 {
     const Experiment *e = s->exp;
-    const long id = db_experiment(s->db, e->name, e->text, e->overrides, e->measures);
+    long id = db_experiment(s->db, e->name, e->text, e->overrides, e->measures);
+    if (s->note) id = db_note(s->db, id, s->note);
     for (int i = 0; i < e->cells; i++) {
         const Cell *c = &e->cell[i];
         db_plan(s->db, id, i, c->key, spec_text(c->spec), c->label, c->seed, s->texts[i]);
@@ -158,10 +160,18 @@ static void sweep_record_plan(Sweep *s)
     s->name = db_experiment_name(s->db, id, s->a);
 }
 
-/* Seconds to go, corrected by how the cells that have ended compare with what was expected */
+/* Seconds to go: of the cells that run, and of those that have not begun */
 static double sweep_eta(const Sweep *s)
 {
-    return s->left * (s->spent_expected > 0 ? s->spent / s->spent_expected : 1) / s->jobs;
+    double running = 0, rate = eta_rate(&s->eta, &(EtaCell){ NAN, NAN, NAN }, NAN, 0);
+    for (int j = 0; j < s->jobs; j++) {
+        const Job *job = &s->job[j];
+        if (!job->busy) continue;
+        const double seconds = clock_now() - job->run.child.began;
+        running += eta_running(&s->eta, &job->todo.eta, seconds, job->progress.steps);
+        if (isnan(rate)) rate = eta_rate(&s->eta, &job->todo.eta, seconds, job->progress.steps);
+    }
+    return (running + eta_left(&s->eta, rate)) / s->jobs;
 }
 
 /* The next cell that another sweep has not taken meanwhile */
@@ -171,14 +181,14 @@ static void sweep_start_next(Sweep *s, Job *job)
         const char *reason;
         double recorded;
         job->todo = s->todo[s->next++];
+        eta_remove(&s->eta, &job->todo.eta);
         const Cell *c = &s->exp->cell[job->todo.cell];
         const CellState state = sweep_state(s, job->todo.cell, &reason, &recorded);
         if (state == CELL_RUNNING || (state == CELL_DONE && !s->fresh)) {
             s->ended++;
-            s->left -= job->todo.expect;
             continue;
         }
-        job->progress = (Progress){ NAN, NAN, NAN };
+        job->progress = (Progress){ NAN, NAN, NAN, 0 };
         const char *turn =
             arena_text(s->a, "seed %llu, %d of %d", (unsigned long long)s->seed, s->next, s->todos);
         const CellPlan p = { .experiment = s->exp->name,
@@ -200,11 +210,7 @@ static void sweep_end_cell(Sweep *s, Job *job, const Outcome *o)
     const Cell *c = &s->exp->cell[job->todo.cell];
     job->busy = 0;
     s->ended++;
-    s->left -= job->todo.expect;
-    if (!strcmp(o->status, "ok") && !isnan(job->todo.expect)) {
-        s->spent += o->wall_s;
-        s->spent_expected += job->todo.expect;
-    }
+    if (!strcmp(o->status, "ok")) eta_ended(&s->eta, &job->todo.eta, o->wall_s);
     s->bad += strcmp(o->status, "ok") && strcmp(o->status, "skip");
     table_done(s->ended, s->todos, table_name(s->exp, c, s->a), o, &job->progress, sweep_eta(s));
 }
@@ -222,10 +228,11 @@ static void sweep_mark_shared(Sweep *s, Job *job)
 static int sweep_run_all(Sweep *s)
 {
     if (!s->todos) return 0;
-    Job *job = arena_get(s->a, sizeof *job * (size_t)s->jobs);
+    Job *job = arena_array(s->a, (size_t)s->jobs, sizeof *job);
     Outcome o;
     const int signals = child_signals();
     int stop = 0, busy = 1;
+    s->job = job;
     machine_ask(&s->machine);
     while (busy) {
         busy = 0;
@@ -295,6 +302,7 @@ static int sweep_all(Sweep *s)
 int sweep_run(const SweepPlan *p, Arena *a)
 {
     Sweep s = { .a = a, .db_path = p->db_path, .filter = p->filter, .exp = p->exp, .dry = p->dry,
-                .fresh = p->fresh, .verbose = p->verbose, .jobs = p->jobs, .seed = p->seed };
+                .fresh = p->fresh, .verbose = p->verbose, .jobs = p->jobs, .seed = p->seed,
+                .note = p->note, .shard = p->shard, .shards = p->shards };
     return sweep_all(&s);
 }

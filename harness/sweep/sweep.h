@@ -11,6 +11,8 @@ typedef struct SweepPlan {
     const Experiment *exp;
     const char       *db_path;
     const char       *filter;            /* "factor=level,..."; NULL: every cell */
+    const char       *note;              /* kept with the plan; NULL: none */
+    int               shard, shards;     /* the cells of positions shard - 1 modulo shards */
     int               dry, fresh;        /* list only; run finished cells again */
     int               verbose, jobs;     /* pass on the output of the cells; cells at once */
     uint64_t          seed;              /* of the order of the cells */

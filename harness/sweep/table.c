@@ -26,6 +26,7 @@ void table_see(void *progress, const Record *l)
     if (!strcmp(l->name, "loss")) p->loss = l->value;
     if (!strcmp(l->name, "tokens_per_s")) p->tokens_per_s = l->value;
     if (!strcmp(l->name, "nll")) p->nll = l->value;
+    if (!strcmp(l->name, "step_s")) p->steps = l->step + 1;
 }
 
 void table_now(int at, int of, const char *name, double seconds, const Progress *p, double eta)

@@ -11,7 +11,7 @@ const char *table_duration(double seconds, char out[32]);
 const char *table_name(const Experiment *, const Cell *, Arena *);
 
 /* the last values that a running cell has recorded; NAN: none yet */
-typedef struct Progress { double loss, tokens_per_s, nll; } Progress;
+typedef struct Progress { double loss, tokens_per_s, nll; long steps; } Progress;
 void table_see(void *progress, const Record *);                   /* a See */
 /* on a terminal, one line */
 void table_now (int at, int of, const char *name, double seconds, const Progress *, double eta);
