@@ -73,6 +73,10 @@ const char *db_spool_lines(const char *spool, const char *lines, size_t n, Arena
  * how many files are left, after saying why */
 int         db_take_spools(Db *);
 
+/* Records that two hashes of a part compute the same losses; evidence: how that was found */
+void db_certify(Db *, const char *part, const char *old, const char *new,
+                const char *evidence);
+
 /* 1: two settings in canonical text give the same loss but for rounding: all but threads, gemm and
  * kernel are equal */
 int db_same_losses(const char *spec, const char *other);

@@ -89,6 +89,15 @@ int db_fill_identity(Db *db)
                    "  THEN same_losses(overrides) ELSE overrides END WHERE variant = '?'");
 }
 
+void db_certify(Db *db, const char *part, const char *old, const char *new,
+                const char *evidence)
+{
+    DB_WRITE(db,
+             "INSERT INTO certified VALUES (?,?,?,?," DB_NOW ") ON CONFLICT DO UPDATE SET "
+             "evidence = excluded.evidence, decided = excluded.decided",
+             "ssss", part, old, new, evidence);
+}
+
 /* Of one run the spans are few: the view would read those of all */
 static const char db_phases_of_run[] =
     "INSERT INTO phase_mean "
