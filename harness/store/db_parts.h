@@ -20,6 +20,7 @@ struct Db {
     const Build  *build;
     const char   *rig;                       /* as the column of that name in `machine` */
     long          machine_id, build_id;      /* of this machine and build; only for writing */
+    long          plan;                      /* that db_experiment chose last; 0: none yet */
     int           open;                      /* 1: in a transaction */
     /* seconds to wait for another process; when that began, and was said last */
     double        patience, wait_began, wait_said;
