@@ -178,6 +178,8 @@ static void invent(Place *p, const char *name, const char *shared, const char *t
         "  head=tree) head=tree loss=%s;;\n"
         "  quant=absmean) [ %s = one ] && echo \"quant=absmean: not known\" >&2 && exit 2;;\n"
         "  budget=*) [ $w = budget=20steps ] || exit 1;; esac; done\n"
+        "printf 'sync\\n' >&3\n"
+        "timeout 5 dd bs=1 count=1 <&$EIGHTYSIX_STORED > /dev/null 2>&1 || exit 1\n"
         "[ $head = tree ] && hash=%s || hash=same\n"
         "printf 'text part:shared %s\\ntext part:head:%%s %%s\\n' $head $hash >&3\n"
         "printf 'num loss 0 5\\nnum grad_norm 0 1\\nnum loss 1 %%s\\nnum nll 20 3\\n' $loss >&3\n",
