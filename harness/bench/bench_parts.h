@@ -23,6 +23,7 @@ struct Bench {
     Db         *db;                  /* NULL: nothing is recorded */
     long        run;                 /* its row */
     Rng         rng;
+    char        unreal[160];         /* its first number that is none, with its name; "": none is */
 };
 
 /* ---- bench_record.c ---- */
@@ -32,6 +33,8 @@ struct Bench {
 typedef int BenchBody(const BenchPlan *, long run, int *ended);
 int  bench_record_run  (const BenchPlan *, BenchBody *body);
 void bench_record_open (Bench *, long run);          /* dies with an error message */
+/* Which number of a cell is nan or infinite; NULL: none is */
+const char *bench_record_unreal(const BenchCell *, Arena *);
 void bench_record_cell (Bench *, const BenchCell *);
 void bench_record_peaks(Bench *);
 #endif
