@@ -4,6 +4,7 @@
 #include "harness/bench/bench.h"
 #include "tests/place.h"
 #include <jansson.h>
+#include <math.h>
 #include <signal.h>
 
 enum { ROUNDS = 3 };
@@ -166,6 +167,27 @@ static void dead_bench_is_a_row_that_says_so(void **state)
                         "fail: bench kernels: no cell has such a name");
 }
 
+/* A limit that is no number is a wrong cell, not one without a limit */
+static void no_number_is_a_failure(void **state)
+{
+    Place *p = *state;
+    TernaryKernel k = *ternary_kernels[0];
+    const double unreal[] = { NAN, INFINITY };
+    int probe = 0;
+    while (!strcmp(probes[probe].unit, "B/s") || !probe_runs_here(&probes[probe])) probe++;
+    k.name = "novel";
+    for (int i = 0; i < 2; i++) {
+        k.single = (TernaryCost){ probes[probe].name, 1, 1, unreal[i] };
+        assert_int_equal(run_recorded(p, &k, NULL, "^novel/2560x2560/n1/t1$"), 1);
+        assert_string_equal(asked(p, "SELECT status || ': ' || error FROM run ORDER BY id DESC"),
+                            "fail: a check failed");
+        assert_string_equal(asked(p, "SELECT value FROM text WHERE key LIKE 'wrong:novel/%' "
+                                     "ORDER BY run DESC"),
+                            arena_text(&p->a, "its limit_ns is %s: expected a number",
+                                       i ? "infinite" : "nan"));
+    }
+}
+
 static int run_bench(const TernaryKernel *k, const char *filter)
 {
     const TernaryKernel *const kernels[] = { k, NULL };
@@ -190,6 +212,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(new_kernel_is_in_the_figures, place_make, place_drop),
         cmocka_unit_test_setup_teardown(dead_bench_is_a_row_that_says_so, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(no_number_is_a_failure, place_make, place_drop),
         cmocka_unit_test(samples_and_file),
         cmocka_unit_test(no_such_place),
         cmocka_unit_test(wrong_kernel),

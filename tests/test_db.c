@@ -165,10 +165,18 @@ static void test_plans(void **state)
     assert_int_equal(db_experiment(db, "grid", "a", "", DB_SPEED), first);
     const long other = db_experiment(db, "grid", "a", "d=64", DB_SPEED);
     assert_int_not_equal(other, first);
-    /* the plan swept last is the last row */
-    assert_int_not_equal(db_experiment(db, "grid", "a", "", DB_SPEED), first);
+    db_flush(db);
+    assert_string_equal(db_last_experiment(db, "current", &p->a), "grid d=64");
+    /* the plan swept last is the one before it again, and runs are of it */
+    assert_int_equal(db_experiment(db, "grid", "a", "", DB_SPEED), first);
     db_flush(db);
     assert_string_equal(db_last_experiment(db, "current", &p->a), "grid");
+    const long run = db_run_start(db, "grid", "c", "d=1");
+    db_run_end(db, run, "ok", "", 1, 1);
+    db_flush(db);
+    by_hand(p, p->path, arena_text(&p->a, "CREATE TEMP TABLE is_of (plan CHECK (plan = %ld)); "
+                                   "INSERT INTO is_of SELECT experiment FROM run WHERE id = %ld",
+                                   first, run));
     assert_true(db_has_experiment(db, "grid"));
     assert_false(db_has_experiment(db, "grit"));
     db_close(db);

@@ -206,6 +206,128 @@ static void parts_make_runs_current(void **state)
     }
 }
 
+/* Runs that do not name their parts: their whole program is certified, for losses only */
+static void a_certified_build_makes_runs_current(void **state)
+{
+    Place *p = *state;
+    const char *reason, *spec = spec_of(p, 0, ""), *now = build_read(&p->a)->id;
+    double wall;
+    Db *db = open_db(p);
+    plan_all(p, db, "losses", "", DB_LOSS, "");
+    add_run(p, db, "losses", spec, "ok", "", "", "");
+    db_close(db);
+    by_hand(p, p->path, "UPDATE build SET sha = 'before'");
+    db_close(open_db(p));
+    for (int round = 0; round < 2; round++) {
+        db = open_db(p);
+        for (int what = 0; what < 2; what++) {
+            const DbCell cell = { spec, spec, "", (DbMeasures)what };
+            assert_int_equal(db_cell_state(db, &cell, &p->a, &reason, &wall),
+                             round && what == DB_LOSS ? CELL_DONE : CELL_STALE);
+        }
+        if (!round) db_certify(db, "build", "before", now, "as a test says");
+        db_close(db);
+        assert_int_equal(asked(p, "SELECT fresh FROM run_code"), 0);
+        assert_int_equal(asked(p, "SELECT fresh_loss FROM run_code"), 1);
+        assert_int_equal(asked(p, "SELECT older FROM result WHERE status = 'ok'"), 0);
+    }
+    db = open_db(p);
+    db_certify(db, "build", "before", now, "again");
+    db_close(db);
+    assert_int_equal(asked(p, "SELECT count(*) FROM same_part WHERE part = 'build'"), 2);
+}
+
+/* Sweeps that go back and forth between words have a plan each, and not a new one every time. */
+static void alternating_words_are_planned_once(void **state)
+{
+    Place *p = *state;
+    static const char *const words[] = { "", "seq=64", "seq=32" };
+    long first[3];
+    Db *db = open_db(p);
+    for (int round = 0; round < 3; round++)
+        for (int i = 0; i < 3; i++) {
+            const long plan = plan_all(p, db, "grid", words[i], DB_LOSS, "");
+            if (!round) first[i] = plan;
+            assert_int_equal(plan, first[i]);
+        }
+    /* a plan whose words change the threads of a loss stands in the place of that without them */
+    const long threads = plan_all(p, db, "grid", "threads=2", DB_LOSS, "");
+    assert_int_not_equal(threads, first[0]);
+    assert_int_not_equal(plan_all(p, db, "grid", "", DB_LOSS, ""), first[0]);
+    db_close(db);
+}
+
+/* ---- means of phases ---- */
+enum { RUNS = 12, MOST_STEPS = 9, PHASES_OF_TEST = 3 };
+
+/* Spans of a run as a trainer says them; mean: what phase_mean must have, NAN: nothing */
+static void add_spans(Db *db, long run, Rng *r, double mean[PHASES_OF_TEST], long *first_step)
+{
+    static const char *const phase[] = { "data", "head.forward", "other" };
+    const long steps = (long)rng_below(r, MOST_STEPS), began = (long)rng_below(r, 3) * 100;
+    long counted = 0;
+    double sum[PHASES_OF_TEST] = { 0 };
+    int seen[PHASES_OF_TEST] = { 0 };
+    *first_step = steps > 2 ? began + 2 : began + steps - 1;
+    for (long k = began; k < began + steps; k++) {
+        counted += k >= *first_step;
+        for (int i = 0; i < PHASES_OF_TEST; i++) {
+            const double seconds = (double)rng_below(r, 1000000) * 1e-6;
+            if (i && rng_below(r, 4) == 0) continue;        /* a phase that this step has not */
+            db_record(db, run, &(Record){ .kind = 's', .name = phase[i], .step = k,
+                                          .value = seconds });
+            if (k < *first_step) continue;
+            sum[i] += seconds;
+            seen[i] = 1;
+        }
+    }
+    if (began)
+        db_record(db, run, &(Record){ .kind = 'n', .name = "first_step", .step = began + steps,
+                                      .value = (double)began });
+    for (int i = 0; i < PHASES_OF_TEST; i++)
+        mean[i] = seen[i] ? sum[i] / (double)counted : (double)NAN;
+}
+
+/* What is written when a run ends is what its raw spans say, also where all runs are filled in
+ * later, and other runs have spans of the same steps. */
+static void phase_mean_is_of_raw_spans(void **state)
+{
+    Place *p = *state;
+    Rng r = rng_at(test_seed(), STREAM_CHECK, 6);
+    static const char *const phase[] = { "data", "head.forward", "other" };
+    static const char same[] = "SELECT count(*) FROM (SELECT run, phase, first_step, steps, "
+                               "seconds FROM span_mean EXCEPT SELECT run, phase, first_step, "
+                               "steps, seconds FROM span_mean_now)";
+    double mean[RUNS][PHASES_OF_TEST];
+    long run[RUNS], first[RUNS];
+    Db *db = open_db(p);
+    for (int i = 0; i < RUNS; i++) {
+        run[i] = db_run_start(db, NULL, "c", "d=1");
+        add_spans(db, run[i], &r, mean[i], &first[i]);
+        db_run_end(db, run[i], i % 3 ? "ok" : "crash", "", 1, 1);
+    }
+    db_close(db);
+    for (int again = 0; again < 2; again++) {
+        long rows = 0;
+        for (int i = 0; i < RUNS; i++)
+            for (int k = 0; k < PHASES_OF_TEST; k++) {
+                if (isnan(mean[i][k])) continue;
+                const char *is = arena_text(
+                    &p->a, "SELECT count(*) FROM span_mean WHERE run = %ld AND phase = '%s' "
+                           "AND first_step = %ld AND abs(seconds - %.17g) < 2e-12", run[i],
+                    phase[k], first[i], mean[i][k]);
+                if (asked(p, is) != 1) fail_msg("%s", is);
+                rows++;
+            }
+        assert_int_equal(asked(p, "SELECT count(*) FROM span_mean"), rows);
+        assert_int_equal(asked(p, "SELECT count(*) FROM span_mean_now"), rows);
+        assert_int_equal(asked(p, same), 0);
+        /* as of an older program, which did not write them */
+        by_hand(p, p->path, "DELETE FROM phase_mean; DELETE FROM meta WHERE key = 'views'");
+        db_close(open_db(p));
+    }
+}
+
 /* ---- any sequence ---- */
 typedef struct { int ran[CELLS]; } Paid;
 
@@ -287,6 +409,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(overrides_stand_beside, place_make, place_drop),
         cmocka_unit_test_setup_teardown(texts_do_not_mix, place_make, place_drop),
         cmocka_unit_test_setup_teardown(parts_make_runs_current, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(a_certified_build_makes_runs_current, place_make,
+                                        place_drop),
+        cmocka_unit_test_setup_teardown(alternating_words_are_planned_once, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(phase_mean_is_of_raw_spans, place_make, place_drop),
         cmocka_unit_test_setup_teardown(nothing_paid_for_disappears, place_make, place_drop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -233,6 +233,8 @@ void bench_group(Bench *b)
         if (!b->cell[i]->broken)
             b->cell[i]->time = stats_median(b->cell[i]->ns, b->cell[i]->samples, LEVEL, &b->group);
     bench_limits_by_reader(b);
+    for (int i = 0; i < b->n; i++)
+        if (!b->cell[i]->broken) b->cell[i]->broken = bench_record_unreal(b->cell[i], &b->group);
     qsort(b->cell, (size_t)b->n, sizeof *b->cell, bench_by_time);
     for (int i = 0; i < b->n; i++) {
         if (b->plan.json) bench_show_json(b->cell[i]);
@@ -285,6 +287,7 @@ static Bench *bench_new(const BenchPlan *plan)
 static const char *bench_end(Bench *b)
 {
     const char *why = gbench_close(b->g);
+    if (!why && *b->unreal) why = arena_text(b->home, "bench %s: %s", b->plan.what, b->unreal);
     if (!why && !b->shown)
         why = arena_text(b->home, "bench %s: no cell has such a name", b->plan.what);
     return why;

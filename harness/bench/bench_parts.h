@@ -26,6 +26,7 @@ struct Bench {
     Disturbance before;              /* when it began; 1: something of ours ran beside it then */
     int         shared;
     Rng         rng;
+    char        unreal[160];         /* its first number that is none, with its name; "": none is */
 };
 
 /* ---- bench_record.c ---- */
@@ -35,6 +36,8 @@ struct Bench {
 typedef int BenchBody(const BenchPlan *, long run, int *ended);
 int  bench_record_run  (const BenchPlan *, BenchBody *body);
 void bench_record_open (Bench *, long run);          /* dies with an error message */
+/* Which number of a cell is nan or infinite; NULL: none is */
+const char *bench_record_unreal(const BenchCell *, Arena *);
 void bench_record_cell (Bench *, const BenchCell *);
 void bench_record_peaks(Bench *);
 void bench_record_disturbance(Bench *);              /* at its end: load, steal, switches, shared */

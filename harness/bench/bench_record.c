@@ -142,11 +142,17 @@ void bench_record_open(Bench *b, long run)
     b->shared = b->plan.machine && machine_shared(b->plan.machine);
 }
 
-void bench_note(Bench *b, const char *name, double value)
+/* A number of the run; one that is none fails the run, see bench_parts.h */
+static void bench_record_number(Bench *b, const char *name, double value)
 {
-    if (b->db)
+    if (!isfinite(value) && !*b->unreal)
+        snprintf(b->unreal, sizeof b->unreal, "'%.80s' is %s: expected a number", name,
+                 isnan(value) ? "nan" : "infinite");
+    if (b->db && isfinite(value))
         db_record(b->db, b->run, &(Record){ .kind = 'n', .name = name, .value = value });
 }
+
+void bench_note(Bench *b, const char *name, double value) { bench_record_number(b, name, value); }
 
 void bench_record_disturbance(Bench *b)
 {
@@ -158,24 +164,40 @@ void bench_record_disturbance(Bench *b)
     if (m && m->state != MACHINE_UNKNOWN) bench_note(b, "shared", b->shared | machine_shared(m));
 }
 
+/* What is recorded of a cell where it is not 0 */
+enum { BENCH_NUMBERS = 8 };
+typedef struct BenchNumber { const char *what; double value; } BenchNumber;
+static void bench_numbers(const BenchCell *c, BenchNumber out[BENCH_NUMBERS])
+{
+    const BenchNumber all[BENCH_NUMBERS] = { { "ops", c->ops },
+                                             { "bytes", c->bytes },
+                                             { "limit_ns", c->limit_ns },
+                                             { "prepare_ns", c->prepare_ns },
+                                             { "memory", c->memory },
+                                             { "positions", c->per },
+                                             { "ci_low", c->broken ? 0 : c->time.low },
+                                             { "ci_high", c->broken ? 0 : c->time.high } };
+    memcpy(out, all, sizeof all);
+}
+
+const char *bench_record_unreal(const BenchCell *c, Arena *a)
+{
+    BenchNumber n[BENCH_NUMBERS];
+    bench_numbers(c, n);
+    for (int i = 0; i < BENCH_NUMBERS; i++)
+        if (!isfinite(n[i].value))
+            return arena_text(a, "its %s is %s: expected a number", n[i].what,
+                              isnan(n[i].value) ? "nan" : "infinite");
+    return NULL;
+}
+
 void bench_record_cell(Bench *b, const BenchCell *c)
 {
-    typedef struct { const char *what; double value; } Number;
-    const Number number_of[] = { { "ops", c->ops },
-                      { "bytes", c->bytes },
-                      { "limit_ns", c->limit_ns },
-                      { "prepare_ns", c->prepare_ns },
-                      { "memory", c->memory },
-                      { "positions", c->per },
-                      { "ci_low", c->broken ? 0 : c->time.low },
-                      { "ci_high", c->broken ? 0 : c->time.high } };
-    for (size_t i = 0; i < sizeof number_of / sizeof *number_of; i++)
-        if (number_of[i].value > 0)
-            db_record(
-                b->db, b->run,
-                &(Record) { .kind = 'n',
-                            .value = number_of[i].value,
-                            .name = arena_text(&b->group, "%s:%s", number_of[i].what, c->name) });
+    BenchNumber n[BENCH_NUMBERS];
+    bench_numbers(c, n);
+    for (int i = 0; i < BENCH_NUMBERS; i++)
+        if (n[i].value > 0 && isfinite(n[i].value))
+            bench_record_number(b, arena_text(&b->group, "%s:%s", n[i].what, c->name), n[i].value);
     if (c->limit)
         db_record(b->db, b->run,
                   &(Record) { .kind = 't',
@@ -191,11 +213,9 @@ void bench_record_cell(Bench *b, const BenchCell *c)
 void bench_record_peaks(Bench *b)
 {
     for (int i = 0; probes[i].name; i++)
-        for (int t = 1; t <= BENCH_THREADS; t++)
-            if (b->peak[i][t] > 0)
-                db_record(
-                    b->db, b->run,
-                    &(Record) { .kind = 'n',
-                                .value = b->peak[i][t],
-                                .name = arena_text(b->home, "peak:%s/t%d", probes[i].name, t) });
+        for (int t = 1; t <= BENCH_THREADS; t++) {
+            const double peak = b->peak[i][t];
+            if (peak > 0 || isnan(peak))
+                bench_record_number(b, arena_text(b->home, "peak:%s/t%d", probes[i].name, t), peak);
+        }
 }

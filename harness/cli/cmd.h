@@ -7,6 +7,7 @@
 int bench_main   (int argc, char **argv);
 /* hidden: trains one cell; writes records to descriptor 3, or stdout */
 int cell_main    (int argc, char **argv);
+int certify_main (int argc, char **argv);
 int check_main   (int argc, char **argv);
 int claims_main  (int argc, char **argv);
 int compare_main (int argc, char **argv);

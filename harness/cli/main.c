@@ -31,6 +31,8 @@ static const Command commands[] = {
     { "merge",    merge_main,    "records of several machines into one database" },
     { "replay",   replay_main,   "every recorded verdict again, from the raw records" },
     { "regress",  regress_main,  "is one commit slower or worse than another? for CI" },
+    { "certify",  certify_main,  "losses recorded by an earlier commit stay current where a later "
+                                 "one computes the same" },
     { "help",     NULL,          "this overview; of a COMMAND, what `COMMAND --help` prints" },
     { "cell",     cell_main,     NULL },
     { "regress-sample", regress_sample_main, NULL },

@@ -62,6 +62,7 @@ int         gate_code   (const GateTotal *);         /* 1, 3, 3, 0 */
  *                                      text extra NAME BUDGET PROBE
  *                                      text times NAME OBJECTS...
  *                                      text gradients NAME WORDS...
+ *                                      text part NAME HASH
  *   time NAME --iters N --samples K    sample NAME 0 K NS ITERS
  *     [--delay F] [--cpu C]            num switches 0 N
  *                                      num steal 0 N
@@ -78,6 +79,7 @@ int         gate_code   (const GateTotal *);         /* 1, 3, 3, 0 */
  *   P          a parameter: the length of its gradient, its part along fixed signs, how far it
  *              has moved
  *   PATH       below build/: an object that benchmarks, laws or quality cells execute
+ *   HASH       of the code of a part of the program (host.h)
  *   switches   forced context switches during the samples
  *   steal      ticks that the hypervisor gave to others meanwhile
  *   iters      so many iterations take REGRESS_SAMPLE_S seconds

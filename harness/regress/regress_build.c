@@ -27,12 +27,13 @@ enum { SAID_MOST = 1 << 20, TREES = 4, CACHED = 16 };
 static struct { int interrupted, n; char tree[TREES][4096]; } left;
 int gate_interrupted(void) { return left.interrupted; }
 
-typedef struct { GateLine *line; void *ctx; char *said; size_t n; } Ear;
+typedef struct { GateLine *line; void *ctx; char *said; size_t n; int sync; } Ear;
 
 static void hear_line(void *ctx, char *line)
 {
-    const Ear *e = ctx;
+    Ear *e = ctx;
     Record l;
+    e->sync |= !strcmp(line, "sync");
     if (e->line && record_parse(line, &l)) e->line(e->ctx, &l);
 }
 
@@ -86,11 +87,14 @@ GateRun gate_run(const char *const *words, double seconds, GateLine *line, void 
     Child *c = arena_raw(a, sizeof *c);
     const int signals = child_signals();
     const char *why = child_start(c, &plan), *error = why;
-    while (!why && !child_step(c))
+    while (!why && !child_step(c)) {
+        if (ear.sync) child_stored(c);   /* what it said needs no storing: it need not wait */
+        ear.sync = 0;
         if (child_wait(signals)) {
             left.interrupted = 1;
             child_end(c, "crash", "interrupted");
         }
+    }
     child_signals_end(signals);
     const char *status = why ? "fail" : child_status(c, &error);
     ear.said[ear.n] = 0;

@@ -12,6 +12,15 @@
 #include <sys/resource.h>
 
 /* ---- the protocol ---- */
+static void list_parts(Recorder *rec, const Build *b, Arena *a)
+{
+    char *parts = arena_text(a, "%s", b->parts), *save = NULL;
+    for (char *p = strtok_r(parts, " ", &save); p; p = strtok_r(NULL, " ", &save)) {
+        *strchr(p, '=') = ' ';
+        record_text(rec, "part", p);
+    }
+}
+
 static void list(Recorder *rec, Arena *a)
 {
     const Build *b = build_read(a);
@@ -22,6 +31,7 @@ static void list(Recorder *rec, Arena *a)
     char *objects = arena_text(a, "%s", b->executed), *save = NULL;
     for (char *o = strtok_r(objects, " ", &save); o; o = strtok_r(NULL, " ", &save))
         record_text(rec, "object", o);
+    list_parts(rec, b, a);
     int n;
     const GateWork *w = regress_works(&n, a);
     for (int i = 0; i < n; i++) {

@@ -241,10 +241,10 @@ long db_run_start(Db *db, const char *experiment, const char *cell, const char *
     DB_WRITE(db,
              "INSERT INTO run (uuid, cell, experiment, build, machine, status, started, sweeper, "
              "sweeper_start, sweeper_place) VALUES (lower(hex(randomblob(16))), ?, "
-             "(SELECT max(id) FROM experiment WHERE name = ?), ?, ?, 'running', " DB_NOW
-             ", ?, ?, ?)",
-             "sslllls", cell, experiment ? experiment : "", db->build_id, db->machine_id,
-             (long)getpid(), db_own_start(), db->place);
+             "(SELECT id FROM experiment WHERE name = ? ORDER BY id = ? DESC, id DESC LIMIT 1), "
+             "?, ?, 'running', " DB_NOW ", ?, ?, ?)",
+             "ssllllls", cell, experiment ? experiment : "", db->plan, db->build_id,
+             db->machine_id, (long)getpid(), db_own_start(), db->place);
     const long run = sqlite3_last_insert_rowid(db->sql);
     db_flush(db);
     return run;

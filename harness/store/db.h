@@ -27,8 +27,9 @@ const char *db_build(const Db *);          /* SHA-256 of this program's build, h
 /* What an experiment measures: speeds, which are those of one machine class and number of threads;
  * or losses, which neither changes by more than rounding */
 typedef enum { DB_SPEED, DB_LOSS } DbMeasures;
-/* The plan of an experiment under this build and machine: a new row unless the last of its name is
- * the same. text: its file; overrides: the words that changed it. Returns the id. */
+/* The plan of an experiment under this build and machine: a new row unless the last of its name,
+ * and of words that change as much, is the same. text: its file; overrides: the words that changed
+ * it. Returns the id. */
 long db_experiment(Db *, const char *name, const char *text, const char *overrides, DbMeasures);
 /* The same of an experiment that grows by a cell with every run: its one plan, whatever build and
  * machine began it */
@@ -81,6 +82,10 @@ const char *db_spool_lines(const char *spool, const char *lines, size_t n, Arena
 /* Takes in what this process and those before it could not write; done at every opening. Returns
  * how many files are left, after saying why */
 int         db_take_spools(Db *);
+
+/* Records that two hashes of a part compute the same losses; evidence: how that was found */
+void db_certify(Db *, const char *part, const char *old, const char *new,
+                const char *evidence);
 
 /* 1: two settings in canonical text give the same loss but for rounding: all but threads, gemm and
  * kernel are equal */

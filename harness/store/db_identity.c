@@ -89,22 +89,22 @@ int db_fill_identity(Db *db)
                    "  THEN same_losses(overrides) ELSE overrides END WHERE variant = '?'");
 }
 
-/* Of one run the spans are few: the view would read those of all */
-static const char db_phases_of_run[] =
-    "INSERT INTO phase_mean "
-    "WITH f AS (SELECT min((SELECT max(step) FROM span WHERE run = ?1), 2 + coalesce(("
-    "  SELECT max(value) FROM metric WHERE run = ?1 AND name = 'first_step'), 0)) AS first_step),"
-    "n AS (SELECT first_step, (SELECT count(DISTINCT step) FROM span"
-    "  WHERE run = ?1 AND step >= first_step) AS steps FROM f) "
-    "SELECT ?1, s.phase, CAST(n.first_step AS INTEGER), n.steps,"
-    "  round(total(s.seconds) / n.steps, 12) "
-    "FROM n JOIN span s ON s.run = ?1 AND s.step >= n.first_step GROUP BY s.phase";
+void db_certify(Db *db, const char *part, const char *old, const char *new,
+                const char *evidence)
+{
+    DB_WRITE(db,
+             "INSERT INTO certified VALUES (?,?,?,?," DB_NOW ") ON CONFLICT DO UPDATE SET "
+             "evidence = excluded.evidence, decided = excluded.decided",
+             "ssss", part, old, new, evidence);
+}
 
-int db_write_phases(Db *db, long run) { return db_try(db, db_phases_of_run, "l", run); }
+#define DB_PHASES                                                                                  \
+    "INSERT INTO phase_mean SELECT run, phase, CAST(first_step AS INTEGER), steps, seconds "       \
+    "FROM span_mean_now WHERE "
+
+int db_write_phases(Db *db, long run) { return db_try(db, DB_PHASES "run = ?", "l", run); }
 
 int db_fill_phases(Db *db)
 {
-    return db_exec(db, "INSERT INTO phase_mean SELECT run, phase, CAST(first_step AS INTEGER),"
-                       "  steps, seconds FROM span_mean_now WHERE status <> 'running'"
-                       "  AND run NOT IN (SELECT run FROM phase_mean)");
+    return db_exec(db, DB_PHASES "status <> 'running' AND run NOT IN (SELECT run FROM phase_mean)");
 }

@@ -22,6 +22,7 @@ struct Db {
     const char   *rig;                       /* as the column of that name in `machine` */
     const char   *place;                     /* host_place */
     long          machine_id, build_id;      /* of this machine and build; only for writing */
+    long          plan;                      /* that db_experiment chose last; 0: none yet */
     int           open;                      /* 1: in a transaction */
     /* seconds to wait for another process; when that began, and was said last */
     double        patience, wait_began, wait_said;

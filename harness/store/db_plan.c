@@ -3,6 +3,15 @@
 #include "harness/store/db_parts.h"
 #include <string.h>
 
+/* Runs that are started now are of this plan, and it is the one that was planned last */
+static long db_planned(Db *db, long plan)
+{
+    db->plan = plan;
+    DB_WRITE(db, "INSERT INTO meta VALUES ('planned', ?) ON CONFLICT (key) DO UPDATE SET "
+                 "value = excluded.value", "s", arena_text(db->a, "%ld", plan));
+    return plan;
+}
+
 long db_experiment(Db *db, const char *name, const char *text, const char *overrides,
                    DbMeasures measures)
 {
@@ -12,17 +21,18 @@ long db_experiment(Db *db, const char *name, const char *text, const char *overr
         db, 0,
         "SELECT e.id FROM experiment e JOIN build b ON b.id = e.build "
         "JOIN machine m ON m.id = e.machine "
-        "WHERE e.id = (SELECT max(id) FROM experiment WHERE name = ?) AND e.sha = ? "
-        "AND e.overrides = ? AND b.sha = ? AND m.rig = ? AND e.measures = ?",
+        "WHERE e.id = (SELECT max(id) FROM experiment WHERE name = ?1 AND variant = "
+        "  CASE ?6 WHEN 'loss' THEN same_losses(?3) ELSE ?3 END) "
+        "AND e.sha = ?2 AND e.overrides = ?3 AND b.sha = ?4 AND m.rig = ?5 AND e.measures = ?6",
         "ssssss", name, sha, overrides, db->build->id, db->rig, db_measures[measures]);
-    if (last) return last;
+    if (last) return db_planned(db, last);
     DB_WRITE(db,
              "INSERT INTO experiment (name, sha, text, overrides, build, machine, measures, "
              "variant, planned) VALUES (?1,?2,?3,?4,?5,?6,?7, "
              "CASE ?7 WHEN 'loss' THEN same_losses(?4) ELSE ?4 END, " DB_NOW ")",
              "sssslls", name, sha, text, overrides, db->build_id, db->machine_id,
              db_measures[measures]);
-    return sqlite3_last_insert_rowid(db->sql);
+    return db_planned(db, sqlite3_last_insert_rowid(db->sql));
 }
 
 long db_experiment_growing(Db *db, const char *name, DbMeasures measures)

@@ -41,19 +41,14 @@ static CellState db_judge_run(Db *db, sqlite3_stmt *s, int loss, CellState state
 }
 
 /* The runs that are valid for a cell, newest first: ?1 its key, ?2 its settings that can change a
- * loss, ?3 1 for a loss, ?4 its text. The last columns: their code is that of this program, as in
- * the view run_code; they shared the machine */
+ * loss, ?3 1 for a loss, ?4 its text. The last columns: their code is that of this program; they
+ * shared the machine */
 static const char db_valid_runs[] =
     "SELECT r.status, r.error, b.sha, m.rig, r.wall_s, r.sweeper, r.id, m.hostname, "
-    "CASE WHEN EXISTS (SELECT 1 FROM text WHERE run = r.id AND key GLOB 'part:*') THEN NOT EXISTS ("
-    "  SELECT 1 FROM text t LEFT JOIN program p ON p.part = substr(t.key, 6) "
-    "  WHERE t.run = r.id AND t.key GLOB 'part:*' AND t.value IS NOT p.sha "
-    "  AND NOT (?3 AND EXISTS (SELECT 1 FROM same_part s WHERE s.part = p.part "
-    "    AND s.old = t.value AND s.new = p.sha))) "
-    "ELSE b.sha = (SELECT sha FROM program WHERE part = 'build') END, "
+    "CASE ?3 WHEN 1 THEN f.fresh_loss ELSE f.fresh END, "
     "EXISTS (SELECT 1 FROM metric WHERE run = r.id AND name = 'shared' AND value > 0) "
     "FROM cell k JOIN run r ON r.cell = k.key JOIN build b ON b.id = r.build "
-    "JOIN machine m ON m.id = r.machine "
+    "JOIN machine m ON m.id = r.machine JOIN run_code f ON f.run = r.id "
     "WHERE CASE ?3 WHEN 1 THEN k.same = ?2 ELSE k.key = ?1 END AND (?4 = '' OR NOT EXISTS ("
     "  SELECT 1 FROM text t WHERE t.run = r.id AND t.key = 'corpus_sha' AND t.value <> ?4)) "
     "ORDER BY r.id DESC";
@@ -153,7 +148,9 @@ const char *db_last_experiment(Db *db, const char *view, Arena *a)
     const char *text = arena_text(
         a,
         "SELECT e.experiment FROM current e JOIN (SELECT DISTINCT experiment FROM \"%s\") v "
-        "ON v.experiment = e.experiment ORDER BY e.plan DESC LIMIT 1",
+        "ON v.experiment = e.experiment ORDER BY "
+        "e.plan = (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'planned') DESC, "
+        "e.plan DESC LIMIT 1",
         view);
     if (sqlite3_prepare_v2(db->sql, text, -1, &s, NULL) != SQLITE_OK) return NULL;
     const char *name = sqlite3_step(s) == SQLITE_ROW ? arena_text(a, "%s", db_column(s, 0)) : NULL;

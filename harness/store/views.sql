@@ -29,30 +29,30 @@ SELECT NULL AS experiment, key AS cell,
         OR substr(rest, 1, instr(rest || ' ', ' ') - 1) LIKE '%steps') AS counts_work
 FROM (SELECT key, substr(spec, instr(' ' || spec, ' budget=')) AS rest FROM cell);
 
--- two hashes of a part that compute the same losses: certified, directly or by way of others
+-- hashes of parts that compute the same losses as those of the program that reads: its own, and
+-- what was certified as equal, directly or by way of others
 CREATE VIEW same_part AS
 WITH RECURSIVE pair (part, old, new) AS (
-    SELECT part, old, new FROM certified UNION SELECT part, new, old FROM certified),
-reach (part, old, new) AS (
-    SELECT * FROM pair
-    UNION SELECT r.part, r.old, p.new FROM reach r JOIN pair p ON p.part = r.part AND p.old = r.new)
-SELECT NULL AS experiment, part, old, new FROM reach;
+    SELECT part, old, new FROM certified UNION ALL SELECT part, new, old FROM certified),
+reach (part, sha) AS (
+    SELECT part, sha FROM program
+    UNION SELECT p.part, p.new FROM reach r JOIN pair p ON p.part = r.part AND p.old = r.sha)
+SELECT NULL AS experiment, part, sha FROM reach;
 
--- fresh: 1 for a run whose parts are those of the program that reads; of runs that do not name
--- their parts, whose build is. fresh_loss: also where certified as equal
+-- the rule which run is current. fresh: 1 for a run whose parts are those of the program that
+-- reads; of runs that do not name their parts, whose build is. fresh_loss: also where certified as
+-- equal
 CREATE VIEW run_code AS
-WITH named AS MATERIALIZED (
-    SELECT t.run, t.value = p.sha AS equal,
-        t.value = p.sha OR EXISTS (SELECT 1 FROM same_part s
-            WHERE s.part = substr(t.key, 6) AND s.old = t.value AND s.new = p.sha) AS certified
-    FROM text t LEFT JOIN program p ON p.part = substr(t.key, 6) WHERE t.key GLOB 'part:*'),
-judged AS MATERIALIZED (
-    SELECT run, min(coalesce(equal, 0)) AS fresh, min(coalesce(certified, 0)) AS fresh_loss
-    FROM named GROUP BY run)
 SELECT (SELECT name FROM experiment WHERE id = r.experiment) AS experiment, r.id AS run,
-    coalesce(j.fresh, b.sha = (SELECT sha FROM program WHERE part = 'build')) AS fresh,
-    coalesce(j.fresh_loss, b.sha = (SELECT sha FROM program WHERE part = 'build')) AS fresh_loss
-FROM run r JOIN build b ON b.id = r.build LEFT JOIN judged j ON j.run = r.id;
+    CASE WHEN EXISTS (SELECT 1 FROM text t WHERE t.run = r.id AND t.key GLOB 'part:*')
+    THEN NOT EXISTS (SELECT 1 FROM text t WHERE t.run = r.id AND t.key GLOB 'part:*'
+        AND (substr(t.key, 6), t.value) NOT IN (SELECT part, sha FROM program))
+    ELSE ('build', b.sha) IN (SELECT part, sha FROM program) END AS fresh,
+    CASE WHEN EXISTS (SELECT 1 FROM text t WHERE t.run = r.id AND t.key GLOB 'part:*')
+    THEN NOT EXISTS (SELECT 1 FROM text t WHERE t.run = r.id AND t.key GLOB 'part:*'
+        AND (substr(t.key, 6), t.value) NOT IN (SELECT part, sha FROM same_part))
+    ELSE ('build', b.sha) IN (SELECT part, sha FROM same_part) END AS fresh_loss
+FROM run r JOIN build b ON b.id = r.build;
 
 -- shared: 1 for a run during which another process of ours, or another cell of its sweep, ran on
 -- the machine; 0: none; NULL: not recorded, by an older program
@@ -136,21 +136,22 @@ SELECT c.*,
 FROM cell_run c;
 
 -- The mean seconds per step of each phase, from the raw spans: the first two steps (cold caches,
--- first touch) left out where there are more; to a picosecond
+-- first touch) left out where there are more; to a picosecond. Of one run that is asked for, only
+-- the spans of that run are read
 CREATE VIEW span_mean_now AS
-WITH f AS MATERIALIZED (
-    SELECT (SELECT name FROM experiment WHERE id = run.experiment) AS experiment, id AS run, status,
-        min((SELECT max(step) FROM span WHERE run = run.id), 2 + coalesce((
-            SELECT max(value) FROM metric WHERE run = run.id AND name = 'first_step'), 0))
+WITH f AS NOT MATERIALIZED (
+    SELECT id AS run, min((SELECT max(step) FROM span WHERE run = run.id), 2 + coalesce((
+        SELECT max(value) FROM metric WHERE run = run.id AND name = 'first_step'), 0))
             AS first_step
-    FROM run),
-n AS MATERIALIZED (
-    SELECT *, (SELECT count(DISTINCT step) FROM span WHERE run = f.run AND step >= f.first_step)
-        AS steps FROM f)
-SELECT n.experiment, n.run, n.status, s.phase, n.first_step, n.steps,
-    round(total(s.seconds) / n.steps, 12) AS seconds
-FROM n JOIN span s ON s.run = n.run AND s.step >= n.first_step
-GROUP BY n.run, s.phase;
+    FROM run)
+SELECT (SELECT name FROM experiment WHERE id = r.experiment) AS experiment, r.id AS run, r.status,
+    p.phase, n.first_step, n.steps, round(p.seconds / n.steps, 12) AS seconds
+FROM run r
+JOIN (SELECT f.run, f.first_step, count(DISTINCT s.step) AS steps
+    FROM f JOIN span s ON s.run = f.run AND s.step >= f.first_step GROUP BY f.run) n ON n.run = r.id
+JOIN (SELECT f.run, s.phase, total(s.seconds) AS seconds
+    FROM f JOIN span s ON s.run = f.run AND s.step >= f.first_step
+    GROUP BY f.run, s.phase) p ON p.run = r.id;
 
 -- the same, as it was written when a run ended
 CREATE VIEW span_mean AS
