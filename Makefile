@@ -93,8 +93,9 @@ $(OUT)/harness/store/schema.o: $(wildcard harness/store/*.sql)
 # operations by instruction set, and the rest that trains. Each has a hash of its files' tokens.
 SHARED_PART = kernels/base.c kernels/cpu.c kernels/f32.c kernels/gemm.c kernels/ternary.c \
               $(filter-out models/model_% models/head_%,$(wildcard models/*.c)) \
-              $(filter-out %/fetch.c,$(wildcard harness/corpus/*.c)) \
-              harness/train/session.c harness/train/trainer.c harness/train/classes_file.c
+              $(filter-out %/fetch.c %/corpora.c,$(wildcard harness/corpus/*.c)) \
+              harness/train/session.c harness/train/trainer.c harness/train/evaluate.c \
+              harness/train/classes_file.c
 PARTED = $(filter $(CORE) $(HARNESS),$(sort $(SHARED_PART) $(wildcard models/model_*.c \
          models/head_*.c kernels/ternary_*.c kernels/gemm_*.c kernels/f32_*.c)))
 # A file of two parts counts for both: i8_amx is in i2_amx.c, head_full.c is of two softmax heads

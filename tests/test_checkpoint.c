@@ -219,13 +219,13 @@ static void a_checkpoint_keeps_its_words(void **state)
     Place *p = *state;
     corpus(p, "one");
     const char *path = train(p, "x.safetensors", words);
-    const char *loss = printed(p, "eval valid_tokens=0", path);
+    const char *loss = printed(p, "eval split=valid valid_tokens=0", path);
     mkdir(place_in(p, "two"), 0777);
     text(p, "two/train.txt", 'b', 40, 3000);
     text(p, "two/valid.txt", 'a', 40, 400);
     text(p, "given.txt", 'a', 40, 400);
-    assert_string_equal(printed(p, "eval valid_tokens=0 corpus=two", path), loss);
-    assert_string_equal(printed(p, arena_text(&p->a, "eval valid_tokens=0 corpus=%s",
+    assert_string_equal(printed(p, "eval split=valid valid_tokens=0 corpus=two", path), loss);
+    assert_string_equal(printed(p, arena_text(&p->a, "eval split=valid valid_tokens=0 corpus=%s",
                                               place_in(p, "given.txt")), path), loss);
     refused(p, "eval vocab=bytes", path, "vocab=bytes: ");
     refused(p, "eval vocab=bytes", path, "was trained with vocab=words");
@@ -300,12 +300,20 @@ static void an_older_checkpoint_says_what_is_missing(void **state)
     Place *p = *state;
     corpus(p, "one");
     const char *path = train(p, "x.safetensors", words), *other = place_in(p, "old.safetensors");
-    const char *loss = printed(p, "eval", path);
+    const char *loss = printed(p, "eval split=valid", path);
     older(p, path, other);
-    const char *output = place_expect(p, 0, arena_text(&p->a, "eval %s", other));
+    const char *output = place_expect(p, 0, arena_text(&p->a, "eval %s split=valid", other));
     assert_says(output, "old.safetensors: an older checkpoint, without its vocabulary, counts and "
                         "the SHA-256 of its text: corpus=one is read for them");
     assert_says(output, loss);
+    text(p, "alone.txt", 'a', 40, 3000);
+    path = train(p, "y.safetensors", arena_text(&p->a, "corpus=%s vocab=words V=30",
+                                                place_in(p, "alone.txt")));
+    assert_says(place_expect(p, 0, arena_text(&p->a, "eval %s", path)), "test: ");
+    older(p, path, other);
+    output = place_expect(p, 0, arena_text(&p->a, "eval %s", other));
+    assert_says(output, "alone.txt has no test text: an older checkpoint may have been trained on");
+    assert_says(output, "valid: ");
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, place_drop)

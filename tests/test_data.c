@@ -277,16 +277,16 @@ static void test_corpus(void **state)
     make_corpus("small", 50000);
     const Corpus *c = open_corpus("corpus=small vocab=bytes valid_tokens=1000", &why);
     if (!c) fail_msg("%s", why);
-    assert_true(c->V == 257 && c->n_train == 50000 && c->n_valid == 1000 && c->text &&
-                isnan(c->floor));
-    assert_true(c->bytes_per_token == 1);
+    assert_true(c->V == 257 && c->n_train == 50000 && c->valid.n == 1000 && c->text &&
+                isnan(c->valid.floor));
+    assert_true(c->valid.bytes_per_token == 1);
     long sum = 0;
     double h = 0;
     for (int v = 0; v < c->V; v++) sum += c->freq[v];
     assert_int_equal(sum, 50000);
-    for (long i = 0; i < c->n_valid; i++)
-        h -= log((double)(c->freq[token_id(c->valid, i)] + 1) / 50257.0) / 1000;
-    assert_true(fabs(h - c->unigram) < 1e-12);
+    for (long i = 0; i < c->valid.n; i++)
+        h -= log((double)(c->freq[token_id(c->valid.tok, i)] + 1) / 50257.0) / 1000;
+    assert_true(fabs(h - c->valid.unigram) < 1e-12);
     c = open_corpus("corpus=small vocab=words V=6", &why);
     assert_true(c && c->V == 6);
     c = open_corpus("corpus=small vocab=words V=1", &why);
@@ -333,7 +333,8 @@ static void test_single_file_says_so(void **state)
 {
     (void)state;
     const char *said = stderr_of(open_one_file),
-               *what = "single.txt: one file: its last 5 % (1000 tokens) are the validation text";
+               *what = "single.txt: one file: its last 5 % (1000 tokens) are the validation text, "
+                       "the 5 % before them the test text";
     says(said, what);
     assert_null(strstr(strstr(said, what) + 1, what));
 }
@@ -363,8 +364,8 @@ static void test_unreadable(void **state)
     chmod(in_tmp("locked/train.txt"), 0644);
 }
 
-/* One file: the last 5 % validate. A changed text is tokenized again. A broken token file in the
- * cache is named. */
+/* One file: the last 5 % validate, as many before them test. A changed text is tokenized
+ * again. A broken token file in the cache is named. */
 static void test_single_file(void **state)
 {
     (void)state;
@@ -372,11 +373,11 @@ static void test_single_file(void **state)
     const char *spec = arena_text(&arena, "corpus=%s vocab=bytes valid_tokens=0", path);
     const Corpus *c = open_corpus(spec, &why);
     if (!c) fail_msg("%s", why);
-    assert_true(c->n_train == 19000 && c->n_valid == 1000 &&
-                c->valid.at == token_ids_from(c->train, 19000).at);
+    assert_true(c->n_train == 18000 && c->valid.n == 1000 &&
+                c->valid.tok.at == token_ids_from(c->train, 19000).at);
     write_file("one.txt", s, 10000);
     c = open_corpus(spec, &why);
-    assert_true(c && c->n_train == 9500);
+    assert_true(c && c->n_train == 9000);
     assert_int_equal(
         system(arena_text(&arena, "for f in %s/cache/one.txt.*.tok; do printf x >> $f; done", tmp)),
         0);
@@ -397,7 +398,7 @@ static void test_token_corpus(void **state)
     memcpy(s + 32, "other", 6);
     write_file("train.tok", s, n);
     const Corpus *c = open_corpus(arena_text(&arena, "corpus=%s", path), &why);
-    assert_true(c && !c->text && c->n_train == 4750 && c->bytes_per_token == 0);
+    assert_true(c && !c->text && c->n_train == 4500 && c->valid.bytes_per_token == 0);
     says(c->why_no_text, "its vocabulary 'other' is not known here");
     memcpy(s + 64, "zz", 2);
     write_file("valid.tok", s, n);
@@ -448,9 +449,10 @@ static void test_synth(void **state)
     const Corpus *a = open_corpus("corpus=synth V=500 train_tokens=20000 valid_tokens=3000", &why);
     if (!a) fail_msg("%s", why);
     const Corpus *b = open_corpus("corpus=synth V=500 train_tokens=20000 valid_tokens=3000", &why);
-    assert_true(a->n_train == 20000 && a->n_valid == 3000 && a->V == 500 && !a->text);
+    assert_true(a->n_train == 20000 && a->valid.n == 3000 && a->V == 500 && !a->text);
     assert_memory_equal(a->train.at, b->train.at, 40000);
-    assert_true(a->floor > 1 && a->floor < a->unigram && a->floor == b->floor);
+    assert_true(a->valid.floor > 1 && a->valid.floor < a->valid.unigram &&
+                a->valid.floor == b->valid.floor);
     const Corpus *c =
         open_corpus("corpus=synth V=500 train_tokens=20000 valid_tokens=3000 corpus_seed=2", &why);
     assert_memory_not_equal(a->train.at, c->train.at, 40000);
@@ -463,7 +465,8 @@ static void test_synth(void **state)
     int most = 0;
     for (long i = 0; i < a->n_train; i++)
         most = token_id(a->train, i) > most ? token_id(a->train, i) : most;
-    assert_true(a->V == 70000 && a->train.bytes == 4 && most > 65536 && a->floor < a->unigram);
+    assert_true(a->V == 70000 && a->train.bytes == 4 && most > 65536 &&
+                a->valid.floor < a->valid.unigram);
 }
 
 static void test_wikitext(void **state)

@@ -2,8 +2,10 @@
 /* The views against numbers worked out by hand: a run whose phases all take different times, in
  * which no term of a sum can be left out unseen. */
 #include "harness/store/db.h"
+#include "harness/sweep/table.h"
 #include "tests/place.h"
 #include <math.h>
+#include <stdlib.h>
 
 static const struct { const char *phase; double seconds; } phases[] = {
     { "data", 0.001 },          { "core.forward", 0.02 },        { "core.linear.forward", 0.003 },
@@ -80,10 +82,128 @@ static void phases_make_shares(void **state)
     }
 }
 
+/* A run of an experiment with the losses of both texts; test NAN: none of the test text */
+static void add_losses(Place *p, const char *experiment, int position, const char *label,
+                       double valid, double test)
+{
+    const long e = db_experiment(p->db, experiment, "q", "", DB_LOSS);
+    const char *spec = arena_text(&p->a, "%s of=%s n=%d", label, experiment, position);
+    db_plan(p->db, e, position, spec, spec, label, 1, "");
+    const long run = db_run_start(p->db, experiment, spec, spec);
+    db_config(p->db, run, "corpus", "here");
+    const struct { const char *name; double value; } said[] = {
+        { "nll", valid }, { "nll_floor", 1 }, { "unigram", 9 }, { "bits_per_byte", valid / 2 },
+        { "eval_seconds", 1 }, { "eval_tokens", 1 }, { "tokens_per_s", 1000 },
+        { "test_nll", test }, { "test_nll_floor", 2 }, { "test_unigram", 10 },
+        { "test_bits_per_byte", test / 2 } };
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+        if (!isnan(test) || strncmp(said[i].name, "test_", 5))
+            db_record(p->db, run, &(Record){ .kind = 'n', .name = said[i].name, .step = 5,
+                                             .value = said[i].value });
+    db_run_end(p->db, run, "ok", "", 1, 1);
+}
+
+/* tune: valid prefers lr=1, test lr=2; old: no test losses; mixed: one run has one, one has none,
+ * one computes no loss at all */
+static void add_experiments(Place *p)
+{
+    const char *why;
+    p->db = db_open(p->path, &p->a, &why);
+    assert_non_null(p->db);
+    add_losses(p, "tune", 0, "head=softmax lr=1", 5, 5.5);
+    add_losses(p, "tune", 1, "head=softmax lr=2", 5.25, 5.375);
+    add_losses(p, "old", 0, "head=softmax", 7, NAN);
+    add_losses(p, "mixed", 0, "head=softmax", 6, 6.5);
+    add_losses(p, "mixed", 1, "head=tree", 6.25, NAN);
+    const long e = db_experiment(p->db, "tune", "q", "", DB_LOSS);
+    db_plan(p->db, e, 2, "noop", "kernel=noop", "kernel=noop", 1, "");
+    db_run_end(p->db, db_run_start(p->db, "tune", "noop", "kernel=noop"), "ok", "", 1, 1);
+    db_plan(p->db, e, 3, "broken", "d=1", "d=1", 1, "");
+    db_run_end(p->db, db_run_start(p->db, "tune", "broken", "d=1"), "fail", "why", 1, 1);
+    db_close(p->db);
+}
+
+static void losses_are_of_one_text(void **state)
+{
+    static const struct { const char *sql; double value; } is[] = {
+        { "SELECT nll FROM result WHERE label = 'head=softmax lr=1'", 5.5 },
+        { "SELECT valid_nll FROM result WHERE label = 'head=softmax lr=1'", 5 },
+        { "SELECT nll_floor FROM result WHERE label = 'head=softmax lr=1'", 2 },
+        { "SELECT unigram FROM result WHERE label = 'head=softmax lr=1'", 10 },
+        { "SELECT bits_per_byte FROM result WHERE label = 'head=softmax lr=1'", 2.75 },
+        { "SELECT count(*) FROM result WHERE experiment = 'tune' AND split = 'test'", 4 },
+        { "SELECT nll FROM result WHERE experiment = 'old'", 7 },
+        { "SELECT nll_floor FROM result WHERE experiment = 'old'", 1 },
+        { "SELECT nll FROM result WHERE experiment = 'mixed' AND position = 0", 6 },
+        { "SELECT count(*) FROM result WHERE experiment <> 'tune' AND split = 'valid'", 3 },
+        { "SELECT value FROM measure WHERE name = 'nll' AND label = 'head=softmax lr=1'", 5.5 },
+        { "SELECT value FROM measure WHERE name = 'valid_nll' AND label = 'head=softmax lr=1'", 5 },
+        { "SELECT nll FROM summary WHERE label = 'head=softmax lr=2'", 5.375 },
+        { "SELECT valid_nll FROM summary WHERE label = 'head=softmax lr=2'", 5.25 },
+        { "SELECT count(*) FROM summary WHERE split = 'test'", 4 - 1 },
+        { "SELECT nats FROM seed_pair WHERE label = 'head=softmax lr=1' "
+          "AND base = 'head=softmax lr=2'", 0.125 },
+        { "SELECT valid_nats FROM seed_pair WHERE label = 'head=softmax lr=1' "
+          "AND base = 'head=softmax lr=2'", -0.25 },
+        { "SELECT count(*) FROM seed_pair WHERE experiment = 'tune' AND split = 'test'", 6 },
+        { "SELECT nll FROM pareto WHERE label = 'head=softmax lr=1'", 5.5 },
+        { "SELECT valid_nll FROM pareto WHERE label = 'head=softmax lr=1'", 5 },
+        { "SELECT nll FROM curve WHERE label = 'head=softmax lr=1'", 5 },
+        { "SELECT nll_floor FROM curve WHERE label = 'head=softmax lr=1'", 1 },
+        { "SELECT count(*) FROM curve WHERE split = 'valid'", 5 },
+        { "SELECT nll FROM mean_curve WHERE split = 'valid' AND label = 'head=softmax lr=1'", 5 },
+        { "SELECT nll FROM time_to_loss WHERE split = 'valid' AND base_label = "
+          "'head=softmax lr=1'", 5 } };
+    Place *p = *state;
+    add_experiments(p);
+    for (size_t i = 0; i < sizeof is / sizeof *is; i++) {
+        const double value = asked(p, is[i].sql);
+        if (!(fabs(value - is[i].value) < 1e-9))
+            fail_msg("%s: expected %.12g, found %.12g", is[i].sql, is[i].value, value);
+    }
+}
+
+/* A choice between rates is made by the validation text, though the test text has them otherwise */
+static void tuning_does_not_see_the_test_text(void **state)
+{
+    Place *p = *state;
+    add_experiments(p);
+    assert_true(asked(p, "SELECT label LIKE '%lr=1' FROM result WHERE experiment = 'tune' "
+                         "AND status = 'ok' AND valid_nll IS NOT NULL ORDER BY valid_nll LIMIT 1"));
+    assert_true(asked(p, "SELECT label LIKE '%lr=2' FROM result WHERE experiment = 'tune' "
+                         "AND status = 'ok' AND nll IS NOT NULL ORDER BY nll LIMIT 1"));
+}
+
+/* The table of a sweep says in its header whose losses it shows */
+static void the_table_names_its_text(void **state)
+{
+    Place *p = *state;
+    const char *why;
+    add_experiments(p);
+    Db *db = db_open_read(p->path, &p->a, &why);
+    static const char *const is[][3] = { { "tune", "test NLL", "5.500" },
+                                         { "mixed", "valid NLL", "6.000" } };
+    for (int i = 0; i < 2; i++) {
+        char *text = NULL;
+        size_t n;
+        FILE *out = open_memstream(&text, &n);
+        assert_null(table_print(db, is[i][0], out, &p->a));
+        fclose(out);
+        assert_says(text, is[i][1]);
+        assert_says(text, is[i][2]);
+        assert_silent(text, is[1 - i][1]);
+        free(text);
+    }
+    db_close(db);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(phases_make_shares, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(losses_are_of_one_text, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(tuning_does_not_see_the_test_text, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(the_table_names_its_text, place_make, place_drop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,7 +35,7 @@ static void generate_print(Session *s, const Wish *w)
     long n = s->corpus->text ? vocab_encode(s->corpus->text, w->prompt, len, ids, (long)len) : 0;
     Rng rng = rng_at(w->seed, STREAM_SAMPLE, 0);
     if (n < 1) {                /* no prompt: begin with the first token of the validation text */
-        ids[0] = token_id(s->corpus->valid, 0);
+        ids[0] = token_id(s->corpus->valid.tok, 0);
         n = 1;
     }
     Carry *carry = carry_new(s->model, s->m, n + w->tokens, a);

@@ -100,6 +100,13 @@ static void train_print_summary(const json_t *o, const json_t *phases)
         printf(", %.4f bits per byte", train_number(o, "bits_per_byte"));
     if (json_object_get(o, "nll_floor")) printf("; floor %.4f", train_number(o, "nll_floor"));
     printf("; unigram %.4f\n", train_number(o, "unigram"));
+    if (!json_object_get(o, "test_nll")) return;
+    printf("test %.4f nats per token", train_number(o, "test_nll"));
+    if (json_object_get(o, "test_bits_per_byte"))
+        printf(", %.4f bits per byte", train_number(o, "test_bits_per_byte"));
+    if (json_object_get(o, "test_nll_floor"))
+        printf("; floor %.4f", train_number(o, "test_nll_floor"));
+    printf("; unigram %.4f\n", train_number(o, "test_unigram"));
 }
 
 /* The runs of `train` are one experiment that grows, so that `plot curve --experiment train` shows

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* A corpus as a run sees it: training and validation tokens, their counts, and the marks a loss is
  * put beside. */
-#include "harness/corpus/cache.h"
 #include "harness/corpus/data_parts.h"
-#include <dirent.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-enum { BLOCK = 1 << 20, SINGLE_VALID = 20 }; /* of a single file, 1/20 is for validation */
+enum { BLOCK = 1 << 20 };
 
 static void corpus_count(TokenIds tok, long n, long *freq)
 {
@@ -21,54 +17,98 @@ static void corpus_count(TokenIds tok, long n, long *freq)
 }
 
 /* -mean ln((freq + 1) / (n_train + V)) */
-static double corpus_unigram_nll(const Corpus *c)
+static double corpus_unigram_nll(const Corpus *c, const HeldText *h)
 {
     double sum = 0;
-    for (long i = 0; i < c->n_valid; i++)
-        sum -= log((double)(c->freq[token_id(c->valid, i)] + 1) / (double)(c->n_train + c->V));
-    return sum / (double)c->n_valid;
+    for (long i = 0; i < h->n; i++)
+        sum -= log((double)(c->freq[token_id(h->tok, i)] + 1) / (double)(c->n_train + c->V));
+    return sum / (double)h->n;
 }
 
-static double corpus_bytes_per_token(const Corpus *c)
+static double corpus_bytes_per_token(const Corpus *c, const HeldText *h)
 {
     double bytes = 0;
     size_t len;
-    for (long i = 0; i < c->n_valid; i++) {
-        vocab_bytes_of(c->text, token_id(c->valid, i), &len);
+    for (long i = 0; i < h->n; i++) {
+        vocab_bytes_of(c->text, token_id(h->tok, i), &len);
         bytes += (double)len;
     }
-    return bytes / (double)c->n_valid;
+    return bytes / (double)h->n;
 }
 
-/* Everything that follows from both files; valid NULL: the end of train. */
-static Corpus *corpus_of(const char *name, const TokenFile *train, const TokenFile *valid,
-                         Vocab *text, long valid_most, Arena *a, const char **why)
+/* n tokens of a file from `from` on, cut to `most` (0: all) */
+static HeldText corpus_part_of(const TokenFile *f, long from, long n, long most, const char *sha)
+{
+    if (most > 0 && most < n) n = most;
+    return (HeldText){ .tok = token_ids_from(f->tok, from),
+                       .n = n,
+                       .sha = sha,
+                       .floor = n == f->n && f->floor > 0 ? f->floor : NAN,
+                       .unigram = NAN };
+}
+
+static HeldText corpus_whole(const TokenFile *f, long most)
+{
+    return corpus_part_of(f, 0, f->n, most, f->source_hash);
+}
+
+/* How many tokens of a single file each text held back of it has */
+static long corpus_share(const TokenFile *f) { return f->n * SINGLE_HELD / 100; }
+
+/* valid and test of a corpus with these files; held: percent of file[0] that are theirs */
+static void corpus_hold(Corpus *c, TokenFile *const file[3], int held, long most, Arena *a)
+{
+    const TokenFile *all = file[0];
+    const long share = held ? corpus_share(all) : 0;
+    c->valid = c->test = (HeldText){ .floor = NAN };
+    if (held)
+        c->valid = corpus_part_of(all, all->n - share, share, most,
+                                  source_share_sha(all->source_hash, SPLIT_VALID, held, a));
+    if (held > SINGLE_HELD)
+        c->test = corpus_part_of(all, all->n - 2 * share, share, most,
+                                 source_share_sha(all->source_hash, SPLIT_TEST, held, a));
+    if (file[1]) c->valid = corpus_whole(file[1], most);
+    if (file[2]) c->test = corpus_whole(file[2], most);
+}
+
+/* What follows from the counts and the held texts; a test text of one token is none */
+static void corpus_mark(Corpus *c)
+{
+    HeldText *const held[] = { &c->valid, &c->test };
+    if (c->test.n < 2) c->test = (HeldText){ .floor = NAN };
+    for (int i = 0; i < 2; i++) {
+        if (!held[i]->n) continue;
+        held[i]->unigram = corpus_unigram_nll(c, held[i]);
+        if (c->text) held[i]->bytes_per_token = corpus_bytes_per_token(c, held[i]);
+    }
+}
+
+/* Everything that follows from the files; held: percent of the first that are valid and test */
+static Corpus *corpus_of(const char *name, TokenFile *const file[3], int held, Vocab *text,
+                         long most, Arena *a, const char **why)
 {
     Corpus *c = arena_get(a, sizeof *c);
-    const long held = valid ? 0 : train->n / SINGLE_VALID;
+    const TokenFile *train = file[0];
     *c = (Corpus){ .vocab = train->vocab,
                    .vocab_hash = train->vocab_hash,
-                   .sha = train->source_hash,
+                   .sha = held ? source_share_sha(train->source_hash, SPLIT_TRAIN, held, a)
+                               : train->source_hash,
                    .V = train->V,
                    .train = train->tok,
-                   .n_train = train->n - held,
+                   .n_train = train->n - held / SINGLE_HELD * corpus_share(train),
                    .mapped = 1,
-                   .valid = valid ? valid->tok : token_ids_from(train->tok, train->n - held),
-                   .n_valid = valid ? valid->n : held,
-                   .text = text,
-                   .floor = NAN };
-    if (valid_most > 0 && valid_most < c->n_valid) c->n_valid = valid_most;
-    if (c->n_train < 2 || c->n_valid < 2) {
+                   .text = text };
+    corpus_hold(c, file, held, most, a);
+    if (c->n_train < 2 || c->valid.n < 2) {
         *why = arena_text(a,
                           "corpus=%s: tokens to train on: %ld, to validate on: %ld; expected at "
                           "least 2 of each",
-                          name, c->n_train, c->n_valid);
+                          name, c->n_train, c->valid.n);
         return NULL;
     }
     c->freq = arena_get(a, (size_t)c->V * sizeof *c->freq);
     corpus_count(c->train, c->n_train, c->freq);
-    c->unigram = corpus_unigram_nll(c);
-    if (text) c->bytes_per_token = corpus_bytes_per_token(c);
+    corpus_mark(c);
     return c;
 }
 
@@ -94,39 +134,55 @@ static Corpus *corpus_open_synth(const Spec *s, Arena *a, const char **why)
                m = spec_int(s, "valid_tokens");
     if ((*why = corpus_synth_misfit(s, a))) return NULL;
     const uint64_t seed = (uint64_t)spec_int(s, "corpus_seed");
-    const TokenFile *train = synth_file((int)V, seed, 0, n, a, why);
-    const TokenFile *valid = train ? synth_file((int)V, seed, 1, m, a, why) : NULL;
-    Corpus *c = valid ? corpus_of("synth", train, valid, NULL, 0, a, why) : NULL;
+    TokenFile *file[3] = { NULL };
+    for (int i = 0; i < 3; i++)
+        if (!(file[i] = synth_file((int)V, seed, i, i ? m : n, a, why))) return NULL;
+    Corpus *c = corpus_of("synth", file, 0, NULL, 0, a, why);
     if (!c) return NULL;
     c->name = "synth";
-    c->sha = "";
-    c->floor = valid->floor;
+    c->sha = c->valid.sha = c->test.sha = "";
     c->why_no_text = "the synthetic language is ids, not text";
     return c;
 }
 
 /* Said once in a process */
-static void corpus_say_held(const char *path, long held)
+static void corpus_say_held(const char *path, long share, int held)
 {
     static int said;
     if (said++) return;
-    fprintf(stderr, "%s: one file: its last %d %% (%ld tokens) are the validation text\n", path,
-            100 / SINGLE_VALID, held);
+    fprintf(stderr, "%s: one file: its last %d %% (%ld tokens) are the validation text", path,
+            SINGLE_HELD, share);
+    if (held > SINGLE_HELD)
+        fprintf(stderr, ", the %d %% before them the test text", SINGLE_HELD);
+    fputc('\n', stderr);
 }
 
-static Corpus *corpus_of_files(const char *name, const Files *f, long valid_most, Arena *a,
+static void corpus_explain_no_test(Corpus *c, const Source *s)
+{
+    if (c->test.n || c->why_no_test) return;
+    c->why_no_test = s->tokens         ? "there are token files of train and valid, none of test"
+                     : s->by_documents ? "no test.txt, and no documents of train, each ended by a "
+                                         "line <|endoftext|>, of which some could be held back"
+                                       : "it is too small for one";
+}
+
+static Corpus *corpus_of_files(const char *name, const Files *f, long most, Arena *a,
                                const char **why)
 {
-    for (int i = 0; i < 2; i++)
+    const int held = source_held(f->source);
+    for (int i = 0; i < 3; i++)
         if (f->file[i] && !f->file[i]->n) {
-            *why = arena_text(a, "%s: an empty text", f->source->path[i]);
+            *why = arena_text(a, "%s: an empty text", f->source->path[i] ? f->source->path[i]
+                                                                        : f->source->path[0]);
             return NULL;
         }
-    Corpus *c = corpus_of(name, f->file[0], f->file[1], f->vocab, valid_most, a, why);
+    Corpus *c = corpus_of(name, f->file, held, f->vocab, most, a, why);
     if (!c) return NULL;
-    if (!f->file[1]) corpus_say_held(f->source->path[0], f->file[0]->n - c->n_train);
+    if (held) corpus_say_held(f->source->path[0], corpus_share(f->file[0]), held);
     c->name = arena_text(a, "%s", name);
     c->why_no_text = f->why_no_text;
+    c->test_shared = held > SINGLE_HELD || f->source->by_documents;
+    corpus_explain_no_test(c, f->source);
     return c;
 }
 
@@ -135,11 +191,7 @@ Corpus *corpus_open(const Spec *s, Arena *a, const char **why)
     const char *name = spec_str(s, "corpus"), *vocab = spec_str(s, "vocab");
     if (!strcmp(name, "synth")) return corpus_open_synth(s, a, why);
     const Files *f = files_open(name, vocab, spec_int(s, "V"), a, why);
-    Corpus *c = f ? corpus_of_files(name, f, spec_int(s, "valid_tokens"), a, why) : NULL;
-    if (!c) return NULL;
-    if (f->file[1] && f->file[1]->floor > 0 && c->n_valid == f->file[1]->n)
-        c->floor = f->file[1]->floor;
-    return c;
+    return f ? corpus_of_files(name, f, spec_int(s, "valid_tokens"), a, why) : NULL;
 }
 
 /* ---- with what a checkpoint kept ---- */
@@ -158,42 +210,66 @@ static const char *corpus_misfit(const Spec *s, const TextKept *k, Arena *a)
     return NULL;
 }
 
-/* The validation text of a corpus: its file and where it begins in it */
-static const TokenFile *corpus_valid_file(const Spec *s, const TextKept *k, long *from, Arena *a,
-                                          const char **why)
+/* The held texts of a single file; what it is to the checkpoint: its training text, that of a
+ * program which held only the validation text back of it, or another text, read whole */
+static void corpus_hold_single(Corpus *c, const Files *f, const TextKept *k, long most, Arena *a)
 {
-    *from = 0;
-    if (!strcmp(k->vocab, "synth"))
-        return (*why = corpus_synth_misfit(s, a))
-                   ? NULL
-                   : synth_file(k->V, (uint64_t)spec_int(s, "corpus_seed"), 1,
-                                spec_int(s, "valid_tokens"), a, why);
-    const Files *f = files_open_kept(spec_str(s, "corpus"), k, 1, a, why);
-    if (!f) return NULL;
-    const TokenFile *file = f->file[1] ? f->file[1] : f->file[0];
-    if (!f->file[1] && !strcmp(file->source_hash, k->sha))
-        corpus_say_held(f->source->path[0], file->n - (*from = file->n - file->n / SINGLE_VALID));
-    return file;
+    const char *sha = f->file[0]->source_hash;
+    const int held = source_held(f->source),
+              own = !strcmp(k->sha, source_share_sha(sha, SPLIT_TRAIN, held, a)),
+              older = !strcmp(k->sha, sha);
+    corpus_hold(c, f->file, own ? held : older ? SINGLE_HELD : 0, most, a);
+    if (!own && !older) c->valid = corpus_whole(f->file[0], most);
+    if (own || older)
+        corpus_say_held(f->source->path[0], corpus_share(f->file[0]), own ? held : SINGLE_HELD);
+    if (!own && !c->test.n)
+        c->why_no_test = older ? "this checkpoint was trained on it by an older program, which "
+                                 "held none back"
+                               : "a single file that is another text than the training text is "
+                                 "read whole";
 }
 
-static Corpus *corpus_valid_kept(Corpus *c, const Spec *s, const TextKept *k, Arena *a,
-                                 const char **why)
+/* valid and test of a text or of token files. NULL or an error message */
+static const char *corpus_hold_kept(Corpus *c, const Spec *s, const TextKept *k, Arena *a)
 {
-    long from;
+    const char *why = NULL;
     const long most = spec_int(s, "valid_tokens");
-    const TokenFile *f = corpus_valid_file(s, k, &from, a, why);
-    if (!f) return NULL;
-    c->valid = token_ids_from(f->tok, from);
-    c->n_valid = f->n - from;
-    if (most > 0 && most < c->n_valid) c->n_valid = most;
-    if (c->n_valid < 2) {
+    const Files *f = files_open_kept(spec_str(s, "corpus"), k, 1, a, &why);
+    if (!f) return why;
+    if (!f->file[1]) corpus_hold_single(c, f, k, most, a);
+    else corpus_hold(c, f->file, 0, most, a);
+    const char *whole = c->test.n && f->source->by_documents ? source_sha(f->source, 1, a) : NULL;
+    if (whole && !strcmp(whole, k->sha)) {
+        c->test.n = 0;
+        c->why_no_test = "this checkpoint was trained on all documents by an older program, which "
+                         "held none back";
+    }
+    corpus_explain_no_test(c, f->source);
+    return NULL;
+}
+
+static const char *corpus_hold_synth(Corpus *c, const Spec *s, const TextKept *k, Arena *a)
+{
+    TokenFile *file[3] = { NULL };
+    const char *why = corpus_synth_misfit(s, a);
+    const uint64_t seed = (uint64_t)spec_int(s, "corpus_seed");
+    for (int i = 1; i < 3 && !why; i++)
+        file[i] = synth_file(k->V, seed, i, spec_int(s, "valid_tokens"), a, &why);
+    if (!why) corpus_hold(c, file, 0, 0, a);
+    return why;
+}
+
+static Corpus *corpus_held_kept(Corpus *c, const Spec *s, const TextKept *k, Arena *a,
+                                const char **why)
+{
+    const int synth = !strcmp(k->vocab, "synth");
+    if ((*why = synth ? corpus_hold_synth(c, s, k, a) : corpus_hold_kept(c, s, k, a))) return NULL;
+    if (c->valid.n < 2) {
         *why = arena_text(a, "corpus=%s: tokens to validate on: %ld; expected at least 2", c->name,
-                          c->n_valid);
+                          c->valid.n);
         return NULL;
     }
-    if (f->floor > 0 && c->n_valid == f->n) c->floor = f->floor;
-    c->unigram = corpus_unigram_nll(c);
-    if (c->text) c->bytes_per_token = corpus_bytes_per_token(c);
+    corpus_mark(c);
     return c;
 }
 
@@ -223,22 +299,10 @@ Corpus *corpus_open_kept(const Spec *s, const TextKept *k, TextPart part, Arena 
                    .sha = k->sha,
                    .V = k->V,
                    .n_train = k->n_train,
-                   .valid = { first, 4 },
-                   .n_valid = 1,
+                   .valid = { .tok = { first, 4 }, .n = 1, .floor = NAN, .unigram = NAN },
                    .freq = k->freq,
-                   .text = k->text,
-                   .floor = NAN,
-                   .unigram = NAN };
-    return part == TEXT_NONE ? c : corpus_valid_kept(c, s, k, a, why);
-}
-
-const char *corpus_check(const char *name, Arena *a)
-{
-    const char *why = NULL;
-    if (!strcmp(name, "synth") || source_find(name, a, &why)) return NULL;
-    for (const Recipe *r = recipes; r->name; r++)
-        if (!strcmp(r->name, name) && *r->vocab) return NULL;
-    return why;
+                   .text = k->text };
+    return part == TEXT_NONE ? c : corpus_held_kept(c, s, k, a, why);
 }
 
 void corpus_batch(const Corpus *c, uint64_t seed, long step, int micro, int B, int T, int *x,
@@ -257,53 +321,4 @@ void corpus_batch(const Corpus *c, uint64_t seed, long step, int micro, int B, i
         }
         if (c->mapped) tokens_leave(c->train, c->n_train, at, at + T + 1);
     }
-}
-
-static void corpora_list_one(FILE *out, const char *name, Arena *a)
-{
-    const char *why = NULL;
-    const Source *s = source_find(name, a, &why);
-    if (!s) return;
-    fprintf(out, "  %-20s vocab=%-6s", name, s->vocab);
-    for (int i = 0; i < 3; i++) {
-        struct stat st;
-        if (s->path[i] && !stat(s->path[i], &st))
-            fprintf(out, " %s %.1f MB", split_names[i], (double)st.st_size / 1e6);
-    }
-    fprintf(out, "  %s\n", s->path[0]);
-}
-
-/* Directories with a train.txt[.xz]. */
-static int corpora_list_dir(FILE *out, const char *dir, Arena *a)
-{
-    struct dirent **entry;
-    int found = 0;
-    const char *why = NULL;
-    const int n = scandir(dir, &entry, NULL, alphasort);
-    for (int i = 0; i < n; i++) {
-        const char *name = entry[i]->d_name;
-        const int hidden = *name == '.' || strchr(name, ' ') || !strcmp(name, "cache");
-        if (!hidden && source_find(name, a, &why)) {
-            corpora_list_one(out, name, a);
-            found++;
-        }
-        free(entry[i]);
-    }
-    if (n >= 0) free(entry);
-    return found;
-}
-
-void corpora_list(FILE *out)
-{
-    Arena a = arena_new((size_t)64 << 20);
-    fputs("corpora here (corpus=NAME), vocabularies they ask for, sizes as stored, place:\n"
-          "  synth                vocab=synth  made from corpus_seed; its entropy is known\n", out);
-    int found = corpora_list_dir(out, data_dir(), &a);
-    if (strcmp(data_dir(), "data")) found += corpora_list_dir(out, "data", &a);
-    if (!found) fprintf(out, "  (no texts in %s: set EIGHTYSIX_DATA, or fetch one)\n", data_dir());
-    fputs("\nto be had (eightysix tokenize fetch NAME):\n", out);
-    for (const Recipe *r = recipes; r->name; r++)
-        fprintf(out, "  %-20s %-34s %s\n", r->name, r->file,
-                *r->sha256 ? "" : "needs sha256=HEX from you");
-    arena_drop(&a);
 }

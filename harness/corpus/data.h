@@ -37,20 +37,51 @@ typedef struct TokenFile {
 TokenFile  *tokens_open (const char *path, Arena *, const char **why);
 void        tokens_close(TokenFile *);
 
+/* A corpus has three splits: what is trained on; what every choice is made by (rates, cut-offs, how
+ * long to train); and what is reported, which nothing is chosen by.
+ *
+ *   a directory    NAME/train.txt, valid.txt and test.txt, each whole. Without test.txt it is
+ *                  documents of train.txt, which are no longer trained on: a document ends with the
+ *                  line <|endoftext|> (or with the text), and is test where the SHA-256 of its
+ *                  bytes, a big-endian number, leaves 0 modulo 100. Its bytes are those from behind
+ *                  the line that ended the one before it up to its own such line; that line is not
+ *                  among them, and goes where its document goes. A text whose documents would all
+ *                  be held back, or none, is trained on whole: there is no test text.
+ *   a single file  of its tokens, n/20 rounded down at the end are valid, as many before them are
+ *                  test, what is before these is train. (The list of vocab=words is of all of it.)
+ *   token files    as either; documents cannot be seen in them, so train.tok with valid.tok and
+ *                  without test.tok have no test text.
+ *   synth          three streams of the language, each of a seed of its own; test is as long as
+ *                  valid.
+ */
+typedef enum { SPLIT_TRAIN, SPLIT_VALID, SPLIT_TEST } Split;
+extern const char *const split_names[3];
+enum { SINGLE_HELD = 5 };            /* percent of a single file, for valid and for test */
+
+/* A text that is only evaluated */
+typedef struct HeldText {
+    TokenIds    tok;
+    long        n;
+    /* SHA-256 of its text, however much of it is read, hex; "": the build says what it is */
+    const char *sha;
+    double      bytes_per_token;     /* 0: unknown */
+    double      floor;               /* nats per token under the true model; NAN: unknown */
+    double      unigram;             /* under the unigram law of train, add-one smoothed */
+} HeldText;
+
 typedef struct Corpus {
     const char *name, *vocab, *why_no_text;
-    /* SHA-256 of the training text, hex; "": the build says what it is (synth) */
+    /* SHA-256 of what is trained on, hex; "": the build says what it is (synth). Of a single file,
+     * and of its held texts: of the hash of the whole file and the name of the split */
     const char *sha;
     const char *vocab_hash;      /* SHA-256 of the vocabulary, hex */
     int         V;
-    TokenIds    train, valid;
-    long        n_train, n_valid;
+    TokenIds    train;
+    long        n_train;
+    HeldText    valid, test;         /* test.n 0: there is none */
+    const char *why_no_test;         /* a sentence, where there is none */
+    int         test_shared;         /* 1: test is held back of the file that train is of */
     long       *freq;                /* (V) counts in train */
-    double      bytes_per_token;     /* of valid; 0: unknown */
-    /* nats per token of valid under the true model; NAN: unknown */
-    double      floor;
-    /* nats per token of valid under the unigram law of train, add-one smoothed */
-    double      unigram;
     Vocab      *text;                /* NULL: ids only (synth) */
     /* 1: train lies in a file; batches give its pages back after use */
     int         mapped;
@@ -59,8 +90,8 @@ typedef struct Corpus {
  * corpus on first use and keeps the token file in the cache directory (EIGHTYSIX_CACHE, or cache/
  * in the data directory when writable, or build/cache). NULL and an error message in *why. Progress
  * to stderr when it takes long. train_tokens is the length of the synthetic stream; a real corpus
- * is always trained on whole. valid is cut to valid_tokens (0: all). A single text or token file
- * is its own validation set: the last 5 %. */
+ * is always trained on whole. valid and test are cut to valid_tokens each (0: all). What is held
+ * back of a single file is said on stderr, once. */
 Corpus *corpus_open(const Spec *, Arena *, const char **why);
 
 /* What a checkpoint keeps of the text it was trained on */
@@ -73,17 +104,18 @@ typedef struct TextKept {
     long       *freq, n_train;   /* (V) counts in the training text */
 } TextKept;
 /* A corpus in the vocabulary and with the counts that were kept. TEXT_NONE: no text is read, valid
- * is one token. TEXT_VALID: the validation text of the settings' corpus; a single file is read
- * whole, unless it is the training text: then its last 5 %. TEXT_ALL: the training text too. NULL
- * and an error message in *why */
-typedef enum { TEXT_ALL, TEXT_VALID, TEXT_NONE } TextPart;
+ * is one token. TEXT_HELD: valid and test of the settings' corpus; a single file is valid as a
+ * whole, unless it is the training text. What an older checkpoint, which had no test text, was
+ * trained on is no test text for it. TEXT_ALL: the training text too. NULL and an error message in
+ * *why */
+typedef enum { TEXT_ALL, TEXT_HELD, TEXT_NONE } TextPart;
 Corpus *corpus_open_kept(const Spec *, const TextKept *, TextPart, Arena *, const char **why);
 
-/* Whether corpus=NAME can be opened, without opening it: synth, files that are here, or a recipe of
- * `tokenize fetch`. NULL or an error message */
 /* SHA-256 of the training text of a corpus, hex, as Corpus.sha, without its tokens; "": the corpus
  * is synthetic, or its text cannot be read. Kept in the cache directory by path, size and time */
 const char *corpus_text_sha(const char *name, Arena *);
+/* Whether corpus=NAME can be opened, without opening it: synth, files that are here, or a recipe of
+ * `tokenize fetch`. NULL or an error message */
 const char *corpus_check(const char *name, Arena *);
 
 /* x, y (B*T): B windows of train at positions drawn from (seed, step, micro); y is x moved by one.

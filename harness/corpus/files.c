@@ -8,7 +8,6 @@
  * tokenized again and nothing stale is ever read. */
 #include "harness/corpus/cache.h"
 #include "harness/corpus/data_parts.h"
-#include "harness/corpus/synth.h"
 #include "harness/corpus/words.h"
 #include "harness/util/clock.h"
 #include "harness/util/host.h"
@@ -20,8 +19,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-const char *const split_names[3] = { "train", "valid", "test" };
 
 static int files_exist(const char *path) { return !access(path, R_OK); }
 
@@ -70,6 +67,7 @@ static Source *source_by_path(const char *path, Arena *a, const char **why)
                    .tokens = files_ends_with(path, ".tok") };
     s->path[0] = arena_text(a, "%s", path);
     for (int i = 1; i < 3; i++) s->path[i] = files_sibling(path, split_names[i], a);
+    s->by_documents = s->path[1] && !s->path[2] && !s->tokens;
     return s;
 }
 
@@ -87,6 +85,7 @@ Source *source_find(const char *name, Arena *a, const char **why)
     }
     for (const Recipe *r = recipes; r->name; r++)
         if (!strcmp(r->name, name) && *r->vocab) s->vocab = r->vocab;
+    s->by_documents = s->path[1] && !s->path[2];
     if (s->path[0]) return s;
     *why = arena_text(
         a,
@@ -158,11 +157,16 @@ static void files_encode_piece(void *ctx, const char *piece, long size)
     arena_drop(&big);
 }
 
-static const char *files_tokenize(const char *source, Vocab *v, const char *path, Arena *a)
+static const char *files_source_path(const Source *s, int split)
 {
-    const char *why = NULL;
+    return s->path[s->path[split] ? split : SPLIT_TRAIN];
+}
+
+static const char *files_tokenize(Source *s, int split, Vocab *v, const char *path, Arena *a)
+{
+    const char *why = NULL, *source = files_source_path(s, split);
     char hash[65];
-    Text *t = text_open(source, a, &why);
+    Text *t = source_open(s, (Split)split, a, &why);
     if (!t) return why;
     TokenWriter *w = tokens_begin(path, vocab_size(v), a, &why);
     if (w) {
@@ -183,18 +187,19 @@ static const char *files_tokenize(const char *source, Vocab *v, const char *path
     return why;
 }
 
-/* The cached token file of a text, made now when it is missing. */
-static TokenFile *files_text_tokens(const Source *s, int split, Vocab *v, double *seconds, Arena *a,
-                              const char **why)
+/* The cached token file of a split, made now when it is missing. */
+static TokenFile *files_text_tokens(Source *s, int split, Vocab *v, double *seconds, Arena *a,
+                                    const char **why)
 {
-    const char *key = files_key_of(s->path[split], vocab_hash(v), a), *inner = NULL;
+    const char *how = source_how(s, (Split)split, vocab_hash(v), a), *inner = NULL;
+    const char *key = files_key_of(files_source_path(s, split), how, a);
     const char *path = cache_path(
         arena_text(a, "%s.%s.%s.%s.tok", s->name, split_names[split], vocab_name(v), key), a, why);
     if (!path) return NULL;
     if (!files_exist(path)) {
         const int fd = files_lock(path, a);
         const double start = clock_now();
-        if (!files_exist(path)) inner = files_tokenize(s->path[split], v, path, a);
+        if (!files_exist(path)) inner = files_tokenize(s, split, v, path, a);
         *seconds = clock_now() - start;
         if (fd >= 0) {
             unlink(arena_text(a, "%s.lock", path));
@@ -222,12 +227,13 @@ static void files_count_piece(void *ctx, const char *piece, long n)
 }
 
 /* The words of the training text; the list is kept in the cache. */
-static Vocab *files_words_of(const Source *s, long most, Arena *a, const char **why)
+static Vocab *files_words_of(Source *s, long most, Arena *a, const char **why)
 {
-    const char *key = files_key_of(s->path[0], arena_text(a, "words %ld", most), a);
+    const char *how = source_how(s, SPLIT_TRAIN, arena_text(a, "words %ld", most), a);
+    const char *key = files_key_of(s->path[0], how, a);
     const char *path = cache_path(arena_text(a, "%s.words.%s.list", s->name, key), a, why);
     if (!path || files_exist(path)) return path ? vocab_words(path, a, why) : NULL;
-    Text *t = text_open(s->path[0], a, why);
+    Text *t = source_open(s, SPLIT_TRAIN, a, why);
     if (!t) return NULL;
     Arena work = arena_new((size_t)1 << 30);
     WordCount *c = words_count_new(&work);
@@ -241,7 +247,7 @@ static Vocab *files_words_of(const Source *s, long most, Arena *a, const char **
     return v;
 }
 
-static Vocab *files_vocab_open(const Source *s, const char *name, long most, Arena *a,
+static Vocab *files_vocab_open(Source *s, const char *name, long most, Arena *a,
                                const char **why)
 {
     if (!strcmp(name, "gpt2")) return gpt2_find(a, why);
@@ -296,18 +302,30 @@ static Files *files_of_tokens(Files *f, const char *vocab, Arena *a, const char 
     return f;
 }
 
+/* The token files of the splits from `first` on. Of a test text that no document came to there is
+ * none. NULL and *why */
+static Files *files_of_text(Files *f, int first, Arena *a, const char **why)
+{
+    Source *s = f->source;
+    for (int i = first; i < 3; i++) {
+        const int held = i == SPLIT_TEST && s->by_documents;
+        if (!s->path[i] && !held) continue;
+        TokenFile *t = files_text_tokens(s, i, f->vocab, &f->seconds[i], a, why);
+        if (!t) return NULL;
+        if (t->n || !held) f->file[i] = t;
+        else tokens_close(t);
+    }
+    return f;
+}
+
 Files *files_open(const char *corpus, const char *vocab, long V, Arena *a, const char **why)
 {
     Files *f = arena_get(a, sizeof *f);
-    const Source *s = f->source = source_find(corpus, a, why);
+    Source *s = f->source = source_find(corpus, a, why);
     if (!s) return NULL;
     if (s->tokens) return files_of_tokens(f, vocab, a, why);
     f->vocab = files_vocab_open(s, strcmp(vocab, "auto") ? vocab : s->vocab, V, a, why);
-    if (!f->vocab) return NULL;
-    for (int i = 0; i < 3; i++)
-        if (s->path[i] && !(f->file[i] = files_text_tokens(s, i, f->vocab, &f->seconds[i], a, why)))
-            return NULL;
-    return f;
+    return f->vocab ? files_of_text(f, 0, a, why) : NULL;
 }
 
 /* Token files of another vocabulary than that of the checkpoint are refused. */
@@ -328,7 +346,7 @@ static const char *files_of_kept_tokens(Files *f, const TextKept *k, Arena *a)
     return NULL;
 }
 
-Files *files_open_kept(const char *corpus, const TextKept *k, int valid_only, Arena *a,
+Files *files_open_kept(const char *corpus, const TextKept *k, int held_only, Arena *a,
                        const char **why)
 {
     Files *f = arena_get(a, sizeof *f);
@@ -341,34 +359,5 @@ Files *files_open_kept(const char *corpus, const TextKept *k, int valid_only, Ar
         *why = arena_text(a, "corpus=%s is a text, and %s", corpus, k->why_no_text);
         return NULL;
     }
-    for (int i = valid_only && s->path[1]; i < 2; i++)
-        if (s->path[i] && !(f->file[i] = files_text_tokens(s, i, k->text, &f->seconds[i], a, why)))
-            return NULL;
-    return f;
-}
-
-TokenFile *synth_file(int V, uint64_t seed, int stream, long n, Arena *a, const char **why)
-{
-    const Build *build = build_read(a);
-    const char *name = arena_text(a, "synth.%s.V%d.seed%llu.n%ld.%.12s.tok", split_names[stream], V,
-                                  (unsigned long long)seed, n, build->id);
-    const char *path = cache_path(name, a, why);
-    if (!path || files_exist(path)) return path ? tokens_open(path, a, why) : NULL;
-    char hash[65];
-    const char *law = arena_text(a, "synth %d %llu %s", V, (unsigned long long)seed, build->id);
-    TokenWriter *w = tokens_begin(path, V, a, why);
-    if (!w) return NULL;
-    Arena work = arena_new((size_t)n * sizeof(int) + ((size_t)256 << 20));
-    int *tok = arena_raw(&work, (size_t)n * sizeof *tok);
-    const Synth *y = synth_make(V, seed, &work);
-    synth_stream(y, (uint64_t)stream, tok, n);
-    tokens_add(w, tok, n);
-    const TokenFile head = { .vocab = "synth",
-                             .vocab_hash = sha256_hex(law, strlen(law), hash),
-                             .source = name,
-                             .source_hash = build->id,
-                             .floor = stream ? synth_nll(y, tok, n, NULL) : 0 };
-    *why = tokens_commit(w, &head);
-    arena_drop(&work);
-    return *why ? NULL : tokens_open(path, a, why);
+    return files_of_text(f, held_only && s->path[1], a, why);
 }

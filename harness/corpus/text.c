@@ -28,6 +28,9 @@ struct Text {
     size_t            given, have;
     int               fd, packed, ended;
     long              size, taken, bytes;    /* of the file (0: unknown); of it read; of text */
+    /* the part of the text that is read; NULL: all of it. at: the place in the whole text */
+    const TextRange  *part;
+    long              parts, at;
     lzma_stream       xz;
     uint8_t          *xz_in;
     struct sha256_ctx sha;
@@ -104,6 +107,41 @@ static long text_read_text(Text *t, char *to, size_t most, const char **why)
     return (long)(most - t->xz.avail_out);
 }
 
+void text_keep(Text *t, const TextRange *part, long parts)
+{
+    CHECK(!t->taken && part);
+    t->part = part;
+    t->parts = parts;
+}
+
+/* Moves what is kept of n bytes of text to their front; returns how many these are */
+static long text_keep_some(Text *t, char *to, long n)
+{
+    const long from = t->at, end = t->at + n;
+    long kept = 0;
+    t->at = end;
+    if (!t->part) return n;
+    for (; t->parts && t->part->from < end; t->part++, t->parts--) {
+        const long a = t->part->from > from ? t->part->from : from,
+                   b = t->part->to < end ? t->part->to : end;
+        memmove(to + kept, to + (a - from), (size_t)(b - a));
+        kept += b - a;
+        if (t->part->to > end) break;
+    }
+    return kept;
+}
+
+/* As text_read_text, of the part that is kept */
+static long text_read_kept(Text *t, char *to, size_t most, const char **why)
+{
+    long n, kept = 0;
+    while (!kept && (n = text_read_text(t, to, most, why)) != 0) {
+        if (n < 0) return n;
+        kept = text_keep_some(t, to, n);
+    }
+    return kept;
+}
+
 long text_piece(Text *t, const char **piece, const char **why)
 {
     memmove(t->text, t->text + t->given, t->have - t->given);
@@ -112,7 +150,7 @@ long text_piece(Text *t, const char **piece, const char **why)
     for (size_t want = PIECE; ; want = 2 * t->have) {
         if (want > room) want = room;
         while (!t->ended && t->have < want) {
-            const long n = text_read_text(t, t->text + t->have, want - t->have, why);
+            const long n = text_read_kept(t, t->text + t->have, want - t->have, why);
             if (n < 0) return -1;
             if (!n) t->ended = 1;
             sha256_update(&t->sha, (size_t)n, (const uint8_t *)t->text + t->have);

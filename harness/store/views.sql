@@ -192,6 +192,10 @@ SELECT experiment, position, run,
        max(value) FILTER (WHERE name = 'nll_floor') AS nll_floor,
        max(value) FILTER (WHERE name = 'unigram') AS unigram,
        max(value) FILTER (WHERE name = 'bits_per_byte') AS bits_per_byte,
+       max(value) FILTER (WHERE name = 'test_nll') AS test_nll,
+       max(value) FILTER (WHERE name = 'test_nll_floor') AS test_nll_floor,
+       max(value) FILTER (WHERE name = 'test_unigram') AS test_unigram,
+       max(value) FILTER (WHERE name = 'test_bits_per_byte') AS test_bits_per_byte,
        max(value) FILTER (WHERE name = 'steps') AS steps,
        max(value) FILTER (WHERE name = 'tokens') AS tokens,
        max(value) FILTER (WHERE name = 'supervised') AS supervised,
@@ -208,22 +212,33 @@ FROM (SELECT c.experiment, c.position, c.run, m.name, m.value, max(m.step)
 GROUP BY experiment, position;
 
 -- one row per cell, whatever became of it. head_share: head.forward + head.backward of the step;
--- v_share: with head.update
+-- v_share: with head.update. nll, nll_floor, unigram and bits_per_byte are of the text `split`:
+-- 'test' where every ok run of the experiment that has a loss has one of the test text, else
+-- 'valid', for all of them. valid_nll is what choices are made by
 CREATE VIEW result AS
 SELECT n.experiment, n.position, n.label, n.seed, n.head, n.arithmetic, n.status, n.error,
-       x.tokens_per_s, x.supervised_per_s,
+       n.tokens_per_s, n.supervised_per_s,
        (p.head_forward + p.head_backward) / p.step_s AS head_share,
        (p.head_forward + p.head_backward + p.head_update) / p.step_s AS v_share,
-       x.nll, x.nll_floor, x.unigram, x.bits_per_byte, x.steps, x.tokens, x.supervised, x.seconds,
-           x.flops, x.params,
+       CASE WHEN n.tested THEN n.test_nll ELSE n.nll END AS nll,
+       CASE WHEN n.tested THEN n.test_nll_floor ELSE n.nll_floor END AS nll_floor,
+       CASE WHEN n.tested THEN n.test_unigram ELSE n.unigram END AS unigram,
+       CASE WHEN n.tested THEN n.test_bits_per_byte ELSE n.bits_per_byte END AS bits_per_byte,
+       CASE WHEN n.tested THEN 'test' ELSE 'valid' END AS split, n.nll AS valid_nll,
+       n.steps, n.tokens, n.supervised, n.seconds, n.flops, n.params,
        p.step_s, n.wall_s, n.peak_rss_kb,
        (SELECT value FROM text WHERE run = n.run AND key = 'kernel') AS kernel,
        (SELECT value FROM text WHERE run = n.run AND key = 'gemm') AS gemm,
        (SELECT value FROM text WHERE run = n.run AND key = 'gemm_core') AS gemm_core,
        (SELECT value FROM text WHERE run = n.run AND key = 'isa') AS isa,
        n.cpu, n.cores, n.build, n.git, n.older, n.left_out, n.run, n.cell
-FROM cell_labelled n
-LEFT JOIN number x ON x.experiment = n.experiment AND x.position = n.position
+FROM (SELECT c.*, x.tokens_per_s, x.supervised_per_s, x.nll, x.nll_floor, x.unigram,
+          x.bits_per_byte, x.test_nll, x.test_nll_floor, x.test_unigram, x.test_bits_per_byte,
+          x.steps, x.tokens, x.supervised, x.seconds, x.flops, x.params,
+          min(CASE WHEN c.status = 'ok' AND x.nll IS NOT NULL THEN x.test_nll IS NOT NULL END)
+              OVER (PARTITION BY c.experiment) AS tested
+      FROM cell_labelled c
+      LEFT JOIN number x ON x.experiment = c.experiment AND x.position = c.position) n
 LEFT JOIN phase p ON p.experiment = n.experiment AND p.position = n.position
 ORDER BY n.experiment, n.position;
 
@@ -233,7 +248,7 @@ SELECT r.experiment, r.position, r.label, r.seed, r.head, r.arithmetic, p.data, 
     p.core_backward, p.core_update,
        p.other, p.head_forward, p.head_backward, p.head_update, p.linear_forward, p.linear_backward,
            p.step_s, p.steps, r.head_share, r.v_share, r.tokens_per_s,
-       r.supervised_per_s, r.nll, r.nll_floor, r.kernel, r.cpu, r.cores, r.run
+       r.supervised_per_s, r.nll, r.nll_floor, r.split, r.kernel, r.cpu, r.cores, r.run
 FROM result r JOIN phase p ON p.experiment = r.experiment AND p.position = r.position
 WHERE r.status = 'ok'
 ORDER BY r.experiment, r.position;
@@ -261,8 +276,8 @@ FROM (SELECT *, min(position) OVER (PARTITION BY experiment, head) AS first FROM
 GROUP BY experiment, label
 ORDER BY experiment, bar;
 
--- validation loss as it fell: one row per evaluation of an ok run; line numbers the runs, colour
--- the cells without their seed
+-- validation loss as it fell, whichever text the experiment reports: one row per evaluation of an
+-- ok run; line numbers the runs, colour the cells without their seed
 CREATE VIEW curve AS
 SELECT n.experiment, n.position, n.label, n.seed, n.head, n.arithmetic,
        dense_rank() OVER (PARTITION BY n.experiment ORDER BY n.first) AS colour,
@@ -275,7 +290,7 @@ SELECT n.experiment, n.position, n.label, n.seed, n.head, n.arithmetic,
            AND step = m.step),
                 (SELECT max(value) FROM metric WHERE run = n.run AND name = 'tokens'
                     AND step = m.step)) AS tokens,
-       m.value AS nll, x.unigram, x.nll_floor,
+       m.value AS nll, 'valid' AS split, x.unigram, x.nll_floor,
        (SELECT value FROM config WHERE run = n.run AND key = 'corpus') AS corpus, n.cpu, n.cores,
            n.run
 FROM (SELECT *, min(position) OVER (PARTITION BY experiment, label) AS first FROM cell_labelled
@@ -286,18 +301,19 @@ ORDER BY n.experiment, n.position, m.step;
 
 -- a number of an ok run per row, and its median over seeds
 CREATE VIEW measure AS
-SELECT r.experiment, r.position, r.label, r.seed, r.run, j.key AS name,
+SELECT r.experiment, r.position, r.label, r.seed, r.run, r.split, j.key AS name,
     CAST(j.value AS REAL) AS value
 FROM result r, json_each(json_object(
     'tokens_per_s', tokens_per_s, 'supervised_per_s', supervised_per_s, 'head_share', head_share,
         'v_share', v_share,
-    'nll', nll, 'nll_floor', nll_floor, 'bits_per_byte', bits_per_byte, 'step_s', step_s, 'wall_s',
-        wall_s,
+    'nll', nll, 'valid_nll', valid_nll, 'nll_floor', nll_floor, 'bits_per_byte', bits_per_byte,
+    'step_s', step_s, 'wall_s', wall_s,
     'peak_rss_kb', peak_rss_kb)) j
 WHERE r.status = 'ok' AND j.value IS NOT NULL;
 
 CREATE VIEW median AS
-SELECT experiment, min(first) AS position, label, name, avg(value) AS value, n
+SELECT experiment, min(first) AS position, label, max(split) AS split, name,
+    avg(value) AS value, n
 FROM (SELECT *, row_number() OVER (PARTITION BY experiment, label, name ORDER BY value) AS i,
              count(*) OVER (PARTITION BY experiment, label, name) AS n,
              min(position) OVER (PARTITION BY experiment, label) AS first FROM measure)
@@ -307,12 +323,13 @@ GROUP BY experiment, label, name;
 -- one row per cell without its seed: medians over the n seeds that ended ok; NULL where a run has
 -- no such number, so that no median is of fewer than n
 CREATE VIEW summary AS
-SELECT experiment, label, max(n) AS n,
+SELECT experiment, label, max(n) AS n, max(split) AS split,
        max(value) FILTER (WHERE n = most AND name = 'tokens_per_s') AS tokens_per_s,
        max(value) FILTER (WHERE n = most AND name = 'supervised_per_s') AS supervised_per_s,
        max(value) FILTER (WHERE n = most AND name = 'head_share') AS head_share,
        max(value) FILTER (WHERE n = most AND name = 'v_share') AS v_share,
        max(value) FILTER (WHERE n = most AND name = 'nll') AS nll,
+       max(value) FILTER (WHERE n = most AND name = 'valid_nll') AS valid_nll,
        max(value) FILTER (WHERE n = most AND name = 'nll_floor') AS nll_floor,
        max(value) FILTER (WHERE n = most AND name = 'bits_per_byte') AS bits_per_byte,
        max(value) FILTER (WHERE n = most AND name = 'step_s') AS step_s,
@@ -450,17 +467,17 @@ WHERE p.threads = (SELECT max(threads) FROM kernel_cell);
 -- relative to the first row's; kind loss: nats above the runs with float activations, of the same
 -- seed
 CREATE VIEW act_bits AS
+WITH losses AS MATERIALIZED (
+    SELECT experiment, seed, run, nll, tokens, cpu, cores FROM result WHERE status = 'ok')
 SELECT n.experiment, 'loss' AS kind, 'bits ' || b.value AS label, CAST(b.value AS INTEGER) AS bits,
     n.seed,
-       x.nll - (SELECT y.nll FROM cell_labelled f JOIN number y ON y.run = f.run
-           AND y.experiment = f.experiment
+       n.nll - (SELECT f.nll FROM losses f
                 JOIN config a ON a.run = f.run AND a.key = 'act' AND a.value = 'f32'
-                WHERE f.experiment = n.experiment AND f.seed = n.seed AND f.status = 'ok') AS value,
-       NULL AS low, NULL AS high, x.tokens, n.cpu, n.cores
-FROM cell_labelled n JOIN number x ON x.run = n.run AND x.experiment = n.experiment
+                WHERE f.experiment = n.experiment AND f.seed = n.seed) AS value,
+       NULL AS low, NULL AS high, n.tokens, n.cpu, n.cores
+FROM losses n
 JOIN config a ON a.run = n.run AND a.key = 'act' AND a.value = 'int8'
 JOIN config b ON b.run = n.run AND b.key = 'act_bits'
-WHERE n.status = 'ok'
 UNION ALL
 SELECT e.experiment, 'cost', c.kernel || ' ' || c.shape || ' n' || c.n, c.bits, NULL, c.gops,
     c.gops_low, c.gops_high, NULL, c.cpu, c.cores
@@ -552,7 +569,8 @@ WITH clean AS MATERIALIZED (SELECT * FROM cell_speed WHERE experiment = 'speed')
 SELECT v.experiment, v.position, v.label, v.head, v.seed, v.colour, v.line, v.step, v.tokens, v.nll,
        v.tokens / s.tokens_per_s AS seconds, v.tokens / s.tokens_high AS seconds_low,
            v.tokens / s.tokens_low AS seconds_high,
-       v.seconds AS seconds_measured, s.n AS rounds, v.unigram, v.nll_floor, v.corpus, s.cpu,
+       v.split, v.seconds AS seconds_measured, s.n AS rounds, v.unigram, v.nll_floor, v.corpus,
+           s.cpu,
            s.cores, s.build AS speed_build
 FROM curve v JOIN cells c ON c.experiment = v.experiment AND c.label = v.label
 JOIN clean s ON s.signature = c.signature
@@ -569,7 +587,8 @@ WITH numbered AS (
 means AS (
     SELECT experiment, label, head, min(position) AS position, min(colour) AS line, evaluation,
         count(*) AS n, avg(seconds) AS seconds,
-           avg(tokens) AS tokens, avg(nll) AS nll, min(nll) AS low, max(nll) AS high,
+           avg(tokens) AS tokens, avg(nll) AS nll, max(split) AS split,
+           min(nll) AS low, max(nll) AS high,
                avg(clean) AS clean_seconds,
            avg(clean_low) AS clean_low, avg(clean_high) AS clean_high, max(unigram) AS unigram,
                max(nll_floor) AS nll_floor,
@@ -588,14 +607,15 @@ CREATE VIEW equal_tokens AS SELECT * FROM mean_curve;
 CREATE VIEW pareto AS
 WITH clean AS MATERIALIZED (SELECT * FROM cell_speed WHERE experiment = 'speed'),
     own AS MATERIALIZED (SELECT * FROM cell_speed)
-SELECT o.experiment, o.position, o.label, o.head, r.n, r.nll, r.nll_low, r.nll_high,
+SELECT o.experiment, o.position, o.label, o.head, r.n, r.nll, r.nll_low, r.nll_high, r.split,
+       r.valid_nll,
        coalesce(c.tokens_per_s, o.tokens_per_s) AS tokens_per_s, coalesce(c.tokens_low,
            o.tokens_low) AS tokens_low,
        coalesce(c.tokens_high, o.tokens_high) AS tokens_high, c.n AS rounds, r.tokens, r.unigram,
        (SELECT value FROM config WHERE run = r.run AND key = 'corpus') AS corpus, o.cpu, o.cores
 FROM own o
 JOIN (SELECT experiment, label, count(*) AS n, avg(nll) AS nll, min(nll) AS nll_low,
-    max(nll) AS nll_high, avg(tokens) AS tokens,
+    max(nll) AS nll_high, max(split) AS split, avg(valid_nll) AS valid_nll, avg(tokens) AS tokens,
              max(unigram) AS unigram, max(run) AS run
       FROM result WHERE status = 'ok' AND nll IS NOT NULL GROUP BY experiment, label) r
           ON r.experiment = o.experiment AND r.label = o.label
@@ -686,9 +706,10 @@ path AS MATERIALIZED (
     FROM mean_curve WINDOW w AS (PARTITION BY experiment, label ORDER BY evaluation)),
 reached AS MATERIALIZED (
     SELECT p.experiment, p.label, p.nll0 IS NULL AS first,
-           min(CASE WHEN p.nll0 > b.nll
-               THEN p.t0 + (p.nll0 - b.nll) / (p.nll0 - p.nll) * (p.t - p.t0) ELSE p.t END) AS t
-    FROM path p JOIN base b ON b.experiment = p.experiment WHERE p.nll <= b.nll + 1e-9
+           min(CASE WHEN p.nll0 > b.valid_nll
+               THEN p.t0 + (p.nll0 - b.valid_nll) / (p.nll0 - p.nll) * (p.t - p.t0) ELSE p.t END)
+               AS t
+    FROM path p JOIN base b ON b.experiment = p.experiment WHERE p.nll <= b.valid_nll + 1e-9
         GROUP BY p.experiment, p.label),
 rate AS MATERIALIZED (
     SELECT cpu, cores, max(gops) * 1e9 AS flops FROM timing WHERE name LIKE 'sgemm%/t' || cores
@@ -832,8 +853,8 @@ ORDER BY s.run, s.name, s.round;
 -- every evaluation on four clocks; supervised positions and FLOPs are in proportion to tokens
 -- within a run
 CREATE VIEW clock_curve AS
-SELECT c.experiment, c.position, c.label, c.seed, c.head, c.step, c.nll, c.corpus, c.seconds,
-    c.tokens,
+SELECT c.experiment, c.position, c.label, c.seed, c.head, c.step, c.nll, c.split, c.corpus,
+    c.seconds, c.tokens,
        c.tokens * x.supervised / x.tokens AS supervised, c.tokens * x.flops / x.tokens AS flops,
            c.run
 FROM curve c JOIN number x ON x.experiment = c.experiment AND x.position = c.position;
@@ -844,7 +865,7 @@ FROM curve c JOIN number x ON x.experiment = c.experiment AND x.position = c.pos
 CREATE VIEW time_to_loss AS
 WITH last AS (SELECT *, max(step) FROM clock_curve GROUP BY experiment, position)
 SELECT b.experiment, b.seed, b.corpus, b.label AS base_label, o.label, o.head, b.nll,
-    coalesce(b.seconds / t.seconds, 0) AS by_seconds,
+    b.split, coalesce(b.seconds / t.seconds, 0) AS by_seconds,
        coalesce(b.tokens / t.tokens, 0) AS by_tokens, coalesce(b.supervised / t.supervised,
            0) AS by_supervised,
        coalesce(b.flops / t.flops, 0) AS by_flops, b.run AS run_base, o.run AS run
@@ -959,6 +980,7 @@ WHERE a.run = (SELECT run FROM kernel_cell k WHERE k.name = a.name);
 -- steps are
 CREATE VIEW seed_pair AS
 SELECT h.experiment, h.seed, h.label, b.label AS base, h.nll, h.nll - b.nll AS nats,
+    h.split, h.valid_nll, h.valid_nll - b.valid_nll AS valid_nats,
     b.step_s / h.step_s AS faster, h.run, b.run AS run_base
 FROM result h JOIN result b ON b.experiment = h.experiment AND b.seed = h.seed
     AND b.position <> h.position

@@ -65,8 +65,9 @@ enum { SHOWN = sizeof table_column / sizeof *table_column, MAX_ROWS = EXPERIMENT
 
 typedef struct Table {
     Arena      *a;
-    int         from[SHOWN], error, left_out, rows;
+    int         from[SHOWN], error, left_out, rows, split_from;
     long        shared;              /* runs that are left out */
+    const char *split;               /* the text that the losses are of: one for all rows */
     const char *(*cell)[SHOWN];      /* row 0: titles */
     const char **why;                /* per row, "" */
 } Table;
@@ -80,6 +81,7 @@ static void table_take_row(void *ctx, int columns, const char *const *value)
             if (!strcmp(value[c], table_column[i].column)) t->from[i] = c;
             if (!strcmp(value[c], "error")) t->error = c;
             if (!strcmp(value[c], "left_out")) t->left_out = c;
+            if (!strcmp(value[c], "split")) t->split_from = c;
         }
     for (int i = 0; i < SHOWN; i++) {
         const char *v = value[t->from[i]];
@@ -93,7 +95,16 @@ static void table_take_row(void *ctx, int columns, const char *const *value)
     }
     t->why[t->rows] = t->rows && value[t->error] ? arena_text(t->a, "%s", value[t->error]) : "";
     t->shared += t->rows && value[t->left_out] ? strtol(value[t->left_out], NULL, 10) : 0;
+    if (t->rows) t->split = arena_text(t->a, "%s", value[t->split_from]);
     t->rows++;
+}
+
+/* The losses say in their title of which text they are */
+static void table_name_losses(Table *t)
+{
+    for (int i = 0; i < SHOWN; i++)
+        if (!strcmp(table_column[i].column, "nll"))
+            t->cell[0][i] = arena_text(t->a, "%s %s", t->split, table_column[i].title);
 }
 
 void table_print_left_out(long runs, FILE *out)
@@ -104,11 +115,12 @@ void table_print_left_out(long runs, FILE *out)
 
 const char *table_print(Db *db, const char *experiment, FILE *out, Arena *a)
 {
-    Table t = { .a = a };
+    Table t = { .a = a, .split = "valid" };
     t.cell = arena_raw(a, sizeof *t.cell * MAX_ROWS);
     t.why = arena_raw(a, sizeof *t.why * MAX_ROWS);
     const char *why = db_view(db, "result", experiment, table_take_row, &t, a);
     if (why) return why;
+    table_name_losses(&t);
     int width[SHOWN] = { 0 };
     for (int r = 0; r < t.rows; r++)
         for (int i = 0; i < SHOWN; i++)
@@ -119,10 +131,11 @@ const char *table_print(Db *db, const char *experiment, FILE *out, Arena *a)
             fprintf(out, "%*s%s", table_column[i].digits < 0 ? -width[i] : width[i], t.cell[r][i],
                     i == SHOWN - 1 ? "\n" : "  ");
     fputs("\nhead %: (head.forward + head.backward) / step; V-sized %: (head.forward + "
-          "head.backward + head.update) / step;\n"
-          "NLL, floor: nats per token of the validation text, and of the true model where it is "
-          "known\n",
+          "head.backward + head.update) / step;\n",
           out);
+    fprintf(out, "%s NLL, floor: nats per token of the %s text, and of the true model where it is "
+                 "known\n",
+            t.split, !strcmp(t.split, "test") ? "test" : "validation");
     table_print_left_out(t.shared, out);
     for (int r = 1; r < t.rows; r++)
         if (*t.why[r]) fprintf(out, "%s: %s: %s\n", t.cell[r][0], t.cell[r][2], t.why[r]);

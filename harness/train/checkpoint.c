@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_META = 24 + CHECKPOINT_TEXT_META };
+enum { MAX_META = 30 + CHECKPOINT_TEXT_META };
 
 static Tensor checkpoint_tensor(Arena *a, const char *prefix, const Param *p, float *data, long n)
 {
@@ -111,6 +111,9 @@ const char *checkpoint_save(Session *s, const char *path)
                                    "supervised", arena_text(a, "%ld", s->supervised),
                                    "seconds",    arena_text(a, "%.17g", s->seconds),
                                    "flops",      arena_text(a, "%.17g", s->flops),
+                                   "test_step",  arena_text(a, "%ld", s->test_step),
+                                   "test_nll",   arena_text(a, "%.17g", s->test_nll),
+                                   "test_positions", arena_text(a, "%ld", s->test_positions),
                                    "finishing",  s->finishing ? "1" : "0",
                                    "cutoffs",    s->cutoffs ? s->cutoffs : "",
                                    "gemm",       s->exec->gemm->name,
@@ -192,6 +195,18 @@ static const char *checkpoint_number(const TensorFile *f, const char *key, doubl
     return arena_text(a, "%s: %s '%.40s': expected a number, 0 or more", f->path, key, text);
 }
 
+/* The test loss of this very run, where it has been found; a run that branches off has its own */
+static const char *checkpoint_load_test(Session *s, const TensorFile *f)
+{
+    const char *step = tensors_meta(f, "test_step");
+    if (!s->optim || !step || !strcmp(step, "-1") || !strcmp(f->path, spec_str(s->spec, "from")))
+        return NULL;
+    const char *why = checkpoint_count(f, "test_step", &s->test_step, s->arena);
+    if (!why) why = checkpoint_count(f, "test_positions", &s->test_positions, s->arena);
+    if (!why) why = checkpoint_number(f, "test_nll", &s->test_nll, s->arena);
+    return why;
+}
+
 static const char *checkpoint_load_clocks(Session *s, const TensorFile *f)
 {
     const char *why = checkpoint_count(f, "step", &s->step, s->arena);
@@ -214,6 +229,7 @@ const char *checkpoint_load(Session *s, const char *path)
                          path);
     else if (s->optim) why = checkpoint_may_continue(s, f, was, s->arena);
     if (!why) why = checkpoint_load_clocks(s, f);
+    if (!why) why = checkpoint_load_test(s, f);
     if (!why) why = checkpoint_load_state(s, f);
     if (!why) why = checkpoint_load_ema(s, f);
     if (!why && s->last && !strcmp(checkpoint_value(f, "finishing"), "1")) session_finish(s);

@@ -33,7 +33,7 @@ int checkpoint_text_meta(const char **meta, const Corpus *c, Arena *a)
                               "text.vocab_sha", c->vocab_hash,
                               "text.V",         arena_text(a, "%d", c->V),
                               "text.tokens",    arena_text(a, "%ld", c->n_train),
-                              "text.first",     arena_text(a, "%d", token_id(c->valid, 0)) };
+                              "text.first",     arena_text(a, "%d", token_id(c->valid.tok, 0)) };
     memcpy(meta, m, sizeof m);
     return sizeof m / sizeof *m;
 }

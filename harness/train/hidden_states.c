@@ -30,21 +30,21 @@ static const char *hidden_states_windows_of(Windows *w, const Session *s, long p
     const int T = (int)spec_int(s->spec, "seq");
     const long most = (c->n_train - 1) / T;
     const long wanted = positions / T;
-    *w = (Windows){ .T = T, .train = wanted < most ? wanted : most, .valid = (c->n_valid - 1) / T };
+    *w = (Windows){ .T = T, .train = wanted < most ? wanted : most, .valid = (c->valid.n - 1) / T };
     if (w->train < 1 || w->valid < 1)
         return arena_text(
             a,
             "%ld training states of %ld tokens, %ld validation tokens: expected a window "
             "of seq=%d in both",
-            positions, c->n_train, c->n_valid, T);
+            positions, c->n_train, c->valid.n, T);
     const size_t n = (size_t)(w->train + w->valid) * (size_t)T,
                  first = (size_t)w->train * (size_t)T;
     w->x = arena_raw(a, 2 * sizeof(int) * n);
     w->y = w->x + n;
     hidden_states_cut_windows(w->x, w->y, c->train, c->n_train, w->train, T);
     for (size_t i = 0; i < n - first; i++) {
-        w->x[first + i] = token_id(c->valid, (long)i);
-        w->y[first + i] = token_id(c->valid, (long)i + 1);
+        w->x[first + i] = token_id(c->valid.tok, (long)i);
+        w->y[first + i] = token_id(c->valid.tok, (long)i + 1);
     }
     return NULL;
 }

@@ -19,6 +19,7 @@ static Session *session_new(void)
     Arena *a = arena_boot(HOME_BYTES);
     Session *s = arena_get(a, sizeof *s);
     s->arena = a;
+    s->test_step = -1;
     return s;
 }
 
@@ -131,7 +132,7 @@ static const char *session_check_text(const Session *s, const TextKept *k)
 static Corpus *session_corpus(Session *s, SessionUse use, const char **why)
 {
     static const TextPart part[] = { [SESSION_READS] = TEXT_ALL,
-                                     [SESSION_EVALUATES] = TEXT_VALID,
+                                     [SESSION_EVALUATES] = TEXT_HELD,
                                      [SESSION_SPEAKS] = TEXT_NONE };
     TextKept kept = { .vocab = NULL };
     if (s->from && (*why = checkpoint_text(s->from, &kept, s->arena))) return NULL;
@@ -143,6 +144,10 @@ static Corpus *session_corpus(Session *s, SessionUse use, const char **why)
                 "text: corpus=%s is read for them\n",
                 s->from, spec_str(s->spec, "corpus"));
     s->corpus = corpus_open(s->spec, s->arena, why);
+    if (s->corpus && s->from && !kept.vocab && s->corpus->test_shared && s->corpus->test.n) {
+        s->corpus->test.n = 0;
+        s->corpus->why_no_test = "an older checkpoint may have been trained on it";
+    }
     if (s->corpus && (*why = session_check_text(s, &kept))) return NULL;
     return s->corpus;
 }
@@ -208,9 +213,14 @@ void session_drop(Session *s)
 
 double session_nll(Session *s, long *n)
 {
+    return session_nll_of(s, &s->corpus->valid, n);
+}
+
+double session_nll_of(Session *s, const HeldText *text, long *n)
+{
     enum { AT_ONCE = 512 };        /* tokens: what a pass keeps in memory */
     const int T = (int)spec_int(s->spec, "seq");
-    const long windows = (s->corpus->n_valid - 1) / T;
+    const long windows = (text->n - 1) / T;
     const int B = AT_ONCE / T > 0 ? AT_ONCE / T : 1;
     int *x = arena_get(s->arena, sizeof(int) * (size_t)(B * T)),
         *y = arena_get(s->arena, sizeof(int) * (size_t)(B * T));
@@ -218,14 +228,14 @@ double session_nll(Session *s, long *n)
     double sum = 0;
     *n = windows * T;
     if (windows < 1)
-        die("the validation text has %ld tokens, fewer than one window of seq=%d",
-            s->corpus->n_valid, T);
+        die("the text to evaluate has %ld tokens, expected more than the %d of a window (seq)",
+            text->n, T);
     if (ema) params_swap_ema(s->params);
     for (long w = 0; w < windows; w += B) {
         const int b = windows - w < B ? (int)(windows - w) : B;
         for (int i = 0; i < b * T; i++) {
-            x[i] = token_id(s->corpus->valid, w * T + i);
-            y[i] = token_id(s->corpus->valid, w * T + i + 1);
+            x[i] = token_id(text->tok, w * T + i);
+            y[i] = token_id(text->tok, w * T + i + 1);
         }
         tape_reset(s->tape, 0);
         Var h = s->model->forward(s->m, s->tape, x, b, T, NULL);

@@ -32,12 +32,15 @@ typedef struct Session {
     int             d;
     long            step, tokens, supervised;     /* done so far */
     double          seconds, flops;
+    /* of the test text: its loss, positions, and the step after which they were found; -1: none */
+    double          test_nll;
+    long            test_positions, test_step;
     /* share of the matrix that embed_init kept; NAN: random */
     double          embed_variance;
 } Session;
 
-/* What a session is for. READS: hidden states of the training text; EVALUATES: the validation text
- * alone is read; SPEAKS: no text is read. These three take vocabulary and counts from the
+/* What a session is for. READS: hidden states or losses of the training text; EVALUATES: only the
+ * held texts are read; SPEAKS: no text is read. These three take vocabulary and counts from the
  * checkpoint; where it is older and has none, they read the text of its settings and say so. */
 typedef enum { SESSION_READS, SESSION_TRAINS, SESSION_EVALUATES, SESSION_SPEAKS } SessionUse;
 /* Parameters of a session that does not train have no gradients and no moments. from: the
@@ -58,4 +61,6 @@ void     session_finish(Session *);
 /* Exact mean negative log-likelihood in nats per token over the validation text, windows of `seq`;
  * *n positions. */
 double session_nll(Session *, long *n);
+/* The same over another text */
+double session_nll_of(Session *, const HeldText *, long *n);
 #endif

@@ -7,6 +7,7 @@
 #include "harness/util/host.h"
 #include "harness/laws/laws.h"
 #include "harness/train/checkpoint.h"
+#include "harness/train/evaluate.h"
 #include "harness/train/saver.h"
 #include "models/step.h"
 #include "kernels/cpu.h"
@@ -99,29 +100,16 @@ static double trainer_progress_of(const Session *s, const Budget *b)
     return p;
 }
 
-/* kernel=noop computes nothing: a loss under it means nothing and is never recorded */
-static int trainer_computes(const Session *s)
-{
-    return s->exec->kernel->computes || spec_is(s->spec, "act", "f32");
-}
-
 /* loss: the mean in nats per supervised position; norm: of the gradient, before clipping */
 static void trainer_record_step(const Trainer *t, double seconds, double loss, double norm)
 {
     const long step = t->s->step;
     for (int k = 0; k < PHASES; k++) record_span(t->rec, phase_names[k], step, t->laps.sum[k]);
     record_num(t->rec, "step_s", step, seconds);
-    if (trainer_computes(t->s)) {
+    if (evaluate_computes(t->s)) {
         record_num(t->rec, "loss", step, loss);
         record_num(t->rec, "grad_norm", step, norm);
     }
-}
-
-static void trainer_check_finite(const char *what, long step, double value)
-{
-    if (!isfinite(value))
-        die("the %s is not finite at step %ld; a smaller rate (lr, lr_normuon) may help", what,
-            step);
 }
 
 static void trainer_step(Trainer *t, const Budget *budget)
@@ -158,8 +146,8 @@ static void trainer_step(Trainer *t, const Budget *budget)
     s->seconds += seconds;
     s->flops += 3 * s->model->flops(s->m, p.T) * n * p.accum +
                 s->head->cost(s->h, supervised).flops * p.accum;
-    trainer_check_finite("loss", s->step - 1, loss);
-    if (trainer_computes(s)) trainer_check_finite("gradient", s->step - 1, norm);
+    evaluate_check_finite("loss", s->step - 1, loss);
+    if (evaluate_computes(s)) evaluate_check_finite("gradient", s->step - 1, norm);
 }
 
 /* The full softmax takes over for the last part of the budget. */
@@ -169,25 +157,6 @@ static void trainer_finish(Trainer *t, const Budget *budget)
     if (!s->last || trainer_progress_of(s, budget) < 1 - spec_num(s->spec, "finish")) return;
     session_finish(s);
     record_num(t->rec, "finish_step", s->step, (double)s->step);
-}
-
-static void trainer_evaluate(Trainer *t)
-{
-    Session *s = t->s;
-    long n;
-    if (!trainer_computes(s)) return;
-    const size_t at = s->arena->used;
-    const double began = clock_now(), nll = session_nll(s, &n);
-    arena_reset(s->arena, at);
-    record_num(t->rec, "nll", s->step, nll);
-    if (s->corpus->bytes_per_token > 0)
-        record_num(t->rec, "bits_per_byte", s->step, nll / log(2) / s->corpus->bytes_per_token);
-    record_num(t->rec, "eval_seconds", s->step, s->seconds);
-    record_num(t->rec, "eval_tokens", s->step, (double)s->tokens);
-    record_num(t->rec, "eval_positions", s->step, (double)n);
-    record_num(t->rec, "eval_s", s->step, clock_now() - began);
-    record_flush(t->rec);
-    trainer_check_finite("validation loss", s->step, nll);
 }
 
 /* The parts of the program that this run executes, where they have a hash of their own */
@@ -211,6 +180,16 @@ static void trainer_record_parts(const Session *s, Recorder *rec)
     arena_drop(&a);
 }
 
+static void trainer_record_text(const Corpus *c, Recorder *rec)
+{
+    record_text(rec, "corpus", c->name);
+    record_text(rec, "vocab", c->vocab);
+    if (!*c->sha) return;
+    record_text(rec, "corpus_sha", c->sha);
+    record_text(rec, "valid_sha", c->valid.sha);
+    if (c->test.n) record_text(rec, "test_sha", c->test.sha);
+}
+
 static void trainer_describe(const Session *s, Recorder *rec)
 {
     char cpu[128];
@@ -224,9 +203,7 @@ static void trainer_describe(const Session *s, Recorder *rec)
     if (s->gemm_reason) record_text(rec, "gemm_reason", s->gemm_reason);
     record_text(rec, "f32", s->exec->f->isa);
     record_text(rec, "isa", cpu_text(cpu_has(), cpu, sizeof cpu));
-    record_text(rec, "corpus", s->corpus->name);
-    record_text(rec, "vocab", s->corpus->vocab);
-    if (*s->corpus->sha) record_text(rec, "corpus_sha", s->corpus->sha);
+    trainer_record_text(s->corpus, rec);
     if (s->cutoffs) {
         record_text(rec, "cutoffs", s->cutoffs);
         record_num(rec, "cutoffs_s", 0, s->cutoffs_s);
@@ -235,8 +212,8 @@ static void trainer_describe(const Session *s, Recorder *rec)
     record_num(rec, "threads", 0, s->exec->threads);
     record_num(rec, "V", 0, s->corpus->V);
     record_num(rec, "params", 0, (double)params_count(s->params));
-    if (!isnan(s->corpus->floor)) record_num(rec, "nll_floor", 0, s->corpus->floor);
-    record_num(rec, "unigram", 0, s->corpus->unigram);
+    if (!isnan(s->corpus->valid.floor)) record_num(rec, "nll_floor", 0, s->corpus->valid.floor);
+    record_num(rec, "unigram", 0, s->corpus->valid.unigram);
     record_num(rec, "core_flops", 0, 3 * s->model->flops(s->m, p.T));
     record_num(rec, "head_flops", 0,
                s->head->cost(s->h, trainer_supervised_of(s->spec, n)).flops / n);
@@ -346,7 +323,7 @@ static Clocks trainer_steps(Trainer *t, const Budget *budget, long *last_eval)
         trainer_finish(t, budget);
         trainer_step(t, budget);
         if (trainer_due(s, &evals)) {
-            trainer_evaluate(t);
+            evaluate_valid(s, t->rec);
             *last_eval = s->step;
         }
         if (trainer_due(s, &saves)) saver_try(&t->saver, s);
@@ -372,7 +349,9 @@ void train_cell(const Spec *spec, Recorder *rec)
     long last_eval = -1;
     const Clocks timed = trainer_steps(&t, &budget, &last_eval);
     why = saver_save(&t.saver, s);
-    if (last_eval != s->step) trainer_evaluate(&t);
+    if (last_eval != s->step) evaluate_valid(s, rec);
+    /* saved again, so that a run which is resumed when it has ended knows its test loss */
+    if (evaluate_test(s, rec) && !why) why = saver_save(&t.saver, s);
     if (s->head->report) s->head->report(s->h, trainer_say, &(Teller){ s, rec });
     trainer_summarise(s, rec, first_step, s->seconds - timed.seconds, s->tokens - timed.tokens,
                       s->supervised - timed.supervised);
