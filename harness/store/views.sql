@@ -181,7 +181,8 @@ FROM (SELECT c.experiment, c.position, c.run, m.name, m.value, max(m.step)
       GROUP BY c.experiment, c.position, m.name)
 GROUP BY experiment, position;
 
--- one row per cell, whatever became of it. head_share: head.forward + head.backward of the step;
+-- one row per cell, whatever became of it; db_factors.c adds a column for each factor that is no
+-- column yet, with the level of the cell. head_share: head.forward + head.backward of the step;
 -- v_share: with head.update
 CREATE VIEW result AS
 SELECT n.experiment, n.position, n.label, n.seed, n.head, n.arithmetic, n.status, n.error,
@@ -195,7 +196,7 @@ SELECT n.experiment, n.position, n.label, n.seed, n.head, n.arithmetic, n.status
        (SELECT value FROM text WHERE run = n.run AND key = 'gemm') AS gemm,
        (SELECT value FROM text WHERE run = n.run AND key = 'gemm_core') AS gemm_core,
        (SELECT value FROM text WHERE run = n.run AND key = 'isa') AS isa,
-       n.cpu, n.cores, n.build, n.git, n.older, n.run, n.cell
+       n.cpu, n.cores, n.build, n.git, n.older, n.run, n.cell /* factors */
 FROM cell_labelled n
 LEFT JOIN number x ON x.experiment = n.experiment AND x.position = n.position
 LEFT JOIN phase p ON p.experiment = n.experiment AND p.position = n.position
