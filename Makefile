@@ -276,7 +276,6 @@ lint:
 # ---- the main job ----
 sweep: $(OUT)/eightysix
 	$(OUT)/eightysix sweep experiments/quick.yaml
-	$(MAKE) figures
 figures: $(OUT)/eightysix
 	$(OUT)/eightysix plot time_split
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The command `sweep`. */
 #include "harness/cli/cmd.h"
+#include "harness/judge/plot.h"
 #include "harness/sweep/sweep.h"
 #include "harness/util/options.h"
 
@@ -9,8 +10,11 @@ static const char help[] =
     "Runs every cell of the experiment that has no ok run of this build on this machine, each\n"
     "in a process of its own, and records it. A cell whose budget counts tokens is run for its\n"
     "losses: a run on any machine will do. Stopped and started again, a sweep goes on where it\n"
-    "was. key=value replaces a fixed setting of the experiment.\n\n"
-    "  --db FILE          the records (results/results.db); logs/, NAME.csv go beside it\n"
+    "was. key=value replaces a fixed setting of the experiment. At the end it prints what was\n"
+    "asked, expected and measured, compares with the baseline seed by seed, and draws the\n"
+    "figure of the experiment.\n\n"
+    "  --db FILE          the records (results/results.db); logs/, figures/, NAME.csv go\n"
+    "                     beside it\n"
     "  --dry-run          check the experiment, list its cells as new, stale, done or running,\n"
     "                     with the reason and the time to go; run nothing\n"
     "  --resume           skip finished cells; the default\n"
@@ -26,7 +30,7 @@ static const char help[] =
 int sweep_main(int argc, char **argv)
 {
     const char *jobs = "1", *seed = "1", *why;
-    SweepPlan p = { .db_path = "results/results.db" };
+    SweepPlan p = { .db_path = "results/results.db", .draw = plot_beside };
     int resume = 0;
     const Option options[] = {
         { "--db", &p.db_path, NULL },      { "--filter", &p.filter, NULL },
