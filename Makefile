@@ -8,7 +8,8 @@
 #                 against the records            make test-long  what takes long; a dated result
 # make paper      paper/eightysix.pdf, also of   make install    PREFIX=/usr/local DESTDIR=
 #                 RESULTS=my.db                  make uninstall
-# make check-paper  what of it is stale          make deps       installs what is missing
+# make check-paper  what of it and of the numbers of README.md is stale; make readme writes these
+# make deps       installs what is missing
 # make mutate     MUTATIONS=40 SEED=1: do the tests see a wrong program?
 # make clean
 # A fresh Debian machine needs make, a C compiler, and nothing else.
@@ -221,7 +222,8 @@ install: $(OUT)/eightysix
 	install -m 644 $(OUT)/eightysix.bash $(COMPLETE)
 	@install -m 644 $(wildcard experiments/*.yaml experiments/*.gp) $(SHARED)/experiments
 	@install -m 644 harness/store/schema.sql harness/store/views.sql $(SHARED)/views
-	@install -m 644 paper/paper.yaml paper/paper.tex paper/eightysix.sty $(SHARED)/paper
+	@install -m 644 $(addprefix paper/,paper.yaml readme.yaml paper.tex eightysix.sty) \
+	  $(SHARED)/paper
 	@install -m 644 results/reference/claims.csv $(SHARED)/results/reference
 	@echo "experiments, figures, views: $(SHARED)"
 uninstall:
@@ -277,7 +279,6 @@ lint:
 # ---- the main job ----
 sweep: $(OUT)/eightysix
 	$(OUT)/eightysix sweep experiments/quick.yaml
-	$(MAKE) figures
 figures: $(OUT)/eightysix
 	$(OUT)/eightysix plot time_split
 
@@ -301,8 +302,12 @@ paper: $(OUT)/eightysix $(RESULTS) $(OUT)/paper.ok
 	  { grep -A4 '^!' $(OUT)/paper/eightysix.log; exit 1; }
 	@cp $(OUT)/paper/eightysix.pdf paper/eightysix.pdf
 	@grep 'Output written' $(OUT)/paper/eightysix.log; echo paper/eightysix.pdf
-check-paper: $(OUT)/eightysix $(RESULTS)
+check-paper: $(OUT)/eightysix $(RESULTS) check-readme
 	$(OUT)/eightysix paper --check --db $(RESULTS) --out $(OUT)/paper
+
+# The numbers of README.md, of results/reference; readme: writes them
+check-readme readme: $(OUT)/eightysix $(OUT)/paper/records.db
+	$(OUT)/eightysix paper --readme $(if $(filter check%,$@),--check) --db $(OUT)/paper/records.db
 
 # ---- the gate of CI: results/BENCHMARKS.md. REGRESS: more of its options ----
 BASE ?= HEAD~1
@@ -345,6 +350,6 @@ clean:
 FORCE:
 .SECONDARY:
 .PHONY: all deps test golden mutate lint-links run-tests run-arm lint sweep figures bench regress \
-        gate-trial claims paper check-paper replay-seeds fuzz run-fuzz coverage test-long \
-        install uninstall clean FORCE
+        gate-trial claims paper check-paper readme check-readme replay-seeds fuzz run-fuzz \
+        coverage test-long install uninstall clean FORCE
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

@@ -114,7 +114,7 @@ static void test_round_trip(void **state)
     assert_null(db_view(db, "result", "other", see_last, &s, &p->a));
     assert_int_equal(s.rows, 0);
     assert_non_null(strstr(db_view(db, "nothing", NULL, see_last, &s, &p->a),
-                           "expected one of act_bits, anatomy, behind, "));
+                           "expected one of act_bits, anatomy, baseline_pair, behind, "));
     const char *there = place_write(p, "there.csv", "kept\n"), *said;
     assert_non_null(csv_write(db, "nothing", NULL, there, &p->a));
     place_shell(p, arena_text(&p->a, "cat %s; ls %s.new", there, there), &said);

@@ -292,7 +292,7 @@ static void test_resume(void **state)
     assert_string_equal(one(p, "SELECT count(*) FROM run WHERE status = 'ok'"), "12");
     assert_string_equal(one(p, "SELECT count(*) FROM result"), "6");
     assert_int_equal(RUN(PLAIN, export_main, "summary", "--db", "r/x.db", "--out", "-"), 0);
-    assert_says(printed, "x,embed_init=ok1,2,1000.0");
+    assert_says(printed, "x,embed_init=ok1,2,2,0,1000.0");
 }
 
 static const char grid[] =

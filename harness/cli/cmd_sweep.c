@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The command `sweep`. */
 #include "harness/cli/cmd.h"
+#include "harness/judge/plot.h"
 #include "harness/sweep/grid.h"
 #include "harness/sweep/sweep.h"
 #include "harness/util/options.h"
@@ -14,7 +15,8 @@ static const char help[] =
     "Runs every cell of the experiment that has no ok run of this build on this machine, each\n"
     "in a process of its own, and records it. A cell whose budget counts tokens is run for its\n"
     "losses: a run on any machine will do. Stopped and started again, a sweep goes on where it\n"
-    "was.\n\n"
+    "was. At the end it prints what was asked, expected and measured, compares with the\n"
+    "baseline seed by seed, and draws the figure of the experiment.\n\n"
     "With a file, key=value replaces a fixed setting of the experiment. Without one, the words\n"
     "are the experiment: every level of a setting with every level of the others. A comma\n"
     "separates levels; a level that has commas itself stands in brackets (quoted, for the\n"
@@ -27,7 +29,8 @@ static const char help[] =
     "                     the last plan is shown\n"
     "  --save FILE.yaml   write the experiment of these words as a file first\n"
     "  --note TEXT        one line, kept with the plan; `runs` shows it\n"
-    "  --db FILE          the records (results/results.db); logs/, NAME.csv go beside it\n"
+    "  --db FILE          the records (results/results.db); logs/, figures/, NAME.csv go\n"
+    "                     beside it\n"
     "  --dry-run          check the experiment, list its cells as new, stale, done or running,\n"
     "                     with the reason and the time to go; run nothing\n"
     "  --resume           skip finished cells; the default\n"
@@ -100,7 +103,7 @@ static const Experiment *sweep_load(char **words, int n, const char *name, const
 int sweep_main(int argc, char **argv)
 {
     const char *jobs = "1", *seed = "1", *shard = "1/1", *name = NULL, *save = NULL;
-    SweepPlan p = { .db_path = "results/results.db" };
+    SweepPlan p = { .db_path = "results/results.db", .draw = plot_beside };
     int resume = 0;
     const Option options[] = {
         { "--db", &p.db_path, NULL },      { "--filter", &p.filter, NULL },

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const paper_kinds[] = { "number", "table", "figure", "number" };
+static const char *const paper_kinds[] = { "number", "table", "figure", "sentence", "number" };
 enum { PAPER_SHA = 65 };                        /* 64 digits and a zero byte */
 typedef struct PaperStamp { char rows[PAPER_SHA], script[PAPER_SHA], file[PAPER_SHA]; } PaperStamp;
 typedef struct PaperMaker {
@@ -121,14 +121,14 @@ static const char *paper_write_parts(const PaperMaker *m)
 
 static void paper_tell(const PaperMaker *m)
 {
-    int count[3] = { 0 }, none = 0;            /* numbers, tables, figures */
+    int count[PAPER_CLAIM] = { 0 }, none = 0;
     for (int i = 0; i < m->paper.n; i++) {
         const int has_rows = *m->part[i].rows != 0;
         count[m->paper.item[i].kind % PAPER_CLAIM] += has_rows;
         none += !has_rows;
     }
-    printf("%s: %d numbers, %d tables, %d figures; %d without records\n", m->dir, count[0],
-           count[1], count[2], none);
+    printf("%s: %d numbers, %d tables, %d figures; %d without records\n", m->dir,
+           count[PAPER_NUMBER], count[PAPER_TABLE], count[PAPER_FIGURE], none);
 }
 
 /* The stamps are removed first and written last, so that what was broken off counts as stale. */
@@ -202,6 +202,10 @@ static const char *paper_check(const PaperMaker *m, int *code)
 static const char *paper_ask(PaperMaker *m)
 {
     const char *why = NULL, *whole;
+    for (int i = 0; i < m->paper.n; i++)
+        if (m->paper.item[i].kind == PAPER_SENTENCE)
+            return arena_text(m->a, "%s: sentences: the text of a paper has macros instead",
+                              m->paper.item[i].at);
     m->part = arena_array(m->a, (size_t)m->paper.n + 1, sizeof *m->part);
     m->numbers = "% made by `eightysix paper` from records; nothing here was typed\n";
     for (int i = 0; !why && i < m->paper.n; i++) {

@@ -35,13 +35,19 @@
 #define PAPER_FILE "paper/paper.yaml"
 #define PAPER_TEXT "paper/paper.tex"
 enum { PAPER_BESIDE = 4, PAPER_COLUMNS = 16 };
-typedef enum { PAPER_NUMBER, PAPER_TABLE, PAPER_FIGURE, PAPER_CLAIM } PaperKind;
+typedef enum {
+    PAPER_NUMBER,
+    PAPER_TABLE,
+    PAPER_FIGURE,
+    PAPER_SENTENCE,                                       /* readme.h; a paper has none */
+    PAPER_CLAIM
+} PaperKind;
 typedef struct PaperItem {
     PaperKind    kind;
     const char  *name, *experiment;
     const char  *run;                                     /* the command that makes the records */
     const char  *at;                                      /* file:line:column */
-    /* as above, select being value or rows; "" where there is none */
+    /* as above, select being value, rows or the sentence; "" where there is none */
     const char  *select, *view, *n, *of, *interval, *needs;
     const char  *beside[PAPER_BESIDE + 1], *column[PAPER_COLUMNS + 1];      /* NULL ends them */
     int          digits, mean;
@@ -67,6 +73,12 @@ typedef struct PaperPart {
 const char *paper_part(Db *, const PaperItem *, PaperPart *, Arena *);
 /* Macros of all parts together: counts of verdicts, hosts, the table of claims */
 const char *paper_whole(Db *, const Paper *, const PaperPart *, const char **tex, Arena *);
+/* A number and its limits; n: how many values are behind it, 0: it has no records; it is shown with
+ * `decimals` digits after the point */
+typedef struct PaperValue { double value, low, high; int n, decimals; } PaperValue;
+const char *paper_value(Db *, const PaperItem *, PaperValue *, Arena *);
+/* "13,555,969", "-0.57" */
+const char *paper_plain(double x, int decimals, Arena *);
 /* A number as TeX: "84.0", "13,555,969"; a text with TeX's special characters escaped */
 const char *paper_amount(double x, int digits, Arena *);
 const char *paper_escape(const char *, Arena *);

@@ -14,7 +14,7 @@ typedef struct PaperLoad {
     const Node   *commands;              /* the mapping of that name; NULL: there is none */
 } PaperLoad;
 
-static const char *const paper_sections[] = { "numbers", "tables", "figures" };
+static const char *const paper_sections[] = { "numbers", "tables", "figures", "sentences" };
 
 static const char *paper_read_text(Yaml *d, const Node *n, const char *key, const char **out)
 {
@@ -78,6 +78,19 @@ static const char *paper_check_item(Yaml *d, const Node *n, const PaperItem *p)
                : yaml_at(d, n, "%s: expected a key 'columns'", p->name);
 }
 
+/* Words with numbers in braces: "{NAME}" */
+static const char *paper_read_sentence(Yaml *d, const Node *n, PaperItem *p)
+{
+    const char *why = paper_read_text(d, n, p->name, &p->select);
+    int open = 0, holes = 0;
+    for (const char *s = p->select; !why && *s && open >= 0 && open < 2; s++) {
+        open += (*s == '{') - (*s == '}');
+        holes += *s == '{';
+    }
+    return why || (!open && holes) ? why : yaml_at(d, n, "%s: expected words {NUMBER} words",
+                                                   p->name);
+}
+
 static const PaperItem *paper_find(const Paper *all, const char *name)
 {
     for (int i = 0; i < all->n; i++)
@@ -88,8 +101,9 @@ static const PaperItem *paper_find(const Paper *all, const char *name)
 static const char *paper_read_item(PaperLoad *l, PaperKind kind, const Node *name, const Node *body)
 {
     Yaml *d = &l->doc;
+    const int words = kind == PAPER_SENTENCE;
     const char *why = yaml_want_name(d, name, paper_sections[kind]);
-    if (!why) why = yaml_want_map(d, body, yaml_text(name));
+    if (!why && !words) why = yaml_want_map(d, body, yaml_text(name));
     if (!why && (paper_find(l->paper, yaml_text(name)) || claims_find(l->claims, yaml_text(name))))
         why = yaml_at(d, name, "'%s' is given twice", yaml_text(name));
     if (why) return why;
@@ -107,6 +121,7 @@ static const char *paper_read_item(PaperLoad *l, PaperKind kind, const Node *nam
                        .digits = 3,
                        .at = arena_text(d->a, "%s:%zu:%zu", d->file, body->start_mark.line + 1,
                                         body->start_mark.column + 1) };
+    if (words) return paper_read_sentence(d, body, p);
     for (int i = 0; !why && i < yaml_pairs(body); i++)
         why = paper_read_key(d, yaml_key(d, body, i), yaml_value(d, body, i), p);
     return why ? why : paper_check_item(d, body, p);
@@ -119,7 +134,8 @@ static const char *paper_read_section(PaperLoad *l, const Node *key, const Node 
     if (n == l->commands) return NULL;
     while (kind < PAPER_CLAIM && strcmp(yaml_text(key), paper_sections[kind])) kind++;
     if (kind == PAPER_CLAIM)
-        return yaml_at(d, key, "unknown key '%.60s'; expected commands, numbers, tables, figures",
+        return yaml_at(d, key, "unknown key '%.60s'; expected commands, numbers, tables, figures, "
+                               "sentences",
                        yaml_text(key));
     const char *why = yaml_want_map(d, n, paper_sections[kind]);
     for (int i = 0; !why && i < yaml_pairs(n); i++)

@@ -34,18 +34,28 @@ const char *paper_escape(const char *s, Arena *a)
 }
 
 /* "13,555.9": a comma before every third digit of the whole part, from four digits on */
-static const char *tex_amount(double x, int decimals, Arena *a)
+static const char *tex_digits(double x, int decimals, const char *minus, Arena *a)
 {
     char *text = arena_text(a, "%.*f", decimals, fabs(x)),
          *out = arena_raw(a, 2 * strlen(text) + 16), *to = out;
     const int whole = (int)strcspn(text, ".");
-    if (x < 0 && text[strspn(text, "0.")]) to = stpcpy(to, "\\ensuremath{-}");
+    if (x < 0 && text[strspn(text, "0.")]) to = stpcpy(to, minus);
     for (int i = 0; text[i]; i++) {
         if (i && i < whole && whole > 3 && (whole - i) % 3 == 0) *to++ = ',';
         *to++ = text[i];
     }
     *to = 0;
     return out;
+}
+
+static const char *tex_amount(double x, int decimals, Arena *a)
+{
+    return tex_digits(x, decimals, "\\ensuremath{-}", a);
+}
+
+const char *paper_plain(double x, int decimals, Arena *a)
+{
+    return tex_digits(x, decimals, "-", a);
 }
 
 /* Digits after the point, so that x has `digits` significant ones; none where x is whole */
@@ -160,7 +170,7 @@ static const char *tex_claim(const Claim *c, const Judgement *j, Arena *a)
                       paper_escape(c->unit, a), claim_verdicts[j->verdict]);
 }
 
-static const char *tex_number_part(Db *db, const PaperItem *p, PaperPart *out, Arena *a)
+static const char *tex_judge(Db *db, const PaperItem *p, Judgement *j, Arena *a)
 {
     const Claim any = { .name = p->name,
                         .value = p->select,
@@ -168,16 +178,31 @@ static const char *tex_number_part(Db *db, const PaperItem *p, PaperPart *out, A
                         .at_value = p->at,
                         .low = -INFINITY,
                         .high = INFINITY };
-    const Claim *c = p->claim ? p->claim : &any;
+    return claim_judge(db, p->claim ? p->claim : &any, j, a);
+}
+
+const char *paper_value(Db *db, const PaperItem *p, PaperValue *out, Arena *a)
+{
+    Judgement j;
+    const char *why = tex_judge(db, p, &j, a);
+    *out = (PaperValue){ 0 };
+    if (why || !j.n) return why;
+    const Range r = tex_range(p, &j, a);
+    *out = (PaperValue){ r.value, r.low, r.high, j.n, tex_decimals(r.value, p->digits) };
+    return NULL;
+}
+
+static const char *tex_number_part(Db *db, const PaperItem *p, PaperPart *out, Arena *a)
+{
     Judgement j;
     TexOrigin o = { "", "" };
-    const char *why = claim_judge(db, c, &j, a);
+    const char *why = tex_judge(db, p, &j, a);
     if (!why && j.n) why = tex_origin(db, j.runs, &o, a);
     if (why) return why;
     out->verdict = j.verdict;
     out->rows = j.n ? tex_number_rows(&j, &o, a) : "";
     out->tex = j.n ? tex_number(p, &j, &o, a) : tex_missing(p, a);
-    if (p->claim) out->tex = arena_text(a, "%s%s", out->tex, tex_claim(c, &j, a));
+    if (p->claim) out->tex = arena_text(a, "%s%s", out->tex, tex_claim(p->claim, &j, a));
     return NULL;
 }
 

@@ -3,6 +3,7 @@
  *   gnuplot -c experiments/FIGURE.gp DATA.csv OUTPUT FORMAT      (ARG1 ARG2 ARG3 in the script) */
 #include "harness/judge/plot.h"
 #include "harness/store/csv.h"
+#include "harness/util/file.h"
 #include "harness/util/share.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -74,4 +75,33 @@ const char *plot_draw(Db *db, const char *figure, const char *experiment, const 
         why = plot_figure(script, arena_text(a, "%s.csv", stem),
                           arena_text(a, "%s.%s", stem, formats[i]), formats[i], a);
     return why;
+}
+
+/* NULL, or why an experiment has nothing to draw */
+static const char *plot_check_ok(Db *db, const char *experiment, Arena *a)
+{
+    DbTable t;
+    const char *why = db_table(
+        db,
+        arena_text(a, "SELECT count(*) AS n FROM cell_run WHERE experiment = %s AND status = 'ok'",
+                   db_quoted(experiment, a)),
+        &t, a);
+    return why || strcmp(db_field(&t, 0, "n"), "0") ? why : "no cell is ok";
+}
+
+void plot_beside(const char *db_path, const char *figure, const char *experiment, Arena *a)
+{
+    static const char *const formats[] = { "svg", "png", "pdf", NULL };
+    const char *slash = strrchr(db_path, '/'), *why = NULL;
+    const char *dir = arena_text(a, "%.*sfigures", slash ? (int)(slash - db_path) + 1 : 0, db_path);
+    const char *stem = arena_text(a, "%s/%s", dir, figure);
+    Db *db = db_open_read(db_path, a, &why);
+    if (!why) why = plot_check_ok(db, experiment, a);
+    if (!why) {
+        file_make_directory(dir, a);
+        why = plot_draw(db, figure, experiment, stem, formats, a);
+    }
+    db_close(db);
+    if (why) printf("figure %s: not drawn: %s\n", figure, why);
+    else printf("figure %s: %s.svg, png, pdf\n", figure, stem);
 }

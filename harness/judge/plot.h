@@ -9,4 +9,7 @@
  * which a NULL ends. NULL, or an error message. */
 const char *plot_draw(Db *, const char *figure, const char *experiment, const char *stem,
                       const char *const *formats, Arena *);
+/* Draws it as figures/FIGURE.svg, png and pdf beside the database, and prints the path, or one
+ * sentence why not. */
+void plot_beside(const char *db_path, const char *figure, const char *experiment, Arena *);
 #endif

@@ -17,6 +17,7 @@ const char *db_build(const Db *db) { return db->build->id; }
 void db_close(Db *db)
 {
     if (!db) return;
+    if (db->open && db->labelled) db_fresh_factors(db);
     for (int i = 0; i < DB_KEPT; i++) sqlite3_finalize(db->kept[i].stmt);
     if (db->open) sqlite3_exec(db->sql, "COMMIT", NULL, NULL, NULL);
     sqlite3_close(db->sql);
@@ -34,7 +35,9 @@ int db_make_views(Db *db, int temporary, const char *only)
         if (only && (strncmp(only, s, (size_t)name) || only[name])) continue;
         if (!temporary && !db_exec(db, arena_text(db->a, "DROP VIEW IF EXISTS main.%.*s", name, s)))
             return 0;
-        if (!db_exec(db, arena_text(db->a, "CREATE %s VIEW %.*s", temporary ? "TEMP" : "", len, s)))
+        const char *text = db_view_text(db, s, len);
+        if (!text || !db_exec(db, arena_text(db->a, "CREATE %s VIEW %s",
+                                             temporary ? "TEMP" : "", text)))
             return 0;
         arena_reset(db->a, used);
     }
@@ -50,7 +53,7 @@ static int db_migrate(Db *db, long version)
     char sha[65];
     sha256_hex(db_views_sql, strlen(db_views_sql), sha);
     if (db_number(db, 0, "SELECT count(*) FROM meta WHERE key = 'views' AND value = ?", "s", sha))
-        return 1;
+        return db_fresh_factors(db);
     return db_make_views(db, 0, NULL) && db_fill_identity(db) && db_fill_phases(db) &&
            db_try(db,
                   "INSERT INTO meta VALUES ('views', ?) ON CONFLICT (key) DO UPDATE SET "

@@ -101,8 +101,10 @@ CellState db_cell_state(Db *, const DbCell *, Arena *, const char **reason, doub
 /* ---- views ---- */
 /* Takes a row as texts (NULL: SQL's NULL), valid until it returns. The first row is the names. */
 typedef void DbRow(void *ctx, int columns, const char *const *value);
-/* The rows of a view that belong to an experiment; NULL: all */
+/* The rows of a view that belong to an experiment; NULL: all. Where they are cells of a plan, a
+ * column for each factor of that experiment (NULL: of all) that is no column already */
 const char *db_view(Db *, const char *view, const char *experiment, DbRow *, void *ctx, Arena *);
+int         db_is_view(const char *name, Arena *);
 /* The names of all views, sorted; how many */
 int         db_views(Db *, const char *const **name, Arena *);
 /* The name of the experiment, of those that a view shows, that was planned last; NULL: none */

@@ -26,8 +26,8 @@ static int ask_stub_view(Db *db, const char *view)
     const char *select = arena_text(db->a, "SELECT * FROM \"%s\"", view), *columns = "";
     if (sqlite3_prepare_v2(db->sql, select, -1, &s, NULL) != SQLITE_OK) return 0;
     for (int i = 0; i < sqlite3_column_count(s); i++)
-        columns =
-            arena_text(db->a, "%s%s\"%s\"", columns, i ? ", " : "", sqlite3_column_name(s, i));
+        columns = arena_text(db->a, "%s%s%s", columns, i ? ", " : "",
+                             db_identifier(sqlite3_column_name(s, i), db->a));
     sqlite3_finalize(s);
     const int ok = ask_run(db->stub, arena_text(db->a, "CREATE TABLE \"%s\" (%s)", view, columns));
     arena_reset(db->a, at);

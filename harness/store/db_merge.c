@@ -198,6 +198,13 @@ static const char *merge_source(const char **path, const char *temporary, long *
     return why;
 }
 
+/* The sources are gone: the views are those that db_open made. 0: refused */
+static int merge_add_factors(Db *db)
+{
+    CHECK(sqlite3_db_config(db->sql, SQLITE_DBCONFIG_ENABLE_VIEW, 1, NULL) == SQLITE_OK);
+    return db_fresh_factors(db);
+}
+
 static const char *merge_all(Db *db, const char **uri, int n)
 {
     db_only_our_views(db);
@@ -206,6 +213,7 @@ static const char *merge_all(Db *db, const char **uri, int n)
     for (int i = 0; i < n && !why; i++) why = merge_with(db, uri[i], merge_gather, i);
     if (!why) why = merge_run(db, merge_number, 0);
     for (int i = 0; i < n && !why; i++) why = merge_with(db, uri[i], merge_fill, i);
+    if (!why && !merge_add_factors(db)) why = db_sentence(db, "written");
     if (!why)
         why = merge_run(db,
                         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; "

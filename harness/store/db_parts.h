@@ -24,6 +24,7 @@ struct Db {
     long          machine_id, build_id;      /* of this machine and build; only for writing */
     long          plan;                      /* that db_experiment chose last; 0: none yet */
     int           open;                      /* 1: in a transaction */
+    int           labelled;                  /* 1: it may have brought a new factor */
     /* seconds to wait for another process; when that began, and was said last */
     double        patience, wait_began, wait_said;
     int           os_error;                  /* errno of the last refusal */
@@ -92,6 +93,17 @@ const char *db_column  (sqlite3_stmt *, int i);      /* "" for NULL */
 /* Gives names and rows of a statement to the callback, and finalizes it. exact: reals with 17
  * digits, not the 15 of SQLite's text. NULL, or an error message */
 const char *db_rows    (Db *, sqlite3_stmt *, int exact, DbRow *, void *ctx);
+
+/* --- db_factors.c */
+/* A name as SQL writes it: "a""b" */
+const char *db_identifier(const char *name, Arena *);
+/* A view of views.sql, "NAME AS SELECT ...", with its columns for factors; NULL: refused */
+const char *db_view_text(Db *, const char *view, int len);
+/* Makes the view `result` anew where its columns are not those of the factors. 0: refused */
+int         db_fresh_factors(Db *);
+/* The rows of a view that belong to the experiment ?1 (NULL: all); where they are cells of a plan,
+ * with columns for the factors of that experiment. NULL: refused */
+const char *db_view_select(Db *, const char *view, const char *experiment);
 
 /* --- db_ask.c */
 /* Finds the run of every cell, and the phases of runs, once for all questions in this connection:

@@ -91,4 +91,5 @@ void db_label(Db *db, long experiment, int position, const char *factor, const c
 {
     DB_WRITE(db, "INSERT OR IGNORE INTO label VALUES (?,?,?,?)", "llss", experiment, (long)position,
           factor, level);
+    db->labelled = 1;
 }

@@ -88,6 +88,7 @@ void db_begin(Db *db)
 
 void db_flush(Db *db)
 {
+    if (db->open && db->labelled && !db_fresh_factors(db)) db_fail(db, "written");
     if (db->open && !db_try(db, "COMMIT", "")) db_fail(db, "written");
     db->open = 0;
 }

@@ -101,6 +101,15 @@ int db_views(Db *db, const char *const **name, Arena *a)
     return n;
 }
 
+int db_is_view(const char *name, Arena *a)
+{
+    const size_t used = a->used;
+    const int is = strpbrk(name, " ;\n") == NULL &&
+                   strstr(db_views_sql, arena_text(a, "\nCREATE VIEW %s AS", name)) != NULL;
+    arena_reset(a, used);
+    return is;
+}
+
 const char *db_rows(Db *db, sqlite3_stmt *s, int exact, DbRow *row, void *ctx)
 {
     enum { DIGITS = 32 };                /* room for a real as text */
@@ -126,17 +135,16 @@ const char *db_rows(Db *db, sqlite3_stmt *s, int exact, DbRow *row, void *ctx)
 const char *db_view(Db *db, const char *view, const char *experiment, DbRow *row, void *ctx,
                     Arena *a)
 {
-    const char *const *name, *names = "";
-    int known = 0;
-    const int n = db_views(db, &name, a);
-    for (int i = 0; i < n; i++) {
-        known |= !strcmp(name[i], view);
-        names = arena_text(a, "%s%s%s", names, i ? ", " : "", name[i]);
+    if (!db_is_view(view, a)) {
+        const char *const *name, *names = "";
+        const int n = db_views(db, &name, a);
+        for (int i = 0; i < n; i++)
+            names = arena_text(a, "%s%s%s", names, i ? ", " : "", name[i]);
+        return arena_text(a, "there is no view '%s'; expected one of %s", view, names);
     }
-    if (!known) return arena_text(a, "there is no view '%s'; expected one of %s", view, names);
     sqlite3_stmt *s = NULL;
-    const char *text = arena_text(a, "SELECT * FROM %s WHERE ?1 IS NULL OR experiment = ?1", view);
-    if (sqlite3_prepare_v2(db->sql, text, -1, &s, NULL) != SQLITE_OK)
+    const char *text = db_view_select(db, view, experiment);
+    if (!text || sqlite3_prepare_v2(db->sql, text, -1, &s, NULL) != SQLITE_OK)
         return db_sentence(db, "read");
     sqlite3_bind_text(s, 1, experiment, -1, SQLITE_TRANSIENT);
     return db_rows(db, s, 0, row, ctx);

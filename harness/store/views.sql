@@ -211,7 +211,8 @@ FROM (SELECT c.experiment, c.position, c.run, m.name, m.value, max(m.step)
       GROUP BY c.experiment, c.position, m.name)
 GROUP BY experiment, position;
 
--- one row per cell, whatever became of it. head_share: head.forward + head.backward of the step;
+-- one row per cell, whatever became of it; db_factors.c adds a column for each factor that is no
+-- column yet, with the level of the cell. head_share: head.forward + head.backward of the step;
 -- v_share: with head.update. nll, nll_floor, unigram and bits_per_byte are of the text `split`:
 -- 'test' where every ok run of the experiment that has a loss has one of the test text, else
 -- 'valid', for all of them. valid_nll is what choices are made by
@@ -231,7 +232,7 @@ SELECT n.experiment, n.position, n.label, n.seed, n.head, n.arithmetic, n.status
        (SELECT value FROM text WHERE run = n.run AND key = 'gemm') AS gemm,
        (SELECT value FROM text WHERE run = n.run AND key = 'gemm_core') AS gemm_core,
        (SELECT value FROM text WHERE run = n.run AND key = 'isa') AS isa,
-       n.cpu, n.cores, n.build, n.git, n.older, n.left_out, n.run, n.cell
+       n.cpu, n.cores, n.build, n.git, n.older, n.left_out, n.run, n.cell /* factors */
 FROM (SELECT c.*, x.tokens_per_s, x.supervised_per_s, x.nll, x.nll_floor, x.unigram,
           x.bits_per_byte, x.test_nll, x.test_nll_floor, x.test_unigram, x.test_bits_per_byte,
           x.steps, x.tokens, x.supervised, x.seconds, x.flops, x.params,
@@ -320,23 +321,28 @@ FROM (SELECT *, row_number() OVER (PARTITION BY experiment, label, name ORDER BY
 WHERE i IN ((n + 1) / 2, (n + 2) / 2)
 GROUP BY experiment, label, name;
 
--- one row per cell without its seed: medians over the n seeds that ended ok; NULL where a run has
--- no such number, so that no median is of fewer than n
+-- one row per cell without its seed: medians over the n of its seeds that ended ok, not_ok did not
+-- (or not yet); NULL where a run has no such number, so that no median is of fewer than n
 CREATE VIEW summary AS
-SELECT experiment, label, max(n) AS n, max(split) AS split,
-       max(value) FILTER (WHERE n = most AND name = 'tokens_per_s') AS tokens_per_s,
-       max(value) FILTER (WHERE n = most AND name = 'supervised_per_s') AS supervised_per_s,
-       max(value) FILTER (WHERE n = most AND name = 'head_share') AS head_share,
-       max(value) FILTER (WHERE n = most AND name = 'v_share') AS v_share,
-       max(value) FILTER (WHERE n = most AND name = 'nll') AS nll,
-       max(value) FILTER (WHERE n = most AND name = 'valid_nll') AS valid_nll,
-       max(value) FILTER (WHERE n = most AND name = 'nll_floor') AS nll_floor,
-       max(value) FILTER (WHERE n = most AND name = 'bits_per_byte') AS bits_per_byte,
-       max(value) FILTER (WHERE n = most AND name = 'step_s') AS step_s,
-       max(value) FILTER (WHERE n = most AND name = 'wall_s') AS wall_s,
-       max(value) FILTER (WHERE n = most AND name = 'peak_rss_kb') AS peak_rss_kb
-FROM (SELECT *, max(n) OVER (PARTITION BY experiment, label) AS most FROM median)
-GROUP BY experiment, label ORDER BY experiment, min(position);
+WITH planned AS (
+    SELECT experiment, label, min(position) AS position, count(*) FILTER (WHERE status = 'ok') AS n,
+        count(*) AS seeds
+    FROM cell_run GROUP BY experiment, label)
+SELECT p.experiment, p.label, p.n, p.seeds, p.seeds - p.n AS not_ok, max(m.split) AS split,
+       max(m.value) FILTER (WHERE m.name = 'tokens_per_s') AS tokens_per_s,
+       max(m.value) FILTER (WHERE m.name = 'supervised_per_s') AS supervised_per_s,
+       max(m.value) FILTER (WHERE m.name = 'head_share') AS head_share,
+       max(m.value) FILTER (WHERE m.name = 'v_share') AS v_share,
+       max(m.value) FILTER (WHERE m.name = 'nll') AS nll,
+       max(m.value) FILTER (WHERE m.name = 'valid_nll') AS valid_nll,
+       max(m.value) FILTER (WHERE m.name = 'nll_floor') AS nll_floor,
+       max(m.value) FILTER (WHERE m.name = 'bits_per_byte') AS bits_per_byte,
+       max(m.value) FILTER (WHERE m.name = 'step_s') AS step_s,
+       max(m.value) FILTER (WHERE m.name = 'wall_s') AS wall_s,
+       max(m.value) FILTER (WHERE m.name = 'peak_rss_kb') AS peak_rss_kb
+FROM planned p LEFT JOIN median m
+    ON m.experiment = p.experiment AND m.label = p.label AND m.n = p.n
+GROUP BY p.experiment, p.label ORDER BY p.experiment, p.position;
 
 -- one row per cell of a run of `eightysix bench`: median over its rounds, beside the limit that
 -- binds it; low, high: 95 %
@@ -985,6 +991,20 @@ SELECT h.experiment, h.seed, h.label, b.label AS base, h.nll, h.nll - b.nll AS n
 FROM result h JOIN result b ON b.experiment = h.experiment AND b.seed = h.seed
     AND b.position <> h.position
 WHERE h.status = 'ok' AND b.status = 'ok';
+
+-- a cell and the baseline of its experiment, seed by seed: nats above it, tokens/s over its; n: how
+-- many pairs its label has
+CREATE VIEW baseline_pair AS
+SELECT o.experiment, o.position, o.label, o.seed, b.label AS base,
+    count(*) OVER (PARTITION BY o.experiment, o.label) AS n, x.nll, x.nll - y.nll AS nats,
+    x.tokens_per_s, x.tokens_per_s / y.tokens_per_s AS speed_ratio, o.run, b.run AS run_base
+FROM cell_run o JOIN label m ON m.experiment = o.plan AND m.factor = 'baseline'
+JOIN cell_run b ON b.plan = o.plan AND b.position = m.position AND b.seed = o.seed
+    AND b.position <> o.position
+JOIN number x ON x.experiment = o.experiment AND x.position = o.position
+JOIN number y ON y.experiment = b.experiment AND y.position = b.position
+WHERE o.status = 'ok' AND b.status = 'ok'
+ORDER BY o.experiment, o.position;
 
 -- the same views under their names of before: recorded definitions of claims and queries of users
 -- have them

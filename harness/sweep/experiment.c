@@ -111,6 +111,8 @@ static const char *experiment_read_factors(ExperimentFile *l, const Node *n)
         f->baseline = -1;
         if (!strcmp(f->name, "seed"))
             return yaml_at(&l->doc, key, "seed: expected in the list 'seeds'");
+        if (!strcmp(f->name, "baseline"))
+            return yaml_at(&l->doc, key, "baseline: expected beside 'factors', not as one");
         const char *owner = arena_text(l->a, "factor '%s'", f->name);
         if (value->type == YAML_SCALAR_NODE)
             return yaml_at(&l->doc, value,
@@ -125,8 +127,21 @@ static const char *experiment_read_factors(ExperimentFile *l, const Node *n)
     return NULL;
 }
 
+static const char *experiment_read_sentence(ExperimentFile *l, const Node *n, const char *key,
+                                            const char **out)
+{
+    const char *why = yaml_want_scalar(&l->doc, n, key);
+    if (why) return why;
+    *out = arena_text(l->a, "%s", yaml_text(n));
+    return (*out)[strspn(*out, " \t\n")] ? NULL : yaml_at(&l->doc, n, "%s: expected words", key);
+}
+
+/* A level of every factor, or the label of a cell; the cell is looked for when there are cells */
 static const char *experiment_read_baseline(ExperimentFile *l, const Node *n)
 {
+    l->baseline_at = yaml_at(&l->doc, n, "%s", "");
+    if (n->type == YAML_SCALAR_NODE)
+        return experiment_read_sentence(l, n, "baseline", &l->e->baseline);
     const char *why = yaml_want_map(&l->doc, n, "baseline");
     for (int i = 0; !why && i < yaml_pairs(n); i++) {
         const Node *key = yaml_key(&l->doc, n, i), *value = yaml_value(&l->doc, n, i);
@@ -233,14 +248,6 @@ static const char *experiment_read_budget(ExperimentFile *l, const Node *key, co
 {
     const char *word, *why = experiment_read_word(l, key, n, "'budget'", &word);
     if (!why) CHECK(!spec_set(l->base, word));
-    return why;
-}
-
-static const char *experiment_read_sentence(ExperimentFile *l, const Node *n, const char *key,
-                                            const char **out)
-{
-    const char *why = yaml_want_scalar(&l->doc, n, key);
-    if (!why) *out = arena_text(l->a, "%s", yaml_text(n));
     return why;
 }
 
@@ -357,7 +364,7 @@ Experiment *experiment_parse(const char *file, const char *yaml, size_t len,
                .owner = arena_get(a, sizeof(char *) * (size_t)count),
                .place = arena_get(a, sizeof(char *) * (size_t)count) };
     e->name = arena_text(a, "%.*s", (int)(dot ? dot - base : (long)strlen(base)), base);
-    e->question = e->expectation = e->figure = e->overrides = "";
+    e->question = e->expectation = e->figure = e->baseline = e->overrides = "";
     e->text = arena_text(a, "%.*s", (int)len, yaml);
     e->seeds = 1;
     *(e->seed = arena_get(a, sizeof *e->seed)) = 1;

@@ -2,7 +2,7 @@
 /* experiment.h -- an experiment: a question, and the grid of cells that answers it.
  *
  *   question: "one sentence"                 asked of the grid; required
- *   expectation: "one sentence"              what the author expects to see
+ *   expectation: "one sentence"              what the author expects to see; said at the end
  *   name: quick                              default: the file's name without .yaml
  *   fixed: {corpus: synth, d: 256}           settings of every cell
  *   factors:                                 required; each is one of
@@ -10,11 +10,12 @@
  *     arithmetic:                              labels, each with its settings
  *       dense: {act: f32}
  *       ref:   {act: int8, kernel: ref}
- *   baseline: {head: softmax, arithmetic: dense}
+ *   baseline: {head: softmax, arithmetic: dense}   or a label, "head=softmax arithmetic=dense":
+ *                                            the cell that the others are compared with
  *   seeds: [1, 2, 3]                         or how many: 3; default 1
  *   budget: 30s                              of a cell, as the setting
  *   limits: {seconds: 120, memory: 2GB}      beyond which a cell is ended
- *   figure: time_split
+ *   figure: time_split                       drawn at the end of a sweep
  *   measures: speed                          or loss; default: speed where a budget counts seconds
  *
  * The cells are the product of the factors, the last one fastest, times the seeds. A setting is set
@@ -52,7 +53,8 @@ typedef struct ExperimentUse {
     struct ExperimentUse *next;
 } ExperimentUse;
 typedef struct Experiment {
-    const char *name, *question, *expectation, *figure;      /* "" where not given */
+    /* "" where not given; baseline: the label of a cell */
+    const char *name, *question, *expectation, *figure, *baseline;
     /* the file; the words that changed it */
     const char *text, *overrides;
     Factor     *factor;

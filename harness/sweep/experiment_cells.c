@@ -132,6 +132,30 @@ static const char *cells_add(ExperimentFile *l, const CellReset *r, int *from, i
     return NULL;
 }
 
+/* The label of the baseline: of the cell that has its levels' settings, under whatever label it was
+ * kept, or of the cell that is named */
+static const char *cells_find_baseline(ExperimentFile *l)
+{
+    Experiment *e = l->e;
+    const char *named = e->baseline;
+    Cell wanted = { .key = "" };
+    CellReset r;
+    if (!l->baseline_at) return NULL;
+    if (!*named) {
+        int *level = arena_get(l->a, sizeof *level * (size_t)e->factors);
+        for (int f = 0; f < e->factors; f++) level[f] = e->factor[f].baseline;
+        cells_fill(l, &wanted, &r, level, e->seed[0]);
+    }
+    for (int i = 0; i < e->cells; i++) {
+        if (strcmp(*named ? named : wanted.key, *named ? e->cell[i].label : e->cell[i].key))
+            continue;
+        e->baseline = e->cell[i].label;
+        return NULL;
+    }
+    return arena_text(l->a, "%sbaseline '%.80s': no cell has this label; the first is '%s'",
+                      l->baseline_at, *named ? named : wanted.label, e->cell[0].label);
+}
+
 const char *experiment_make_cells(ExperimentFile *l)
 {
     Experiment *e = l->e;
@@ -157,7 +181,16 @@ const char *experiment_make_cells(ExperimentFile *l)
     }
     if (!why) why = cells_check_applies(l);
     if (!why) cells_pack_resets(e);
-    return why;
+    return why ? why : cells_find_baseline(l);
+}
+
+static const char *cells_check_figure(const char *name, Arena *a)
+{
+    const char *script = arena_text(a, "experiments/%s.gp", name);
+    if (access(share_path(script, a), R_OK))
+        return arena_text(a, "figure '%s': expected a script %s", name, script);
+    return db_is_view(name, a) ? NULL
+                               : arena_text(a, "figure '%s': expected a view of that name", name);
 }
 
 const char *experiment_check(const Experiment *e, Arena *a)
@@ -165,11 +198,7 @@ const char *experiment_check(const Experiment *e, Arena *a)
     const char *why = NULL;
     for (const ExperimentUse *u = e->uses; u && !why; u = u->next) {
         if (!strcmp(u->kind, "corpus")) why = corpus_check(u->name, a);
-        else {
-            const char *script = arena_text(a, "experiments/%s.gp", u->name);
-            if (access(share_path(script, a), R_OK))
-                why = arena_text(a, "figure '%s': expected a script %s", u->name, script);
-        }
+        else why = cells_check_figure(u->name, a);
         if (why) why = arena_text(a, "%s%s", u->place, why);
     }
     return why;

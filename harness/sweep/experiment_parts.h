@@ -12,6 +12,7 @@ typedef struct ExperimentFile {
     Experiment  *e;
     int          measures_given; /* by the key of that name */
     Spec        *base;           /* the fixed settings */
+    const char  *baseline_at;    /* "file:line:column: "; NULL: there is none */
     const char **owner;          /* per setting: what sets it, "'fixed'" or "factor 'head'"; NULL:
                                   * nothing */
     const char **place;          /* per setting: "file:line:column: " where it is set, "" on the

@@ -25,6 +25,7 @@ typedef struct Sweep {
     const Experiment *exp;
     int         dry, fresh, verbose, jobs, shard, shards;
     uint64_t    seed;
+    SweepDraw  *draw;
     CellWait    wait;                /* for the database, before the next cell */
     const char *name;                /* under which views show the plan */
     char       *selected;            /* (cells) */
@@ -109,6 +110,15 @@ static void sweep_print_resets(const Experiment *e, FILE *out)
     }
 }
 
+/* What is asked, and what is made of the answer */
+static void sweep_print_head(const Experiment *e)
+{
+    printf("%s: %s\n", e->name, e->question);
+    if (*e->expectation) printf("  expected: %s\n", e->expectation);
+    if (*e->baseline) printf("  baseline: %s\n", e->baseline);
+    if (*e->figure) printf("  figure: experiments/%s.gp\n", e->figure);
+}
+
 /* Fills todo in the order of the grid; on a dry run says so of every cell. */
 static void sweep_make_plan(Sweep *s)
 {
@@ -116,7 +126,7 @@ static void sweep_make_plan(Sweep *s)
     int count[4] = { 0 };
     char text[32];
     s->todo = arena_get(s->a, sizeof *s->todo * (size_t)s->exp->cells);
-    if (s->dry) printf("%s: %s\n", s->exp->name, s->exp->question);
+    if (s->dry) sweep_print_head(s->exp);
     for (int i = 0; i < s->exp->cells; i++) {
         const Cell *c = &s->exp->cell[i];
         const char *reason = "no run yet";
@@ -155,6 +165,7 @@ static void sweep_record_plan(Sweep *s)
         for (int f = 0; f < e->factors; f++)
             if (c->level[f] >= 0)
                 db_label(s->db, id, i, e->factor[f].name, e->factor[f].level[c->level[f]].label);
+        if (!strcmp(c->label, e->baseline)) db_label(s->db, id, i, "baseline", "yes");
     }
     db_flush(s->db);
     s->name = db_experiment_name(s->db, id, s->a);
@@ -257,10 +268,16 @@ static int sweep_run_all(Sweep *s)
     return stop;
 }
 
-/* the table, and NAME.csv beside the database */
+/* question, expectation, tables; NAME.csv beside the database */
 static const char *sweep_conclude(Sweep *s)
 {
-    const char *why = table_print(s->db, s->name, stdout, s->a), *slash = strrchr(s->db_path, '/');
+    const Experiment *e = s->exp;
+    const char *slash = strrchr(s->db_path, '/');
+    printf("\nquestion: %s\n", e->question);
+    if (*e->expectation) printf("expected: %s\n", e->expectation);
+    printf("measured:\n");
+    const char *why = table_print(s->db, s->name, stdout, s->a);
+    if (!why) why = table_print_seeds(s->db, e, s->name, stdout, s->a);
     char *csv = arena_text(s->a, "%.*s%s.csv", slash ? (int)(slash - s->db_path) + 1 : 0,
                            s->db_path, s->name);
     for (char *blank = csv + (slash ? slash - s->db_path : 0); (blank = strchr(blank, ' ')); )
@@ -296,6 +313,8 @@ static int sweep_all(Sweep *s)
     }
     db_close(s->db);
     if (why) die("%s", why);
+    if (!s->dry && !stopped && s->draw && *s->exp->figure)
+        s->draw(s->db_path, s->exp->figure, s->name, s->a);
     return stopped ? 130 : s->bad > 0;
 }
 
@@ -303,6 +322,6 @@ int sweep_run(const SweepPlan *p, Arena *a)
 {
     Sweep s = { .a = a, .db_path = p->db_path, .filter = p->filter, .exp = p->exp, .dry = p->dry,
                 .fresh = p->fresh, .verbose = p->verbose, .jobs = p->jobs, .seed = p->seed,
-                .note = p->note, .shard = p->shard, .shards = p->shards };
+                .draw = p->draw, .note = p->note, .shard = p->shard, .shards = p->shards };
     return sweep_all(&s);
 }

@@ -7,6 +7,9 @@
 
 enum { SWEEP_MAX_JOBS = 64 };
 
+/* Draws a figure of an experiment beside the database and prints its path, or why there is none */
+typedef void SweepDraw(const char *db_path, const char *figure, const char *experiment, Arena *);
+
 typedef struct SweepPlan {
     const Experiment *exp;
     const char       *db_path;
@@ -16,6 +19,7 @@ typedef struct SweepPlan {
     int               dry, fresh;        /* list only; run finished cells again */
     int               verbose, jobs;     /* pass on the output of the cells; cells at once */
     uint64_t          seed;              /* of the order of the cells */
+    SweepDraw        *draw;              /* of the experiment's `figure`; NULL: not drawn */
 } SweepPlan;
 
 /* Returns the exit code: 0, 1 (a cell failed) or 130 (interrupted). Dies on bad input. */

@@ -113,6 +113,21 @@ void table_print_left_out(long runs, FILE *out)
     if (runs > 1) fprintf(out, "%ld runs shared the machine and are left out\n", runs);
 }
 
+void table_align(const char *const *cell, int rows, int columns, const char *side, FILE *out)
+{
+    int width[TABLE_COLUMNS] = { 0 };
+    CHECK(columns <= TABLE_COLUMNS);
+    for (int i = 0; i < rows * columns; i++) {
+        const int n = (int)strlen(cell[i]);
+        if (n > width[i % columns]) width[i % columns] = n;
+    }
+    for (int i = 0; i < rows * columns; i++) {
+        const int at = i % columns, last = at == columns - 1, left = side[at] == 'l';
+        fprintf(out, "%*s%s", !left ? width[at] : last ? 0 : -width[at], cell[i],
+                last ? "\n" : "  ");
+    }
+}
+
 const char *table_print(Db *db, const char *experiment, FILE *out, Arena *a)
 {
     Table t = { .a = a, .split = "valid" };
@@ -121,15 +136,10 @@ const char *table_print(Db *db, const char *experiment, FILE *out, Arena *a)
     const char *why = db_view(db, "result", experiment, table_take_row, &t, a);
     if (why) return why;
     table_name_losses(&t);
-    int width[SHOWN] = { 0 };
-    for (int r = 0; r < t.rows; r++)
-        for (int i = 0; i < SHOWN; i++)
-            if ((int)strlen(t.cell[r][i]) > width[i]) width[i] = (int)strlen(t.cell[r][i]);
+    char side[SHOWN + 1] = "";
+    for (int i = 0; i < SHOWN; i++) side[i] = table_column[i].digits < 0 ? 'l' : 'r';
     fputc('\n', out);
-    for (int r = 0; r < t.rows; r++)
-        for (int i = 0; i < SHOWN; i++)
-            fprintf(out, "%*s%s", table_column[i].digits < 0 ? -width[i] : width[i], t.cell[r][i],
-                    i == SHOWN - 1 ? "\n" : "  ");
+    table_align(*t.cell, t.rows, SHOWN, side, out);
     fputs("\nhead %: (head.forward + head.backward) / step; V-sized %: (head.forward + "
           "head.backward + head.update) / step;\n",
           out);

@@ -16,6 +16,13 @@ void table_see(void *progress, const Record *);                   /* a See */
 /* on a terminal, one line */
 void table_now (int at, int of, const char *name, double seconds, const Progress *, double eta);
 void table_done(int at, int of, const char *name, const Outcome *, const Progress *, double eta);
+enum { TABLE_COLUMNS = 16 };
+/* Prints cell (rows, columns), columns at most TABLE_COLUMNS, below each other; side: of each
+ * column, 'l' or 'r' */
+void table_align(const char *const *cell, int rows, int columns, const char *side, FILE *);
+/* A row per cell without its seed, where there are several seeds or a baseline: medians, of how
+ * many seeds ("2 of 3"), and what it differs by from the baseline. NULL or an error message */
+const char *table_print_seeds(Db *, const Experiment *, const char *experiment, FILE *, Arena *);
 /* The view `result` of an experiment, below it why cells failed. NULL or an error message */
 const char *table_print(Db *, const char *experiment, FILE *, Arena *);
 /* Of so many runs that they shared the machine and are left out; of 0 nothing */
