@@ -7,7 +7,7 @@
 #include "kernels/gemm.h"
 #include "models/optim.h"
 #include "models/tape_inner.h"
-#include "tests/test.h"
+#include "tests/place.h"
 #include <math.h>
 #include <string.h>
 
@@ -457,6 +457,23 @@ static void refused(void **state)
     arena_drop(&a);
 }
 
+/* A library of another major version, which has no other function */
+static void another_version_is_named(void **state)
+{
+    Place *p = *state;
+    const char *source = place_write(p, "other.c",
+                                     "static const struct { int major, minor, patch; } v = { 3, 1, "
+                                     "4 };\nconst void *dnnl_version(void) { return &v; }\n"),
+               *said;
+    const int code = place_shell(p, arena_text(&p->a, "gcc -shared -fPIC -o %s %s",
+                                               place_in(p, "libdnnl.so.2"), source), &said);
+    if (code) fail_msg("%s", said);
+    setenv("LD_LIBRARY_PATH", p->dir, 1);
+    said = place_expect(p, 0, "list gemm");
+    unsetenv("LD_LIBRARY_PATH");
+    assert_says(said, "libdnnl.so.2 is oneDNN 3.1.4, expected version 2, whose headers");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(every_provider),
@@ -465,6 +482,8 @@ int main(void)
                                         cmocka_unit_test(versions_count),
                                         cmocka_unit_test(a_layer_sees_its_update),
                                         cmocka_unit_test(choices),
-                                        cmocka_unit_test(refused) };
+                                        cmocka_unit_test(refused),
+                                        cmocka_unit_test_setup_teardown(
+                                            another_version_is_named, place_make, place_drop) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
