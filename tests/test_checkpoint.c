@@ -334,6 +334,7 @@ static void choices_of_products_are_kept(void **state)
     const char *chosen = meta_of(p, measured, "gemm_packed"), *other = turned(p, chosen);
     assert_non_null(strstr(chosen, "8x32x32T="));
     assert_non_null(strstr(chosen, "8x32x32N="));
+    assert_null(strstr(chosen, "8x1x32"));         /* the router is multiplied by nothing */
     train_auto(p, 0, again, 6);
     assert_string_equal(meta_of(p, again, "gemm_packed"), chosen);
     const char *kept = chose(p, path, other, "c.safetensors");

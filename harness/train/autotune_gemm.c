@@ -136,7 +136,7 @@ static int autotune_products(GemmProduct *p, int most, const Spec *spec, const P
     int n = 0;
     for (int i = 0; i < ps->n; i++) {
         const Param *w = ps->p[i];
-        if (w->group != GROUP_NORMUON || w->owner != OWNER_CORE) continue;
+        if (w->group != GROUP_NORMUON || w->ndim != 2 || !w->trainable) continue;
         for (int back = 0; back < 2; back++) {
             const GemmProduct one = { .type = GEMM_F32, .tb = back ? 'N' : 'T', .m = m,
                                       .n = back ? w->cols : w->rows,
