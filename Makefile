@@ -20,8 +20,8 @@ VERSION = 0.2.0-dev
 # Every Debian package, once.
 PACKAGES = gcc g++ libc6-dev libgomp1 libgsl-dev libsqlite3-dev libyaml-dev libjansson-dev \
            libpcre2-dev nettle-dev liblzma-dev libcmocka-dev libbenchmark-dev libopenblas0-pthread \
-           libdnnl2 gnuplot-nox curl ca-certificates gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
-           qemu-user
+           libdnnl2 libdnnl-dev gnuplot-nox curl ca-certificates gcc-aarch64-linux-gnu \
+           libc6-dev-arm64-cross qemu-user
 # only `make paper` asks for these
 PAPER_PACKAGES = texlive-latex-base texlive-latex-recommended lmodern latexmk
 # only `make fuzz` and `make test-long` ask for these
@@ -99,11 +99,14 @@ SHARED_PART = kernels/base.c kernels/cpu.c kernels/f32.c kernels/gemm.c kernels/
               harness/train/classes_file.c
 PARTED = $(filter $(CORE) $(HARNESS),$(sort $(SHARED_PART) $(wildcard models/model_*.c \
          models/head_*.c kernels/ternary_*.c kernels/gemm_*.c kernels/f32_*.c)))
-# A file of two parts counts for both: i8_amx is in i2_amx.c, head_full.c is of two softmax heads
+# A file of two parts counts for both: i8_amx is in i2_amx.c, and so on, dnnl_plain in gemm_dnnl.c;
+# head_full.c is of two softmax heads
 PART_OF = awk '{ name = $$1; sub(/.*\//, "", name); sub(/\.c$$/, "", name); \
     if (name ~ /^(model|head|gemm|f32)_./) sub(/_/, ":", name); \
     else if (name !~ /^ternary_./ || !sub(/^ternary_/, "kernel:", name)) name = "shared"; \
-    if (name == "kernel:i2_amx") print "kernel:i8_amx", $$2; \
+    if (name ~ /^kernel:i2_(amx|avx2|avx512|neon|neon_dot)$$/) \
+        print "kernel:i8" substr(name, 10), $$2; \
+    if (name == "gemm:dnnl") print "gemm:dnnl_plain", $$2; \
     if (name ~ /^head:(full|filter)$$/) { print "head:softmax", $$2; name = "head:softmax_naive" } \
     print name, $$2 }'
 $(OUT)/%.part: $(OUT)/%.o harness/util/part.awk

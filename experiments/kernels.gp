@@ -16,7 +16,7 @@ y_low = STATS_min; y_high = STATS_max
 W = 7.2; H = 3.9
 load 'experiments/style.gp'
 unset key
-paint(s) = strstrt(s, 'i8_amx') ? blue : strstrt(s, 'i2_amx') ? 0xE7298A : strstrt(s, 'i2_avx512') \
+paint(s) = strstrt(s, 'i8_') ? blue : strstrt(s, 'i2_amx') ? 0xE7298A : strstrt(s, 'i2_avx512') \
     || strstrt(s, 'i2_neon_dot') ? vermillion : strstrt(s, 'i2_scalar') ? 0xA6761D \
     : strstrt(s, 'i2_') ? orange : strstrt(s, 't5_') ? purple \
          : strstrt(s, 'bits_') ? green : strstrt(s, 'lut_') ? sky : strstrt(s, 'u8s8') ? blue \

@@ -37,7 +37,7 @@ set title sprintf('Roofline of the products with W 2560x2560 and 4096x4096 (%s, 
     cpu_name(cpu), threads) font ',9' offset 0, -0.4
 set xlabel 'operations per byte of weights read (2 n per weight)' offset 0, 0.6 font ',8'
 set ylabel 'GOP/s' offset 0.8, 0 font ',8'
-paint(s) = strstrt(s, 'i8_amx') ? blue : strstrt(s, 'i2_amx') ? 0xE7298A : strstrt(s, 'i2_avx512') \
+paint(s) = strstrt(s, 'i8_') ? blue : strstrt(s, 'i2_amx') ? 0xE7298A : strstrt(s, 'i2_avx512') \
     || strstrt(s, 'i2_neon') ? vermillion : strstrt(s, 'i2_scalar') ? 0xA6761D : strstrt(s, 'i2_') \
     ? orange : strstrt(s, 't5_') ? purple \
          : strstrt(s, 'bits_') ? green : strstrt(s, 'lut_') ? sky : strstrt(s, 'sgemm_dnnl') \

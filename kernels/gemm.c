@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* A loader fills in what its provider can do. NULL, or an error message: it cannot run here */
-#define G(name, cpu, brief) const char *load_##name(Gemm *);
+#define G(name, cpu, drawn, brief) const char *load_##name(Gemm *, Arena *);
 #include "kernels/gemms.def"
 #undef G
 
@@ -33,8 +33,9 @@ static void (*gemm_symbol(void *lib, const char *name))(void)
     return f;
 }
 
-const char *load_openblas(Gemm *g)
+const char *load_openblas(Gemm *g, Arena *a)
 {
+    (void)a;
     const unsigned cpu = cpu_has();
     const char *core = cpu & CPU_AVX512 ? "SkylakeX" : cpu & CPU_AVX2 ? "Haswell" : NULL;
     if (core) setenv("OPENBLAS_CORETYPE", core, 0);
@@ -49,53 +50,6 @@ const char *load_openblas(Gemm *g)
                "openblas_get_corename";
     threads(1);
     snprintf(g->core, sizeof g->core, "%s", name());
-    return NULL;
-}
-
-/* ---- oneDNN: dnnl_sgemm of libdnnl.so.2, row-major, 64-bit dimensions ---- */
-typedef int DnnlSgemm(char ta, char tb, int64_t m, int64_t n, int64_t k, float alpha,
-                      const float *A, int64_t lda, const float *B, int64_t ldb, float beta,
-                      float *C, int64_t ldc);
-
-static void dnnl_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha,
-                       const float *A, int lda, const float *B, int ldb, float beta, float *C,
-                       int ldc)
-{
-    CHECK(((DnnlSgemm *)g->entry)(ta, tb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc) == 0);
-}
-
-/* C = (A - ao) (B - bo)' + co; offset 'R': co is a row, added to every row */
-typedef int DnnlU8s8(char ta, char tb, char offset, int64_t m, int64_t n, int64_t k, float alpha,
-                     const uint8_t *A, int64_t lda, uint8_t ao, const int8_t *B, int64_t ldb,
-                     int8_t bo, float beta, int32_t *C, int64_t ldc, const int32_t *co);
-
-static void dnnl_u8s8(const Gemm *g, int m, int n, int k, const uint8_t *A, int lda,
-                      const int8_t *B, int ldb, int32_t *C, int ldc, const int32_t *co)
-{
-    DnnlU8s8 *const product = (DnnlU8s8 *)g->entry8;
-    CHECK(product('N', 'T', 'R', m, n, k, 1, A, lda, 0, B, ldb, 0, 0, C, ldc, co) == 0);
-}
-
-const char *load_dnnl(Gemm *g)
-{
-    static const struct { int bits; const char *name; } isas[] = {
-        { 0x1, "sse41" }, { 0x3, "avx" }, { 0x7, "avx2" }, { 0x407, "avx2_vnni" },
-        { 0x27, "avx512_core" }, { 0x67, "avx512_core_vnni" }, { 0xe7, "avx512_core_bf16" },
-        { 0x3e7, "avx512_core_bf16_amx" },
-    };
-    const unsigned cpu = cpu_has();
-    if (!(cpu & CPU_AVX512)) setenv("DNNL_MAX_CPU_ISA", cpu & CPU_AVX2 ? "AVX2" : "SSE41", 0);
-    void *lib = dlopen("libdnnl.so.2", RTLD_NOW | RTLD_LOCAL);
-    if (!lib) return "libdnnl.so.2 does not load (Debian: libdnnl2)";
-    int (*isa)(void) = (int (*)(void))gemm_symbol(lib, "dnnl_get_effective_cpu_isa");
-    g->entry = gemm_symbol(lib, "dnnl_sgemm");
-    g->sgemm = dnnl_sgemm;
-    g->entry8 = gemm_symbol(lib, "dnnl_gemm_u8s8s32");
-    g->u8s8 = g->entry8 ? dnnl_u8s8 : NULL;
-    if (!g->entry || !isa) return "libdnnl.so.2 lacks dnnl_sgemm or dnnl_get_effective_cpu_isa";
-    snprintf(g->core, sizeof g->core, "isa 0x%x", (unsigned)isa());
-    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++)
-        if (isas[i].bits == isa()) snprintf(g->core, sizeof g->core, "%s", isas[i].name);
     return NULL;
 }
 
@@ -116,25 +70,81 @@ static void portable_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k,
     }
 }
 
-const char *load_portable(Gemm *g)
+const char *load_portable(Gemm *g, Arena *a)
 {
+    (void)a;
     g->sgemm = portable_sgemm;
     snprintf(g->core, sizeof g->core, "C loops");
     return NULL;
 }
 
 /* ---- the table ---- */
-#define G(name, cpu, brief) { #name, brief, cpu },
+#define G(name, cpu, drawn, brief) { #name, brief, cpu, drawn },
 const GemmProvider gemm_providers[] = {
 #include "kernels/gemms.def"
-    { NULL, NULL, 0 }
+    { NULL, NULL, 0, 0 }
 };
 #undef G
-#define G(name, cpu, brief) load_##name,
-static const char *(*const gemm_loaders[])(Gemm *) = {
+#define G(name, cpu, drawn, brief) load_##name,
+static const char *(*const gemm_loaders[])(Gemm *, Arena *) = {
 #include "kernels/gemms.def"
 };
 
+/* ---- which products have their weight packed ---- */
+enum { GEMM_CHOICES = 64 };
+typedef struct { int m, n, k, packed; char tb; } GemmChoice;
+typedef struct GemmChoices { GemmChoice c[GEMM_CHOICES]; int n; } GemmChoices;
+
+const char *gemm_choose(const Gemm *g, const char *choices, Arena *a)
+{
+    GemmChoices *to = g->choices;
+    const char *at = choices;
+    for (to->n = 0; *at; to->n++) {
+        char how[8] = "", end = 0;
+        int read = 0;
+        GemmChoice c = { .packed = 1 };
+        if (to->n == GEMM_CHOICES)
+            return arena_text(a, "more than %d choices of products in '%s'", GEMM_CHOICES, choices);
+        sscanf(at, "%dx%dx%d%c=%7[a-z]%n", &c.m, &c.n, &c.k, &c.tb, how, &read);
+        if (read) end = at[read];
+        c.packed = !strcmp(how, "packed");
+        if (!read || (end && end != ' ') || (c.tb != 'T' && c.tb != 'N') ||
+            (!c.packed && strcmp(how, "plain")))
+            return arena_text(a, "'%s' at '%s': expected MxNxKT=packed, MxNxKT=plain (T or N), "
+                                 "separated by spaces", choices, at);
+        to->c[to->n] = c;
+        at += read + (end == ' ');
+    }
+    return NULL;
+}
+
+static int gemm_packs(const Gemm *g, const GemmProduct *p)
+{
+    for (int i = 0; i < g->choices->n; i++) {
+        const GemmChoice *c = &g->choices->c[i];
+        if (c->m == p->m && c->n == p->n && c->k == p->k && c->tb == p->tb) return c->packed;
+    }
+    return 1;
+}
+
+void gemm_weight(const Gemm *g, GemmWeight *w, const GemmProduct *p, Arena *home)
+{
+    const char *why;
+    const size_t size = g->packed && gemm_packs(g, p) ? g->packed_size(g, p, &why) : 0;
+    CHECK(p->type == GEMM_F32);
+    if (!size) {
+        gemm(g, 'N', p->tb, p->m, p->n, p->k, 1, p->A, p->k, p->B, p->tb == 'T' ? p->k : p->n,
+             p->plus ? 1 : 0, p->C, p->n);
+        return;
+    }
+    if (size > w->size) {
+        w->room = arena_raw(home, size);
+        w->size = size;
+    }
+    g->packed(g, w, p);
+}
+
+/* ---- opening ---- */
 /* The first provider from number i on whose name this is or, for "auto", that loads */
 static const Gemm *gemm_open_from(int i, const char *name, int threads, Arena *a, const char **why)
 {
@@ -147,12 +157,13 @@ static const Gemm *gemm_open_from(int i, const char *name, int threads, Arena *a
         Gemm *g = arena_get(a, sizeof *g);
         g->name = p->name;
         g->threads = threads;
+        g->choices = arena_get(a, sizeof *g->choices);
         if (lacks)
             *why = arena_text(a, "gemm=%s needs %s, "
                               "which this CPU (or EIGHTYSIX_CPU) does not have",
                               p->name, cpu_text(lacks, cpu, sizeof cpu));
         else
-            *why = gemm_loaders[i](g);
+            *why = gemm_loaders[i](g, a);
         if (*why && !any) return NULL;
         if (*why) continue;
         if (!g->room_size) return g;

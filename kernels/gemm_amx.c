@@ -220,8 +220,9 @@ static void amx_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k, floa
     _tile_release();
 }
 
-const char *load_amx(Gemm *g)
+const char *load_amx(Gemm *g, Arena *a)
 {
+    (void)a;
     g->sgemm = amx_sgemm;
     g->room_size = ROOM;
     snprintf(g->core, sizeof g->core, "three bfloat16 terms");

@@ -19,7 +19,14 @@
  *   larger n         a slice is unpacked into the panel once per BATCH_BYTES of activations; a
  *                    register tile is 16 rows by up to 6 batch rows: 12 accumulators, 24 vector
  *                    instructions per 12 VPMADDUBSW. Three ports issue them, two of which multiply:
- *                    the tile can reach 3/4 of the VPMADDUBSW peak */
+ *                    the tile can reach 3/4 of the VPMADDUBSW peak
+ *
+ * i8_avx2, also here, is the control for the two bits: the same codes one a byte, in the order of
+ * the panel, by the same tiles, so that the two differ in what is read and in the unpacking alone,
+ *
+ *   packed   [16 rows][4 cols][row < 16][i < 4], an even number of times 16 rows
+ *
+ *   n < PANEL_FROM   each batch row streams the block: 2 instructions per 32 weights */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <immintrin.h>
@@ -137,6 +144,50 @@ static void i2_avx2_stream(int32_t *sums, const uint8_t *block, const int8_t *x,
     _mm256_store_si256((__m256i *)(sums + 24), s3);
 }
 
+/* eight rows by sixteen columns of i8_avx2's bytes, 64 of them from one four columns to the next */
+static inline __m256i sixteen_bytes(__m256i acc, const uint8_t *w, __m256i x0, __m256i x1,
+                                    __m256i x2, __m256i x3)
+{
+    const __m256i p0 = _mm256_maddubs_epi16(load(w), x0);
+    const __m256i p1 = _mm256_maddubs_epi16(load(w + 64), x1);
+    const __m256i p2 = _mm256_maddubs_epi16(load(w + 128), x2);
+    const __m256i p3 = _mm256_maddubs_epi16(load(w + 192), x3);
+    return _mm256_add_epi16(acc,
+                            _mm256_add_epi16(_mm256_add_epi16(p0, p1), _mm256_add_epi16(p2, p3)));
+}
+
+/* i2_avx2_stream of i8_avx2's bytes: `under` are the lower 16 rows */
+static void i8_avx2_stream(int32_t *sums, const uint8_t *block, const int8_t *x, int32_t bias,
+                           size_t chunks)
+{
+    const uint8_t *under = block + chunks * CHUNK * 16;
+    __m256i s0 = _mm256_set1_epi32(bias), s1 = s0, s2 = s0, s3 = s0;
+    while (chunks) {
+        const size_t some = chunks < SLICE_CHUNKS ? chunks : SLICE_CHUNKS;
+        __m256i a0 = _mm256_setzero_si256(), a1 = a0, a2 = a0, a3 = a0;
+        for (size_t c = 0; c < some; c++, block += CHUNK * 16, under += CHUNK * 16, x += CHUNK) {
+            const __m256i x0 = four(x), x1 = four(x + 4), x2 = four(x + 8), x3 = four(x + 12);
+            for (int line = 0; line < CHUNK * 16; line += 64) {
+                _mm_prefetch((const char *)(block + AHEAD + line), _MM_HINT_T0);
+                _mm_prefetch((const char *)(under + AHEAD + line), _MM_HINT_T0);
+            }
+            a0 = sixteen_bytes(a0, block, x0, x1, x2, x3);
+            a1 = sixteen_bytes(a1, block + 32, x0, x1, x2, x3);
+            a2 = sixteen_bytes(a2, under, x0, x1, x2, x3);
+            a3 = sixteen_bytes(a3, under + 32, x0, x1, x2, x3);
+        }
+        s0 = widen(s0, a0);
+        s1 = widen(s1, a1);
+        s2 = widen(s2, a2);
+        s3 = widen(s3, a3);
+        chunks -= some;
+    }
+    _mm256_store_si256((__m256i *)sums, s0);
+    _mm256_store_si256((__m256i *)(sums + 8), s1);
+    _mm256_store_si256((__m256i *)(sums + 16), s2);
+    _mm256_store_si256((__m256i *)(sums + 24), s3);
+}
+
 static void i2_avx2_unpack(uint8_t *panel, const uint8_t *block, size_t chunks)
 {
     const __m256i low = _mm256_set1_epi8(3);
@@ -151,6 +202,7 @@ static void i2_avx2_unpack(uint8_t *panel, const uint8_t *block, size_t chunks)
         }
 }
 
+/* ---- tiles ---- */
 /* A tile adds the sums of 16 rows by m batch rows over `quads` groups of four columns to y, which
  * starts from the bias in the first slice. `lanes` of the 16 rows exist. Named accumulators: gcc 12
  * would keep an array of them in memory. */
@@ -201,16 +253,18 @@ static Tile *const i2_avx2_tiles[TILE] = { i2_avx2_tile1, i2_avx2_tile2, i2_avx2
                                            i2_avx2_tile4, i2_avx2_tile5, i2_avx2_tile6 };
 
 /* a block, `height` rows of which exist, by n batch rows, shared evenly among tiles of at most
- * TILE */
+ * TILE; dense: the block is a panel */
 static void i2_avx2_block_gemm(int32_t *y, const uint8_t *block, const int8_t *x, int n,
-                               size_t chunks, int height, Span s)
+                               size_t chunks, int height, Span s, int dense)
 {
-    _Alignas(64) uint8_t panel[ROWS * SLICE];
+    _Alignas(64) uint8_t room[ROWS * SLICE];
     const int32_t *const bias = s.bias;
+    const size_t wide = dense ? chunks * CHUNK : SLICE;       /* columns of a half of the panel */
     const int parts = (n + TILE - 1) / TILE;
     for (size_t c = 0; c < chunks; c += SLICE_CHUNKS) {
         const size_t some = chunks - c < SLICE_CHUNKS ? chunks - c : SLICE_CHUNKS;
-        i2_avx2_unpack(panel, block + c * CHUNK_BYTES, some);
+        const uint8_t *panel = dense ? block + c * CHUNK * 16 : room;
+        if (!dense) i2_avx2_unpack(room, block + c * CHUNK_BYTES, some);
         s.quads = some * 4;
         s.first = c == 0;
         for (int half = 0; half < height; half += 16) {
@@ -218,8 +272,36 @@ static void i2_avx2_block_gemm(int32_t *y, const uint8_t *block, const int8_t *x
             for (int p = 0; p < parts; p++) {
                 const int t = (int)((long)n * p / parts), m = (int)((long)n * (p + 1) / parts) - t;
                 s.bias = bias + t;
-                i2_avx2_tiles[m - 1](y + (size_t)t * s.rows + half, panel + half * SLICE,
+                i2_avx2_tiles[m - 1](y + (size_t)t * s.rows + half, panel + (size_t)half * wide,
                              x + (size_t)t * s.stride + c * CHUNK, &s);
+            }
+        }
+    }
+}
+
+/* dense: of i8_avx2 */
+static void i2_avx2_multiply(int32_t *y, const uint8_t *packed, const void *scratch, int n, int r0,
+                             int r1, int rows, int cols, int dense)
+{
+    const size_t chunks = i2_avx2_chunks_of(cols), stride = i2_avx2_stride_of(cols);
+    const size_t block_bytes = dense ? chunks * CHUNK * ROWS : chunks * CHUNK_BYTES;
+    const int32_t *bias = scratch;
+    const int8_t *x = (const int8_t *)scratch + i2_avx2_sums_size(n);
+    const int fits = (int)(BATCH_BYTES / stride), batch = fits < 48 ? 48 : fits;
+    for (int t0 = 0; t0 < n; t0 += batch) {
+        const int m = n - t0 < batch ? n - t0 : batch;
+        for (int r = r0; r < r1; r += ROWS) {
+            const uint8_t *block = packed + (size_t)(r / ROWS) * block_bytes;
+            const int height = r1 - r < ROWS ? r1 - r : ROWS;
+            int32_t *out = y + (size_t)t0 * (size_t)rows + r;
+            if (m >= PANEL_FROM) {
+                const Span s = { .rows = (size_t)rows, .stride = stride, .bias = bias + t0 };
+                i2_avx2_block_gemm(out, block, x + t0 * stride, m, chunks, height, s, dense);
+            } else for (int t = t0; t < t0 + m; t++, out += rows) {
+                _Alignas(32) int32_t sums[ROWS];
+                if (dense) i8_avx2_stream(sums, block, x + t * stride, bias[t], chunks);
+                else       i2_avx2_stream(sums, block, x + t * stride, bias[t], chunks);
+                memcpy(out, sums, (size_t)height * sizeof *sums);
             }
         }
     }
@@ -229,27 +311,7 @@ static void i2_avx2_gemm(int32_t *y, const void *packed, const void *scratch,
                  int n, int r0, int r1, int rows, int cols, int act_bits)
 {
     (void)act_bits;
-    const size_t chunks = i2_avx2_chunks_of(cols), stride = i2_avx2_stride_of(cols);
-    const int32_t *bias = scratch;
-    const int8_t *x = (const int8_t *)scratch + i2_avx2_sums_size(n);
-    const int fits = (int)(BATCH_BYTES / stride), batch = fits < 48 ? 48 : fits;
-    for (int t0 = 0; t0 < n; t0 += batch) {
-        const int m = n - t0 < batch ? n - t0 : batch;
-        for (int r = r0; r < r1; r += ROWS) {
-            const uint8_t *block = (const uint8_t *)packed +
-                                   (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
-            const int height = r1 - r < ROWS ? r1 - r : ROWS;
-            int32_t *out = y + (size_t)t0 * (size_t)rows + r;
-            if (m >= PANEL_FROM) {
-                const Span s = { .rows = (size_t)rows, .stride = stride, .bias = bias + t0 };
-                i2_avx2_block_gemm(out, block, x + t0 * stride, m, chunks, height, s);
-            } else for (int t = t0; t < t0 + m; t++, out += rows) {
-                _Alignas(32) int32_t sums[ROWS];
-                i2_avx2_stream(sums, block, x + t * stride, bias[t], chunks);
-                memcpy(out, sums, (size_t)height * sizeof *sums);
-            }
-        }
-    }
+    i2_avx2_multiply(y, packed, scratch, n, r0, r1, rows, cols, 0);
 }
 
 const TernaryKernel ternary_i2_avx2 = {
@@ -261,4 +323,39 @@ const TernaryKernel ternary_i2_avx2 = {
     .single = { "int8_maddubs256", 64, 1.5, 15 / 128.0 },
     .packed_size = i2_avx2_packed_size, .pack = i2_avx2_pack,
     .scratch_size = i2_avx2_scratch_size, .prepare = i2_avx2_prepare, .gemm = i2_avx2_gemm,
+};
+
+/* ---- i8_avx2 ---- */
+static size_t i8_avx2_packed_size(int rows, int cols)
+{
+    return ((size_t)rows + ROWS - 1) / ROWS * ROWS * i2_avx2_chunks_of(cols) * CHUNK;
+}
+
+static void i8_avx2_pack(void *packed, const int8_t *w, int rows, int cols)
+{
+    const size_t chunks = i2_avx2_chunks_of(cols);
+    memset(packed, 0, i8_avx2_packed_size(rows, cols));
+    for (size_t r = 0; r < (size_t)rows; r++) {
+        uint8_t *out = (uint8_t *)packed + r / 16 * chunks * CHUNK * 16 + r % 16 * 4;
+        for (size_t c = 0; c < (size_t)cols; c++)
+            out[c / 4 * 64 + c % 4] = (uint8_t)(w[r * (size_t)cols + c] + 1);
+    }
+}
+
+static void i8_avx2_gemm(int32_t *y, const void *packed, const void *scratch,
+                 int n, int r0, int r1, int rows, int cols, int act_bits)
+{
+    (void)act_bits;
+    i2_avx2_multiply(y, packed, scratch, n, r0, r1, rows, cols, 1);
+}
+
+const TernaryKernel ternary_i8_avx2 = {
+    .name = "i8_avx2",
+    .brief = "a byte a weight, the tiles of i2_avx2",
+    .cpu = CPU_AVX2, .act_bits = 8, .min_bits = 8, .weight_bits = 8, .computes = 1,
+    .layout = 1, .drawn = 1,
+    .large = { "int8_maddubs256", 64, 1.5, 2 / 32.0 },
+    .single = { "int8_maddubs256", 64, 1.5, 2 / 32.0 },
+    .packed_size = i8_avx2_packed_size, .pack = i8_avx2_pack,
+    .scratch_size = i2_avx2_scratch_size, .prepare = i2_avx2_prepare, .gemm = i8_avx2_gemm,
 };

@@ -25,7 +25,14 @@
  *
  * Without VNNI, VPMADDUBSW + VPMADDWD + VPADDD replace it: the largest pair sum, 64 * 2 * -128 * 2,
  * is exactly -2^15, so nothing saturates. VPDPBUSD is written as assembly because the file is
- * compiled for CPUs that lack it. */
+ * compiled for CPUs that lack it.
+ *
+ * i8_avx512, also here, is the control for the two bits: the same codes one a byte, in the order of
+ * the panel, by the same tiles, so that the two differ in what is read and in the unpacking alone,
+ *
+ *   packed   [block of 32 rows][4 cols][row < 32][i < 4]
+ *
+ *   n <= STREAM   each batch row streams the block: 1 instruction per 64 weights */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <immintrin.h>
@@ -169,6 +176,33 @@ static inline __attribute__((always_inline)) void i2_avx512_stream(int32_t *y, u
     _mm512_mask_storeu_epi32(y + 16, (__mmask16)(lanes >> 16), high);
 }
 
+/* i2_avx512_stream of i8_avx512's bytes */
+static inline __attribute__((always_inline)) void i8_avx512_stream(int32_t *y, uint32_t lanes,
+                                                                   const uint8_t *block,
+                                                                   const int8_t *x, int32_t bias,
+                                                                   size_t chunks, int vnni)
+{
+    __m512i a0 = _mm512_set1_epi32(bias), a1 = _mm512_setzero_si512(), a2 = a1, a3 = a1, b0 = a0,
+            b1 = a1, b2 = a1, b3 = a1;
+    for (size_t c = 0; c < chunks; c++, block += CHUNK * ROWS, x += CHUNK) {
+        const __m512i x0 = four(x), x1 = four(x + 4), x2 = four(x + 8), x3 = four(x + 12);
+        for (int line = 0; line < CHUNK * ROWS; line += 64)
+            _mm_prefetch((const char *)(block + AHEAD + line), _MM_HINT_T0);
+        a0 = dot(a0, _mm512_loadu_si512(block), x0, vnni);
+        a1 = dot(a1, _mm512_loadu_si512(block + 128), x1, vnni);
+        a2 = dot(a2, _mm512_loadu_si512(block + 256), x2, vnni);
+        a3 = dot(a3, _mm512_loadu_si512(block + 384), x3, vnni);
+        b0 = dot(b0, _mm512_loadu_si512(block + 64), x0, vnni);
+        b1 = dot(b1, _mm512_loadu_si512(block + 192), x1, vnni);
+        b2 = dot(b2, _mm512_loadu_si512(block + 320), x2, vnni);
+        b3 = dot(b3, _mm512_loadu_si512(block + 448), x3, vnni);
+    }
+    a0 = _mm512_add_epi32(_mm512_add_epi32(a0, a1), _mm512_add_epi32(a2, a3));
+    b0 = _mm512_add_epi32(_mm512_add_epi32(b0, b1), _mm512_add_epi32(b2, b3));
+    _mm512_mask_storeu_epi32(y, (__mmask16)lanes, a0);
+    _mm512_mask_storeu_epi32(y + 16, (__mmask16)(lanes >> 16), b0);
+}
+
 static void i2_avx512_unpack(uint8_t *panel, const uint8_t *block, size_t chunks)
 {
     const __m512i low = _mm512_set1_epi8(3);
@@ -242,16 +276,18 @@ TILE_OF(8, EACH8)
                       i2_avx512_tile7_##body, i2_avx512_tile8_##body }
 static Tile *const i2_avx512_tiles[2][TILE] = { TILES(madd), TILES(vnni) };
 
-/* a block by n batch rows, shared evenly among tiles of at most TILE */
+/* a block by n batch rows, shared evenly among tiles of at most TILE; dense: the block is a
+ * panel */
 static void i2_avx512_block_gemm(int32_t *y, const uint8_t *block, const int8_t *x, int n,
-                                 size_t chunks, Span s, Tile *const *tile)
+                                 size_t chunks, Span s, Tile *const *tile, int dense)
 {
-    _Alignas(64) uint8_t panel[PANEL * ROWS];
+    _Alignas(64) uint8_t room[PANEL * ROWS];
     const int32_t *const bias = s.bias;
     const int parts = (n + TILE - 1) / TILE;
     for (size_t c = 0; c < chunks; c += PANEL / CHUNK) {
         const size_t some = chunks - c < PANEL / CHUNK ? chunks - c : PANEL / CHUNK;
-        i2_avx512_unpack(panel, block + c * CHUNK_BYTES, some);
+        const uint8_t *panel = dense ? block + c * CHUNK * ROWS : room;
+        if (!dense) i2_avx512_unpack(room, block + c * CHUNK_BYTES, some);
         s.quads = some * 4;
         s.first = c == 0;
         for (int p = 0; p < parts; p++) {
@@ -262,11 +298,22 @@ static void i2_avx512_block_gemm(int32_t *y, const uint8_t *block, const int8_t 
     }
 }
 
-static void i2_avx512_gemm(int32_t *y, const void *packed, const void *scratch,
-                 int n, int r0, int r1, int rows, int cols, int act_bits)
+/* one batch row by one block; dense: of i8_avx512 */
+static void i2_avx512_row(int32_t *y, uint32_t lanes, const uint8_t *block, const int8_t *x,
+                          int32_t bias, size_t chunks, int vnni, int dense)
 {
-    (void)act_bits;
+    if (dense && vnni) i8_avx512_stream(y, lanes, block, x, bias, chunks, 1);
+    else if (dense)    i8_avx512_stream(y, lanes, block, x, bias, chunks, 0);
+    else if (vnni)     i2_avx512_stream(y, lanes, block, x, bias, chunks, 1);
+    else               i2_avx512_stream(y, lanes, block, x, bias, chunks, 0);
+}
+
+/* packed: the first block; dense: of i8_avx512 */
+static void i2_avx512_multiply(int32_t *y, const uint8_t *packed, const void *scratch, int n,
+                               int r0, int r1, int rows, int cols, int dense)
+{
     const size_t chunks = i2_avx512_chunks_of(cols), stride = i2_avx512_stride_of(cols);
+    const size_t block_bytes = dense ? chunks * CHUNK * ROWS : chunks * CHUNK_BYTES;
     const int32_t *bias = scratch;
     const int8_t *x = (const int8_t *)scratch + i2_avx512_sums_size(n);
     const int vnni = (cpu_has() & CPU_VNNI) != 0;
@@ -274,8 +321,7 @@ static void i2_avx512_gemm(int32_t *y, const void *packed, const void *scratch,
     for (int t0 = 0; t0 < n; t0 += batch) {
         const int m = n - t0 < batch ? n - t0 : batch;
         for (int r = r0; r < r1; r += ROWS) {
-            const uint8_t *block = (const uint8_t *)packed + HEADER +
-                                   (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
+            const uint8_t *block = packed + (size_t)(r / ROWS) * block_bytes;
             const Span s = { .lanes = r1 - r < ROWS ? (1u << (r1 - r)) - 1 : ~0u,
                              .rows = (size_t)rows,
                              .stride = stride,
@@ -283,13 +329,18 @@ static void i2_avx512_gemm(int32_t *y, const void *packed, const void *scratch,
             int32_t *out = y + (size_t)t0 * (size_t)rows + r;
             if (m > STREAM)
                 i2_avx512_block_gemm(out, block, x + t0 * stride, m, chunks, s,
-                                     i2_avx512_tiles[vnni]);
-            else for (int t = t0; t < t0 + m; t++, out += rows) {
-                if (vnni) i2_avx512_stream(out, s.lanes, block, x + t * stride, bias[t], chunks, 1);
-                else      i2_avx512_stream(out, s.lanes, block, x + t * stride, bias[t], chunks, 0);
-            }
+                                     i2_avx512_tiles[vnni], dense);
+            else for (int t = t0; t < t0 + m; t++, out += rows)
+                i2_avx512_row(out, s.lanes, block, x + t * stride, bias[t], chunks, vnni, dense);
         }
     }
+}
+
+static void i2_avx512_gemm(int32_t *y, const void *packed, const void *scratch,
+                 int n, int r0, int r1, int rows, int cols, int act_bits)
+{
+    (void)act_bits;
+    i2_avx512_multiply(y, (const uint8_t *)packed + HEADER, scratch, n, r0, r1, rows, cols, 0);
 }
 
 const TernaryKernel ternary_i2_avx512 = {
@@ -301,4 +352,39 @@ const TernaryKernel ternary_i2_avx512 = {
     .single = { "int8_vnni512", 128, 1, 2 / 64.0 },
     .packed_size = i2_avx512_packed_size, .pack = i2_avx512_pack,
     .scratch_size = i2_avx512_scratch_size, .prepare = i2_avx512_prepare, .gemm = i2_avx512_gemm,
+};
+
+/* ---- i8_avx512 ---- */
+static size_t i8_avx512_packed_size(int rows, int cols)
+{
+    return ((size_t)rows + ROWS - 1) / ROWS * ROWS * i2_avx512_chunks_of(cols) * CHUNK;
+}
+
+static void i8_avx512_pack(void *packed, const int8_t *w, int rows, int cols)
+{
+    const size_t chunks = i2_avx512_chunks_of(cols);
+    memset(packed, 0, i8_avx512_packed_size(rows, cols));
+    for (size_t r = 0; r < (size_t)rows; r++) {
+        uint8_t *out = (uint8_t *)packed + r / ROWS * chunks * CHUNK * ROWS + r % ROWS * 4;
+        for (size_t c = 0; c < (size_t)cols; c++)
+            out[c / 4 * 128 + c % 4] = (uint8_t)(w[r * (size_t)cols + c] + 1);
+    }
+}
+
+static void i8_avx512_gemm(int32_t *y, const void *packed, const void *scratch,
+                 int n, int r0, int r1, int rows, int cols, int act_bits)
+{
+    (void)act_bits;
+    i2_avx512_multiply(y, packed, scratch, n, r0, r1, rows, cols, 1);
+}
+
+const TernaryKernel ternary_i8_avx512 = {
+    .name = "i8_avx512",
+    .brief = "a byte a weight, the tiles of i2_avx512",
+    .cpu = CPU_AVX2 | CPU_AVX512, .act_bits = 8, .min_bits = 8, .weight_bits = 8, .computes = 1,
+    .layout = 1, .drawn = 1,
+    .large = { "int8_vnni512", 128, 1, 1 / 64.0 },
+    .single = { "int8_vnni512", 128, 1, 1 / 64.0 },
+    .packed_size = i8_avx512_packed_size, .pack = i8_avx512_pack,
+    .scratch_size = i2_avx512_scratch_size, .prepare = i2_avx512_prepare, .gemm = i8_avx512_gemm,
 };

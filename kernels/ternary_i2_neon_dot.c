@@ -11,7 +11,12 @@
  * A 32-bit lane is a row; 16 activations are one vector, lane j of which meets field j of the
  * packed bytes. A register tile is 16 rows by up to 4 batch rows: 16 accumulators, 4 vectors of
  * activations, 4 of codes. Operations: 7 to unpack 64 weights (4 AND, 3 shifts) and 4 SDOT per
- * batch row. */
+ * batch row.
+ *
+ * i8_neon_dot, also here, is the control for the two bits: the same codes one a byte, by the same
+ * tiles, so that the two differ in what is read and in the unpacking alone,
+ *
+ *     packed   [block of 16 rows][4 cols][row][i < 4], cols padded to 16 */
 #include "kernels/ternary.h"
 #include "kernels/cpu.h"
 #include <arm_neon.h>
@@ -71,8 +76,18 @@ static inline int32x4_t dot16(int32x4_t acc, uint8x16_t v, int8x16_t x)
     return vdotq_laneq_s32(acc, vreinterpretq_s8_u8(vshrq_n_u8(v, 6)), x, 3);
 }
 
+/* the same of bytes, 4 ROWS of them from one four columns to the next */
+static inline int32x4_t dot16_bytes(int32x4_t acc, const int8_t *w, int8x16_t x)
+{
+    acc = vdotq_laneq_s32(acc, vld1q_s8(w), x, 0);
+    acc = vdotq_laneq_s32(acc, vld1q_s8(w + 4 * ROWS), x, 1);
+    acc = vdotq_laneq_s32(acc, vld1q_s8(w + 8 * ROWS), x, 2);
+    return vdotq_laneq_s32(acc, vld1q_s8(w + 12 * ROWS), x, 3);
+}
+
 /* A tile: sums[t][row] of 16 rows by m batch rows; named accumulators stay in registers. The
- * unpacking inside dot16 is common to the batch rows and done once. */
+ * unpacking inside dot16, or the loads inside dot16_bytes, are common to the batch rows and done
+ * once. */
 typedef void Tile(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, const int32_t *bias,
                   size_t chunks);
 
@@ -84,22 +99,34 @@ typedef void Tile(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, c
 #define DOT_D(t)  d##t = dot16(d##t, v3, x##t);
 #define END(t)    vst1q_s32(sums[t], a##t), vst1q_s32(sums[t] + 4, b##t); \
                   vst1q_s32(sums[t] + 8, c##t), vst1q_s32(sums[t] + 12, d##t);
-#define TILE_OF(m, EACH)                                                                           \
-    static void i2_neon_dot_tile##m(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x,  \
-                                    const int32_t *bias,                                          \
-                        size_t chunks)                                                             \
+#define FIELDS(EACH)                                                                 \
+    const uint8x16_t v0 = vld1q_u8(block), v1 = vld1q_u8(block + 16);                \
+    const uint8x16_t v2 = vld1q_u8(block + 32), v3 = vld1q_u8(block + 48);           \
+    EACH(LOAD)                                                                       \
+    EACH(DOT_A)                                                                      \
+    EACH(DOT_B)                                                                      \
+    EACH(DOT_C)                                                                      \
+    EACH(DOT_D)
+#define BYTE_A(t) a##t = dot16_bytes(a##t, from, x##t);
+#define BYTE_B(t) b##t = dot16_bytes(b##t, from + 16, x##t);
+#define BYTE_C(t) c##t = dot16_bytes(c##t, from + 32, x##t);
+#define BYTE_D(t) d##t = dot16_bytes(d##t, from + 48, x##t);
+#define BYTES(EACH)                                                                  \
+    const int8_t *const from = (const int8_t *)block;                                \
+    EACH(LOAD)                                                                       \
+    EACH(BYTE_A)                                                                     \
+    EACH(BYTE_B)                                                                     \
+    EACH(BYTE_C)                                                                     \
+    EACH(BYTE_D)
+#define TILE_OF(name, EACH, bytes, STEPS)                                                          \
+    static void name(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x,                  \
+                     const int32_t *bias, size_t chunks)                                           \
     {                                                                                              \
         const size_t stride = chunks * CHUNK;                                                      \
         EACH(BEGIN)                                                                                \
-        const uint8_t *const end = block + chunks * CHUNK_BYTES;                                  \
-        for (; block < end; block += CHUNK_BYTES, x += CHUNK) {                                   \
-            const uint8x16_t v0 = vld1q_u8(block), v1 = vld1q_u8(block + 16);                      \
-            const uint8x16_t v2 = vld1q_u8(block + 32), v3 = vld1q_u8(block + 48);                 \
-            EACH(LOAD)                                                                             \
-            EACH(DOT_A)                                                                            \
-            EACH(DOT_B)                                                                            \
-            EACH(DOT_C)                                                                            \
-            EACH(DOT_D)                                                                            \
+        const uint8_t *const end = block + chunks * (bytes);                                       \
+        for (; block < end; block += (bytes), x += CHUNK) {                                        \
+            STEPS(EACH)                                                                            \
         }                                                                                          \
         EACH(END)                                                                                  \
     }
@@ -107,32 +134,46 @@ typedef void Tile(int32_t sums[][ROWS], const uint8_t *block, const int8_t *x, c
 #define EACH2(M) EACH1(M) M(1)
 #define EACH3(M) EACH2(M) M(2)
 #define EACH4(M) EACH3(M) M(3)
-TILE_OF(1, EACH1)
-TILE_OF(2, EACH2)
-TILE_OF(3, EACH3)
-TILE_OF(4, EACH4)
-static Tile *const i2_neon_dot_tiles[TILE] = { i2_neon_dot_tile1, i2_neon_dot_tile2,
-                                               i2_neon_dot_tile3, i2_neon_dot_tile4 };
+#define TILES_OF(m, EACH)                                            \
+    TILE_OF(i2_neon_dot_tile##m, EACH, CHUNK_BYTES, FIELDS)          \
+    TILE_OF(i8_neon_dot_tile##m, EACH, ROWS * CHUNK, BYTES)
+TILES_OF(1, EACH1)
+TILES_OF(2, EACH2)
+TILES_OF(3, EACH3)
+TILES_OF(4, EACH4)
+static Tile *const i2_neon_dot_tiles[2][TILE] = {
+    { i2_neon_dot_tile1, i2_neon_dot_tile2, i2_neon_dot_tile3, i2_neon_dot_tile4 },
+    { i8_neon_dot_tile1, i8_neon_dot_tile2, i8_neon_dot_tile3, i8_neon_dot_tile4 },
+};
 
-static void i2_neon_dot_gemm(int32_t *y, const void *packed, const void *scratch,
-                 int n, int r0, int r1, int rows, int cols, int act_bits)
+/* dense: of i8_neon_dot */
+static void i2_neon_dot_multiply(int32_t *y, const uint8_t *packed, const void *scratch, int n,
+                                 int r0, int r1, int rows, int cols, int dense)
 {
-    (void)act_bits;
     const size_t chunks = i2_neon_dot_chunks_of(cols);
+    const size_t block_bytes = chunks * (dense ? ROWS * CHUNK : CHUNK_BYTES);
     const int32_t *bias = scratch;
     const int8_t *x = (const int8_t *)scratch + i2_neon_dot_sums_size(n);
     for (int r = r0; r < r1; r += ROWS) {
-        const uint8_t *block = (const uint8_t *)packed + (size_t)(r / ROWS) * chunks * CHUNK_BYTES;
+        const uint8_t *block = packed + (size_t)(r / ROWS) * block_bytes;
         const int height = r1 - r < ROWS ? r1 - r : ROWS;
         for (int t = 0; t < n; t += TILE) {
             int32_t sums[TILE][ROWS];
             const int m = n - t < TILE ? n - t : TILE;
-            i2_neon_dot_tiles[m - 1](sums, block, x + (size_t)t * chunks * CHUNK, bias + t, chunks);
+            i2_neon_dot_tiles[dense][m - 1](sums, block, x + (size_t)t * chunks * CHUNK, bias + t,
+                                            chunks);
             for (int i = 0; i < m; i++)
                 memcpy(y + (size_t)(t + i) * (size_t)rows + r, sums[i],
                        (size_t)height * sizeof **sums);
         }
     }
+}
+
+static void i2_neon_dot_gemm(int32_t *y, const void *packed, const void *scratch,
+                 int n, int r0, int r1, int rows, int cols, int act_bits)
+{
+    (void)act_bits;
+    i2_neon_dot_multiply(y, packed, scratch, n, r0, r1, rows, cols, 0);
 }
 
 const TernaryKernel ternary_i2_neon_dot = {
@@ -153,4 +194,47 @@ const TernaryKernel ternary_i2_neon_dot = {
     .scratch_size = i2_neon_dot_scratch_size,
     .prepare = i2_neon_dot_prepare,
     .gemm = i2_neon_dot_gemm,
+};
+
+/* ---- i8_neon_dot ---- */
+static size_t i8_neon_dot_packed_size(int rows, int cols)
+{
+    return ((size_t)rows + ROWS - 1) / ROWS * ROWS * i2_neon_dot_chunks_of(cols) * CHUNK;
+}
+
+static void i8_neon_dot_pack(void *packed, const int8_t *w, int rows, int cols)
+{
+    const size_t chunks = i2_neon_dot_chunks_of(cols);
+    memset(packed, 0, i8_neon_dot_packed_size(rows, cols));
+    for (size_t r = 0; r < (size_t)rows; r++) {
+        int8_t *out = (int8_t *)packed + r / ROWS * chunks * CHUNK * ROWS + r % ROWS * 4;
+        for (size_t c = 0; c < (size_t)cols; c++)
+            out[c / 4 * 4 * ROWS + c % 4] = (int8_t)(w[r * (size_t)cols + c] + 1);
+    }
+}
+
+static void i8_neon_dot_gemm(int32_t *y, const void *packed, const void *scratch,
+                 int n, int r0, int r1, int rows, int cols, int act_bits)
+{
+    (void)act_bits;
+    i2_neon_dot_multiply(y, packed, scratch, n, r0, r1, rows, cols, 1);
+}
+
+const TernaryKernel ternary_i8_neon_dot = {
+    .name = "i8_neon_dot",
+    .brief = "a byte a weight, the tiles of i2_neon_dot",
+    .cpu = CPU_NEON | CPU_DOTPROD,
+    .act_bits = 8,
+    .min_bits = 8,
+    .weight_bits = 8,
+    .computes = 1,
+    .layout = 1,
+    .drawn = 1,
+    .large = { "f32_fma_neon", 8, 1, 4 / 64.0 },
+    .single = { "f32_fma_neon", 8, 1, 4 / 64.0 },
+    .packed_size = i8_neon_dot_packed_size,
+    .pack = i8_neon_dot_pack,
+    .scratch_size = i2_neon_dot_scratch_size,
+    .prepare = i2_neon_dot_prepare,
+    .gemm = i8_neon_dot_gemm,
 };

@@ -15,7 +15,7 @@
 #include <string.h>
 
 typedef struct {                 /* Param.cache: the quantised weight of one version */
-    long    version;
+    long    version;             /* 0: only the last two are in use, of a float weight */
     float  *q;                   /* (rows, cols) with its scale, for dense products */
     int8_t *codes;               /* (rows, cols) in {-1, 0, 1} */
     float   scale;
@@ -25,6 +25,8 @@ typedef struct {                 /* Param.cache: the quantised weight of one ver
     long    version_t;
     /* gradients rounded since the parameter's last update, which was number `steps` */
     long    steps, draws;
+    /* what the provider of dense products made of q, or of the float weight */
+    GemmWeight forward, back;
 } Ternary;
 
 static void linear_quantise(Tape *t, const Param *w, Ternary *c)
@@ -43,12 +45,17 @@ static void linear_quantise(Tape *t, const Param *w, Ternary *c)
     }
 }
 
+static Ternary *linear_cache_of(Tape *t, Param *w)
+{
+    if (!w->cache) w->cache = arena_get(t->home, sizeof(Ternary));
+    return w->cache;
+}
+
 static const Ternary *linear_ternary_of(Tape *t, Param *w)
 {
     const TernaryKernel *k = t->exec->kernel;
-    Ternary *c = w->cache;
-    if (!c) {
-        w->cache = c = arena_get(t->home, sizeof *c);
+    Ternary *c = linear_cache_of(t, w);
+    if (!c->q) {
         c->q = arena_get(t->home, sizeof(float) * (size_t)w->n);
         c->codes = arena_get(t->home, (size_t)w->n);
         if (t->int8) c->packed = arena_get(t->home, k->packed_size(w->rows, w->cols));
@@ -204,6 +211,24 @@ static const float *linear_multiplied(Tape *t, Quant *o, int n, int cols)
     return o->back;
 }
 
+/* Y (n, rows) = X q', or dX (n, cols) = or += dY q: q (rows, cols) is multiplied several times
+ * between two updates */
+static void linear_forward_product(Tape *t, Param *w, const float *q, const float *x, float *y,
+                                   int n)
+{
+    const GemmProduct p = { .type = GEMM_F32, .tb = 'T', .m = n, .n = w->rows, .k = w->cols,
+                            .A = x, .B = q, .version = w->version, .C = y };
+    gemm_weight(t->exec->gemm, &linear_cache_of(t, w)->forward, &p, t->home);
+}
+
+static void linear_back_product(Tape *t, Param *w, const float *q, const float *dy, float *dx,
+                                int n, int plus)
+{
+    const GemmProduct p = { .type = GEMM_F32, .tb = 'N', .m = n, .n = w->cols, .k = w->rows,
+                            .plus = plus, .A = dy, .B = q, .version = w->version, .C = dx };
+    gemm_weight(t->exec->gemm, &linear_cache_of(t, w)->back, &p, t->home);
+}
+
 static void linear_lap(const Tape *t, Lap what) { if (t->lap) t->lap(t->lap_ctx, what); }
 
 /* quant NULL: the rows that were multiplied are floats */
@@ -222,9 +247,7 @@ static void linear_back(Tape *t, void *ctx)
     if (!o->w->frozen)
         gemm(t->exec->gemm, 'T', 'N', rows, cols, n, 1, dy, rows, x, cols, 1, o->w->g, cols);
     if (o->quant && t->back8) linear_back_int8(t, o->w, dy, dx, n, fresh);
-    else
-        gemm(t->exec->gemm, 'N', 'N', n, cols, rows, 1, dy, rows, o->q, cols, fresh ? 0 : 1, dx,
-             cols);
+    else linear_back_product(t, o->w, o->q, dy, dx, n, !fresh);
     arena_reset(&t->pass, at);
     grad_done(t, o->y);
     linear_lap(t, LAP_BACK_END);
@@ -243,8 +266,7 @@ Var op_linear(Tape *t, Var x, Param *w, int ternary)
         o.quant = linear_quant_of(t, x);
         const Codes codes = { c->packed, c->scale, rows, cols, t->act_bits };
         linear_int8_product(t, &codes, o.quant->q, o.quant->inv, o.y.v, n);
-    } else
-        gemm(t->exec->gemm, 'N', 'T', n, rows, cols, 1, x.v, cols, o.q, cols, 0, o.y.v, rows);
+    } else linear_forward_product(t, w, o.q, x.v, o.y.v, n);
     tape_reads(x);
     if (t->recording) *(Linear *)tape_note(t, linear_back, sizeof(Linear)) = o;
     linear_lap(t, LAP_FORWARD_END);

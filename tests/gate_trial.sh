@@ -36,10 +36,10 @@ prepare() {
     rm -f $work/tree/clean
     sources
     local kernel=kernels/ternary_i2_avx2.c gemm
-    gemm=$(sed -n 's/.*\.gemm = \([a-z0-9_]*\),.*/\1/p' $kernel)
+    gemm=$(sed -n 's/.*\.gemm = \(i2_[a-z0-9_]*\),.*/\1/p' $kernel)
     awk -v name="$gemm" '
          $0 ~ "^static void " name "\\(" { sub(name, "at_full_speed") }
-         /^const TernaryKernel/ {
+         /^const TernaryKernel ternary_i2/ {
             print "static void " name "(int32_t *y, const void *packed, const void *scratch,"
             print "    int n, int r0, int r1, int rows, int cols, int act_bits)"
             print "{"

@@ -2,6 +2,7 @@
 /* The shim: samples arrive, iterations are those asked for, its file is what compare.py reads. The
  * command: a kernel that is wrong on one shape only is found on that shape, and is not timed. */
 #include "harness/bench/bench.h"
+#include "kernels/gemm.h"
 #include "tests/place.h"
 #include <jansson.h>
 #include <math.h>
@@ -188,6 +189,31 @@ static void no_number_is_a_failure(void **state)
     }
 }
 
+/* Packed weights are rows of their own beside weights as they lie; what cannot run here is recorded
+ * with the reason. */
+static void rows_of_packed_weights(void **state)
+{
+    Place *p = *state;
+    const char *why;
+    const Gemm *g = gemm_open("dnnl", 1, &p->a, &why);
+    if (!g) skip();
+    const int code = run_recorded(p, ternary_kernels[0], NULL,
+                                  "^((sgemm|u8s8|s8s8|bf16)_dnnl(_plain)?)/256x683/n8/t1$");
+    assert_int_equal(code, 0);
+    assert_string_equal(asked(p, "SELECT status || error FROM run"), "ok");
+    assert_string_equal(asked(p, "SELECT group_concat(kernel) FROM (SELECT kernel FROM kernel_cell "
+                                 "WHERE kernel NOT LIKE 'bf16%' ORDER BY kernel)"),
+                        "s8s8_dnnl,sgemm_dnnl,sgemm_dnnl_plain,u8s8_dnnl,u8s8_dnnl_plain");
+    assert_string_equal(asked(p, "SELECT (SELECT count(*) FROM kernel_cell WHERE kernel = "
+                                 "'bf16_dnnl') + (SELECT count(*) FROM text WHERE key = "
+                                 "'skip:bf16_dnnl/256x683/n8/t1' AND value LIKE '%bfloat16%')"),
+                        "1");
+    assert_string_equal(asked(p, "SELECT group_concat(kernel) FROM (SELECT kernel FROM "
+                                 "bench_kernel WHERE drawn AND kernel LIKE '%dnnl%' "
+                                 "ORDER BY kernel)"),
+                        "sgemm_dnnl,u8s8_dnnl");
+}
+
 static int run_bench(const TernaryKernel *k, const char *filter)
 {
     const TernaryKernel *const kernels[] = { k, NULL };
@@ -213,6 +239,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(new_kernel_is_in_the_figures, place_make, place_drop),
         cmocka_unit_test_setup_teardown(dead_bench_is_a_row_that_says_so, place_make, place_drop),
         cmocka_unit_test_setup_teardown(no_number_is_a_failure, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(rows_of_packed_weights, place_make, place_drop),
         cmocka_unit_test(samples_and_file),
         cmocka_unit_test(no_such_place),
         cmocka_unit_test(wrong_kernel),

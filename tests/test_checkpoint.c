@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Checkpoints as files: damaged and crafted ones are refused with a sentence, whole ones need
  * nothing but themselves. */
+#include "kernels/gemm.h"
 #include "models/params.h"
 #include "tests/place.h"
 #include <math.h>
@@ -316,6 +317,76 @@ static void an_older_checkpoint_says_what_is_missing(void **state)
     assert_says(output, "valid: ");
 }
 
+static const char *meta_of(Place *p, const char *path, const char *key)
+{
+    const char *why = NULL;
+    TensorFile *f = tensors_open(path, &p->a, &why);
+    holds(why);
+    const char *value = tensors_meta(f, key);
+    value = arena_text(&p->a, "%s", value ? value : "");
+    tensors_close(f);
+    return value;
+}
+
+/* every choice the other way round */
+static const char *turned(Place *p, const char *choices)
+{
+    const char *other = "";
+    for (const char *at = choices; *at; at += strcspn(at, " ") + (at[strcspn(at, " ")] == ' '))
+        other = arena_text(&p->a, "%s%s%.*s=%s", other, *other ? " " : "", (int)strcspn(at, "="),
+                           at, strncmp(at + strcspn(at, "="), "=plain", 6) ? "plain" : "packed");
+    return other;
+}
+
+/* DIR/NAME: the checkpoint as of a run whose gemm=auto came to dnnl and these packed weights */
+static const char *chose(Place *p, const char *path, const char *packed, const char *name)
+{
+    Crafted c = { .n = 0 };
+    TensorFile *f = craft(p, path, &c);
+    const char *other = place_in(p, name);
+    craft_meta(&c, "gemm", "dnnl");
+    craft_meta(&c, "gemm_packed", packed);
+    holds(tensors_save(other, c.t, c.n, c.meta, &p->a));
+    tensors_close(f);
+    return other;
+}
+
+/* Trains until so many steps, with the products that gemm=auto chooses; NAME is continued */
+static const char *train_auto(Place *p, int code, const char *path, int steps)
+{
+    return place_expect(p, code,
+                        arena_text(&p->a, "train --no-db --quiet V=50 train_tokens=2000 d=32 "
+                                          "inner=32 batch=1 accum=1 seq=8 threads=1 conv_groups=4 "
+                                          "dilations=1,2 valid_tokens=64 save=%s budget=%dsteps",
+                                   path, steps));
+}
+
+/* What gemm=auto chose is kept by the cache and by a checkpoint, and a run that goes on measures
+ * nothing anew. */
+static void choices_of_products_are_kept(void **state)
+{
+    Place *p = *state;
+    const char *why, *path = place_in(p, "x.safetensors");
+    if (!gemm_open("dnnl", 1, &p->a, &why)) skip();
+    train_auto(p, 0, path, 3);
+    const char *measured = chose(p, path, "", "a.safetensors"),
+               *again = chose(p, path, "", "b.safetensors");
+    train_auto(p, 0, measured, 6);
+    const char *chosen = meta_of(p, measured, "gemm_packed"), *other = turned(p, chosen);
+    assert_non_null(strstr(chosen, "8x32x32T="));
+    assert_non_null(strstr(chosen, "8x32x32N="));
+    assert_null(strstr(chosen, "8x1x32"));         /* the router is multiplied by nothing */
+    train_auto(p, 0, again, 6);
+    assert_string_equal(meta_of(p, again, "gemm_packed"), chosen);
+    const char *kept = chose(p, path, other, "c.safetensors");
+    train_auto(p, 0, kept, 6);
+    assert_string_equal(meta_of(p, kept, "step"), "6");
+    assert_string_equal(meta_of(p, kept, "gemm_packed"), other);
+    const char *wrong = chose(p, path, "8x32x32T=folded", "d.safetensors");
+    assert_says(train_auto(p, 1, wrong, 6),
+                "d.safetensors: '8x32x32T=folded' at '8x32x32T=folded': expected MxNxKT=");
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, place_drop)
 int main(void)
 {
@@ -328,6 +399,7 @@ int main(void)
                                         T(generating_needs_no_text),
                                         T(another_text_is_not_resumed),
                                         T(another_vocabulary_is_named),
-                                        T(an_older_checkpoint_says_what_is_missing) };
+                                        T(an_older_checkpoint_says_what_is_missing),
+                                        T(choices_of_products_are_kept) };
     return cmocka_run_group_tests_name("checkpoint", tests, NULL, NULL);
 }

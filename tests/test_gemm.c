@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The law of a provider of dense products: the sum in double, to float's rounding, for every
  * transposition, scale and stride; nothing written beside C; by tiles, the same bits from any
- * number of threads. */
+ * number of threads. Of a product with a packed weight the same, bytes exactly, and that a weight
+ * is packed anew when its version says so. */
 #include "kernels/cpu.h"
 #include "kernels/gemm.h"
-#include "tests/test.h"
+#include "models/optim.h"
+#include "models/tape_inner.h"
+#include "tests/place.h"
 #include <math.h>
 #include <string.h>
 
@@ -146,6 +149,298 @@ static void threads_agree(void **state)
     arena_drop(&a);
 }
 
+/* ---- packed weights ---- */
+enum { PACKED_SHAPES = 60, GUARD = 64, GUARD_BYTE = 0xa5 };
+
+/* A weight of k by n numbers, its rows and what a product of them is; bytes for the int8 types */
+typedef struct {
+    GemmProduct p;
+    void  *a, *b;
+    int32_t *co;
+    float *was;                 /* C before, of plus */
+} Weighted;
+
+static double number(const GemmProduct *p, const void *x, size_t i)
+{
+    if (p->type == GEMM_U8S8 && x == p->A) return ((const uint8_t *)x)[i];
+    if (p->type == GEMM_U8S8 || p->type == GEMM_S8S8) return ((const int8_t *)x)[i];
+    return ((const float *)x)[i];
+}
+
+static void draw_numbers(Rng *r, void *x, size_t n, GemmType type, int weight)
+{
+    for (size_t i = 0; i < n; i++)
+        if (type == GEMM_U8S8 || type == GEMM_S8S8)
+            ((int8_t *)x)[i] = (int8_t)(weight ? (int)rng_below(r, 3) - 1 : (int)rng_below(r, 256));
+        else ((float *)x)[i] = (float)rng_normal(r) * ldexpf(1, (int)rng_below(r, 12) - 6);
+}
+
+static Weighted weighted(Rng *r, GemmType type, Arena *a)
+{
+    const int large = !rng_below(r, 3);
+    Weighted w = { .p = { .type = type, .tb = rng_below(r, 2) ? 'T' : 'N', .version = 1,
+                          .m = drawn(r, large ? 200 : 40), .n = drawn(r, large ? 300 : 50),
+                          .k = drawn(r, large ? MOST_K : 80) } };
+    GemmProduct *p = &w.p;
+    const int bytes = type == GEMM_U8S8 || type == GEMM_S8S8;
+    const size_t mk = (size_t)p->m * (size_t)p->k, kn = (size_t)p->k * (size_t)p->n,
+                 mn = (size_t)p->m * (size_t)p->n;
+    p->plus = !bytes && rng_below(r, 2);
+    w.a = arena_raw(a, mk * sizeof(float));
+    w.b = arena_raw(a, kn * sizeof(float));
+    draw_numbers(r, w.a, mk, type, 0);
+    draw_numbers(r, w.b, kn, type, 1);
+    p->A = w.a;
+    p->B = w.b;
+    p->C = arena_raw(a, mn * sizeof(float) + GUARD);
+    memset(p->C, GUARD_BYTE, mn * sizeof(float) + GUARD);
+    w.was = arena_get(a, mn * sizeof(float));
+    if (p->plus) draw_numbers(r, w.was, mn, type, 0);
+    if (p->plus) memcpy(p->C, w.was, mn * sizeof(float));
+    if (type == GEMM_U8S8) w.co = arena_raw(a, sizeof *w.co * (size_t)p->n);
+    for (int i = 0; w.co && i < p->n; i++) w.co[i] = (int32_t)rng_below(r, 100000) - 50000;
+    p->co = w.co;
+    return w;
+}
+
+/* How far C is from the sum in double, at most: in units of the type's rounding, or of 1 */
+static double off(const Weighted *w)
+{
+    const GemmProduct *p = &w->p;
+    const double unit = p->type == GEMM_BF16 ? ldexp(1, -8) : ldexp(1, -24);
+    double most = 0;
+    for (int i = 0; i < p->m; i++)
+        for (int j = 0; j < p->n; j++) {
+            const size_t at = (size_t)i * (size_t)p->n + (size_t)j;
+            double sum = p->co ? p->co[j] : (double)w->was[at], size = fabs(sum);
+            for (int l = 0; l < p->k; l++) {
+                const size_t b = p->tb == 'T' ? (size_t)j * (size_t)p->k + (size_t)l
+                                              : (size_t)l * (size_t)p->n + (size_t)j;
+                const double x = number(p, p->A, (size_t)i * (size_t)p->k + (size_t)l) *
+                                 number(p, p->B, b);
+                sum += x;
+                size += fabs(x);
+            }
+            const double e = p->type == GEMM_U8S8 || p->type == GEMM_S8S8
+                                 ? fabs(((const int32_t *)p->C)[at] - sum)
+                                 : fabs(((const float *)p->C)[at] - sum) / (unit * size + 1e-30);
+            most = e > most || isnan(e) ? e : most;
+        }
+    return most;
+}
+
+static void pack_room(const Gemm *g, GemmWeight *w, const GemmProduct *p, Arena *a)
+{
+    const char *why;
+    const size_t size = g->packed_size(g, p, &why);
+    if (!size) fail_msg("%s", why);
+    w->room = arena_raw(a, size + GUARD);
+    w->size = size;
+    memset(w->room, GUARD_BYTE, size + GUARD);
+}
+
+static void assert_guard(const void *after)
+{
+    for (int i = 0; i < GUARD; i++) assert_int_equal(((const uint8_t *)after)[i], GUARD_BYTE);
+}
+
+static double packed_errors(const Gemm *g, GemmType type, Arena *a)
+{
+    Rng r = rng_at(9, STREAM_CHECK, (uint64_t)type);
+    double most = 0;
+    for (int i = 0; i < PACKED_SHAPES; i++) {
+        const size_t mark = a->used;
+        const Weighted w = weighted(&r, type, a);
+        GemmWeight packed = { NULL };
+        pack_room(g, &packed, &w.p, a);
+        g->packed(g, &packed, &w.p);
+        const double e = off(&w);
+        most = e > most || isnan(e) ? e : most;
+        assert_guard((char *)packed.room + packed.size);
+        assert_guard((char *)w.p.C + sizeof(float) * (size_t)w.p.m * (size_t)w.p.n);
+        arena_reset(a, mark);
+    }
+    return most;
+}
+
+/* Twice as many shapes as a provider keeps plans of go by: plans are dropped and made anew. */
+static void packed_weights(void **state)
+{
+    static const char *const names[] = { "float", "bfloat16", "u8s8", "s8s8" };
+    Arena a = arena_new((size_t)1 << 30);
+    int seen = 0;
+    (void)state;
+    for (const GemmProvider *p = gemm_providers; p->name; p++)
+        for (int threads = 1; threads <= 2; threads++) {
+            const char *why;
+            const Gemm *g = gemm_open(p->name, threads, &a, &why);
+            if (!g || !g->packed) continue;
+            for (int type = GEMM_F32; type <= GEMM_S8S8; type++) {
+                Rng r = rng_at(9, STREAM_CHECK, 99);
+                const Weighted w = weighted(&r, (GemmType)type, &a);
+                if (!g->packed_size(g, &w.p, &why)) {
+                    assert_int_equal(type, GEMM_BF16);
+                    assert_non_null(strstr(why, "avx512_core_bf16"));
+                    print_message("%s\n", why);
+                    continue;
+                }
+                const double most = packed_errors(g, (GemmType)type, &a);
+                print_message("%s, %d threads, packed %s: at most %.2f units\n", p->name, threads,
+                              names[type], most);
+                assert_true(most <= (type == GEMM_F32 ? 32 : type == GEMM_BF16 ? 4 : 0));
+                seen++;
+            }
+        }
+    if (!seen) skip();
+    arena_drop(&a);
+}
+
+static const Gemm *packing(const char **name, Arena *a)
+{
+    const char *why;
+    for (const GemmProvider *p = gemm_providers; p->name; p++) {
+        const Gemm *g = gemm_open(p->name, 2, a, &why);
+        if (g && g->packed) {
+            *name = p->name;
+            return g;
+        }
+    }
+    skip();
+    return NULL;
+}
+
+/* a weight that changes is packed anew when its version, its place or the product's shape changes,
+ * and only then */
+static void versions_count(void **state)
+{
+    enum { M = 37, N = 45, K = 29 };
+    Arena a = arena_new((size_t)1 << 28);
+    const char *name;
+    const Gemm *g = packing(&name, &a);
+    Rng r = rng_at(10, STREAM_CHECK, 0);
+    float *x = arena_raw(&a, sizeof *x * M * K), *b = arena_raw(&a, sizeof *b * N * K);
+    float *was = arena_get(&a, sizeof *was * M * N), *y = arena_raw(&a, sizeof *y * M * N);
+    GemmWeight packed = { NULL };
+    Weighted w = { .p = { .type = GEMM_F32, .tb = 'T', .m = M, .n = N, .k = K, .A = x, .B = b,
+                          .version = 1, .C = y },
+                   .was = was };
+    (void)state;
+    draw_numbers(&r, x, M * K, GEMM_F32, 0);
+    draw_numbers(&r, b, N * K, GEMM_F32, 1);
+    gemm_weight(g, &packed, &w.p, &a);
+    assert_true(off(&w) < 32);
+    for (int i = 0; i < N * K; i++) b[i] = -3 * b[i];
+    gemm_weight(g, &packed, &w.p, &a);
+    assert_true(off(&w) > 1000);                     /* nobody said that it changed */
+    w.p.version++;
+    gemm_weight(g, &packed, &w.p, &a);
+    assert_true(off(&w) < 32);
+    w.p.m = 5;
+    gemm_weight(g, &packed, &w.p, &a);
+    assert_true(off(&w) < 32);
+    w.p.B = memcpy(arena_raw(&a, sizeof *b * N * K), b, sizeof *b * N * K);
+    ((float *)w.p.B)[0] += 1;
+    gemm_weight(g, &packed, &w.p, &a);
+    assert_true(off(&w) < 32);
+    arena_drop(&a);
+}
+
+typedef struct { Tape *t; Param *w; Var x; float *was; Grad dx; } Layer;
+
+/* how far y = x W' and, of a gradient of ones, dX = 1 W are from the sums in double, at most */
+static double layer_off(Layer *l)
+{
+    const int n = l->x.rows, rows = l->w->rows, cols = l->w->cols;
+    memset(l->dx.p, 0, l->dx.bytes);
+    l->dx = (Grad){ .p = l->dx.p, .bytes = l->dx.bytes, .kept = 1 };
+    tape_reset(l->t, 1);
+    Var y = op_linear(l->t, l->x, l->w, 0);
+    Weighted forward = { .p = { .type = GEMM_F32, .tb = 'T', .m = n, .n = rows, .k = cols,
+                                .A = l->x.v, .B = l->w->v, .C = y.v },
+                         .was = l->was };
+    double most = off(&forward);
+    float *dy = tape_grad(l->t, y);
+    for (int i = 0; i < n * rows; i++) dy[i] = 1;
+    float *ones = arena_raw(&l->t->pass, sizeof *ones * (size_t)n * (size_t)rows);
+    memcpy(ones, dy, sizeof *ones * (size_t)n * (size_t)rows);
+    tape_backward(l->t);
+    Weighted back = { .p = { .type = GEMM_F32, .tb = 'N', .m = n, .n = cols, .k = rows, .A = ones,
+                             .B = l->w->v, .C = l->dx.p },
+                      .was = l->was };
+    const double e = off(&back);
+    most = e > most || isnan(e) ? e : most;
+    return most;
+}
+
+/* A float layer multiplies by the weight as the optimiser left it, in both directions. */
+static void a_layer_sees_its_update(void **state)
+{
+    enum { N = 33, ROWS = 21, COLS = 18 };
+    Arena a = arena_new((size_t)1 << 30);
+    const char *why;
+    Spec *spec = spec_new(&a);
+    (void)state;
+    assert_null(spec_set(spec, "gemm=dnnl"));
+    assert_null(spec_set(spec, "threads=2"));
+    const Exec *e = exec_make(spec, &a, &why);
+    if (!e) skip();
+    Params *ps = params_new(&a);
+    Layer l = { .t = tape_new(e, spec, &a, (size_t)1 << 24),
+                .w = params_add(ps, "w", (int[]){ ROWS, COLS, 0 }, GROUP_ADAMW, OWNER_CORE),
+                .was = arena_get(&a, sizeof(float) * N * ROWS),
+                .dx = { .bytes = sizeof(float) * N * COLS } };
+    Optim *o = optim_new(spec, e, ps, &a);
+    l.dx.p = arena_get(&a, l.dx.bytes);
+    l.x = (Var){ arena_raw(&a, l.dx.bytes), &l.dx, N, COLS, NULL };
+    Rng r = rng_at(12, STREAM_CHECK, 0);
+    for (int i = 0; i < N * COLS; i++) l.x.v[i] = (float)rng_normal(&r);
+    param_normal(l.w, 1, 1, 0.1);
+    for (int step = 0; step < 3; step++) {
+        assert_true(layer_off(&l) < 32);
+        optim_begin(o, 100, sqrt(optim_norm(o, OWNER_CORE)));
+        optim_update(o, OWNER_CORE);
+    }
+    tape_drop(l.t);
+    arena_drop(&a);
+}
+
+/* gemm_choose: plain is gemm to the bit and packs nothing */
+static void choices(void **state)
+{
+    enum { M = 40, N = 48, K = 32 };
+    static const char *const wrong[] = { "40x48T=packed", "40x48x32X=packed", "40x48x32T=maybe",
+                                         "40x48x32T=packed,1x1x1N=plain" };
+    Arena a = arena_new((size_t)1 << 28);
+    const char *name, *why;
+    const Gemm *g = packing(&name, &a), *other = gemm_open("portable", 2, &a, &why);
+    Rng r = rng_at(11, STREAM_CHECK, 0);
+    float *x = arena_raw(&a, sizeof *x * M * K), *b = arena_raw(&a, sizeof *b * N * K);
+    float *y = arena_raw(&a, sizeof *y * M * N), *z = arena_raw(&a, sizeof *z * M * N);
+    GemmWeight packed = { NULL };
+    GemmProduct p = { .type = GEMM_F32, .tb = 'T', .m = M, .n = N, .k = K, .A = x, .B = b, .C = y };
+    (void)state;
+    draw_numbers(&r, x, M * K, GEMM_F32, 0);
+    draw_numbers(&r, b, N * K, GEMM_F32, 1);
+    assert_null(gemm_choose(g, "40x48x32T=plain 40x32x48N=packed", &a));
+    gemm_weight(g, &packed, &p, &a);
+    gemm(g, 'N', 'T', M, N, K, 1, x, K, b, K, 0, z, N);
+    assert_memory_equal(y, z, sizeof *y * M * N);
+    assert_null(packed.own);
+    assert_null(gemm_choose(g, "40x48x32N=plain 40x48x32T=packed", &a));
+    gemm_weight(g, &packed, &p, &a);
+    assert_non_null(packed.own);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        const char *said = gemm_choose(g, wrong[i], &a);
+        assert_non_null(said);
+        assert_non_null(strstr(said, "expected MxNxKT=packed"));
+    }
+    p.C = z;
+    gemm_weight(other, &(GemmWeight){ NULL }, &p, &a);       /* a provider that packs nothing */
+    gemm(other, 'N', 'T', M, N, K, 1, x, K, b, K, 0, y, N);
+    assert_memory_equal(y, z, sizeof *y * M * N);
+    arena_drop(&a);
+}
+
 static void refused(void **state)
 {
     Arena a = arena_new(1 << 24);
@@ -162,10 +457,33 @@ static void refused(void **state)
     arena_drop(&a);
 }
 
+/* A library of another major version, which has no other function */
+static void another_version_is_named(void **state)
+{
+    Place *p = *state;
+    const char *source = place_write(p, "other.c",
+                                     "static const struct { int major, minor, patch; } v = { 3, 1, "
+                                     "4 };\nconst void *dnnl_version(void) { return &v; }\n"),
+               *said;
+    const int code = place_shell(p, arena_text(&p->a, "gcc -shared -fPIC -o %s %s",
+                                               place_in(p, "libdnnl.so.2"), source), &said);
+    if (code) fail_msg("%s", said);
+    setenv("LD_LIBRARY_PATH", p->dir, 1);
+    said = place_expect(p, 0, "list gemm");
+    unsetenv("LD_LIBRARY_PATH");
+    assert_says(said, "libdnnl.so.2 is oneDNN 3.1.4, expected version 2, whose headers");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(every_provider),
                                         cmocka_unit_test(threads_agree),
-                                        cmocka_unit_test(refused) };
+                                        cmocka_unit_test(packed_weights),
+                                        cmocka_unit_test(versions_count),
+                                        cmocka_unit_test(a_layer_sees_its_update),
+                                        cmocka_unit_test(choices),
+                                        cmocka_unit_test(refused),
+                                        cmocka_unit_test_setup_teardown(
+                                            another_version_is_named, place_make, place_drop) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,7 +64,7 @@ void       bench_note (Bench *, const char *name, double value);
 BenchCell *bench_cell (Bench *, const char *name, GbenchWork *, void *ctx);
 /* calibrates, runs the rounds, shows and records; a new group begins */
 void       bench_group(Bench *);
-/* says that this cannot run here */
+/* says and records that this cannot run here */
 void       bench_skip (Bench *, const char *what, const char *why);
 
 /* What the machine gives with so many threads at once, units a second, probed in every group that

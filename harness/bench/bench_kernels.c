@@ -46,13 +46,15 @@ static void kernels_limit(Bench *b, BenchCell *c, const ProductJob *j, int cold)
     double ns = 0;
     if (j->gemm) {
         const unsigned has = cpu_has();
-        compute = j->dense8 && has & CPU_AMX    ? "int8_amx"
-                  : j->dense8 && has & CPU_VNNI ? "int8_vnni512"
-                  : has & CPU_NEON              ? "f32_fma_neon"
-                  : has & CPU_AVX512            ? "f32_fma512"
-                  : has & CPU_AVX2              ? "f32_fma256"
-                                                : "f32_fma128";
-        const double peak = bench_peak(b, compute, s->threads);
+        const int bytes = product_whole_numbers(j);
+        compute = j->type == GEMM_BF16         ? NULL           /* no probe counts it */
+                  : bytes && has & CPU_AMX     ? "int8_amx"
+                  : bytes && has & CPU_VNNI    ? "int8_vnni512"
+                  : has & CPU_NEON             ? "f32_fma_neon"
+                  : has & CPU_AVX512           ? "f32_fma512"
+                  : has & CPU_AVX2             ? "f32_fma256"
+                                               : "f32_fma128";
+        const double peak = compute ? bench_peak(b, compute, s->threads) : 0;
         if (peak > 0) ns = 2 * weights * s->n / peak * 1e9;
     } else {
         const TernaryCost *o = s->n == 1 ? &j->k->single : &j->k->large;
@@ -106,24 +108,53 @@ static void kernels_add_ternary(Bench *b, const ProductShape *s, const TernaryKe
     kernels_limit(b, c, j, cold);
 }
 
-static void kernels_add_dense(Bench *b, const ProductShape *s, const Gemm *g, int dense8, int cold,
-                      const char *name)
+/* The weight as it lies: one, to be packed from, or so many copies to be multiplied */
+static void kernels_fill_dense(ProductJob *j, int cold, Arena *a)
+{
+    const ProductShape *s = j->s;
+    const size_t all = (size_t)s->rows * (size_t)s->cols, bytes = product_whole_numbers(j);
+    j->size = product_whole_lines((bytes ? 1 : sizeof(float)) * all);
+    kernels_fill_copies(j, cold, a);
+    if (bytes) memcpy(j->weight, s->w, all);
+    else for (size_t i = 0; i < all; i++) ((float *)j->weight)[i] = s->w[i];
+    kernels_spread_copies(j);
+    j->y = arena_raw(a, sizeof *j->y * (size_t)s->n * (size_t)s->rows);
+    if (j->type != GEMM_U8S8) return;
+    j->room = arena_raw(a, (size_t)s->n * (size_t)s->cols);
+    j->co = arena_get(a, sizeof *j->co * (size_t)s->rows);
+    for (size_t i = 0; i < all; i++) j->co[i / (size_t)s->cols] -= 128 * s->w[i];
+}
+
+/* Every copy packed before any is timed. NULL, or why there is no such product here */
+static const char *kernels_pack_copies(ProductJob *j, int cold, Arena *a)
+{
+    const char *why;
+    const GemmProduct p = product_dense_of(j);
+    const size_t size = product_whole_lines(j->gemm->packed_size(j->gemm, &p, &why));
+    if (!size) return why;
+    j->size = size;
+    j->copies = cold ? (long)ceil(COLD_BYTES / (double)size) : 1;
+    j->packed = arena_get(a, sizeof *j->packed * (size_t)j->copies);
+    for (long i = 0; i < j->copies; i++)
+        j->packed[i] = (GemmWeight) { .room = arena_raw(a, size), .size = size };
+    product_packed(j, j->copies);
+    return NULL;
+}
+
+static void kernels_add_dense(Bench *b, const ProductShape *s, const Gemm *g, GemmType type,
+                              int cold, const char *name)
 {
     Arena *a = bench_arena(b);
     ProductJob *j = arena_get(a, sizeof *j);
-    GbenchWork *work = dense8 ? product_dense8 : product_dense;
-    const size_t all = (size_t)s->rows * (size_t)s->cols;
-    *j = (ProductJob){ .s = s, .gemm = g, .dense8 = dense8 };
-    j->size = product_whole_lines((dense8 ? 1 : sizeof(float)) * all);
-    kernels_fill_copies(j, cold, a);
-    if (dense8) {
-        memcpy(j->weight, s->w, all);
-        j->room = arena_raw(a, (size_t)s->n * (size_t)s->cols);
-        j->co = arena_get(a, sizeof *j->co * (size_t)s->rows);
-        for (size_t i = 0; i < all; i++) j->co[i / (size_t)s->cols] -= 128 * s->w[i];
-    } else for (size_t i = 0; i < all; i++) ((float *)j->weight)[i] = s->w[i];
-    kernels_spread_copies(j);
-    j->y = arena_raw(a, sizeof *j->y * (size_t)s->n * (size_t)s->rows);
+    *j = (ProductJob){ .s = s, .gemm = g, .type = type };
+    kernels_fill_dense(j, cold && !g->packed, a);
+    const char *why = g->packed ? kernels_pack_copies(j, cold, a) : NULL;
+    if (why) {
+        bench_skip(b, name, why);
+        return;
+    }
+    GbenchWork *work = j->packed ? product_packed : type == GEMM_U8S8 ? product_dense8
+                                                                      : product_dense;
     BenchCell *c = bench_cell(b, name, work, j);
     if ((c->broken = product_check(j, work, bench_plan(b)->seed, a))) return;
     c->ops = 2.0 * s->rows * s->cols * s->n;
@@ -155,7 +186,7 @@ typedef struct {
     const Gemm **gemm;          /* (providers, n_threads); NULL: not opened yet */
     const char **said;          /* (kernels) what the law said */
     int         *asked;         /* (kernels) 1: it was asked */
-    int         *noted;         /* (providers) 1: note_provider was called */
+    int         *noted;         /* (providers) 1: it has been noted, or skipped */
     int          dense;         /* how often it was */
 } Parts;
 
@@ -179,9 +210,13 @@ static void kernels_note_provider(Bench *b, int i, const Gemm *g, Parts *parts)
 {
     Arena *home = bench_home(b);
     if (parts->noted[i]++) return;
-    kernels_note(b, "drawn", arena_text(home, "sgemm_%s", g->name), !kernels_is_last_provider(i));
+    kernels_note(b, "drawn", arena_text(home, "sgemm_%s", g->name),
+                 gemm_providers[i].drawn);
     kernels_note(b, "chosen", arena_text(home, "sgemm_%s", g->name), !parts->dense++);
-    if (g->u8s8) kernels_note(b, "drawn", arena_text(home, "u8s8_%s", g->name), 1);
+    if (g->u8s8) kernels_note(b, "drawn", arena_text(home, "u8s8_%s", g->name), g->packed != NULL);
+    if (!g->packed) return;
+    kernels_note(b, "drawn", arena_text(home, "s8s8_%s", g->name), 0);
+    kernels_note(b, "drawn", arena_text(home, "bf16_%s", g->name), 0);
 }
 
 static const char *kernels_cell_name(const char *prefix, const char *kernel, const ProductShape *s,
@@ -209,24 +244,32 @@ static void kernels_add(Bench *b, ProductShape *s, int at, int i, int cold, Part
     }
 }
 
-/* sgemm_<provider>, and u8s8_<provider> where it has that product */
+static int kernels_has_type(const Gemm *g, GemmType type)
+{
+    return type == GEMM_F32 || g->packed || (type == GEMM_U8S8 && g->u8s8);
+}
+
+/* sgemm_<provider>, and u8s8_ s8s8_ bf16_<provider> where it has that product. Of a provider that
+ * packs weights they are packed. */
 static void kernels_add_provider(Bench *b, ProductShape *s, int at, int i, int thread, int cold,
                                  Parts *parts)
 {
+    static const char *const prefix[] = { [GEMM_F32] = "sgemm_", [GEMM_BF16] = "bf16_",
+                                          [GEMM_U8S8] = "u8s8_", [GEMM_S8S8] = "s8s8_" };
     const char *provider = gemm_providers[i].name, *why;
-    for (int dense8 = 0; dense8 < 2; dense8++) {
+    for (GemmType type = GEMM_F32; type <= GEMM_S8S8; type++) {
         const char *name =
-            kernels_cell_name(dense8 ? "u8s8_" : "sgemm_", provider, s, 8, cold, bench_arena(b));
+            kernels_cell_name(prefix[type], provider, s, 8, cold, bench_arena(b));
         const int last = kernels_is_last_provider(i),
                   slow = last && (double)s->rows * s->cols * s->n > SLOW_MOST;
         if (slow || (last && bench_usual(b)) || !bench_wants(b, name)) continue;
         const Gemm **g = &parts->gemm[i * bench_plan(b)->n_threads + thread];
         if (!*g) *g = gemm_open(provider, s->threads, bench_home(b), &why);
-        if (!*g) bench_skip(b, name, why);
-        else kernels_note_provider(b, i, *g, parts);
-        if (!*g || (dense8 && !(*g)->u8s8)) continue;
+        if (!*g && !parts->noted[i]++) bench_skip(b, provider, why);
+        if (*g) kernels_note_provider(b, i, *g, parts);
+        if (!*g || !kernels_has_type(*g, type)) continue;
         if (!s->w) kernels_fill_shape(s, at, bench_plan(b)->seed, bench_arena(b));
-        kernels_add_dense(b, s, *g, dense8, cold, name);
+        kernels_add_dense(b, s, *g, type, cold, name);
     }
 }
 

@@ -15,7 +15,7 @@ struct Bench {
     Gbench     *g;
     regex_t     filter;
     BenchCell  *cell[BENCH_CELLS], *now;
-    int         n, position, shown, broken, header;
+    int         n, position, shown, broken, header, skipped;
     double      peak[BENCH_PROBES][BENCH_THREADS + 1];
     /* the group of the last probe, from 1; groups done */
     int         probed[BENCH_PROBES][BENCH_THREADS + 1], groups;

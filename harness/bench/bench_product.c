@@ -49,17 +49,49 @@ void product_dense(void *ctx, long iters)
              (const float *)product_next_copy(j), s->cols, 0, (float *)j->y, s->rows);
 }
 
+/* x + 128, which u8s8 multiplies */
+static const uint8_t *product_unsigned(const ProductJob *j)
+{
+    const ProductShape *s = j->s;
+    const long all = (long)s->n * s->cols;
+    uint8_t *x = (uint8_t *)j->room;
+#pragma omp parallel for simd num_threads(s->threads) schedule(static)
+    for (long i = 0; i < all; i++) x[i] = (uint8_t)(s->x[8][i] ^ -128);
+    return x;
+}
+
 void product_dense8(void *ctx, long iters)
 {
     ProductJob *j = ctx;
     const ProductShape *s = j->s;
-    const long all = (long)s->n * s->cols;
     for (; iters > 0; iters--) {
         const int8_t *w = (const int8_t *)product_next_copy(j);
-        uint8_t *x = (uint8_t *)j->room;
-#pragma omp parallel for simd num_threads(s->threads) schedule(static)
-        for (long i = 0; i < all; i++) x[i] = (uint8_t)(s->x[8][i] ^ -128);
-        gemm_u8s8(j->gemm, s->n, s->rows, s->cols, x, s->cols, w, s->cols, j->y, s->rows, j->co);
+        gemm_u8s8(j->gemm, s->n, s->rows, s->cols, product_unsigned(j), s->cols, w, s->cols, j->y,
+                  s->rows, j->co);
+    }
+}
+
+GemmProduct product_dense_of(const ProductJob *j)
+{
+    const ProductShape *s = j->s;
+    return (GemmProduct) { .type = j->type,
+                           .tb = 'T',
+                           .m = s->n,
+                           .n = s->rows,
+                           .k = s->cols,
+                           .A = j->type == GEMM_S8S8 ? (const void *)s->x[8] : (const void *)s->xf,
+                           .B = j->weight,
+                           .co = j->type == GEMM_U8S8 ? j->co : NULL,
+                           .C = j->y };
+}
+
+void product_packed(void *ctx, long iters)
+{
+    ProductJob *j = ctx;
+    GemmProduct p = product_dense_of(j);
+    for (; iters > 0; iters--) {
+        if (j->type == GEMM_U8S8) p.A = product_unsigned(j);
+        j->gemm->packed(j->gemm, &j->packed[j->at++ % j->copies], &p);
     }
 }
 
@@ -94,10 +126,10 @@ const char *product_check(ProductJob *j, GbenchWork *run, uint64_t seed, Arena *
         for (int c = 0; c < s->cols; c++) sum += w[c] * x[c];
         float f;
         memcpy(&f, &j->y[at], sizeof f);
-        if (j->gemm && !j->dense8 && !(f == (float)sum))
+        if (!product_whole_numbers(j) && !(f == (float)sum))
             return arena_text(a, "y[%d][%d] is %g, expected %d (seed %llu)", t, r, (double)f, sum,
                               (unsigned long long)seed);
-        if ((!j->gemm || j->dense8) && j->y[at] != sum)
+        if (product_whole_numbers(j) && j->y[at] != sum)
             return arena_text(a, "y[%d][%d] is %d, expected %d (seed %llu)", t, r, j->y[at], sum,
                               (unsigned long long)seed);
     }

@@ -9,14 +9,11 @@
  * choice; the choice is recorded, and a checkpoint keeps it. */
 #include "harness/train/autotune.h"
 #include "harness/util/clock.h"
-#include "harness/corpus/cache.h"
-#include "harness/util/host.h"
 #include "models/adaptive_level.h"
 #include "models/optim.h"
 #include <limits.h>
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { GRID = 32, LEAST_N = 16, LEAST_RUNS = 2 };
 static const double ENOUGH = 4e-3;      /* seconds of runs of one cell */
@@ -184,96 +181,4 @@ const char *autotune_cutoffs(const Spec *spec, const Exec *e, const HeadData *da
     char *text = arena_text(a, "%d", cut[0]);
     for (int i = 1; i < K; i++) text = arena_text(a, "%s,%d", text, cut[i]);
     return text;
-}
-
-/* ---- gemm=auto ---- */
-/* The first provider that loads, unless another was faster by a tenth in 21 of 24 rounds side by
- * side: by chance, 1 in 10,000 */
-enum {
-    MOST_PROVIDERS = 8,
-    WARM = 2,
-    GEMM_ROUNDS = 26,
-    MOST_WINS = 21,
-    GN = 512,
-    GROWS = 683,
-    GCOLS = 256
-};
-static const double FASTER = 0.9;
-
-static double autotune_time_products(const Gemm *g, float *x, float *w, float *y)
-{
-    const double began = clock_now();
-    gemm(g, 'N', 'T', GN, GROWS, GCOLS, 1, x, GCOLS, w, GCOLS, 0, y, GROWS);
-    gemm(g, 'T', 'N', GROWS, GCOLS, GN, 1e-3f, y, GROWS, x, GCOLS, 0, w, GCOLS);
-    return clock_now() - began;
-}
-
-/* The providers that load, the first of which is to be beaten; the last resort only where there is
- * no other */
-static int autotune_providers(const Gemm **g, int threads, Arena *a)
-{
-    const char *why;
-    int n = 0;
-    for (int i = 0; gemm_providers[i].name && n < MOST_PROVIDERS; i++) {
-        const int last_resort = !gemm_providers[i + 1].name;
-        if (last_resort && n) continue;
-        g[n] = gemm_open(gemm_providers[i].name, threads, a, &why);
-        n += g[n] != NULL;
-    }
-    return n;
-}
-
-static const char *autotune_fastest_gemm(int threads, const char **reason, Arena *a)
-{
-    const Gemm *g[MOST_PROVIDERS];
-    float *x = arena_get(a, sizeof *x * GN * GCOLS), *w = arena_get(a, sizeof *w * GROWS * GCOLS);
-    float *y = arena_get(a, sizeof *y * GN * GROWS);
-    const int n = autotune_providers(g, threads, a), rounds = GEMM_ROUNDS - WARM;
-    int best = 0, wins[MOST_PROVIDERS] = { 0 };
-    for (int r = 0; r < GEMM_ROUNDS && n > 1; r++) {
-        double s[MOST_PROVIDERS];
-        for (int i = 0; i < n; i++) s[i] = autotune_time_products(g[i], x, w, y);
-        for (int i = 1; i < n && r >= WARM; i++) wins[i] += s[i] < FASTER * s[0];
-    }
-    for (int i = 1; i < n; i++)
-        if (wins[i] >= MOST_WINS && wins[i] > wins[best]) best = i;
-    if (n == 1) *reason = "the only provider that loads";
-    else if (best)
-        *reason = arena_text(a, "faster than %s by a tenth in %d of %d rounds", g[0]->name,
-                             wins[best], rounds);
-    else
-        *reason = arena_text(a, "no other of %d was faster by a tenth in %d of %d rounds", n,
-                             MOST_WINS, rounds);
-    return g[best]->name;
-}
-
-/* The choice of an earlier run on this CPU with so many threads, so that the same run gives the
- * same bits the next time: "NAME REASON" in the cache directory */
-static const char *autotune_known_gemm(const char *path, int threads, const char **reason, Arena *a)
-{
-    char name[32], why_then[256] = "";
-    const char *why;
-    FILE *f = path ? fopen(path, "r") : NULL;
-    const int words = f ? fscanf(f, "%31s %255[^\n]", name, why_then) : 0;
-    if (f) fclose(f);
-    if (words < 1 || !strcmp(name, "auto") || !gemm_open(name, threads, a, &why)) return NULL;
-    *reason = arena_text(a, "%s (chosen before: %s)", *why_then ? why_then : "measured", path);
-    return arena_text(a, "%s", name);
-}
-
-const char *autotune_gemm(int threads, const char **reason, Arena *a)
-{
-    const Host *host = host_read(a);
-    char hash[65];
-    const char *why,
-        *machine = arena_text(a, "%s | %s | %d threads", host->cpu, host->isa, threads);
-    const char *path = cache_path(
-        arena_text(a, "gemm.%.16s", sha256_hex(machine, strlen(machine), hash)), a, &why);
-    const char *name = autotune_known_gemm(path, threads, reason, a);
-    if (name) return name;
-    name = autotune_fastest_gemm(threads, reason, a);
-    const char *beside = arena_text(a, "%s.%d", path ? path : "", (int)getpid());
-    FILE *f = path ? fopen(beside, "w") : NULL;
-    if (f && fprintf(f, "%s %s\n", name, *reason) > 0 && !fclose(f)) rename(beside, path);
-    return name;
 }

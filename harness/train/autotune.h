@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* autotune.h -- what is chosen by measurement: the clusters of an adaptive softmax (cutoffs=auto),
- * the provider of dense products (gemm=auto). A choice is recorded, and kept by a checkpoint. */
+ * the provider of dense products and which of them pack their weight (gemm=auto). A choice is
+ * recorded, and kept by a checkpoint. */
 #ifndef AUTOTUNE_H
 #define AUTOTUNE_H
 #include "models/cutoffs.h"
@@ -17,4 +18,7 @@ const char *autotune_cutoffs(const Spec *, const Exec *, const HeadData *, int d
  * of threads, some 50 ms, and kept in the cache directory, for the same run must give the same
  * bits. *reason: why this one, for the record */
 const char *autotune_gemm(int threads, const char **reason, Arena *);
+/* Which products of a step with a ternary weight have it packed, as gemm_choose reads it: packed,
+ * unless plain is faster, the packing included. For a provider that packs; kept in the same way */
+const char *autotune_packed(const Spec *, const Exec *, const Params *, Arena *);
 #endif

@@ -117,6 +117,7 @@ const char *checkpoint_save(Session *s, const char *path)
                                    "finishing",  s->finishing ? "1" : "0",
                                    "cutoffs",    s->cutoffs ? s->cutoffs : "",
                                    "gemm",       s->exec->gemm->name,
+                                   "gemm_packed", s->gemm_packed ? s->gemm_packed : "",
                                    NULL };
     int m = 0;
     while (meta[m]) m++;

@@ -78,6 +78,18 @@ static const Spec *session_exec_spec(Session *s, int training)
     return made;
 }
 
+/* gemm=auto in training: which products have their weight packed, as chosen before, or the faster
+ * here. NULL or an error message */
+static const char *session_choose_packed(Session *s, int training)
+{
+    const Gemm *g = s->exec->gemm;
+    if (!training || !g->packed || !spec_is(s->spec, "gemm", "auto")) return NULL;
+    s->gemm_packed = session_chosen(s, "gemm_packed");
+    if (!s->gemm_packed) s->gemm_packed = autotune_packed(s->spec, s->exec, s->params, s->arena);
+    const char *why = gemm_choose(g, s->gemm_packed, s->arena);
+    return why && s->from ? arena_text(s->arena, "%s: %s", s->from, why) : why;
+}
+
 /* The full softmax of finish=...: its rows are the embedding's, whose owner stays the same until
  * this head is in force. */
 static void session_make_last(Session *s, const HeadData *data)
@@ -152,6 +164,16 @@ static Corpus *session_corpus(Session *s, SessionUse use, const char **why)
     return s->corpus;
 }
 
+static void session_make_model(Session *s, int training)
+{
+    s->params = training ? params_new(s->arena) : params_new_inference(s->arena);
+    s->m = s->model->make(s->spec, s->exec, s->params, s->corpus->V, s->arena);
+    if (!s->m) die("%s", s->params->why);
+    s->d = s->model->width(s->m);
+    const char *why = session_choose_packed(s, training);
+    if (why) die("%s", why);
+}
+
 Session *session_make(const Spec *spec, const char *from, SessionUse use)
 {
     const char *why;
@@ -172,10 +194,7 @@ Session *session_make(const Spec *spec, const char *from, SessionUse use)
     if (!s->exec) session_skip(why);
     s->corpus = session_corpus(s, use, &why);
     if (!s->corpus) die("%s", why);
-    s->params = training ? params_new(s->arena) : params_new_inference(s->arena);
-    s->m = s->model->make(spec, s->exec, s->params, s->corpus->V, s->arena);
-    if (!s->m) die("%s", s->params->why);
-    s->d = s->model->width(s->m);
+    session_make_model(s, training);
     const HeadData data = { s->corpus->V, s->corpus->freq, s->corpus->train, s->corpus->n_train,
                             NULL };
     s->embed_variance = NAN;

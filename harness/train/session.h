@@ -27,6 +27,7 @@ typedef struct Session {
     const char     *cutoffs;      /* what cutoffs=auto came to; NULL: nothing to resolve */
     double          cutoffs_s;    /* seconds it took */
     const char     *gemm_reason;  /* of gemm=auto's choice; NULL: it was named, or no training */
+    const char     *gemm_packed;  /* which products it packs; NULL: all it can */
     Optim          *optim;        /* NULL: not for training */
     Tape           *tape;
     int             d;
@@ -45,7 +46,8 @@ typedef struct Session {
 typedef enum { SESSION_READS, SESSION_TRAINS, SESSION_EVALUATES, SESSION_SPEAKS } SessionUse;
 /* Parameters of a session that does not train have no gradients and no moments. from: the
  * checkpoint that will be loaded, or NULL. What was chosen by measurement for it (in training the
- * provider of dense products and the cut-offs; always the classes of words) is taken from it. Dies
+ * provider of dense products, which of them pack their weight, and the cut-offs; always the classes
+ * of words) is taken from it. Dies
  * with an error message, or exits with EXIT_SKIP when the settings name what this machine cannot
  * run. */
 Session *session_make(const Spec *, const char *from, SessionUse);

@@ -201,6 +201,7 @@ static void trainer_describe(const Session *s, Recorder *rec)
     record_text(rec, "gemm", s->exec->gemm->name);
     record_text(rec, "gemm_core", s->exec->gemm->core);
     if (s->gemm_reason) record_text(rec, "gemm_reason", s->gemm_reason);
+    if (s->gemm_packed) record_text(rec, "gemm_packed", s->gemm_packed);
     record_text(rec, "f32", s->exec->f->isa);
     record_text(rec, "isa", cpu_text(cpu_has(), cpu, sizeof cpu));
     trainer_record_text(s->corpus, rec);
