@@ -97,11 +97,13 @@ SHARED_PART = kernels/base.c kernels/cpu.c kernels/f32.c kernels/gemm.c kernels/
               harness/train/session.c harness/train/trainer.c harness/train/classes_file.c
 PARTED = $(filter $(CORE) $(HARNESS),$(sort $(SHARED_PART) $(wildcard models/model_*.c \
          models/head_*.c kernels/ternary_*.c kernels/gemm_*.c kernels/f32_*.c)))
-# A file of two parts counts for both: i8_amx is in i2_amx.c, head_full.c is of two softmax heads
+# A file of two parts counts for both: i8_amx is in i2_amx.c, head_full.c is of two softmax heads;
+# head_bit.c is of the first of them
 PART_OF = awk '{ name = $$1; sub(/.*\//, "", name); sub(/\.c$$/, "", name); \
     if (name ~ /^(model|head|gemm|f32)_./) sub(/_/, ":", name); \
     else if (name !~ /^ternary_./ || !sub(/^ternary_/, "kernel:", name)) name = "shared"; \
     if (name == "kernel:i2_amx") print "kernel:i8_amx", $$2; \
+    if (name == "head:bit") name = "head:softmax"; \
     if (name ~ /^head:(full|filter)$$/) { print "head:softmax", $$2; name = "head:softmax_naive" } \
     print name, $$2 }'
 $(OUT)/%.part: $(OUT)/%.o harness/util/part.awk

@@ -37,4 +37,17 @@ void   carry_reset(Carry *);                                /* back to the start
 void   carry_copy (Carry *to, const Carry *from);           /* of the same model and capacity */
 /* A model calls it at the end of forward: B sequences have moved on by T tokens. NULL: nothing */
 void   carry_advance(Carry *const *carry, int B, int T);
+
+/* ---- what models share: parameters ---- */
+Param *model_vector(Params *, const char *name, int n, float fill);
+/* A matrix of a linear layer, drawn from N(0, sigma) */
+Param *model_matrix(Params *, const char *name, int rows, int cols, double sigma, uint64_t seed);
+/* A layer "NAME.weight" and, with norm 1, the gain of its own norm, "NAME.norm.weight" */
+typedef struct BitLinear { Param *w, *gain; } BitLinear;
+BitLinear model_bit_linear(Params *, const char *name, int rows, int cols, double sigma,
+                           uint64_t seed, int norm);
+/* The width of the GLU: the setting inner, or int(8 d / 3) rounded up to a multiple of `step` */
+int    model_inner(const Spec *, int step);
+/* Shows a value of layer l as "L<l>.what"; returns it */
+Var    model_named(Tape *, int layer, const char *what, Var);
 #endif

@@ -32,7 +32,8 @@ static const char *trunk_make(Trunk *k, const ModelDef *def, const char *words, 
     const char *why = trunk_set(s, def->law_words, a);
     if (!why)
         why = trunk_set(
-            s, arena_text(a, "init_sigma=0.5 seed=%llu %s", (unsigned long long)seed, words), a);
+            s, arena_text(a, "model=%s init_sigma=0.5 seed=%llu %s", def->name,
+                          (unsigned long long)seed, words), a);
     if (why) return why;
     const Exec *e = exec_make(s, a, &why);
     if (!e) return why;
