@@ -106,6 +106,15 @@ static void parity_v3_full(void **state)   { (void)state; parity_with("v3_full")
 static void parity_v3_frac25(void **state) { (void)state; parity_with("v3_frac25"); }
 static void parity_normuon(void **state)   { (void)state; parity_with("normuon_unit"); }
 static void parity_bitlinear(void **state) { (void)state; parity_with("bitlinear_unit"); }
+static void parity_mmfree(void **state)    { (void)state; parity_with("mmfree"); }
+static void parity_hgrn_bit(void **state)  { (void)state; parity_with("hgrn_bit"); }
+static void parity_transformer(void **state) { (void)state; parity_with("transformer"); }
+static void parity_transformer_ternary(void **state)
+{
+    (void)state;
+    parity_with("transformer_ternary");
+}
+static void parity_bolt(void **state)      { (void)state; parity_with("bolt"); }
 
 static void put(const char *dir, const char *name, const float *x, size_t n)
 {
@@ -182,6 +191,11 @@ int main(void)
                                         cmocka_unit_test(parity_v3_frac25),
                                         cmocka_unit_test(parity_normuon),
                                         cmocka_unit_test(parity_bitlinear),
+                                        cmocka_unit_test(parity_mmfree),
+                                        cmocka_unit_test(parity_hgrn_bit),
+                                        cmocka_unit_test(parity_transformer),
+                                        cmocka_unit_test(parity_transformer_ternary),
+                                        cmocka_unit_test(parity_bolt),
                                         cmocka_unit_test(parity_sees_a_wrong_value),
                                         cmocka_unit_test(denormals_are_flushed) };
     return cmocka_run_group_tests(tests, NULL, NULL);
