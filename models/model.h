@@ -13,7 +13,8 @@
 
 typedef struct ModelDef {
     const char *name, *brief, *source;
-    /* settings under which the laws run it small: "d=32 conv_groups=4" */
+    /* settings under which the laws run it small: "d=32 conv_groups=4"; several such groups, each
+     * of which is run, are joined by " or " */
     const char *law_words;
     /* Declares its parameters and draws them from the setting seed. V: rows of the embedding */
     void  *(*make)      (const Spec *, const Exec *, Params *, int V, Arena *);

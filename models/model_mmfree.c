@@ -189,7 +189,8 @@ const ModelDef model_mmfree = {
     "mmfree",
     "a gated linear recurrence and a GLU of ternary layers with norms of their own",
     "MatMul-free LM, Zhu et al. 2024, arXiv 2406.02528, and its code",
-    .law_words = "d=32 inner=40 layers=3",
+    .law_words = "d=32 inner=40 layers=3 or d=32 inner=40 layers=2 gate_order=paper lower_bounds=0 "
+                 "short_conv=1 double_norm=0 bit_eps=1e-8",
     .make = mm_make,
     .width = mm_width,
     .embedding = mm_embedding,

@@ -155,7 +155,8 @@ const ModelDef model_transformer = {
     "transformer",
     "causal attention and a GLU, of float (quant=none) or ternary layers",
     "Transformer++ of arXiv 2406.02528: llama, Touvron et al. 2023, arXiv 2302.13971",
-    .law_words = "d=32 inner=40 layers=2 attn_heads=2",
+    .law_words = "d=32 inner=40 layers=2 attn_heads=2 or d=30 inner=40 layers=1 attn_heads=3 "
+                 "quant=none",
     .make = transformer_make,
     .width = transformer_width,
     .embedding = transformer_embedding,

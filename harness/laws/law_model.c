@@ -292,7 +292,7 @@ static const char *law_save(Trunk *k, const int *tok, const float *whole, uint64
     return why;
 }
 
-const char *law_model(const ModelDef *def, uint64_t seed, FILE *out, Arena *a)
+static const char *law_variant(const ModelDef *def, uint64_t seed, FILE *out, Arena *a)
 {
     static const char *const acts[] = { "act=f32", "act=int8" };
     int tok[T];
@@ -311,6 +311,23 @@ const char *law_model(const ModelDef *def, uint64_t seed, FILE *out, Arena *a)
         if (!why && i == 0) why = law_save(&k, tok, whole, seed, a);
         tape_drop(k.t);
     }
-    if (!why) why = law_gradients(def, tok, seed, a);
-    return why ? arena_text(a, "%s (seed %llu)", why, (unsigned long long)seed) : NULL;
+    return why ? why : law_gradients(def, tok, seed, a);
+}
+
+const char *law_model(const ModelDef *def, uint64_t seed, FILE *out, Arena *a)
+{
+    static const char OR[] = " or ";
+    const char *words = def->law_words, *why = NULL;
+    while (words && !why) {
+        const char *more = strstr(words, OR);
+        const int n = (int)(more ? (size_t)(more - words) : strlen(words));
+        ModelDef one = *def;
+        one.law_words = arena_text(a, "%.*s", n, words);
+        why = law_variant(&one, seed, out, a);
+        if (why)
+            why = arena_text(a, "%s (%s, seed %llu)", why, one.law_words,
+                             (unsigned long long)seed);
+        words = more ? more + strlen(OR) : NULL;
+    }
+    return why;
 }

@@ -25,6 +25,7 @@ static const char *const cells_variants[] = {
     "head=softmax tied=0",
     "head=softmax head_quant=int8",
     "head=softmax head_quant=ternary",
+    "head=softmax tied=0 head_quant=bitlinear act=int8",
     "head=softmax rows=freq",
     "head=softmax filter=0.01",
     "head=softmax smoothing=0 zloss=0",
