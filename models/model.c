@@ -82,6 +82,19 @@ int model_inner(const Spec *s, int step)
     return inner ? inner : (wide + step - 1) / step * step;
 }
 
+Leak model_leak(const Spec *s)
+{
+    if (spec_is(s, "leak", "groupnorm")) return LEAK_GROUPNORM;
+    if (spec_is(s, "leak", "mean")) return LEAK_MEAN;
+    return spec_is(s, "leak", "triu") ? LEAK_TRIU : LEAK_NONE;
+}
+
+Var model_leaking(Tape *t, Leak leak, Var x, int B)
+{
+    if (leak == LEAK_GROUPNORM) return op_sequence_norm(t, x, B);
+    return leak == LEAK_MEAN ? op_sequence_mean(t, x, B) : x;
+}
+
 Var model_named(Tape *t, int layer, const char *what, Var x)
 {
     char name[64];

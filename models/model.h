@@ -49,6 +49,11 @@ BitLinear model_bit_linear(Params *, const char *name, int rows, int cols, doubl
                            uint64_t seed, int norm);
 /* The width of the GLU: the setting inner, or int(8 d / 3) rounded up to a multiple of `step` */
 int    model_inner(const Spec *, int step);
+/* The setting leak: how a model looks ahead, on purpose; LEAK_NONE: it does not */
+typedef enum { LEAK_NONE, LEAK_GROUPNORM, LEAK_MEAN, LEAK_TRIU } Leak;
+Leak   model_leak(const Spec *);
+/* x, what a mixer of positions has made, with the leak (none for LEAK_TRIU, which is a mask's) */
+Var    model_leaking(Tape *, Leak, Var x, int B);
 /* Shows a value of layer l as "L<l>.what"; returns it */
 Var    model_named(Tape *, int layer, const char *what, Var);
 #endif

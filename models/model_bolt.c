@@ -18,6 +18,7 @@ static const double BOLT_EPS = 1e-6;
 typedef struct { Param *norm1, *up, *conv, *down, *norm2, *w_gate, *w_up, *w_down; } Block;
 typedef struct {
     int    d, inner, layers;
+    Leak   leak;
     Param *embedding, *final;
     Block *block;
 } Bolt;
@@ -62,6 +63,7 @@ static void *bolt_make(const Spec *s, const Exec *e, Params *ps, int V, Arena *a
     m->d = (int)spec_int(s, "d");
     m->inner = model_inner(s, 1);
     m->layers = (int)spec_int(s, "layers");
+    m->leak = model_leak(s);
     m->block = arena_get(a, sizeof *m->block * (size_t)m->layers);
     m->embedding = params_add_embedding(ps, "embedding.weight", V, m->d);
     param_normal(m->embedding, seed, 0, spec_num(s, "init_sigma"));
@@ -89,7 +91,7 @@ static Var bolt_mixer(const Bolt *m, Tape *t, int l, Var a, int B, Carry *const 
     Var gate = model_named(t, l, "gate", op_sigmoid(t, op_half(t, both, 0)));
     Var conv = model_named(t, l, "conv", op_depthwise(t, op_half(t, both, 1), b->conv, B, carry,
                                                       bolt_past(m) * (size_t)l));
-    return op_linear(t, op_mul(t, conv, gate), b->down, 1);
+    return op_linear(t, op_mul(t, model_leaking(t, m->leak, conv, B), gate), b->down, 1);
 }
 
 static Var bolt_ffn(const Bolt *m, Tape *t, int l, Var a)

@@ -25,6 +25,7 @@ typedef struct {
 
 typedef struct {
     int    d, inner, layers, heads, bit;
+    Leak   leak;
     double bit_eps;
     Param *embedding, *final;
     Layer *layer;
@@ -69,6 +70,7 @@ static void *transformer_make(const Spec *s, const Exec *e, Params *ps, int V, A
     m->inner = model_inner(s, TRANSFORMER_GLU_STEP);
     m->layers = (int)spec_int(s, "layers");
     m->heads = (int)spec_int(s, "attn_heads");
+    m->leak = model_leak(s);
     m->bit_eps = spec_num(s, "bit_eps");
     if (m->d % (2 * m->heads))
         return params_fail(ps, arena_text(a, "d=%d attn_heads=%d: expected heads that divide d "
@@ -109,7 +111,14 @@ static Var transformer_attend(const Transformer *m, Tape *t, int l, Var a, Rope 
     Var v = model_named(t, l, "v", transformer_product(m, t, a, &y->v));
     q = model_named(t, l, "q", op_rope(t, q, r));
     k = model_named(t, l, "k", op_rope(t, k, r));
+    const int back = m->leak == LEAK_TRIU;
+    if (back) {
+        q = op_reverse(t, q, B);
+        k = op_reverse(t, k, B);
+        v = op_reverse(t, v, B);
+    }
     Var o = op_attention(t, q, k, v, m->heads, B, carry, offset);
+    o = back ? op_reverse(t, o, B) : model_leaking(t, m->leak, o, B);
     return transformer_product(m, t, model_named(t, l, "attn", o), &y->o);
 }
 

@@ -131,4 +131,10 @@ Var  op_rope       (Tape *, Var x, Rope);
 Var    op_attention(Tape *, Var q, Var k, Var v, int heads, int B, Carry *const *carry,
                     size_t offset);
 size_t op_attention_size(long capacity, int d);
+
+/* ---- what looks ahead (op_leak.c): unsound, for the setting leak. Over B sequences ---- */
+Var op_reverse      (Tape *, Var x, int B);          /* rows in reverse order */
+Var op_sequence_mean(Tape *, Var x, int B);          /* x + its mean over the sequence */
+/* (x - mean) / deviation, of all values of the sequence */
+Var op_sequence_norm(Tape *, Var x, int B);
 #endif

@@ -22,7 +22,32 @@ static void models_obey(void **state)
     (void)state;
     for (int i = 0; models[i]; i++) {
         Arena a = arena_new((size_t)1 << 34);
-        holds(law_model(models[i], test_seed(), NULL, &a));
+        holds(law_model(models[i], "", test_seed(), NULL, &a));
+        arena_drop(&a);
+    }
+}
+
+/* A model that looks ahead is refused: the first token that does, where, and by how much */
+static void leaks_are_found(void **state)
+{
+    (void)state;
+    static const struct { const char *model, *words; int token; } cases[] = {
+        { "bolt", " leak=groupnorm", 1 },        { "bolt", " leak=mean", 1 },
+        { "transformer", " leak=groupnorm", 1 }, { "transformer", " leak=mean", 1 },
+        { "transformer", " leak=triu", 1 } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Arena a = arena_new((size_t)1 << 34);
+        const char *why = law_model(model_find(cases[i].model), cases[i].words, 1, NULL, &a);
+        int token, position;
+        double by;
+        if (!why) fail_msg("model %s%s: accepted", cases[i].model, cases[i].words);
+        const char *at = strstr(why, ": token ");
+        if (!at || sscanf(at, ": token %d changes the output at position %d before it, by %lf",
+                          &token, &position, &by) != 3)
+            fail_msg("model %s%s: %s", cases[i].model, cases[i].words, why);
+        assert_int_equal(token, cases[i].token);
+        assert_int_equal(position, 0);
+        assert_true(by > 1e-4 && by < 10);
         arena_drop(&a);
     }
 }
@@ -186,6 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(ops_obey),
                                         cmocka_unit_test(models_obey),
+                                        cmocka_unit_test(leaks_are_found),
                                         cmocka_unit_test(late_readers_die),
                                         cmocka_unit_test(parity_v3_full),
                                         cmocka_unit_test(parity_v3_frac25),

@@ -304,17 +304,18 @@ static const char *law_variant(const ModelDef *def, uint64_t seed, FILE *out, Ar
         if ((why = trunk_make(&k, def, acts[i], seed, a))) break;
         k.out = out;
         const float *whole = trunk_run(&k, tok, a);
-        why = law_decode(&k, tok, whole, a);
+        why = law_no_look_ahead(&k, tok, whole, a);
+        if (!why) why = law_decode(&k, tok, whole, a);
         if (!why) why = law_prefill(&k, tok, whole, a);
         if (!why) why = law_batch(&k, tok, whole, a);
-        if (!why) why = law_no_look_ahead(&k, tok, whole, a);
         if (!why && i == 0) why = law_save(&k, tok, whole, seed, a);
         tape_drop(k.t);
     }
     return why ? why : law_gradients(def, tok, seed, a);
 }
 
-const char *law_model(const ModelDef *def, uint64_t seed, FILE *out, Arena *a)
+const char *law_model(const ModelDef *def, const char *more_words, uint64_t seed, FILE *out,
+                      Arena *a)
 {
     static const char OR[] = " or ";
     const char *words = def->law_words, *why = NULL;
@@ -322,7 +323,7 @@ const char *law_model(const ModelDef *def, uint64_t seed, FILE *out, Arena *a)
         const char *more = strstr(words, OR);
         const int n = (int)(more ? (size_t)(more - words) : strlen(words));
         ModelDef one = *def;
-        one.law_words = arena_text(a, "%.*s", n, words);
+        one.law_words = arena_text(a, "%.*s%s", n, words, more_words);
         why = law_variant(&one, seed, out, a);
         if (why)
             why = arena_text(a, "%s (%s, seed %llu)", why, one.law_words,

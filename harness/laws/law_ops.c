@@ -96,6 +96,9 @@ static Var attention(const Case *c)
 {
     return op_attention(c->t, c->in[0], c->in[1], c->in[2], 3, B, NULL, 0);
 }
+static Var reverse(const Case *c) { return op_reverse(c->t, c->in[0], B); }
+static Var sequence_mean(const Case *c) { return op_sequence_mean(c->t, c->in[0], B); }
+static Var sequence_norm(const Case *c) { return op_sequence_norm(c->t, c->in[0], B); }
 /* more queries and keys than a tile of the backward pass, and q = k */
 static Var long_attention(const Case *c)
 {
@@ -129,6 +132,9 @@ static const Op ops[] = {
     { "input_gate", 2, D, { { 0 }, { 0 } }, input_gate },
     { "rope", 1, D, { { 0 }, { 0 } }, rope },
     { "attention", 3, D, { { 0 }, { 0 } }, attention },
+    { "reverse", 1, D, { { 0 }, { 0 } }, reverse },
+    { "sequence_mean", 1, D, { { 0 }, { 0 } }, sequence_mean },
+    { "sequence_norm", 1, D, { { 0 }, { 0 } }, sequence_norm },
     { "attention over several tiles", 2, D, { { 0 }, { 0 } }, long_attention },
 };
 
