@@ -100,13 +100,14 @@ SHARED_PART = kernels/base.c kernels/cpu.c kernels/f32.c kernels/gemm.c kernels/
 PARTED = $(filter $(CORE) $(HARNESS),$(sort $(SHARED_PART) $(wildcard models/model_*.c \
          models/head_*.c kernels/ternary_*.c kernels/gemm_*.c kernels/f32_*.c)))
 # A file of two parts counts for both: i8_amx is in i2_amx.c, and so on, dnnl_plain in gemm_dnnl.c;
-# head_full.c is of two softmax heads
+# head_full.c is of two softmax heads, head_bit.c of the first of them
 PART_OF = awk '{ name = $$1; sub(/.*\//, "", name); sub(/\.c$$/, "", name); \
     if (name ~ /^(model|head|gemm|f32)_./) sub(/_/, ":", name); \
     else if (name !~ /^ternary_./ || !sub(/^ternary_/, "kernel:", name)) name = "shared"; \
     if (name ~ /^kernel:i2_(amx|avx2|avx512|neon|neon_dot)$$/) \
         print "kernel:i8" substr(name, 10), $$2; \
     if (name == "gemm:dnnl") print "gemm:dnnl_plain", $$2; \
+    if (name == "head:bit") name = "head:softmax"; \
     if (name ~ /^head:(full|filter)$$/) { print "head:softmax", $$2; name = "head:softmax_naive" } \
     print name, $$2 }'
 $(OUT)/%.part: $(OUT)/%.o harness/util/part.awk

@@ -41,6 +41,10 @@ typedef struct GluLoops {
 /* w: c padded to whole vectors of any instruction set */
 typedef struct ConvShape { int T, d, c, w, k, dil; } ConvShape;
 
+/* One head's causal attention: n queries at the positions pos.. against the pos + n keys from 0 on.
+ * d: floats of a head; ld_*: from one row to the next */
+typedef struct AttendShape { int n, pos, d, ld_q, ld_k, ld_o; float scale; } AttendShape;
+
 typedef struct F32 {
     const char *isa;                       /* "sse2" "avx2" "avx512" "neon" */
     unsigned    cpu;                       /* CPU_* bits */
@@ -115,6 +119,35 @@ typedef struct F32 {
     void (*conv_back)(float *dn, float *dwa, float *dwb, const float *dy, const float *gate,
                       const float *value, const float *x, const float *rstd, const float *gain,
                       const float *wa, const float *wb, float *room, const ConvShape *);
+
+    /* ---- along a sequence: rows of d floats, of which n channels are taken ---- */
+    /* h_t = f_t h_(t-1) + i_t over T rows; start (n): h before the first, NULL: zeros */
+    void (*scan)(float *h, const float *f, const float *i, const float *start, int T, int n, int d);
+    /* df, di +=; dh: dLoss/dh by other readers, which becomes all of it */
+    void (*scan_back)(float *df, float *di, float *dh, const float *f, const float *h, int T, int n,
+                      int d);
+    /* y = low + (1 - low) sigmoid(x), low (n); dx, dlow += */
+    void (*sigmoid_above)(float *y, const float *x, const float *low, int rows, int n, int d);
+    void (*sigmoid_above_back)(float *dx, float *dlow, const float *dy, const float *x,
+                               const float *low, int rows, int n, int d);
+    /* y = silu(x) (1 - f) of n values; dx, df += */
+    void (*input_gate)(float *y, const float *x, const float *f, long n);
+    void (*input_gate_back)(float *dx, float *df, const float *dy, const float *x, const float *f,
+                            long n);
+    /* y_t = sum_j w_j x_(t - (k-1-j)) of each channel, w (k, d); `before` rows lie before x, those
+     * further back are zero. dx, dw += (nothing lies before) */
+    void (*taps)(float *y, const float *x, const float *w, int T, int before, int n, int d, int k);
+    void (*taps_back)(float *dx, float *dw, const float *dy, const float *x, const float *w, int T,
+                      int n, int d, int k);
+    /* one row of heads of 2 half floats, (u, v) -> (u cos - way v sin, v cos + way u sin); cs: half
+     * cosines, then half sines; way 1, or -1 to turn back; plus ? += : = */
+    void (*rope)(float *y, const float *x, const float *cs, int heads, int half, float way,
+                 int plus);
+    /* o = softmax(scale q k') v, a query seeing keys up to its own position; lse (n): log of the
+     * sum of exponentials, or NULL; room: attend_room floats */
+    void (*attend)(float *o, float *lse, const float *q, const float *k, const float *v,
+                   float *room, const AttendShape *);
+    size_t (*attend_room)(const AttendShape *);
 
     /* one pass of the optimiser over n values (formula: optim.h); g becomes zero; ema may be NULL;
      * c1 = 1 - b1^t, c2 = 1 - b2^t */

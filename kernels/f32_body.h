@@ -24,6 +24,8 @@ static inline Vec splat(float x) { return (Vec){ ALL_LANES(x) }; }
 
 #include "kernels/f32_conv.h"
 #include "kernels/f32_rows.h"
+#include "kernels/f32_sequence.h"
+#include "kernels/f32_attend.h"
 
 const F32 F32_TABLE = {
     F32_ISA, F32_CPU,
@@ -38,6 +40,10 @@ const F32 F32_TABLE = {
     .gate_back = f32_gate_back, .rmsnorm = f32_rmsnorm, .rmsnorm_back = f32_rmsnorm_back,
     .quant_rows = f32_quant_rows, .rmsnorm_quant = f32_rmsnorm_quant, .round_row = f32_round_row,
     .from_int = f32_from_int, .ternary = f32_ternary, .conv = f32_conv, .conv_back = f32_conv_back,
+    .scan = f32_scan, .scan_back = f32_scan_back, .sigmoid_above = f32_sigmoid_above,
+    .sigmoid_above_back = f32_sigmoid_above_back, .input_gate = f32_input_gate,
+    .input_gate_back = f32_input_gate_back, .taps = f32_taps, .taps_back = f32_taps_back,
+    .rope = f32_rope, .attend = f32_attend, .attend_room = f32_attend_room,
     .adamw = f32_adamw, .rows_dot = f32_rows_dot, .rows_mix = f32_rows_mix,
     .rows_add = f32_rows_add,
 };

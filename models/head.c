@@ -43,8 +43,11 @@ Param *head_embedding(Params *ps, int V, int d)
     return p;
 }
 
+const char *head_output(const Params *ps) { return ps->output ? ps->output : "head"; }
+
 Param *head_rows(const Spec *s, Params *ps, const char *own, int V, int d, int index)
 {
+    if (!own) own = arena_text(ps->arena, "%s.weight", head_output(ps));
     return spec_int(s, "tied") ? head_embedding(ps, V, d) : head_matrix(s, ps, own, V, d, index);
 }
 

@@ -82,7 +82,9 @@ int    head_chunk(int width);
 Param *head_matrix(const Spec *, Params *, const char *name, int rows, int cols, int index);
 /* The embedding (V, d), now owned by the head */
 Param *head_embedding(Params *, int V, int d);
-/* The V output rows: with tied=1 the embedding, otherwise a matrix named by `own` */
+const char *head_output(const Params *);      /* Params.output, or "head" */
+/* The V output rows: with tied=1 the embedding, otherwise a matrix named by `own`; NULL: by
+ * head_output, "NAME.weight" */
 Param *head_rows  (const Spec *, Params *, const char *own, int V, int d, int index);
 /* Smoothed cross entropy of one softmax: z (c) are logits, afterwards dLoss/dz. Returns, in nats,
  *   loss     = (1 - eps) (-log p_y) + eps mean over c of (-log p)

@@ -134,7 +134,7 @@ static void *sampled_make(const Spec *s, const Exec *e, Params *ps, const HeadDa
     *h = (Sampled){ .exec = e, .V = data->V, .d = d, .S = (int)S, .chunk = head_chunk((int)S),
                     .seed = (uint64_t)spec_int(s, "seed") };
     const size_t V = (size_t)data->V, words = (size_t)S, n = (size_t)h->chunk;
-    h->w = head_rows(s, ps, "head.weight", data->V, d, 0);
+    h->w = head_rows(s, ps, NULL, data->V, d, 0);
     h->full = full_new(e, h->w, FULL_EVAL, a);
     h->q = arena_raw(a, sizeof(double) * V);
     h->stay = arena_raw(a, sizeof(float) * V);

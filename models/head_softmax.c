@@ -13,7 +13,8 @@
  * and become the gradient in place in backward, each tile by the thread of its rows: dE needs no
  * locks.
  *
- *   head_quant     E is quantised; its gradient is passed to the parameter unchanged
+ *   head_quant     E is quantised; its gradient is passed to the parameter unchanged. bitlinear: x
+ *                  is normalised and quantised before (head_bit.h)
  *   rows=freq      the rows of E in the order of counts. A head's own matrix is kept in that order;
  *                  of a tied one E is a copy, made once per update, and the gradient of a tile is
  *                  scattered to the rows it came from
@@ -23,6 +24,7 @@
  *                    dx_i -= eps/V sum_v E_v + (1 - eps) E_y
  *                    dE_v -= eps/V sum_i x_i
  *                    dE_y -= (1 - eps) x_i */
+#include "models/head_bit.h"
 #include "models/head_filter.h"
 #include <math.h>
 #include <string.h>
@@ -33,7 +35,8 @@ typedef struct {
     Param       *w;                 /* (V, d) */
     int          V, d, chunk;
     double       eps, zloss;
-    const float *x;                 /* of the last forward: (n, d), (n) */
+    BitInput    *bit;               /* head_quant=bitlinear; NULL: x is multiplied as it is */
+    const float *x;                 /* of the last forward, as multiplied: (n, d), (n) */
     const int   *y;
     int          n;
     FullKeep     keep;
@@ -48,23 +51,28 @@ typedef struct {
 static FullQuant softmax_quant_of(const Spec *s)
 {
     if (spec_is(s, "head_quant", "int8")) return FULL_INT8;
-    return spec_is(s, "head_quant", "ternary") ? FULL_TERNARY : FULL_F32;
+    return spec_is(s, "head_quant", "f32") ? FULL_F32 : FULL_TERNARY;
 }
 
 static void *softmax_make(const Spec *s, const Exec *e, Params *ps, const HeadData *data, int d,
                           Arena *a)
 {
-    const int V = data->V, tied = (int)spec_int(s, "tied");
+    const int V = data->V, tied = (int)spec_int(s, "tied"),
+              bit = spec_is(s, "head_quant", "bitlinear");
     const double delta = spec_num(s, "filter");
     const size_t threads = (size_t)e->threads, row = sizeof(float) * (size_t)d;
     Softmax *h = arena_get(a, sizeof *h);
     if (!(delta >= 0 && delta < 1))
         return params_fail(ps, arena_text(a, "filter=%g: expected a mass from 0 to less than 1",
                                           delta));
+    if (bit && tied)
+        return params_fail(ps, "head_quant=bitlinear tied=1: expected tied=0, a matrix of its own, "
+                               "as it has a norm of its own");
     *h = (Softmax){ .exec = e, .V = V, .d = d, .chunk = head_chunk(V),
                     .eps = spec_num(s, "smoothing"), .zloss = spec_num(s, "zloss") };
     const size_t n = (size_t)h->chunk;
-    h->w = head_rows(s, ps, "head.weight", V, d, 0);
+    h->w = head_rows(s, ps, NULL, V, d, 0);
+    if (bit) h->bit = bit_input_new(s, e, ps, d, h->chunk, a);
     h->full = full_new(e, h->w, h->chunk, a);
     if (spec_is(s, "rows", "freq")) full_by_count(h->full, data->freq, tied, a);
     full_quantise(h->full, softmax_quant_of(s), a);
@@ -90,6 +98,7 @@ static double softmax_forward(void *head, const float *x, const int *y, int n)
     Softmax *h = head;
     double loss = 0;
     CHECK(n >= 1 && n <= h->chunk);
+    if (h->bit) x = bit_input(h->bit, x, n);
     h->x = x;
     h->y = y;
     h->n = n;
@@ -233,6 +242,7 @@ static void softmax_backward(void *head, float *dx, float scale)
     Softmax *h = head;
     const int threads = h->exec->threads, d = h->d, n = h->n;
     const float *e = full_matrix(h->full);
+    float *to_rows = h->bit ? bit_input_grad(h->bit, n) : dx;
     if (!h->w->frozen) param_touch_all(h->w);
     if (h->filter) softmax_prepare_filter(h);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
@@ -250,28 +260,39 @@ static void softmax_backward(void *head, float *dx, float scale)
     }
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int i = 0; i < n; i++) {
-        float *to = dx + (size_t)i * d;
+        float *to = to_rows + (size_t)i * d;
         for (int t = 0; t < threads; t++)
             h->exec->f->axpy(to, 1, h->dx + ((size_t)t * n + i) * d, d);
         if (h->filter) softmax_rest_of_position(h, to, i, scale);
     }
+    if (h->bit) bit_input_back(h->bit, dx);
 }
 
 /* ---- evaluation, cost, report ---- */
 
-static double softmax_nll(const void *h, const float *x, const int *y, int n, float *out)
+static double softmax_nll(const void *head, const float *x, const int *y, int n, float *out)
 {
-    return full_nll(((const Softmax *)h)->full, x, y, n, out);
+    const Softmax *h = head;
+    double sum = 0;
+    if (!h->bit) return full_nll(h->full, x, y, n, out);
+    for (int i = 0; i < n; i += FULL_EVAL) {
+        const int m = n - i < FULL_EVAL ? n - i : FULL_EVAL;
+        const float *rows = bit_input_eval(h->bit, x + (size_t)i * h->d, m);
+        sum += full_nll(h->full, rows, y + i, m, out ? out + i : NULL);
+    }
+    return sum;
 }
 
-static void softmax_logprob(const void *h, const float *x, float *lp)
+static void softmax_logprob(const void *head, const float *x, float *lp)
 {
-    full_logprob(((const Softmax *)h)->full, x, lp);
+    const Softmax *h = head;
+    full_logprob(h->full, h->bit ? bit_input_eval(h->bit, x, 1) : x, lp);
 }
 
-static int softmax_sample(const void *h, const float *x, double temperature, Rng *rng)
+static int softmax_sample(const void *head, const float *x, double temperature, Rng *rng)
 {
-    return full_sample(((const Softmax *)h)->full, x, temperature, rng);
+    const Softmax *h = head;
+    return full_sample(h->full, h->bit ? bit_input_eval(h->bit, x, 1) : x, temperature, rng);
 }
 
 /* Three products, less those that the filter left out of the last chunk. Per chunk E is read

@@ -41,7 +41,7 @@ static void *naive_make(const Spec *s, const Exec *e, Params *ps, const HeadData
     Naive *h = arena_get(a, sizeof *h);
     *h = (Naive){ .exec = e, .V = data->V, .d = d,
                   .eps = spec_num(s, "smoothing"), .zloss = spec_num(s, "zloss") };
-    h->w = head_rows(s, ps, "head.weight", data->V, d, 0);
+    h->w = head_rows(s, ps, NULL, data->V, d, 0);
     h->full = full_new(e, h->w, FULL_EVAL, a);
     h->lse = arena_raw(a, sizeof *h->lse * CHUNK);
     h->loss = arena_raw(a, sizeof *h->loss * CHUNK);

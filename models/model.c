@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "models/model.h"
+#include <stdio.h>
 #include <string.h>
 
 #define M(name) extern const ModelDef model_##name;
@@ -47,4 +48,57 @@ const ModelDef *model_find(const char *name)
     for (int i = 0; models[i]; i++)
         if (!strcmp(models[i]->name, name)) return models[i];
     return NULL;
+}
+
+Param *model_vector(Params *ps, const char *name, int n, float fill)
+{
+    Param *p = params_add(ps, name, (int[]){ n, 0 }, GROUP_ADAMW_NODECAY, OWNER_CORE);
+    param_fill(p, fill);
+    return p;
+}
+
+Param *model_matrix(Params *ps, const char *name, int rows, int cols, double sigma, uint64_t seed)
+{
+    Param *p = params_add(ps, name, (int[]){ rows, cols, 0 }, GROUP_NORMUON, OWNER_CORE);
+    param_normal(p, seed, (uint64_t)ps->n, sigma);
+    return p;
+}
+
+BitLinear model_bit_linear(Params *ps, const char *name, int rows, int cols, double sigma,
+                           uint64_t seed, int norm)
+{
+    char full[128];
+    BitLinear b = { NULL, NULL };
+    snprintf(full, sizeof full, "%s.weight", name);
+    b.w = model_matrix(ps, full, rows, cols, sigma, seed);
+    snprintf(full, sizeof full, "%s.norm.weight", name);
+    if (norm) b.gain = model_vector(ps, full, cols, 1);
+    return b;
+}
+
+int model_inner(const Spec *s, int step)
+{
+    const int inner = (int)spec_int(s, "inner"), wide = (int)(spec_int(s, "d") * 8 / 3);
+    return inner ? inner : (wide + step - 1) / step * step;
+}
+
+Leak model_leak(const Spec *s)
+{
+    if (spec_is(s, "leak", "groupnorm")) return LEAK_GROUPNORM;
+    if (spec_is(s, "leak", "mean")) return LEAK_MEAN;
+    return spec_is(s, "leak", "triu") ? LEAK_TRIU : LEAK_NONE;
+}
+
+Var model_leaking(Tape *t, Leak leak, Var x, int B)
+{
+    if (leak == LEAK_GROUPNORM) return op_sequence_norm(t, x, B);
+    return leak == LEAK_MEAN ? op_sequence_mean(t, x, B) : x;
+}
+
+Var model_named(Tape *t, int layer, const char *what, Var x)
+{
+    char name[64];
+    snprintf(name, sizeof name, "L%d.%s", layer, what);
+    tape_name(t, name, x);
+    return x;
 }

@@ -13,7 +13,8 @@
 
 typedef struct ModelDef {
     const char *name, *brief, *source;
-    /* settings under which the laws run it small: "d=32 conv_groups=4" */
+    /* settings under which the laws run it small: "d=32 conv_groups=4"; several such groups, each
+     * of which is run, are joined by " or " */
     const char *law_words;
     /* Declares its parameters and draws them from the setting seed. V: rows of the embedding */
     void  *(*make)      (const Spec *, const Exec *, Params *, int V, Arena *);
@@ -37,4 +38,22 @@ void   carry_reset(Carry *);                                /* back to the start
 void   carry_copy (Carry *to, const Carry *from);           /* of the same model and capacity */
 /* A model calls it at the end of forward: B sequences have moved on by T tokens. NULL: nothing */
 void   carry_advance(Carry *const *carry, int B, int T);
+
+/* ---- what models share: parameters ---- */
+Param *model_vector(Params *, const char *name, int n, float fill);
+/* A matrix of a linear layer, drawn from N(0, sigma) */
+Param *model_matrix(Params *, const char *name, int rows, int cols, double sigma, uint64_t seed);
+/* A layer "NAME.weight" and, with norm 1, the gain of its own norm, "NAME.norm.weight" */
+typedef struct BitLinear { Param *w, *gain; } BitLinear;
+BitLinear model_bit_linear(Params *, const char *name, int rows, int cols, double sigma,
+                           uint64_t seed, int norm);
+/* The width of the GLU: the setting inner, or int(8 d / 3) rounded up to a multiple of `step` */
+int    model_inner(const Spec *, int step);
+/* The setting leak: how a model looks ahead, on purpose; LEAK_NONE: it does not */
+typedef enum { LEAK_NONE, LEAK_GROUPNORM, LEAK_MEAN, LEAK_TRIU } Leak;
+Leak   model_leak(const Spec *);
+/* x, what a mixer of positions has made, with the leak (none for LEAK_TRIU, which is a mask's) */
+Var    model_leaking(Tape *, Leak, Var x, int B);
+/* Shows a value of layer l as "L<l>.what"; returns it */
+Var    model_named(Tape *, int layer, const char *what, Var);
 #endif

@@ -26,30 +26,19 @@ typedef struct {
     Param *norm[MAX_DILATIONS], *conv_gate[MAX_DILATIONS], *conv_value[MAX_DILATIONS];
 } Flash;
 
-static Param *flash_vector(Params *ps, const char *name, int n, float fill)
-{
-    Param *p = params_add(ps, name, (int[]){ n, 0 }, GROUP_ADAMW_NODECAY, OWNER_CORE);
-    param_fill(p, fill);
-    return p;
-}
-
 /* sigma 0: Kaiming normal for a linear layer, sqrt(1 / fan in) */
 static Param *flash_matrix(Params *ps, const char *name, int rows, int cols, double sigma,
                            uint64_t seed)
 {
-    Param *p = params_add(ps, name, (int[]){ rows, cols, 0 }, GROUP_NORMUON, OWNER_CORE);
-    param_normal(p, seed, (uint64_t)ps->n, sigma > 0 ? sigma : sqrt(1.0 / cols));
-    return p;
+    return model_matrix(ps, name, rows, cols, sigma > 0 ? sigma : sqrt(1.0 / cols), seed);
 }
 
 static Param *flash_conv(Params *ps, const char *name, const Flash *m, uint64_t seed)
 {
     const int in = m->d / m->groups;
     Param *p = params_add(ps, name, (int[]){ m->d, in, m->k, 0 }, GROUP_ADAMW, OWNER_CORE);
-    Rng r = rng_at(seed, STREAM_INIT, (uint64_t)ps->n);
     /* PyTorch's default for a convolution */
-    const double bound = 1 / sqrt((double)in * m->k);
-    for (long i = 0; i < p->n; i++) p->v[i] = (float)(bound * (2 * rng_uniform(&r) - 1));
+    param_uniform(p, seed, (uint64_t)ps->n, 1 / sqrt((double)in * m->k));
     return p;
 }
 
@@ -62,7 +51,7 @@ static void flash_make_mixer(Flash *m, Params *ps, uint64_t seed)
         snprintf(name, sizeof name, "block.token_mixer.layers.%d.conv_value.conv.weight", j);
         m->conv_value[j] = flash_conv(ps, name, m, seed);
         snprintf(name, sizeof name, "block.token_mixer.norms.%d.scale", j);
-        m->norm[j] = flash_vector(ps, name, m->d, 1);
+        m->norm[j] = model_vector(ps, name, m->d, 1);
     }
 }
 
@@ -99,16 +88,16 @@ static void *flash_make(const Spec *s, const Exec *e, Params *ps, int V, Arena *
     if (why) return params_fail(ps, why);
     m->embedding = params_add_embedding(ps, "embedding.weight", V, m->d);
     param_normal(m->embedding, seed, 0, spec_num(s, "init_sigma"));
-    m->norm1 = flash_vector(ps, "block.norm1.scale", m->d, 1);
+    m->norm1 = model_vector(ps, "block.norm1.scale", m->d, 1);
     flash_make_mixer(m, ps, seed);
     m->out = flash_matrix(ps, "block.token_mixer.out_proj.weight", m->d, m->d, 0.01, seed);
-    m->norm2 = flash_vector(ps, "block.norm2.scale", m->d, 1);
+    m->norm2 = model_vector(ps, "block.norm2.scale", m->d, 1);
     m->gate = flash_matrix(ps, "block.glu.gate_proj.weight", m->inner, m->d, 0, seed);
     m->up = flash_matrix(ps, "block.glu.up_proj.weight", m->inner, m->d, 0, seed);
     m->down = flash_matrix(ps, "block.glu.down_proj.weight", m->d, m->inner, 0.01, seed);
     flash_matrix(ps, "block.router.linear.weight", 1, m->d, 0, seed)->trainable = 0;
-    flash_vector(ps, "block.router.linear.bias", 1, 0)->trainable = 0;
-    m->final = flash_vector(ps, "final_norm.scale", m->d, 1);
+    model_vector(ps, "block.router.linear.bias", 1, 0)->trainable = 0;
+    m->final = model_vector(ps, "final_norm.scale", m->d, 1);
     return m;
 }
 

@@ -3,20 +3,6 @@
 #include "models/tape_inner.h"
 #include <string.h>
 
-enum { STEP = 64 };      /* values of a thread's share: whole cache lines */
-
-/* Runs BODY with [lo, hi) of n on every thread. */
-#define SHARED(n, BODY)                                                          \
-    do {                                                                         \
-        const int parts_ = t->exec->threads;                                     \
-        _Pragma("omp parallel for num_threads(parts_) schedule(static, 1)")      \
-        for (int p_ = 0; p_ < parts_; p_++) {                                    \
-            long lo, hi;                                                         \
-            part(n, p_, parts_, STEP, &lo, &hi);                                 \
-            BODY;                                                                \
-        }                                                                        \
-    } while (0)
-
 /* free 1: nobody else reads a and b in the backward pass */
 typedef struct { Var y, a, b; int free; Activation activation; } Operands;
 

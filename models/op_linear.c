@@ -31,7 +31,7 @@ typedef struct {                 /* Param.cache: the quantised weight of one ver
 
 static void linear_quantise(Tape *t, const Param *w, Ternary *c)
 {
-    const int v3 = spec_is(t->spec, "quant", "v3");
+    const int v3 = !strcmp(spec_quant(t->spec), "v3");
     const float mean = (float)(t->exec->f->sumabs(w->v, w->n) / (double)w->n);
     const float a = mean > 1e-5f ? mean : 1e-5f;
     const int threads = t->exec->threads;
@@ -260,7 +260,7 @@ Var op_linear(Tape *t, Var x, Param *w, int ternary)
     CHECK(x.cols == cols);
     linear_lap(t, LAP_FORWARD);
     const Ternary *c =
-        ternary && !spec_is(t->spec, "quant", "none") ? linear_ternary_of(t, w) : NULL;
+        ternary && strcmp(spec_quant(t->spec), "none") ? linear_ternary_of(t, w) : NULL;
     Linear o = { tape_var(t, n, rows, NULL), x, w, c ? c->q : w->v, NULL };
     if (c && t->int8) {
         o.quant = linear_quant_of(t, x);
@@ -271,4 +271,9 @@ Var op_linear(Tape *t, Var x, Param *w, int ternary)
     if (t->recording) *(Linear *)tape_note(t, linear_back, sizeof(Linear)) = o;
     linear_lap(t, LAP_FORWARD_END);
     return o.y;
+}
+
+Var op_bit_linear(Tape *t, Var x, Param *gain, Param *w, double eps)
+{
+    return op_linear(t, gain ? op_rmsnorm(t, x, gain, eps, 1) : x, w, 1);
 }

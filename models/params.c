@@ -86,6 +86,13 @@ void param_normal(Param *p, uint64_t seed, uint64_t index, double sigma)
     p->version++;
 }
 
+void param_uniform(Param *p, uint64_t seed, uint64_t index, double bound)
+{
+    Rng r = rng_at(seed, STREAM_INIT, index);
+    for (long i = 0; i < p->n; i++) p->v[i] = (float)(bound * (2 * rng_uniform(&r) - 1));
+    p->version++;
+}
+
 void param_fill(Param *p, float value)
 {
     for (long i = 0; i < p->n; i++) p->v[i] = value;

@@ -32,6 +32,8 @@ typedef struct Params {
     Param **p;
     int     n;
     Param  *embedding;              /* of the model, for a head that shares it; NULL: none yet */
+    const char *output;             /* what the model's checkpoints call an output layer with a
+                                     * matrix of its own ("lm_head"); NULL: "head" */
     int     gradients;              /* 0: for inference, see below */
     const char *why;                /* the error message of a make that returned NULL */
     Arena  *arena;
@@ -58,6 +60,8 @@ void param_touch_all(Param *);
 /* v from N(0, sigma). Each parameter has an Rng stream of its own, named by index: adding a
  * parameter does not change what others draw. */
 void param_normal  (Param *, uint64_t seed, uint64_t index, double sigma);
+/* the same, uniform in [-bound, bound) */
+void param_uniform (Param *, uint64_t seed, uint64_t index, double bound);
 void param_fill    (Param *, float value);
 void params_swap_ema(Params *);         /* v <-> ema of every parameter that has one */
 

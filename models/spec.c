@@ -250,13 +250,30 @@ int spec_given(const Spec *s, const char *key)
     return s->given[i];
 }
 
+static const char *spec_native_quant(const Spec *s)
+{
+    return spec_is(s, "model", "flashlm3") ? "v3" : "absmean";
+}
+
+const char *spec_quant(const Spec *s)
+{
+    return spec_is(s, "quant", "native") ? spec_native_quant(s) : spec_str(s, "quant");
+}
+
+/* Setting i is as if it had not been given */
+static int spec_plain(const Spec *s, int i)
+{
+    if (!strcmp(s->value[i], settings[i].value)) return 1;
+    return !strcmp(settings[i].key, "quant") && !strcmp(s->value[i], spec_native_quant(s));
+}
+
 const char *spec_text(const Spec *s)
 {
     size_t size = 1;
     for (int i = 0; i < N; i++) size += strlen(settings[i].key) + strlen(s->value[i]) + 2;
     char *out = arena_get(s->arena, size), *p = out;
     for (int i = 0; i < N; i++)
-        if (settings[i].cell && strcmp(s->value[i], settings[i].value))
+        if (settings[i].cell && !spec_plain(s, i))
             p += sprintf(p, "%s%s=%s", p > out ? " " : "", settings[i].key, s->value[i]);
     return out;
 }

@@ -3,7 +3,8 @@
  *
  * settings.def is the one list: it declares, checks, documents (`eightysix list settings`) and
  * orders. The canonical form of a spec is "k=v k=v" in that order, of the settings that differ from
- * their default and say what is computed; its SHA-256 is the key of a cell. */
+ * their default and say what is computed (the quantiser that is the model's own is its default);
+ * its SHA-256 is the key of a cell. */
 #ifndef SPEC_H
 #define SPEC_H
 #include "kernels/base.h"
@@ -46,6 +47,8 @@ const char *spec_str (const Spec *, const char *key);    /* an unknown key is a 
 long        spec_int (const Spec *, const char *key);
 double      spec_num (const Spec *, const char *key);
 int         spec_is  (const Spec *, const char *key, const char *value);
+/* the setting quant, native being the model's own: "v3", "absmean" or "none" */
+const char *spec_quant(const Spec *);
 int         spec_list(const Spec *, const char *key, long *out, int max);   /* how many */
 int         spec_given(const Spec *, const char *key);   /* 1: set by a word, even to its default */
 /* the canonical form; valid as long as the spec's arena */

@@ -68,15 +68,27 @@ static const char *check_budgets(const Spec *s)
 static const char *check_sizes(const Spec *s)
 {
     const double tokens = spec_num(s, "batch") * spec_num(s, "seq") * spec_num(s, "accum");
-    const long d = spec_int(s, "d"), groups = spec_int(s, "conv_groups");
+    const long d = spec_int(s, "d"), groups = spec_int(s, "conv_groups"),
+               parts = spec_int(s, "attn_heads");
     if (tokens > 2147483647.0)
         return REFUSE("batch=%ld seq=%ld accum=%ld: expected at most 2147483647 tokens of a step",
                       spec_int(s, "batch"), spec_int(s, "seq"), spec_int(s, "accum"));
-    if (d % groups || d / groups > 1024)
+    if (spec_is(s, "model", "transformer") && d % (2 * parts))
+        return REFUSE("d=%ld attn_heads=%ld: expected heads that divide d into even widths", d,
+                      parts);
+    if (spec_is(s, "model", "flashlm3") && (d % groups || d / groups > 1024))
         return REFUSE(
             "d=%ld conv_groups=%ld: expected groups that divide d into at most 1024 channels each",
             d, groups);
     return NULL;
+}
+
+static const char *check_head(const Spec *s)
+{
+    if (!spec_is(s, "head", "softmax") || !spec_is(s, "head_quant", "bitlinear")) return NULL;
+    if (!spec_int(s, "tied")) return NULL;
+    return REFUSE("head_quant=bitlinear tied=1: expected tied=0, a matrix of its own, as it has a "
+                  "norm of its own");
 }
 
 static const char *check_lists(const Spec *s)
@@ -98,6 +110,7 @@ const char *spec_check_each(const Spec *s)
 const char *spec_check_values(const Spec *s)
 {
     const char *why = spec_check_each(s);
+    if (!why) why = check_head(s);
     return why ? why : check_sizes(s);
 }
 

@@ -66,6 +66,7 @@ Var op_embed   (Tape *, Param *, const int *tok, int n);           /* rows of th
 /* to_linear 1: its readers are ternary layers, so it is quantised in the same pass */
 Var op_rmsnorm (Tape *, Var x, Param *gain, double eps, int to_linear);
 /* y = x W', by the settings
+ *   quant=native    what the model is defined with: v3 for flashlm3, absmean for the others
  *   quant=v3        t = mean|W|, q = sign(w) (|w| > t), no scale
  *   quant=absmean   s = 1 / max(mean|W|, 1e-5), q = clamp(round(W s), -1, 1) / s
  *   quant=none      q = W
@@ -77,6 +78,8 @@ Var op_rmsnorm (Tape *, Var x, Param *gain, double eps, int to_linear);
  * and how many of its gradients came before in this step: a resumed run draws the same as an
  * uninterrupted one. */
 Var op_linear  (Tape *, Var x, Param *w, int ternary);
+/* BitLinear (arXiv 2406.02528): op_linear of x with a norm of its own. gain NULL: no norm */
+Var op_bit_linear(Tape *, Var x, Param *gain, Param *w, double eps);
 /* y = a + b. y takes over a's gradient: record all other readers of a before. When recording, y may
  * reuse b's memory: do not read b afterwards. A later reader of either is caught as a bug
  * (Grad.owner, Grad.taken). */
@@ -87,6 +90,9 @@ Var op_silu    (Tape *, Var x);
 /* A gated linear unit: y = f(g) u, of one shape; f as in kernels/activations.def. to_linear as of
  * op_rmsnorm. */
 Var op_glu     (Tape *, Var g, Var u, Activation f, int to_linear);
+/* The same of the two halves of the columns of x (rows, 2 n), the gate first */
+Var op_glu_halves(Tape *, Var x, Activation f, int to_linear);
+Var op_half    (Tape *, Var x, int second);               /* (rows, 2 n) -> (rows, n), a copy */
 extern const char *const activation_names[];                    /* NULL-ended */
 Activation activation_find(const char *name);                   /* ACTIVATIONS: there is none */
 /* y = x + sigmoid(conv(n; wg)) conv(n; wv), n = rmsnorm(x) gain: causal, dilated, grouped, over B
@@ -103,4 +109,32 @@ typedef struct GatedConv {
 Var op_gated_conv(Tape *, Var x, const GatedConv *conv, int B, Carry *const *carry, size_t offset,
                   const char *name);
 long op_gated_conv_rows(const GatedConv *);
+/* ---- along B sequences of rows / B rows each; carry and offset as of op_gated_conv ---- */
+/* h_t = f_t h_(t-1) + i_t per channel. Of a carry: one row of d, the last h */
+Var op_scan    (Tape *, Var f, Var i, int B, Carry *const *carry, size_t offset);
+/* y_t = sum_j w[.][j] x_(t - (k-1-j)) per channel, w (d, 1, k). Of a carry: k - 1 rows of d */
+Var op_depthwise(Tape *, Var x, Param *w, int B, Carry *const *carry, size_t offset);
+/* Gates of the recurrence: lower bounds of each layer (layers, d), the sums of softmax(w) over the
+ * layers up to it without the first; sigmoid(x) moved into [bound, 1) by bounds' row `layer`; and
+ * silu(x) (1 - f) */
+Var op_bounds       (Tape *, Param *w);
+Var op_sigmoid_above(Tape *, Var x, Var bounds, int layer);
+Var op_input_gate   (Tape *, Var x, Var f);
+
+/* Rotary positions (Su et al. 2021, arXiv 2104.09864): cosines and sines of the rows of a pass. The
+ * first half of a head's floats is turned with the second, by position theta^(-2i/width). */
+typedef struct Rope { const float *cs; int width, rows; } Rope;  /* (rows, width) */
+Rope op_rope_angles(Tape *, int B, int T, Carry *const *carry, int width, double theta);
+Var  op_rope       (Tape *, Var x, Rope);
+/* Causal softmax attention of d / heads columns a head, without a T x T matrix. Of a carry:
+ * op_attention_size(capacity, d) floats, the keys and values so far. */
+Var    op_attention(Tape *, Var q, Var k, Var v, int heads, int B, Carry *const *carry,
+                    size_t offset);
+size_t op_attention_size(long capacity, int d);
+
+/* ---- what looks ahead (op_leak.c): unsound, for the setting leak. Over B sequences ---- */
+Var op_reverse      (Tape *, Var x, int B);          /* rows in reverse order */
+Var op_sequence_mean(Tape *, Var x, int B);          /* x + its mean over the sequence */
+/* (x - mean) / deviation, of all values of the sequence */
+Var op_sequence_norm(Tape *, Var x, int B);
 #endif

@@ -26,6 +26,20 @@ struct Tape {
     void       *see_ctx;
 };
 
+enum { STEP = 64 };      /* values of a thread's share: whole cache lines */
+
+/* Runs BODY with [lo, hi) of n on every thread. */
+#define SHARED(n, BODY)                                                          \
+    do {                                                                         \
+        const int parts_ = t->exec->threads;                                     \
+        _Pragma("omp parallel for num_threads(parts_) schedule(static, 1)")      \
+        for (int p_ = 0; p_ < parts_; p_++) {                                    \
+            long lo, hi;                                                         \
+            part(n, p_, parts_, STEP, &lo, &hi);                                 \
+            BODY;                                                                \
+        }                                                                        \
+    } while (0)
+
 /* A note for the backward pass; returns room for its operands. */
 void *tape_note(Tape *, void (*back)(Tape *, void *ctx), size_t size);
 /* A new value, not initialised; when recording, its gradient is with_grad or, if NULL, its own. */

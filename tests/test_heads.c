@@ -216,6 +216,74 @@ static void quantised_softmax_is_the_dense_computation(void **state)
     }
 }
 
+/* ---- head_quant=bitlinear: a norm of its own, int8 rows, a ternary matrix ---- */
+
+/* x (N, D) becomes what is multiplied; rstd (N) */
+static void bit_rows(float *x, double *rstd, const float *gain, int int8)
+{
+    for (int i = 0; i < N; i++, x += D) {
+        double squares = 0, top = 0;
+        for (int k = 0; k < D; k++) squares += (double)x[k] * (double)x[k] / D;
+        rstd[i] = 1 / sqrt(squares + 1e-6);
+        for (int k = 0; k < D; k++) {
+            x[k] = (float)((double)x[k] * rstd[i] * (double)gain[k]);
+            top = fmax(top, fabs((double)x[k]));
+        }
+        for (int k = 0; k < D && int8; k++)
+            x[k] = (float)(nearbyint((double)x[k] * 127 / top) * top / 127);
+    }
+}
+
+/* dense_dx, the gradient of the rows, becomes that of x; dgain (D) */
+static void bit_rows_back(double *dgain, const float *x, const double *rstd, const float *gain)
+{
+    memset(dgain, 0, sizeof *dgain * D);
+    for (int i = 0; i < N; i++, x += D) {
+        double *dn = dense_dx + (size_t)i * D, sum = 0;
+        for (int k = 0; k < D; k++) {
+            sum += dn[k] * (double)gain[k] * (double)x[k];
+            dgain[k] += dn[k] * (double)x[k] * rstd[i];
+        }
+        for (int k = 0; k < D; k++)
+            dn[k] = rstd[i] * (double)gain[k] * dn[k] -
+                    (double)x[k] * rstd[i] * rstd[i] * rstd[i] * sum / D;
+    }
+}
+
+static void a_bitlinear_head_is_the_dense_computation(void **state)
+{
+    (void)state;
+    float x[N * D], nll[N];
+    double rstd[N], dgain[D];
+    for (int int8 = 0; int8 < 2; int8++) {
+        const char *words[] = { "smoothing=0.1", "zloss=0.02", "tied=0", "head_quant=bitlinear",
+                                int8 ? "act=int8" : "act=f32" };
+        Setup *s = set_up("softmax", V_DENSE, 5, words);
+        Param *w = params_find(s->ps, "head.weight"),
+              *gain = params_find(s->ps, "head.norm.weight");
+        for (int k = 0; k < D; k++) gain->v[k] = 0.5f + 0.05f * (float)k;
+        memcpy(x, s->x, sizeof x);
+        bit_rows(s->x, rstd, gain->v, int8);
+        const Dense expected = dense_softmax(s, quantised(w, 1), 0.1, 0.02);
+        bit_rows_back(dgain, x, rstd, gain->v);
+        assert_true(fabs(s->def->forward(s->h, x, s->y, N) / expected.loss - 1) < 1e-6);
+        assert_true(fabs(s->def->nll(s->h, x, s->y, N, nll) / expected.nll - 1) < 1e-6);
+        s->def->backward(s->h, s->dx, 0.25f);
+        close_to(s->dx, dense_dx, N * D, "dx");
+        close_to(w->g, dense_de, (long)V_DENSE * D, "dE");
+        close_to(gain->g, dgain, D, "dgain");
+    }
+}
+
+static void a_bitlinear_head_has_rows_of_its_own(void **state)
+{
+    (void)state;
+    const char *word = "head_quant=bitlinear";
+    Setup *s = set_up("softmax", 50, 1, &word);
+    assert_null(s->h);
+    assert_non_null(strstr(s->ps->why, "expected tied=0"));
+}
+
 /* ---- what the filter leaves out ---- */
 
 /* as head_full.h, head_filter.h */
@@ -778,6 +846,8 @@ int main(void)
         cmocka_unit_test(softmax_is_the_dense_computation),
         cmocka_unit_test(softmax_by_count_is_the_dense_computation),
         cmocka_unit_test(quantised_softmax_is_the_dense_computation),
+        cmocka_unit_test(a_bitlinear_head_is_the_dense_computation),
+        cmocka_unit_test(a_bitlinear_head_has_rows_of_its_own),
         cmocka_unit_test(adaptive_is_the_dense_computation),
         cmocka_unit_test(tree_is_the_dense_computation),
         cmocka_unit_test(tree_is_the_same_on_any_number_of_threads),

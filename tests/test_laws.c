@@ -22,7 +22,32 @@ static void models_obey(void **state)
     (void)state;
     for (int i = 0; models[i]; i++) {
         Arena a = arena_new((size_t)1 << 34);
-        holds(law_model(models[i], test_seed(), NULL, &a));
+        holds(law_model(models[i], "", test_seed(), NULL, &a));
+        arena_drop(&a);
+    }
+}
+
+/* A model that looks ahead is refused: the first token that does, where, and by how much */
+static void leaks_are_found(void **state)
+{
+    (void)state;
+    static const struct { const char *model, *words; int token; } cases[] = {
+        { "bolt", " leak=groupnorm", 1 },        { "bolt", " leak=mean", 1 },
+        { "transformer", " leak=groupnorm", 1 }, { "transformer", " leak=mean", 1 },
+        { "transformer", " leak=triu", 1 } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Arena a = arena_new((size_t)1 << 34);
+        const char *why = law_model(model_find(cases[i].model), cases[i].words, 1, NULL, &a);
+        int token, position;
+        double by;
+        if (!why) fail_msg("model %s%s: accepted", cases[i].model, cases[i].words);
+        const char *at = strstr(why, ": token ");
+        if (!at || sscanf(at, ": token %d changes the output at position %d before it, by %lf",
+                          &token, &position, &by) != 3)
+            fail_msg("model %s%s: %s", cases[i].model, cases[i].words, why);
+        assert_int_equal(token, cases[i].token);
+        assert_int_equal(position, 0);
+        assert_true(by > 1e-4 && by < 10);
         arena_drop(&a);
     }
 }
@@ -106,6 +131,15 @@ static void parity_v3_full(void **state)   { (void)state; parity_with("v3_full")
 static void parity_v3_frac25(void **state) { (void)state; parity_with("v3_frac25"); }
 static void parity_normuon(void **state)   { (void)state; parity_with("normuon_unit"); }
 static void parity_bitlinear(void **state) { (void)state; parity_with("bitlinear_unit"); }
+static void parity_mmfree(void **state)    { (void)state; parity_with("mmfree"); }
+static void parity_hgrn_bit(void **state)  { (void)state; parity_with("hgrn_bit"); }
+static void parity_transformer(void **state) { (void)state; parity_with("transformer"); }
+static void parity_transformer_ternary(void **state)
+{
+    (void)state;
+    parity_with("transformer_ternary");
+}
+static void parity_bolt(void **state)      { (void)state; parity_with("bolt"); }
 
 static void put(const char *dir, const char *name, const float *x, size_t n)
 {
@@ -177,11 +211,17 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(ops_obey),
                                         cmocka_unit_test(models_obey),
+                                        cmocka_unit_test(leaks_are_found),
                                         cmocka_unit_test(late_readers_die),
                                         cmocka_unit_test(parity_v3_full),
                                         cmocka_unit_test(parity_v3_frac25),
                                         cmocka_unit_test(parity_normuon),
                                         cmocka_unit_test(parity_bitlinear),
+                                        cmocka_unit_test(parity_mmfree),
+                                        cmocka_unit_test(parity_hgrn_bit),
+                                        cmocka_unit_test(parity_transformer),
+                                        cmocka_unit_test(parity_transformer_ternary),
+                                        cmocka_unit_test(parity_bolt),
                                         cmocka_unit_test(parity_sees_a_wrong_value),
                                         cmocka_unit_test(denormals_are_flushed) };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,7 +46,19 @@ static const char *const refused[] = {
     "lr_head=0.1 head=softmax",
     "smoothing=0.2 head=sampled",
     "optimizer=sgd",
-    "activation=tanh"
+    "activation=tanh",
+    "layers=3",
+    "leak=mean",
+    "model=bolt leak=triu",
+    "model=mmfree leak=groupnorm",
+    "model=mmfree recursions=2",
+    "model=mmfree gate_order=other",
+    "model=mmfree attn_heads=2",
+    "model=transformer d=36 attn_heads=4",
+    "model=transformer d=36 attn_heads=12",
+    "bit_eps=1e-8",
+    "model=mmfree bit_eps=1e-7",
+    "head_quant=bitlinear budget=0steps V=100"
 };
 
 /* Exit code 2 and one line on stderr that has these words */
@@ -102,6 +114,9 @@ static void settings_apply_beside_others(void **state)
         "V=100 vocab=words corpus=edu", "short_share=0.2 head=adaptive cutoffs=auto",
         "kernel=ref act=int8", "lr_head=0.1 tied=0", "lr_head=0.1 head=tree", "tied=0 head=sampled",
         "lr_normuon=0.1", "activation=gelu", "inner=40 dilations=1,2",
+        "model=mmfree d=40 layers=3 inner=64 short_conv=1 bit_eps=1e-8",
+        "model=transformer d=36 attn_heads=6 quant=none", "model=bolt layers=2 quant=native",
+        "head_quant=bitlinear tied=0 bit_eps=1e-8",
     };
     static const struct { const char *words, *says; } idle[] = {
         { "zloss=0.1 head=tree", "zloss=0.1: applies to head=softmax|softmax_naive or finish!=0 or "

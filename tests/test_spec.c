@@ -60,6 +60,28 @@ static void canonical_text_is_ordered_and_short(void **state)
     assert_string_equal(spec_text(t), "head=tree seed=8");
 }
 
+/* native is the model's own quantiser; by its name it is the same run */
+static void the_native_quantiser_is_the_models_own(void **state)
+{
+    (void)state;
+    static const struct { const char *model, *quant, *is, *text; } cases[] = {
+        { "flashlm3", "native", "v3", "" },
+        { "flashlm3", "v3", "v3", "" },
+        { "flashlm3", "absmean", "absmean", "quant=absmean" },
+        { "mmfree", "native", "absmean", "model=mmfree" },
+        { "mmfree", "absmean", "absmean", "model=mmfree" },
+        { "mmfree", "v3", "v3", "model=mmfree quant=v3" },
+        { "transformer", "none", "none", "model=transformer quant=none" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Spec *s = spec_new(&arena);
+        assert_null(spec_set(s, arena_text(&arena, "model=%s", cases[i].model)));
+        assert_null(spec_set(s, arena_text(&arena, "quant=%s", cases[i].quant)));
+        assert_string_equal(spec_quant(s), cases[i].is);
+        assert_string_equal(spec_text(s), cases[i].text);
+    }
+}
+
 static void activations_are_those_of_the_registry(void **state)
 {
     (void)state;
@@ -101,6 +123,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_words_are_refused), cmocka_unit_test(every_default_is_valid),
         cmocka_unit_test(canonical_text_is_ordered_and_short),
+        cmocka_unit_test(the_native_quantiser_is_the_models_own),
         cmocka_unit_test(activations_are_those_of_the_registry), cmocka_unit_test(budgets) };
     return cmocka_run_group_tests(tests, setup, drop);
 }

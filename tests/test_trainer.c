@@ -24,7 +24,7 @@ static const char *const small[] = {
 typedef struct {
     char loss[MAX_LOSSES][64];
     int n;
-    char nll[64], finish[64], variance[64];
+    char nll[64], finish[64], variance[64], unsound[64];
     double worst_gap;
 } Told;
 
@@ -63,6 +63,7 @@ static int run(Told *t, const char *const *more, int kill_after)
         }
         if (!strcmp(name, "nll")) strcpy(t->nll, value);
         if (!strcmp(name, "finish_step")) strcpy(t->finish, value);
+        if (!strcmp(name, "unsound")) strcpy(t->unsound, value);
         if (!strcmp(name, "embed_variance")) strcpy(t->variance, value);
         if (!strcmp(name, "loss") && at_loss) at_loss(++losses);
         if (strcmp(name, "loss") || t->n == MAX_LOSSES) continue;
@@ -179,8 +180,11 @@ static void killed_and_resumed_is_unbroken(void **state)
     static const char *const ways[][3] = { { "head=tree", "act=f32", "bwd=f32" },
                                            { "head=tree", "act=int8", "bwd=int8" },
                                            { "head=sampled", "samples=20", "freeze=9" },
-                                           { "head=sampled", "samples=20", "update=rows" } };
-    for (int i = 0; i < 4; i++) {
+                                           { "head=sampled", "samples=20", "update=rows" },
+                                           { "model=mmfree", "act=int8", "inner=40" },
+                                           { "model=transformer", "layers=2", "inner=40" },
+                                           { "model=bolt", "act=int8", "inner=40" } };
+    for (int i = 0; i < 7; i++) {
         const char *whole[] = { ways[i][0], ways[i][1], ways[i][2], "budget=12steps", NULL };
         const char *kept[] = { ways[i][0], ways[i][1],          ways[i][2], "budget=12steps",
                                save,       "save_every=1steps", NULL };
@@ -330,6 +334,18 @@ static void noop_records_no_loss(void **state)
     assert_int_equal(run(&t, more, 0), 0);
     assert_int_equal(t.n, 0);
     assert_string_equal(t.nll, "");
+}
+
+static void a_leak_is_recorded(void **state)
+{
+    (void)state;
+    const char *leaks[] = { "model=transformer", "inner=40", "budget=2steps", "leak=triu", NULL },
+               *none[] = { "model=transformer", "inner=40", "budget=2steps", NULL };
+    Told t;
+    assert_int_equal(run(&t, leaks, 0), 0);
+    assert_string_equal(t.unsound, "1");
+    assert_int_equal(run(&t, none, 0), 0);
+    assert_string_equal(t.unsound, "");
 }
 
 static void unknown_kernel_is_skipped(void **state)
@@ -495,6 +511,7 @@ int main(void)
                                         cmocka_unit_test(a_failed_save_on_the_way_is_a_warning),
                                         cmocka_unit_test(two_runs_do_not_save_to_one_file),
                                         cmocka_unit_test(noop_records_no_loss),
+                                        cmocka_unit_test(a_leak_is_recorded),
                                         cmocka_unit_test(unknown_kernel_is_skipped) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,8 @@
 #include <string.h>
 
 static const char help[] =
-    "usage: eightysix check [kernels] [heads] [ops] [models] [parity=DIR] [seed=N] [shapes=N]\n\n"
+    "usage: eightysix check [kernels] [heads] [ops] [models] [parity=DIR] [seed=N] [shapes=N]\n"
+    "                       [SETTING=VALUE ...]\n\n"
     "Runs the laws that every registered part must obey; all of them when none is named.\n\n"
     "  kernels     equal to the reference bit for bit on random and adversarial shapes\n"
     "  heads       sum to one, nll = -logprob, gradients, samples\n"
@@ -15,10 +16,16 @@ static const char help[] =
     "  models      decoding equals forward, no look-ahead, save and load\n"
     "  parity=DIR  reference tensors in DIR (manifest.json): the worst relative error per group\n"
     "  seed=N      replays a failure, which prints its seed\n"
-    "  shapes=N    random shapes per kernel\n\n"
+    "  shapes=N    random shapes per kernel\n"
+    "  SETTING=VALUE  of models, beside those of their laws: model=bolt leak=mean\n\n"
     "exit code: 0 all hold, 1 one is broken, 2 bad usage or input\n";
 
-typedef struct { uint64_t seed; int shapes, failed, passed, skipped; } Check;
+/* words: settings of models, " leak=mean" */
+typedef struct {
+    uint64_t    seed;
+    int         shapes, failed, passed, skipped;
+    const char *words;
+} Check;
 
 static void report(Check *c, const char *what, const char *name, const char *why)
 {
@@ -60,11 +67,30 @@ static void check_ops(Check *c)
     arena_drop(&a);
 }
 
+/* The settings of the command on this model; ends the program where they cannot be. 0: they are of
+ * another model, or do not apply to it */
+static int check_apply(const Check *c, const ModelDef *m, Arena *a)
+{
+    Spec *s = spec_new(a);
+    char *copy = arena_text(a, "%s", c->words), *save = NULL;
+    const char *why = spec_set(s, arena_text(a, "model=%s", m->name));
+    for (char *w = strtok_r(copy, " ", &save); w && !why; w = strtok_r(NULL, " ", &save))
+        why = spec_set(s, w);
+    if (why) die("check: %s", why);
+    return spec_is(s, "model", m->name) && !spec_check(s);
+}
+
 static void check_models(Check *c)
 {
     for (int i = 0; models[i]; i++) {
         Arena a = arena_new((size_t)1 << 34);
-        report(c, "model", models[i]->name, law_model(models[i], c->seed, stdout, &a));
+        if (check_apply(c, models[i], &a))
+            report(c, "model", models[i]->name,
+                   law_model(models[i], c->words, c->seed, stdout, &a));
+        else {
+            printf("skip  model   %-14s not with%s\n", models[i]->name, c->words);
+            c->skipped++;
+        }
         arena_drop(&a);
     }
 }
@@ -78,7 +104,8 @@ enum { N = sizeof laws / sizeof *laws };
 
 int check_main(int argc, char **argv)
 {
-    Check c = { .seed = 1, .shapes = 200 };
+    Arena of_words = arena_new(1 << 20);
+    Check c = { .seed = 1, .shapes = 200, .words = "" };
     int named = 0, chosen[N] = { 0 };
     for (int i = 1; i < argc; i++) {
         int k = 0;
@@ -101,11 +128,13 @@ int check_main(int argc, char **argv)
             report(&c, "parity", "", why);
             arena_drop(&a);
             named++;
-        } else die("check: no law '%s'; see eightysix check --help", argv[i]);
+        } else if (strchr(argv[i], '=')) c.words = arena_text(&of_words, "%s %s", c.words, argv[i]);
+        else die("check: no law '%s'; see eightysix check --help", argv[i]);
     }
     for (int k = 0; k < N; k++)
         if (chosen[k] || !named) laws[k].run(&c);
     printf("%d passed, %d failed, %d skipped (seed %llu)\n", c.passed, c.failed, c.skipped,
            (unsigned long long)c.seed);
+    arena_drop(&of_words);
     return c.failed ? 1 : 0;
 }

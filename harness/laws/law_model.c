@@ -32,7 +32,8 @@ static const char *trunk_make(Trunk *k, const ModelDef *def, const char *words, 
     const char *why = trunk_set(s, def->law_words, a);
     if (!why)
         why = trunk_set(
-            s, arena_text(a, "init_sigma=0.5 seed=%llu %s", (unsigned long long)seed, words), a);
+            s, arena_text(a, "model=%s init_sigma=0.5 seed=%llu %s", def->name,
+                          (unsigned long long)seed, words), a);
     if (why) return why;
     const Exec *e = exec_make(s, a, &why);
     if (!e) return why;
@@ -291,7 +292,7 @@ static const char *law_save(Trunk *k, const int *tok, const float *whole, uint64
     return why;
 }
 
-const char *law_model(const ModelDef *def, uint64_t seed, FILE *out, Arena *a)
+static const char *law_variant(const ModelDef *def, uint64_t seed, FILE *out, Arena *a)
 {
     static const char *const acts[] = { "act=f32", "act=int8" };
     int tok[T];
@@ -303,13 +304,31 @@ const char *law_model(const ModelDef *def, uint64_t seed, FILE *out, Arena *a)
         if ((why = trunk_make(&k, def, acts[i], seed, a))) break;
         k.out = out;
         const float *whole = trunk_run(&k, tok, a);
-        why = law_decode(&k, tok, whole, a);
+        why = law_no_look_ahead(&k, tok, whole, a);
+        if (!why) why = law_decode(&k, tok, whole, a);
         if (!why) why = law_prefill(&k, tok, whole, a);
         if (!why) why = law_batch(&k, tok, whole, a);
-        if (!why) why = law_no_look_ahead(&k, tok, whole, a);
         if (!why && i == 0) why = law_save(&k, tok, whole, seed, a);
         tape_drop(k.t);
     }
-    if (!why) why = law_gradients(def, tok, seed, a);
-    return why ? arena_text(a, "%s (seed %llu)", why, (unsigned long long)seed) : NULL;
+    return why ? why : law_gradients(def, tok, seed, a);
+}
+
+const char *law_model(const ModelDef *def, const char *more_words, uint64_t seed, FILE *out,
+                      Arena *a)
+{
+    static const char OR[] = " or ";
+    const char *words = def->law_words, *why = NULL;
+    while (words && !why) {
+        const char *more = strstr(words, OR);
+        const int n = (int)(more ? (size_t)(more - words) : strlen(words));
+        ModelDef one = *def;
+        one.law_words = arena_text(a, "%.*s%s", n, words, more_words);
+        why = law_variant(&one, seed, out, a);
+        if (why)
+            why = arena_text(a, "%s (%s, seed %llu)", why, one.law_words,
+                             (unsigned long long)seed);
+        words = more ? more + strlen(OR) : NULL;
+    }
+    return why;
 }

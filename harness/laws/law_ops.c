@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum { B = 2, T = 37, D = 24, INNER = 19, GROUPS = 3, TAPS = 4, V = 11 };
-enum { MAX_IN = 2, MAX_PARAM = 3, DIRECTIONS = 3, PASS = 64 << 20 };
+enum { MAX_IN = 3, MAX_PARAM = 3, DIRECTIONS = 3, PASS = 64 << 20 };
 typedef struct {
     Tape *t;
     Var in[MAX_IN];
@@ -58,6 +58,53 @@ static Var add_kept(const Case *c)
     return op_add(c->t, op_silu(c->t, c->in[0]), op_sigmoid(c->t, c->in[1]));
 }
 
+/* ---- along a sequence ---- */
+static Var half(const Case *c)    { return op_half(c->t, c->in[0], 1); }
+static Var halves(const Case *c)
+{
+    return op_mul(c->t, op_half(c->t, c->in[0], 0), op_half(c->t, c->in[0], 1));
+}
+static Var glu_halves(const Case *c)
+{
+    return op_glu_halves(c->t, c->in[0], ACTIVATION_silu, 0);
+}
+static Var glu_halves_shared(const Case *c)       /* with another reader of x */
+{
+    return op_mul(c->t, op_half(c->t, c->in[0], 1),
+                  op_glu_halves(c->t, c->in[0], ACTIVATION_silu, 0));
+}
+static Var scan(const Case *c)
+{
+    return op_scan(c->t, op_sigmoid(c->t, c->in[0]), c->in[1], B, NULL, 0);
+}
+static Var depthwise(const Case *c) { return op_depthwise(c->t, c->in[0], c->p[0], B, NULL, 0); }
+static Var above(const Case *c)
+{
+    Var low = op_bounds(c->t, c->p[0]);
+    return op_mul(c->t, op_sigmoid_above(c->t, c->in[0], low, 1),
+                  op_sigmoid_above(c->t, c->in[1], low, 2));
+}
+static Var input_gate(const Case *c)
+{
+    return op_input_gate(c->t, c->in[0], op_sigmoid(c->t, c->in[1]));
+}
+static Var rope(const Case *c)
+{
+    return op_rope(c->t, c->in[0], op_rope_angles(c->t, B, T, NULL, D / 3, 10000));
+}
+static Var attention(const Case *c)
+{
+    return op_attention(c->t, c->in[0], c->in[1], c->in[2], 3, B, NULL, 0);
+}
+static Var reverse(const Case *c) { return op_reverse(c->t, c->in[0], B); }
+static Var sequence_mean(const Case *c) { return op_sequence_mean(c->t, c->in[0], B); }
+static Var sequence_norm(const Case *c) { return op_sequence_norm(c->t, c->in[0], B); }
+/* more queries and keys than a tile of the backward pass, and q = k */
+static Var long_attention(const Case *c)
+{
+    return op_attention(c->t, c->in[0], c->in[0], c->in[1], 1, 1, NULL, 0);
+}
+
 static const Op ops[] = {
     { "embed", 0, D, { { V, D }, { 0 } }, embed },
     { "rmsnorm", 1, D, { { D }, { 0 } }, rmsnorm },
@@ -75,6 +122,20 @@ static const Op ops[] = {
     { "gated_conv of one group", 1, D, { { D, D, TAPS }, { D, D, TAPS }, { D } }, dense },
     { "add to a sigmoid", 2, D, { { 0 }, { 0 } }, add_kept },
     { "residual", 2, D, { { 0 }, { 0 } }, residual },
+    { "half", 1, D, { { 0 }, { 0 } }, half },
+    { "half twice", 1, D, { { 0 }, { 0 } }, halves },
+    { "glu_halves", 1, D, { { 0 }, { 0 } }, glu_halves },
+    { "glu_halves of a value read twice", 1, D, { { 0 }, { 0 } }, glu_halves_shared },
+    { "scan", 2, D, { { 0 }, { 0 } }, scan },
+    { "depthwise", 1, D, { { D, 1, TAPS }, { 0 } }, depthwise },
+    { "sigmoid_above", 2, D, { { 3, D }, { 0 } }, above },
+    { "input_gate", 2, D, { { 0 }, { 0 } }, input_gate },
+    { "rope", 1, D, { { 0 }, { 0 } }, rope },
+    { "attention", 3, D, { { 0 }, { 0 } }, attention },
+    { "reverse", 1, D, { { 0 }, { 0 } }, reverse },
+    { "sequence_mean", 1, D, { { 0 }, { 0 } }, sequence_mean },
+    { "sequence_norm", 1, D, { { 0 }, { 0 } }, sequence_norm },
+    { "attention over several tiles", 2, D, { { 0 }, { 0 } }, long_attention },
 };
 
 typedef struct { float *v, *g, *u; long n; } Block;      /* one thing to differentiate by */

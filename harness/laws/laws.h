@@ -25,10 +25,12 @@ const char *law_activations(const F32 *, Arena *);
 /* Ternary layers: values and gradients against the definition in double (part of law_ops). */
 const char *law_linear(const Exec *, uint64_t seed, Arena *);
 float      *law_normals(Arena *, long n, Rng *);       /* n draws of N(0, 1) */
-/* Prefill equals decoding equals forward, alone and in a batch, to 1e-5 of the largest value (flips
- * of int8 rounding are counted and printed to `out` when it is not NULL); no look-ahead, to the
- * bit; gradients of the whole model; save and load is the identity. */
-const char *law_model(const ModelDef *, uint64_t seed, FILE *out, Arena *);
+/* Of a model with its law_words and more_words (" leak=mean", or ""): no look-ahead, to the bit;
+ * prefill equals decoding equals forward, alone and in a batch, to 1e-5 of the largest value (flips
+ * of int8 rounding are counted and printed to `out` when it is not NULL); gradients of the whole
+ * model; save and load is the identity. */
+const char *law_model(const ModelDef *, const char *more_words, uint64_t seed, FILE *out,
+                      Arena *);
 /* A directory of reference tensors (manifest.json and raw files) against this program: prints the
  * worst relative error per group to `out` when not NULL. NULL when all are within tolerance;
  * otherwise an error message. *bad 1: it is about the directory, which is not as it has to be. */

@@ -12,13 +12,19 @@ void parity_bad(Parity *p, const char *what)
     if (!p->bad) p->bad = arena_text(p->arena, "%s/manifest.json: %s", p->dir, what);
 }
 
-const json_t *parity_entry(const Parity *p, const char *name)
+long parity_index(const Parity *p, const char *name)
 {
     json_t *e;
     size_t i;
     json_array_foreach(json_object_get(p->manifest, "tensors"), i, e)
-        if (!strcmp(json_string_value(json_object_get(e, "name")), name)) return e;
-    return NULL;
+        if (!strcmp(json_string_value(json_object_get(e, "name")), name)) return (long)i;
+    return -1;
+}
+
+const json_t *parity_entry(const Parity *p, const char *name)
+{
+    const long i = parity_index(p, name);
+    return i < 0 ? NULL : json_array_get(json_object_get(p->manifest, "tensors"), (size_t)i);
 }
 
 const json_t *parity_config(const Parity *p, const char *part, const char *key)
@@ -98,6 +104,7 @@ int parity_open(Parity *p)
     if (!json_is_array(json_object_get(p->manifest, "tensors")))
         parity_bad(p, "expected \"tensors\": [...]");
     json_array_foreach(json_object_get(p->manifest, "tensors"), i, e) parity_check_entry(p, e, i);
+    p->seen = arena_get(p->arena, 1 + json_array_size(json_object_get(p->manifest, "tensors")));
     return !p->bad;
 }
 
@@ -149,12 +156,13 @@ const float *parity_vector(Parity *p, const char *name, long n)
 
 /* ---- the settings ---- */
 
-/* A number, or whole numbers with commas; NULL: neither */
+/* A number, true or false, or whole numbers with commas; NULL: none of these */
 static const char *parity_setting(const json_t *v, Arena *a)
 {
     const char *text = "";
     if (json_is_integer(v)) return arena_text(a, "%lld", (long long)json_integer_value(v));
     if (json_is_real(v)) return arena_text(a, "%.17g", json_real_value(v));
+    if (json_is_boolean(v)) return json_is_true(v) ? "1" : "0";
     if (!json_array_size(v)) return NULL;
     for (size_t i = 0; i < json_array_size(v); i++) {
         const json_t *e = json_array_get(v, i);
@@ -174,10 +182,58 @@ static void parity_set(Parity *p, Spec *s, const char *key, const char *part, co
     if (why) parity_bad(p, arena_text(p->arena, "meta.%s.%s: %s", part, from, why));
 }
 
+/* The epsilon of BitLinears is one of two */
+static void parity_set_bit_eps(Parity *p, Spec *s)
+{
+    const json_t *v = parity_config(p, "config", "bitlinear_eps");
+    if (!v) return;
+    const double eps = json_number_value(v), off = 1e-12;
+    const char *text = eps > 1e-6 - off && eps < 1e-6 + off ? "1e-6" : "1e-8";
+    if (text[3] == '8' && !(eps > 1e-8 - off && eps < 1e-8 + off))
+        parity_bad(p, "meta.config.bitlinear_eps: expected 1e-6 or 1e-8");
+    CHECK(!spec_set(s, arena_text(p->arena, "bit_eps=%s", text)));
+}
+
+#define PARITY_PLAIN " optimizer=adamw smoothing=0 zloss=0 ema=0"
+
+const char *parity_model_words(const Parity *p)
+{
+    if (parity_config(p, "config", "conv_groups")) return "model=flashlm3";
+    if (parity_config(p, "config", "use_lower_bound"))
+        return "model=mmfree act=int8 head_quant=bitlinear" PARITY_PLAIN;
+    if (parity_config(p, "config", "n_blocks")) return "model=bolt" PARITY_PLAIN;
+    if (!parity_config(p, "config", "rope_theta")) return NULL;
+    return json_is_true(parity_config(p, "config", "ternary"))
+               ? "model=transformer act=int8" PARITY_PLAIN
+               : "model=transformer quant=none" PARITY_PLAIN;
+}
+
+static void parity_set_words(Spec *s, const char *words, Arena *a)
+{
+    char *copy = arena_text(a, "%s", words), *save = NULL;
+    for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save))
+        CHECK(!spec_set(s, w));
+}
+
 Spec *parity_spec(Parity *p)
 {
     static const char *const keys[][3] = { { "d", "config", "d" },
+                                           { "d", "config", "hidden" },
+                                           { "d", "config", "hidden_size" },
+                                           { "d", "config", "dim" },
                                            { "inner", "config", "inner" },
+                                           { "inner", "config", "intermediate" },
+                                           { "inner", "config", "intermediate_size" },
+                                           { "inner", "config", "glu_hidden" },
+                                           { "layers", "config", "layers" },
+                                           { "layers", "config", "num_hidden_layers" },
+                                           { "layers", "config", "n_blocks" },
+                                           { "attn_heads", "config", "num_attention_heads" },
+                                           { "lower_bounds", "config", "use_lower_bound" },
+                                           { "short_conv", "config", "short_conv" },
+                                           { "short_conv", "config", "use_short_conv" },
+                                           { "tied", "config", "tied" },
+                                           { "tied", "config", "tie_word_embeddings" },
                                            { "conv_groups", "config", "conv_groups" },
                                            { "conv_kernel", "config", "conv_kernel" },
                                            { "dilations", "config", "dilations" },
@@ -192,8 +248,11 @@ Spec *parity_spec(Parity *p)
                                            { "clip", "optimizer", "max_grad_norm" },
                                            { "ema", "optimizer", "ema_decay" } };
     Spec *s = spec_new(p->arena);
+    const char *words = parity_model_words(p);
+    if (words) parity_set_words(s, words, p->arena);
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         parity_set(p, s, keys[i][0], keys[i][1], keys[i][2]);
+    parity_set_bit_eps(p, s);
     return p->bad ? NULL : s;
 }
 
@@ -208,19 +267,35 @@ static void parity_check_range(Parity *p, const char *name, const int *v, long n
                                      v[i], most - 1));
 }
 
+/* Every position but the last of its sequence has a target, the token after it */
+static Batch *parity_batch_of_text(const int *ids, int B, int T, int d, Arena *a)
+{
+    Batch *b = batch_new(B, T, B * (T - 1), d, a);
+    int n = 0;
+    memcpy(b->x, ids, sizeof *ids * (size_t)B * (size_t)T);
+    for (int i = 0; i < B * T; i++) {
+        if (i % T == T - 1) continue;
+        b->pos[n] = i;
+        b->y[i] = b->target[n++] = ids[i + 1];
+    }
+    return b;
+}
+
 Batch *parity_batch(Parity *p, int V, int d)
 {
     int B = 0, T = 0;
     const int *ids = (const int *)parity_matrix(p, "input_ids", &B, &T);
-    const int *targets = ids ? (const int *)parity_matrix(p, "targets", &B, &T) : NULL;
     const long n = (long)B * T;
+    if (ids) parity_check_range(p, "input_ids", ids, n, V);
+    if (!p->bad && T > 1 && parity_config(p, "config", "hidden"))
+        return parity_batch_of_text(ids, B, T, d, p->arena);
+    const int *targets = p->bad ? NULL : (const int *)parity_matrix(p, "targets", &B, &T);
     long supervised = n;
     const int *pos = parity_fetch(p, "pos_indices", &supervised, NULL);
     if (!pos) supervised = n;
     if (!p->bad && supervised > n)
         parity_bad(p, arena_text(p->arena, "expected at most %ld 'pos_indices'", n));
     if (p->bad) return NULL;
-    parity_check_range(p, "input_ids", ids, n, V);
     parity_check_range(p, "targets", targets, n, V);
     if (pos) parity_check_range(p, "pos_indices", pos, supervised, n);
     if (p->bad) return NULL;

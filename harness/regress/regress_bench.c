@@ -284,7 +284,7 @@ enum { FIRST = sizeof work_default_set / sizeof *work_default_set, MOST_WORKS = 
 static const char *work_head_objects(const char *name)
 {
     static const char *const parts[][2] = {
-        { "softmax", "models/head_full.o models/head_filter.o" },
+        { "softmax", "models/head_full.o models/head_filter.o models/head_bit.o" },
         { "softmax_naive", "models/head_full.o" },
         { "sampled", "models/head_full.o" },
         { "tree", "models/softmax_level.o" },

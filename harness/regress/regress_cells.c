@@ -25,6 +25,7 @@ static const char *const cells_variants[] = {
     "head=softmax tied=0",
     "head=softmax head_quant=int8",
     "head=softmax head_quant=ternary",
+    "head=softmax tied=0 head_quant=bitlinear act=int8",
     "head=softmax rows=freq",
     "head=softmax filter=0.01",
     "head=softmax smoothing=0 zloss=0",
@@ -62,7 +63,14 @@ static const char *const cells_variants[] = {
 /* Smaller than its defaults, for a model that we know */
 static const char *cells_model(const ModelDef *m)
 {
-    return strcmp(m->name, "flashlm3") ? "" : " recursions=1 dilations=1,4 conv_groups=4";
+    static const char *const known[][2] = {
+        { "flashlm3", " recursions=1 dilations=1,4 conv_groups=4" },
+        { "mmfree", " layers=2 inner=64" },
+        { "transformer", " layers=2 inner=64" },
+        { "bolt", " layers=2 inner=64" } };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(m->name, known[i][0])) return known[i][1];
+    return "";
 }
 
 static void cells_pair(Recorder *rec, const ModelDef *m, const HeadDef *h, Arena *a)

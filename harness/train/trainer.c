@@ -210,6 +210,7 @@ static void trainer_describe(const Session *s, Recorder *rec)
         record_num(rec, "cutoffs_s", 0, s->cutoffs_s);
     }
     if (!isnan(s->classes_s)) record_num(rec, "classes_s", 0, s->classes_s);
+    if (!spec_is(s->spec, "leak", "none")) record_num(rec, "unsound", 0, 1);
     record_num(rec, "threads", 0, s->exec->threads);
     record_num(rec, "V", 0, s->corpus->V);
     record_num(rec, "params", 0, (double)params_count(s->params));
