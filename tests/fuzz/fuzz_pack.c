@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A database from elsewhere, made by the input, a script of SQL: merged, then its views are read. */
+/* A database from elsewhere, an SQL script made it: merged, then its views are read. */
 #include "harness/store/db.h"
 #include "tests/fuzz/fuzz.h"
 #include <sqlite3.h>
