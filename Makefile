@@ -198,6 +198,8 @@ mutate: $(OUT)/deps.ok
 	@tests/mutate.sh $(MUTATIONS) $(SEED)
 
 # ---- what takes long: a dated line a part in build/test-long.txt ----
+KILLS ?= 40
+FULL  ?= 10
 test-long: $(OUT)/eightysix $(OUT)/test-long.ok
 	+@failed=0; part() { \
 	    name=$$1; shift; begin=$$(date +%s); verdict=ok; echo "=== $$name"; \
@@ -208,6 +210,7 @@ test-long: $(OUT)/eightysix $(OUT)/test-long.ok
 	  part laws $(OUT)/eightysix check shapes=500; \
 	  part fuzz $(MAKE) fuzz SECONDS=30; \
 	  if [ -x tests/add_parts.sh ]; then part add_parts tests/add_parts.sh; fi; \
+	  part kill_trial tests/kill_trial.sh $(KILLS) $(FULL); \
 	  echo; tail -n 12 build/test-long.txt; exit $$failed
 
 # ---- installation ----
