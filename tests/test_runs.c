@@ -207,14 +207,14 @@ static void test_plot_past(void **state)
 static void test_elsewhere(void **state)
 {
     Place *p = *state;
-    place_expect(p, 0, arena_text(&p->a, "merge results/reference/records --into %s/t.db", p->dir));
-    assert_says(fake_run(p, 0, "plot time_split --db t.db"), "results/figures/time_split.svg");
-    assert_int_equal(access(place_in(p, "results/figures/time_split.pdf"), R_OK), 0);
     const char *said;
-    place_shell(p, arena_text(&p->a, "cd %s && '%s' claims --db t.db", p->dir,
+    fake_run(p, 0, GRID);
+    assert_says(fake_run(p, 0, "plot time_split --db x.db"), "results/figures/time_split.svg");
+    assert_int_equal(access(place_in(p, "results/figures/time_split.pdf"), R_OK), 0);
+    place_shell(p, arena_text(&p->a, "cd %s && '%s' claims --db x.db", p->dir,
                               getenv("EIGHTYSIX_BINARY")), &said);
-    assert_says(said, " held, ");
-    assert_says(fake_run(p, 0, "paper --db t.db"), "build/paper");
+    assert_says(said, " not tested");
+    assert_says(fake_run(p, 0, "paper --db x.db"), "build/paper");
     assert_int_equal(access(place_in(p, "build/paper/numbers.tex"), R_OK), 0);
 }
 
