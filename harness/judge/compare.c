@@ -171,21 +171,35 @@ static const char *compare_ids(Compare *c, int side)
     "(SELECT CASE count(DISTINCT sha) WHEN 0 THEN NULL WHEN 1 THEN min(sha) ELSE 'several' END "   \
     "FROM run_part r WHERE r.part = p.part AND r.run IN (" runs "))"
 
+/* Those that differ, of rows of part, A and B */
+static void compare_print_parts(Compare *c, const DbTable *all)
+{
+    DbTable t = { .rows = -1, .columns = 3 };
+    t.field = arena_array(c->a, 3 * (size_t)(all->rows + 1), sizeof *t.field);
+    for (int i = 0; i <= all->rows; i++) {
+        const char *const *row = all->field + 3 * i, *a = row[1], *b = row[2];
+        if (!a || !b || strcmp(a, b) || !strcmp(a, "several")) compare_add(&t, row[0], a, b);
+    }
+    if (t.rows) columns_print(&t, stdout);
+    else puts("no part of the code differs");
+}
+
 static const char *compare_print_code(Compare *c)
 {
     DbTable t;
     const char *ask = arena_text(
         c->a,
-        "SELECT part AS \"part of the code\", A, B FROM (SELECT part, "
-        COMPARE_SHA("%1$s") " AS A, " COMPARE_SHA("%2$s") " AS B "
-        "FROM (SELECT DISTINCT part FROM run_part WHERE run IN (%1$s, %2$s)) p ORDER BY part) "
-        "WHERE A IS NOT B OR A = 'several'",
+        "SELECT part AS \"part of the code\", " COMPARE_SHA("%1$s") " AS A, "
+        COMPARE_SHA("%2$s") " AS B "
+        "FROM (SELECT DISTINCT part FROM run_part WHERE run IN (%1$s, %2$s)) p ORDER BY part",
         compare_ids(c, 0), compare_ids(c, 1));
     const char *why = db_table(c->db, ask, &t, c->a);
     if (why) return why;
     putchar('\n');
-    if (t.rows) columns_print(&t, stdout);
-    else puts("no part of the code differs");
+    if (!t.rows)
+        printf("the parts of the code are not recorded; commits: A %.10s, B %.10s\n",
+               compare_of(c, 0, 0, "git"), compare_of(c, 1, 0, "git"));
+    else compare_print_parts(c, &t);
     return NULL;
 }
 
@@ -308,7 +322,10 @@ static void compare_warn(Compare *c)
         c->no_speeds = "not compared: two machine classes";
         printf("\nA ran on %s, B on %s: speeds of two machine classes are not compared\n",
                compare_of(c, 0, 0, "rig"), compare_of(c, 1, 0, "rig"));
-    } else if (!compare_same(c, "sitting"))
+    } else if (!compare_of(c, 0, 0, "sitting") || !compare_of(c, 1, 0, "sitting"))
+        puts("\nIt is not recorded whether the runs are of one sitting: if they are not, a "
+             "difference\nof speeds is no more than a hint");
+    else if (!compare_same(c, "sitting"))
         puts("\nThe runs are of separate sittings: the machine may have changed between them, "
              "and a difference\nof speeds is no more than a hint; sweep both in one sitting to "
              "compare them");

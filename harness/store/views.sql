@@ -815,7 +815,7 @@ JOIN current u ON u.plan = (SELECT max(id) FROM experiment x WHERE x.name = e.na
 LEFT JOIN counted c ON c.plan = e.id ORDER BY e.id;
 
 -- a run, whatever became of it, with the numbers that it said last. sitting: the process that ran
--- it; the runs of one follow one another on one machine
+-- it; the runs of one follow one another on one machine; NULL: not recorded
 CREATE VIEW run_list AS
 SELECT coalesce((SELECT name FROM experiment WHERE id = r.experiment), '') AS experiment,
     r.id AS run, r.uuid, r.cell, c.spec,
@@ -828,7 +828,7 @@ SELECT coalesce((SELECT name FROM experiment WHERE id = r.experiment), '') AS ex
     (SELECT value FROM text WHERE run = r.id AND key = 'corpus_sha' ORDER BY rowid DESC LIMIT 1)
         AS corpus_sha,
     b.git, m.rig, m.hostname,
-    m.hostname || ' ' || r.sweeper || ' ' || r.sweeper_start AS sitting
+    m.hostname || ' ' || nullif(r.sweeper, 0) || ' ' || r.sweeper_start AS sitting
 FROM run r JOIN cell c ON c.key = r.cell JOIN build b ON b.id = r.build
 JOIN machine m ON m.id = r.machine LEFT JOIN run_phase p ON p.run = r.id ORDER BY r.id;
 
