@@ -297,13 +297,13 @@ GROUP BY experiment, label, name;
 -- one row per cell without its seed: medians over the n seeds that ended ok; NULL where a run has
 -- no such number, so that no median is of fewer than n
 CREATE VIEW summary AS
-SELECT experiment, label, max(n) AS n, max(split) AS split,
+SELECT experiment, label, max(n) AS n,
        max(value) FILTER (WHERE n = most AND name = 'tokens_per_s') AS tokens_per_s,
        max(value) FILTER (WHERE n = most AND name = 'supervised_per_s') AS supervised_per_s,
        max(value) FILTER (WHERE n = most AND name = 'head_share') AS head_share,
        max(value) FILTER (WHERE n = most AND name = 'v_share') AS v_share,
        max(value) FILTER (WHERE n = most AND name = 'nll') AS nll,
-       max(value) FILTER (WHERE n = most AND name = 'valid_nll') AS valid_nll,
+       max(split) AS split, max(value) FILTER (WHERE n = most AND name = 'valid_nll') AS valid_nll,
        max(value) FILTER (WHERE n = most AND name = 'nll_floor') AS nll_floor,
        max(value) FILTER (WHERE n = most AND name = 'bits_per_byte') AS bits_per_byte,
        max(value) FILTER (WHERE n = most AND name = 'step_s') AS step_s,
@@ -435,16 +435,18 @@ SELECT 'bench', p.probe, 1, NULL, NULL, NULL, NULL, p.rate, p.rate, NULL, NULL, 
 WHERE p.threads = (SELECT max(threads) FROM kernel_cell);
 
 -- figure: bit-sliced cost and model loss against activation bits; kind cost: time of a product
--- relative to the first row's; kind loss: nats above the runs with float activations, of the same
--- seed
+-- relative to the first row's; kind loss: nats above the first run with float activations of the
+-- same seed
 CREATE VIEW act_bits AS
 WITH losses AS MATERIALIZED (
-    SELECT experiment, seed, run, nll, tokens, cpu, cores FROM result WHERE status = 'ok')
+    SELECT experiment, position, seed, run, nll, tokens, cpu, cores FROM result
+    WHERE status = 'ok')
 SELECT n.experiment, 'loss' AS kind, 'bits ' || b.value AS label, CAST(b.value AS INTEGER) AS bits,
     n.seed,
        n.nll - (SELECT f.nll FROM losses f
                 JOIN config a ON a.run = f.run AND a.key = 'act' AND a.value = 'f32'
-                WHERE f.experiment = n.experiment AND f.seed = n.seed) AS value,
+                WHERE f.experiment = n.experiment AND f.seed = n.seed
+                ORDER BY f.position LIMIT 1) AS value,
        NULL AS low, NULL AS high, n.tokens, n.cpu, n.cores
 FROM losses n
 JOIN config a ON a.run = n.run AND a.key = 'act' AND a.value = 'int8'
