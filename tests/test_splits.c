@@ -73,7 +73,7 @@ static const char *document(int i)
     case 5: return as_test("a " MARK " within a line, and\n" MARK " at the begin of one\n");
     case 6: return as_test("<|endof\n<|endoftext|\n");
     case 7: return as_test("<|endoftext");
-    default: return arena_text(&arena, "document %d\nsays %d\n\n", i, i * i);
+    default: return arena_text(&arena, "document %d\nsays %ld\n\n", i, (long)i * i);
     }
 }
 

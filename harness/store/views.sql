@@ -328,12 +328,13 @@ WITH planned AS (
     SELECT experiment, label, min(position) AS position, count(*) FILTER (WHERE status = 'ok') AS n,
         count(*) AS seeds
     FROM cell_run GROUP BY experiment, label)
-SELECT p.experiment, p.label, p.n, p.seeds, p.seeds - p.n AS not_ok, max(m.split) AS split,
+SELECT p.experiment, p.label, p.n, p.seeds, p.seeds - p.n AS not_ok,
        max(m.value) FILTER (WHERE m.name = 'tokens_per_s') AS tokens_per_s,
        max(m.value) FILTER (WHERE m.name = 'supervised_per_s') AS supervised_per_s,
        max(m.value) FILTER (WHERE m.name = 'head_share') AS head_share,
        max(m.value) FILTER (WHERE m.name = 'v_share') AS v_share,
        max(m.value) FILTER (WHERE m.name = 'nll') AS nll,
+       max(m.split) AS split,
        max(m.value) FILTER (WHERE m.name = 'valid_nll') AS valid_nll,
        max(m.value) FILTER (WHERE m.name = 'nll_floor') AS nll_floor,
        max(m.value) FILTER (WHERE m.name = 'bits_per_byte') AS bits_per_byte,
@@ -470,16 +471,18 @@ SELECT 'bench', p.probe, 1, NULL, NULL, NULL, NULL, p.rate, p.rate, NULL, NULL, 
 WHERE p.threads = (SELECT max(threads) FROM kernel_cell);
 
 -- figure: bit-sliced cost and model loss against activation bits; kind cost: time of a product
--- relative to the first row's; kind loss: nats above the runs with float activations, of the same
--- seed
+-- relative to the first row's; kind loss: nats above the first run with float activations of the
+-- same seed
 CREATE VIEW act_bits AS
 WITH losses AS MATERIALIZED (
-    SELECT experiment, seed, run, nll, tokens, cpu, cores FROM result WHERE status = 'ok')
+    SELECT experiment, position, seed, run, nll, tokens, cpu, cores FROM result
+    WHERE status = 'ok')
 SELECT n.experiment, 'loss' AS kind, 'bits ' || b.value AS label, CAST(b.value AS INTEGER) AS bits,
     n.seed,
        n.nll - (SELECT f.nll FROM losses f
                 JOIN config a ON a.run = f.run AND a.key = 'act' AND a.value = 'f32'
-                WHERE f.experiment = n.experiment AND f.seed = n.seed) AS value,
+                WHERE f.experiment = n.experiment AND f.seed = n.seed
+                ORDER BY f.position LIMIT 1) AS value,
        NULL AS low, NULL AS high, n.tokens, n.cpu, n.cores
 FROM losses n
 JOIN config a ON a.run = n.run AND a.key = 'act' AND a.value = 'int8'
