@@ -76,10 +76,11 @@ static int spec_is_number(const char *s, int integer, const char **end)
 {
     char *e;
     errno = 0;
+    *end = s;
     if (integer) strtol(s, &e, 10);
     else if (!isfinite(strtod(s, &e))) return 0;
     *end = e;
-    return e != s && !errno;
+    return e != s && !(integer && errno);
 }
 
 static int spec_valid(const char *type, const char *v)
@@ -96,22 +97,42 @@ static int spec_valid(const char *type, const char *v)
     return spec_in_choice(type, v);
 }
 
-static const char *spec_range_name(const char *type)
+static int spec_is_ranged(const Setting *s) { return s->min < s->max; }
+
+/* "an int from 1 to 65536" */
+static const char *spec_expected(const Setting *s, Arena *a)
 {
-    return !strcmp(type, "int") ? "an int" : !strcmp(type, "num") ? "a num" : "a list of numbers";
+    const int one = !strcmp(s->type, "int"), real = !strcmp(s->type, "num");
+    const char *type = one ? "an int" : real ? "a num" : "a list of ints";
+    if (!strcmp(s->type, "flag")) return "0 or 1";
+    if (!spec_is_ranged(s)) return s->type;
+    return arena_text(a, "%s from %.16g to %.16g", type, s->min, s->max);
 }
 
-/* A valid value of numbers lies in the range */
+/* A valid value of numbers lies in the range. Ints are compared as such: 9e18 + 1 is no double */
 static int spec_in_range(const Setting *s, const char *v)
 {
-    if (s->min >= s->max) return 1;
+    const int real = !strcmp(s->type, "num");
+    if (!spec_is_ranged(s)) return 1;
     for (;;) {
         char *end;
-        const double x = strtod(v, &end);
-        if (!(x >= s->min && x <= s->max)) return 0;
+        const double x = real ? strtod(v, &end) : 0;
+        const long n = real ? 0 : strtol(v, &end, 10);
+        if (real ? !(x >= s->min && x <= s->max) : n < (long)s->min || n > (long)s->max) return 0;
         if (!*end) return 1;
         v = end + 1;
     }
+}
+
+/* Whether a value beyond the range, which a checkpoint of an older program has, can be used: sizes
+ * nothing, and fits a float */
+static int spec_harmless(const Setting *s, const char *v)
+{
+    static const char *const unsized[] = { "seed", "corpus_seed", "freeze", "warmup" };
+    if (!strcmp(s->type, "num")) return fabs(strtod(v, NULL)) <= 1e30;
+    for (size_t i = 0; i < sizeof unsized / sizeof *unsized; i++)
+        if (!strcmp(s->key, unsized[i])) return 1;
+    return 0;
 }
 
 Spec *spec_new(Arena *a)
@@ -132,7 +153,23 @@ Spec *spec_copy(const Spec *from, Arena *a)
     return s;
 }
 
-const char *spec_set(Spec *s, const char *word)
+/* stored: where a warning goes if the value may lie beyond its range; NULL: it may not */
+static const char *spec_put(Spec *s, int i, const char *value, const char **stored)
+{
+    const Setting *t = &settings[i];
+    const int valid = spec_valid(t->type, value), inside = valid && spec_in_range(t, value);
+    if (!inside) {
+        const char *why = arena_text(s->arena, "%s=%s: expected %s (%s)", t->key, value,
+                                     spec_expected(t, s->arena), t->doc);
+        if (!valid || !stored || !spec_harmless(t, value)) return why;
+        *stored = why;
+    }
+    s->value[i] = arena_text(s->arena, "%s", value);
+    s->given[i] = 1;
+    return NULL;
+}
+
+static const char *spec_set_from(Spec *s, const char *word, const char **stored)
 {
     const char *eq = strchr(word, '=');
     if (!eq) return arena_text(s->arena, "'%s': expected key=value", word);
@@ -152,16 +189,15 @@ const char *spec_set(Spec *s, const char *word)
     }
     if (strpbrk(eq + 1, " \t\r\n"))
         return arena_text(s->arena, "%s: expected no white space in '%s'", settings[i].key, eq + 1);
-    if (!spec_valid(settings[i].type, eq + 1))
-        return arena_text(s->arena, "%s=%s: expected %s (%s)", settings[i].key, eq + 1,
-                          settings[i].type, settings[i].doc);
-    if (!spec_in_range(&settings[i], eq + 1))
-        return arena_text(s->arena, "%s=%s: expected %s from %.16g to %.16g (%s)", settings[i].key,
-                          eq + 1, spec_range_name(settings[i].type), settings[i].min,
-                          settings[i].max, settings[i].doc);
-    s->value[i] = arena_text(s->arena, "%s", eq + 1);
-    s->given[i] = 1;
-    return NULL;
+    return spec_put(s, i, eq + 1, stored);
+}
+
+const char *spec_set(Spec *s, const char *word) { return spec_set_from(s, word, NULL); }
+
+const char *spec_set_stored(Spec *s, const char *word, const char **warning)
+{
+    *warning = NULL;
+    return spec_set_from(s, word, warning);
 }
 
 void spec_unset(Spec *s, const char *key)

@@ -26,6 +26,9 @@ Spec       *spec_copy(const Spec *, Arena *);
 /* word: "key=value". NULL, or an error message: an unknown key with the nearest known one, a value
  * of the wrong type with what was expected */
 const char *spec_set (Spec *, const char *word);
+/* The same of a word that a checkpoint stores, which an older program may have allowed: a number
+ * beyond its range is set where nothing is sized by it, and *warning (else NULL) says so */
+const char *spec_set_stored(Spec *, const char *word, const char **warning);
 /* The same for an argument of a command: a setting that was given before is refused. */
 const char *spec_set_word  (Spec *, const char *word);
 /* Sets it back to its default, as if it had not been given. */

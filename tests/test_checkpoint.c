@@ -94,6 +94,39 @@ static void crafted_metadata_is_refused(void **state)
     refused_with(p, path, "tokens", "1e99", "crafted.safetensors: tokens '1e99': expected");
 }
 
+/* What an older program allowed and nothing is sized by loads with a warning; what would overflow a
+ * size or a float does not. */
+static void stored_values_beyond_their_range(void **state)
+{
+    Place *p = *state;
+    static const char *const harmless[] = { "smoothing=1.5", "seed=-7", "warmup=-1", "lr=5000",
+                                            "freeze=-3", "finish=-1", "beta2=2", "fraction=1e20",
+                                            "ema=7", "init_sigma=-1" };
+    const char *path = train(p, "x.safetensors", "V=50 train_tokens=2000");
+    const char *whole = place_expect(p, 0, arena_text(&p->a, "eval %s", path));
+    const char *other = place_in(p, "crafted.safetensors"), *spec = NULL;
+    Crafted c = { .n = 0 };
+    TensorFile *f = craft(p, path, &c);
+    spec = arena_text(&p->a, "%s", tensors_meta(f, "spec"));
+    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++) {
+        craft_meta(&c, "spec", arena_text(&p->a, "%s %s", spec, harmless[i]));
+        holds(tensors_save(other, c.t, c.n, c.meta, &p->a));
+        const char *said = place_expect(p, 0, arena_text(&p->a, "eval %s", other));
+        const char *warning = arena_text(&p->a, "crafted.safetensors: %s: expected", harmless[i]);
+        assert_says(said, warning);
+        assert_silent(strstr(said, warning) + 1, warning);
+        assert_says(said, arena_text(&p->a, "%.*s", (int)strcspn(whole, "("), whole));
+    }
+    tensors_close(f);
+    static const char *const harmful[] = { "seq=0", "seq=1048577", "batch=-1", "threads=4097",
+                                           "recursions=1025", "lr=1e39", "fraction=1e300",
+                                           "smoothing=nan", "act_bits=9", "samples=-1",
+                                           "seed=99999999999999999999", "quant=other" };
+    for (size_t i = 0; i < sizeof harmful / sizeof *harmful; i++)
+        refused_with(p, path, "spec", arena_text(&p->a, "%s %s", spec, harmful[i]),
+                     arena_text(&p->a, "crafted.safetensors: %s: expected", harmful[i]));
+}
+
 static const char *printed(Place *p, const char *command, const char *path)
 {
     const char *all = place_expect(p, 0, arena_text(&p->a, "%s %s", command, path));
@@ -279,6 +312,7 @@ static void an_older_checkpoint_says_what_is_missing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { T(crafted_metadata_is_refused),
+                                        T(stored_values_beyond_their_range),
                                         T(misaligned_tensors_are_read),
                                         T(averages_of_another_type_are_refused),
                                         T(a_loss_that_is_no_number_is_exit_1),

@@ -22,13 +22,13 @@ static void wrong_words_are_refused(void **state)
     refuse("haed=tree", "nearest is 'head'");
     refuse("lr_normoun=1", "nearest is 'lr_normuon'");
     refuse("head", "expected key=value");
-    refuse("d=abc", "expected int");
-    refuse("d=1.5", "expected int");
-    refuse("lr=fast", "expected num");
-    refuse("lr=nan", "expected num");
-    refuse("tied=2", "expected flag");
-    refuse("dilations=1,,2", "expected list");
-    refuse("dilations=", "expected list");
+    refuse("d=abc", "d=abc: expected an int from 1 to 65536 (");
+    refuse("d=1.5", "expected an int from 1 to");
+    refuse("lr=fast", "lr=fast: expected a num from 0 to 1000 (");
+    refuse("lr=nan", "expected a num");
+    refuse("tied=2", "tied=2: expected 0 or 1");
+    refuse("dilations=1,,2", "expected a list of ints from 1 to");
+    refuse("dilations=", "expected a list of ints");
     refuse("act=int4", "f32|int8");
     refuse("corpus=a b", "white space");
 }

@@ -31,14 +31,25 @@ static int checkpoint_knows(const char *word)
     return 0;
 }
 
+/* loud: what lies beyond its range is said on stderr */
+static const char *checkpoint_read_words(Spec *spec, const char *path, const char *text, int loud,
+                                         Arena *a)
+{
+    const char *why = NULL, *warning;
+    char *words = arena_text(a, "%s", text), *save = NULL;
+    for (char *w = strtok_r(words, " ", &save); w && !why; w = strtok_r(NULL, " ", &save)) {
+        if (!checkpoint_knows(w)) continue;
+        if ((why = spec_set_stored(spec, w, &warning))) why = arena_text(a, "%s: %s", path, why);
+        else if (warning && loud)
+            fprintf(stderr, "warning: %s: %s; used as it is, an older program allowed it\n", path,
+                    warning);
+    }
+    return why;
+}
+
 const char *checkpoint_read_settings(Spec *spec, const char *path, const char *text, Arena *a)
 {
-    const char *why = NULL;
-    char *words = arena_text(a, "%s", text), *save = NULL;
-    for (char *w = strtok_r(words, " ", &save); w && !why; w = strtok_r(NULL, " ", &save))
-        if (checkpoint_knows(w) && (why = spec_set(spec, w)))
-            why = arena_text(a, "%s: %s", path, why);
-    return why;
+    return checkpoint_read_words(spec, path, text, 0, a);
 }
 
 const char *checkpoint_meta(const char *path, const char *key, const char **value, Arena *a)
@@ -85,7 +96,7 @@ const char *checkpoint_spec(const char *path, Spec *spec, Arena *a)
     if (!text)
         why = arena_text(
             a, "%s: not a checkpoint of this program: expected \"spec\" in its metadata", path);
-    if (!why) why = checkpoint_read_settings(spec, path, text, a);
+    if (!why) why = checkpoint_read_words(spec, path, text, 1, a);
     if (!why && cutoffs && *cutoffs) why = spec_set(spec, arena_text(a, "cutoffs=%s", cutoffs));
     tensors_close(f);
     return why;
