@@ -77,7 +77,7 @@ static void test_overrides(void **state)
     assert_null(parse(good, factor, 1, &a, &why));
     assert_non_null(strstr(why, "--filter"));
     assert_null(parse(good, bad, 1, &a, &why));
-    assert_non_null(strstr(why, "expected int"));
+    assert_non_null(strstr(why, "expected an int from 1 to"));
     arena_drop(&a);
 }
 
@@ -144,7 +144,7 @@ static const struct { const char *yaml, *where, *words;
     { "- a\n", "t.yaml:1:1: ", "expected a mapping" },
     { Q F "colour: red\n", "t.yaml:3:1: ", "unknown key 'colour'" },
     { Q F "fixed:\n  hed: tree\n", "t.yaml:4:3: ", "nearest is 'head'" },
-    { Q F "fixed:\n  d: wide\n", "t.yaml:4:6: ", "expected int" },
+    { Q F "fixed:\n  d: wide\n", "t.yaml:4:6: ", "expected an int from 1 to 65536" },
     { Q F "fixed:\n  d: [1, 2]\n", "t.yaml:4:6: ", "single value" },
     { Q F "fixed:\n    d: 64\n  V: 100\n", "t.yaml:5:3: ", "not YAML" },
     { Q F "fixed: {d: 64, d: 32}\n", "t.yaml:3:16: ", "'d' is given twice, first in line 3" },

@@ -98,7 +98,7 @@ static void test_refused(void **state)
     static const struct { const char *words, *says; } wrong[] = {
         { "hed=softmax,tree", "unknown setting 'hed'; the nearest is 'head'" },
         { "head=softmax,treee", "head=treee: no such head" },
-        { "d=64,x", "d=x: expected int" },
+        { "d=64,x", "d=x: expected an int" },
         { "d=64 d=32", "'d' is given twice" },
         { "d=64,64", "'64' is listed twice" },
         { "d=64,,32", "expected a value before and after a comma" },

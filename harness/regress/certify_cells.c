@@ -109,6 +109,7 @@ static void cells_put_pair(CertifyCell *cell, int *n, const GateCell *pair, Aren
     for (const char *q = quants; *q; q += strcspn(q, "|"), q += *q == '|')
         for (const char *t = acts; *t; t += strcspn(t, "|"), t += *t == '|') {
             const int quant = (int)strcspn(q, "|"), act = (int)strcspn(t, "|");
+            if (!strncmp(q, "native|", 7)) continue;              /* is one of the others */
             cells_put(cell, n,
                       arena_text(a, "%.*s+%.*s+%.*s", name, pair->name, quant, q, act, t),
                       pair->words, arena_text(a, "quant=%.*s act=%.*s", quant, q, act, t), a);
