@@ -9,10 +9,11 @@
  *   mlp(a):  [g u] = gate(a);  down( silu(g) u )
  *   low:     sums over the layers of softmax(lower_bounds), without the first
  *
- * I, F, G, O, gate and down are BitLinears: a norm of their own, then a ternary layer. g_norm
- * normalises the projection and the state is the gate; the paper prints the roles the other way
- * round (gate_order=paper). Norms have epsilon 1e-6. The published output layer is head=softmax
- * tied=0 head_quant=bitlinear. */
+ * I, F, G, O, gate and down are BitLinears: a norm of their own, then a ternary layer (quant=none:
+ * the norm, then a float layer). g_norm normalises the projection and the state is the gate; the
+ * paper has the roles the other way round (gate_order=paper). Norms have epsilon 1e-6. The
+ * published output layer is head=softmax tied=0 head_quant=bitlinear, published activations
+ * act=int8. */
 #include "models/model.h"
 #include <math.h>
 #include <stdio.h>

@@ -90,6 +90,8 @@ static void units(void **state)
             "meta.optimizer.adamw_lr: expected a number or a list");
     refused("{\"meta\":{\"optimizer\":{\"adamw_beta1\":7}},\"tensors\":[]}",
             "meta.optimizer.adamw_beta1: beta1=7");
+    refused("{\"meta\":{\"config\":{\"bitlinear_eps\":1e-7}},\"tensors\":[]}",
+            "meta.config.bitlinear_eps: expected 1e-6 or 1e-8");
 }
 
 /* A whole model of these settings with these tensors beside its batch */
@@ -121,6 +123,38 @@ static void models_of_manifests(void **state)
             "d=9 conv_groups=2: expected groups that divide d");
 }
 
+/* The golden directory with one more tensor. A name that nothing here makes is not passed over: it
+ * may be that of a value which is misspelt here. */
+static void a_tensor_that_is_not_made_is_an_error(void **state)
+{
+    (void)state;
+    static const struct { const char *name, *says; } more[] = {
+        { "act/rec0.mixed", "'act/rec0.mixed': this program makes nothing of that name" },
+        { "grad/block.norm3.scale", "'grad/block.norm3.scale': this program makes nothing" },
+        { "s1/after/block.norm3.scale", "this program makes nothing of that name" },
+        { "somebody/else", NULL } };
+    const char *from = arena_text(&arena, "%s/tests/data/v3_tiny", getenv("EIGHTYSIX_ROOT"));
+    size_t n;
+    assert_int_equal(system(arena_text(&arena, "cp '%s'/*.bin '%s'", from, tmp)), 0);
+    char *text = read_file(arena_text(&arena, "%s/manifest.json", from), &n);
+    char *list = strstr(text, "\"tensors\": [");
+    assert_non_null(list);
+    list += strlen("\"tensors\": [");
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
+        int bad = 0;
+        Arena a = arena_new((size_t)1 << 34);
+        const char *with = arena_text(
+            &arena, "%.*s{\"name\":\"%s\",\"file\":\"s0__loss_total.bin\",\"shape\":[1]},%s",
+            (int)(list - text), text, more[i].name, list);
+        write_file("manifest.json", with, strlen(with));
+        const char *why = law_parity(tmp, NULL, &bad, &a);
+        assert_int_equal(bad, 0);
+        if (more[i].says) says(why, more[i].says);
+        else holds(why);
+        arena_drop(&a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +162,7 @@ int main(void)
         cmocka_unit_test(shapes),
         cmocka_unit_test(units),
         cmocka_unit_test(models_of_manifests),
+        cmocka_unit_test(a_tensor_that_is_not_made_is_an_error),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_drop);
 }

@@ -243,7 +243,9 @@ static Work work_make_step(const GateWork *b, int counted, Arena *a)
     TimedStep *t = arena_get(a, sizeof *t);
     const char *why = spec_set(spec, arena_text(a, "head=%s", b->part));
     for (int i = 0; words[i] && !why; i++) why = spec_set(spec, words[i]);
-    if (b->settings && !why) why = spec_set(spec, b->settings);
+    char *copy = arena_text(a, "%s", b->settings ? b->settings : ""), *save = NULL;
+    for (char *w = strtok_r(copy, " ", &save); w && !why; w = strtok_r(NULL, " ", &save))
+        why = spec_set(spec, w);
     if (why) die("%s", why);
     t->s = session_make(spec, NULL, 1);
     t->step = session_step(t->s);
@@ -255,10 +257,12 @@ static Work work_make_step(const GateWork *b, int counted, Arena *a)
 /* ---- the list ---- */
 #define KERNEL(name) "kernels/ternary_" name ".o"
 #define F32_OBJECTS "kernels/f32.o kernels/base.o"
-#define STEP_OBJECTS                                                                               \
-    "models/model_flashlm3.o models/model.o models/op_basic.o models/op_conv.o "                   \
-    "models/op_linear.o models/tape.o models/step.o models/optim.o models/normuon.o "              \
-    "models/params.o models/head.o kernels/gemm.o " F32_OBJECTS
+#define STEP_OF(model)                                                                             \
+    "models/model_" model ".o models/model.o models/op_basic.o models/op_linear.o models/tape.o "  \
+    "models/step.o models/optim.o models/normuon.o models/params.o models/head.o kernels/gemm.o "  \
+    F32_OBJECTS
+#define STEP_OBJECTS STEP_OF("flashlm3") " models/op_conv.o"
+#define STEP_TREE " models/head_tree.o kernels/f32_%s.o"
 
 /* The default set; %s of objects is the best kernel or instruction set of this machine */
 static const GateWork work_default_set[] = {
@@ -277,7 +281,15 @@ static const GateWork work_default_set[] = {
       "act=int8",
       STEP_OBJECTS " kernels/ternary.o models/head_tree.o kernels/f32_%s.o" },
     { "step/flashlm3+adaptive+rows/V1024/d64/B1/T64", 6, 0, 1, work_make_step, "adaptive", NULL, 0,
-      "update=rows", STEP_OBJECTS " models/head_adaptive.o kernels/f32_%s.o" } };
+      "update=rows", STEP_OBJECTS " models/head_adaptive.o kernels/f32_%s.o" },
+    { "step/mmfree+tree/V1024/d64/B1/T64", 6, 0, 1, work_make_step, "tree", NULL, 0,
+      "model=mmfree layers=2", STEP_OF("mmfree") " models/op_gates.o models/op_sequence.o"
+      STEP_TREE },
+    { "step/transformer+tree/V1024/d64/B1/T64", 6, 0, 1, work_make_step, "tree", NULL, 0,
+      "model=transformer layers=2", STEP_OF("transformer") " models/op_attention.o" STEP_TREE },
+    { "step/bolt+mean+tree/V1024/d64/B1/T64", 6, 0, 1, work_make_step, "tree", NULL, 0,
+      "model=bolt layers=2 leak=mean", STEP_OF("bolt") " models/op_gates.o models/op_sequence.o "
+      "models/op_leak.o" STEP_TREE } };
 enum { FIRST = sizeof work_default_set / sizeof *work_default_set, MOST_WORKS = 128 };
 
 /* Objects beside its own that a head is made of */
