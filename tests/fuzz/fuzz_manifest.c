@@ -19,9 +19,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         parity_matrix(&p, "w", (int[]){ 0 }, (int[]){ 0 });
         parity_vector(&p, "x", 4);
-        Spec *s = parity_spec(&p);
+        const Spec *s = parity_spec(&p);
         fuzz_want(s, p.bad);
-        fuzz_want(parity_batch(&p, 97, 32), p.bad);
+        const Batch *b = parity_batch(&p, 97, 32);
+        fuzz_want(b, p.bad);
     } else
         fuzz_want(NULL, p.bad);
     json_decref(p.manifest);
