@@ -86,9 +86,9 @@ times() {
         END {
           for (r in runs) { split(r, part, SUBSEP); total[part[1]]++ }
           printf "%d A/A runs, %d with the slow kernel\n", total["A/A"], total["slow"]
-          for (k in n) printf "%-24s %4d: %d SAME, %d UNKNOWN, %d IMPROVED, %d REGRESSED\n",
-              k, n[k], count[k, "SAME"], count[k, "UNKNOWN"], count[k, "IMPROVED"], \
-              count[k, "REGRESSED"]
+          for (k in n) printf "%-24s %4d: %d SAME, %d NOT SLOWER, %d UNKNOWN, %d IMPROVED, " \
+              "%d REGRESSED\n", k, n[k], count[k, "SAME"], count[k, "NOT SLOWER"], \
+              count[k, "UNKNOWN"], count[k, "IMPROVED"], count[k, "REGRESSED"]
           all = total["A/A"] >= same && total["slow"] >= slow
           quiet = count["A/A, and controls", "REGRESSED"] <= 1 && \
                   !count["beside the slow kernel", "REGRESSED"]

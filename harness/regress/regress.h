@@ -16,8 +16,8 @@
 #include <regex.h>
 
 /* ---- the decision, a pure function of samples: regress_decide.c ---- */
-typedef enum { GATE_UNKNOWN, GATE_SAME, GATE_IMPROVED, GATE_REGRESSED } Verdict;
-extern const char *const verdict_names[];            /* "UNKNOWN" "SAME" "IMPROVED" "REGRESSED" */
+typedef enum { GATE_UNKNOWN, GATE_SAME, GATE_NOT_SLOWER, GATE_IMPROVED, GATE_REGRESSED } Verdict;
+extern const char *const verdict_names[];            /* "UNKNOWN" "SAME" "NOT SLOWER" ... */
 
 /* floor: shifts (of ln time) too small to matter; alpha: chance of any false REGRESSED among all
  * benchmarks, all looks together; power: of the detectable effect. A look is a decision: the first

@@ -6,7 +6,7 @@
  *   quality        regress_quality.c: the losses of short trainings
  *   instructions   counted by callgrind, on AVX2 for both builds (valgrind knows no AVX-512). More
  *                  of them than the tolerance allows fails, unless the time of the same benchmark
- *                  is SAME or IMPROVED: then it is a note */
+ *                  is SAME, NOT SLOWER or IMPROVED: then it is a note */
 #include "harness/regress/regress.h"
 #include "harness/util/clock.h"
 #include <math.h>
@@ -81,7 +81,7 @@ static double gate_check_count(const GateBuild *b, const char *bench, long iters
 static void gate_check_judge(Gate *g, const GateBench *b, double base, double head, Arena *a)
 {
     const double more = head / base - 1;
-    const int fine = b->pair.verdict == GATE_SAME || b->pair.verdict == GATE_IMPROVED;
+    const int fine = b->pair.verdict != GATE_UNKNOWN && b->pair.verdict != GATE_REGRESSED;
     GateCheck c = { "instructions", b->name, arena_text(a, "%+.3f %%", 100 * more),
                     GATE_SAME,      base,    head,
                     0 };

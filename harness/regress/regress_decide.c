@@ -10,6 +10,8 @@
  *   IMPROVED    p_faster <= alpha'
  *   SAME        the interval of median(d) at level 1 - alpha' / benchmarks lies inside +-floor, and
  *               the detectable effect is within the benchmark's budget
+ *   NOT SLOWER  at the last look: the same, but the interval reaches below -floor. Whether it is
+ *               faster by more than the floor is open; that it is not slower by more is not
  *   UNKNOWN     otherwise
  *
  * Why signs of pairs: with noise that drifts (AR(1), coefficient 0.8 to 0.99, 3 %) a Mann-Whitney
@@ -19,7 +21,7 @@
 #include "harness/regress/regress.h"
 #include <math.h>
 
-const char *const verdict_names[] = { "UNKNOWN", "SAME", "IMPROVED", "REGRESSED" };
+const char *const verdict_names[] = { "UNKNOWN", "SAME", "NOT SLOWER", "IMPROVED", "REGRESSED" };
 const GateRule gate_rule = { .floor = 0.02, .alpha = 0.01, .power = 0.95, .looks = 2 };
 
 double gate_shift(const double *base_ns, int n_base, const double *head_ns, int n_head, Arena *a)
@@ -37,13 +39,14 @@ static double faster(const GateCase *c, double floor, Arena *a)
     return p;
 }
 
-static Verdict judge(const GateRule *rule, const GateCase *c, double alpha, double level)
+static Verdict judge(const GateRule *rule, const GateCase *c, double alpha, double level, int last)
 {
     if (c->p_slower <= alpha) return GATE_REGRESSED;
     if (c->p_faster <= alpha) return GATE_IMPROVED;
     const Interval *s = &c->shift;
-    const int inside = s->coverage >= level && s->low > -rule->floor && s->high < rule->floor;
-    return inside && c->detectable <= c->budget ? GATE_SAME : GATE_UNKNOWN;
+    if (s->coverage < level || s->high >= rule->floor || c->detectable > c->budget)
+        return GATE_UNKNOWN;
+    return s->low > -rule->floor ? GATE_SAME : last ? GATE_NOT_SLOWER : GATE_UNKNOWN;
 }
 
 int gate_decide(const GateRule *rule, GateCase *cases, int n, int look, Arena *a)
@@ -69,7 +72,7 @@ int gate_decide(const GateRule *rule, GateCase *cases, int n, int look, Arena *a
         c->p_faster = adjusted[n + i];
         c->shift = stats_median(c->d, c->rounds, level, a);
         c->detectable = stats_detectable(c->d, c->rounds, rule->floor, alpha / n, rule->power, a);
-        c->verdict = judge(rule, c, alpha, level);
+        c->verdict = judge(rule, c, alpha, level, look == rule->looks);
         if (c->verdict != GATE_UNKNOWN) c->look = look;
         else open++;
     }
