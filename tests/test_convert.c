@@ -349,7 +349,7 @@ static void configurations(void **state)
     config_refused(p, NULL, "\"rope_parameters\":{\"rope_theta\":1e6}",
                    "\"rope_parameters.rope_theta\" is 1000000.0; expected rope_theta 10000");
     config_refused(p, NULL, "\"num_key_value_heads\":1",
-                   "\"num_key_value_heads\" is 1; expected 2, as many as num_attention_heads");
+                   "\"num_key_value_heads\" is 1; expected 2, as many as heads of");
     config_refused(p, NULL, "\"head_dim\":4", "\"head_dim\" is 4; expected 2");
     config_refused(p, NULL, "\"hidden_act\":\"gelu\"", "\"hidden_act\" is \"gelu\"; expected silu");
     config_refused(p, NULL, "\"attention_bias\":true", "expected false");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The command `check`: every law over every registry, on this machine. */
 #include "harness/cli/cmd.h"
-#include "harness/convert/hf.h"
+#include "harness/convert/gguf.h"
 #include "harness/laws/laws.h"
 #include "harness/util/options.h"
 #include <limits.h>
@@ -16,7 +16,8 @@ static const char help[] =
     "  ops         gradients of every operation against finite differences\n"
     "  models      decoding equals forward, no look-ahead, save and load\n"
     "  parity=DIR  reference tensors in DIR (manifest.json): the worst relative error per group;\n"
-    "              or a published checkpoint with expected.json: ids, logits, text\n"
+    "              or a published checkpoint with expected.json: ids, logits, text; or\n"
+    "              model.gguf with input_ids.bin and logits.bin: tensors, logits\n"
     "  seed=N      replays a failure, which prints its seed\n"
     "  shapes=N    random shapes per kernel\n"
     "  SETTING=VALUE  of models, beside those of their laws: model=bolt leak=mean\n\n"
@@ -103,6 +104,7 @@ static void check_parity(Check *c, const char *dir)
     Arena a = arena_new((size_t)1 << 34);
     printf("parity with %s\n", dir);
     const char *why = published_expects(dir) ? published_parity(dir, stdout, &bad, &a)
+                      : gguf_expects(dir)    ? gguf_parity(dir, stdout, &bad, &a)
                                              : law_parity(dir, stdout, &bad, &a);
     if (bad) die("%s", why);
     report(c, "parity", "", why);

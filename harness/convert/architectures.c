@@ -97,6 +97,29 @@ static const PublishedTensor llama_tensors[] = {
     { NULL, NULL, 0 },
 };
 
+static const PublishedTensor llama_bit_tensors[] = {
+    { "model.embed_tokens.weight", "Vd", 0 },
+    { "model.layers.%d.input_layernorm.weight", "d", 0 },
+    { "model.layers.%d.self_attn.q_proj.weight", "dd", 0 },
+    { "model.layers.%d.self_attn.q_proj.norm.weight", "d", 0 },
+    { "model.layers.%d.self_attn.k_proj.weight", "dd", 0 },
+    { "model.layers.%d.self_attn.k_proj.norm.weight", "d", 0 },
+    { "model.layers.%d.self_attn.v_proj.weight", "dd", 0 },
+    { "model.layers.%d.self_attn.v_proj.norm.weight", "d", 0 },
+    { "model.layers.%d.self_attn.o_proj.weight", "dd", 0 },
+    { "model.layers.%d.self_attn.o_proj.norm.weight", "d", 0 },
+    { "model.layers.%d.post_attention_layernorm.weight", "d", 0 },
+    { "model.layers.%d.mlp.gate_proj.weight", "Id", 0 },
+    { "model.layers.%d.mlp.gate_proj.norm.weight", "d", 0 },
+    { "model.layers.%d.mlp.up_proj.weight", "Id", 0 },
+    { "model.layers.%d.mlp.up_proj.norm.weight", "d", 0 },
+    { "model.layers.%d.mlp.down_proj.weight", "dI", 0 },
+    { "model.layers.%d.mlp.down_proj.norm.weight", "I", 0 },
+    { "model.norm.weight", "d", 0 },
+    { "lm_head.weight", "Vd", 1 },
+    { NULL, NULL, 0 },
+};
+
 /* The release has no config.json: these are the names of its trainer */
 static const ConfigKey bolt_keys[] = {
     FREE_KEYS,
@@ -130,6 +153,16 @@ const Architecture architectures[] = {
     { "flashlm_v4", NULL, "model=bolt", "head.weight", 0, bolt_keys, bolt_tensors },
     { NULL, NULL, NULL, NULL, 0, NULL, NULL },
 };
+
+const Architecture llama_bitlinear = { "llama-bitlinear", NULL, "model=transformer", NULL, 0,
+                                       llama_keys, llama_bit_tensors };
+
+const Architecture *published_find(const char *type)
+{
+    for (const Architecture *k = architectures; k->type; k++)
+        if (!strcmp(k->type, type)) return k;
+    return NULL;
+}
 
 /* ---- tensors ---- */
 
@@ -249,12 +282,13 @@ const char *published_from_spec(Published *p, const Spec *s, const char *path, l
         return arena_text(a, "%s: model=%s; expected mmfree, transformer or bolt, which are "
                              "published in this form", path, model);
     for (int i = 0; i < SIZES; i++) p->size[i] = -1;
-    const int llama = !strcmp(p->arch->type, "llama"), bolt = !strcmp(model, "bolt");
+    const int llama = !strcmp(model, "transformer"), bolt = !strcmp(model, "bolt");
+    if (llama && strcmp(spec_quant(s), "none")) p->arch = &llama_bitlinear;
     p->size[SIZE_V] = V;
     p->size[SIZE_D] = spec_int(s, "d");
     p->size[SIZE_LAYERS] = spec_int(s, "layers");
     p->size[SIZE_INNER] = model_inner(s, bolt ? 1 : 256);
     p->size[SIZE_TIED] = spec_int(s, "tied");
     if (llama) p->size[SIZE_HEADS] = p->size[SIZE_KV_HEADS] = spec_int(s, "attn_heads");
-    return published_misfit(s, path, llama ? "none" : "absmean", a);
+    return published_misfit(s, path, p->arch == published_find("llama") ? "none" : "absmean", a);
 }

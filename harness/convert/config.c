@@ -32,7 +32,7 @@ static int config_matches(const json_t *v, const char *word)
     char *end;
     const double expected = strtod(word, &end), value = json_number_value(v);
     return json_is_number(v) && end != word && !*end &&
-           fabs(value - expected) <= 1e-9 * fabs(expected);
+           fabs(value - expected) <= 1e-7 * fabs(expected);      /* a float, written out */
 }
 
 static const char *config_fixed(const Published *p, const ConfigKey *k, const json_t *v, Arena *a)
@@ -82,9 +82,9 @@ static const char *config_rope(const Published *p, const json_t *v, Arena *a)
     return json_is_object(v) ? NULL : config_refuse(p, "rope_parameters", v, "an object", a);
 }
 
-static const char *config_key(Published *p, const char *key, const json_t *v, Arena *a)
+static const char *config_key(Published *p, const ConfigKey *k, const char *key, const json_t *v,
+                              Arena *a)
 {
-    const ConfigKey *k = p->arch->keys;
     if (*key == '_' || json_is_null(v)) return NULL;
     while (k->key && strcmp(k->key, key)) k++;
     if (!k->key && !strcmp(key, "rope_parameters") && !strcmp(p->arch->type, "llama"))
@@ -97,47 +97,57 @@ static const char *config_key(Published *p, const char *key, const json_t *v, Ar
     return k->kind == KEY_FIXED ? config_fixed(p, k, v, a) : config_size(p, k, v, a);
 }
 
+/* A size is not as the others ask for */
+static const char *config_disagrees(const Published *p, const json_t *config, const ConfigKey *k,
+                                    ConfigKind kind, const char *expected, Arena *a)
+{
+    while (k->kind != kind || !json_object_get(config, k->key)) k++;
+    return config_refuse(p, k->key, json_object_get(config, k->key), expected, a);
+}
+
 /* Sizes that follow from others, or have to agree with them */
-static const char *config_agree(Published *p, const json_t *config, Arena *a)
+static const char *config_agree(Published *p, const json_t *config, const ConfigKey *keys, Arena *a)
 {
     long *s = p->size;
-    for (const ConfigKey *k = p->arch->keys; k->key; k++)
+    for (const ConfigKey *k = keys; k->key; k++)
         if (!k->expected && s[k->kind] < 0)
             return config_refuse(p, k->key, json_object_get(config, k->key), "a whole number", a);
-    const long step = p->arch->inner_step;
+    const long step = p->arch->inner_step, heads = s[SIZE_HEADS];
     if (s[SIZE_INNER] < 0) s[SIZE_INNER] = (s[SIZE_D] * 8 / 3 + step - 1) / step * step;
-    if (s[SIZE_HEADS] < 0) return NULL;
-    if (s[SIZE_KV_HEADS] > 0 && s[SIZE_KV_HEADS] != s[SIZE_HEADS])
-        return config_refuse(p, "num_key_value_heads", json_object_get(config,
-                             "num_key_value_heads"),
-                             arena_text(a, "%ld, as many as num_attention_heads",
-                                        s[SIZE_HEADS]), a);
-    if (s[SIZE_D] % (2 * s[SIZE_HEADS]))
-        return config_refuse(p, "num_attention_heads", json_object_get(config,
-                             "num_attention_heads"),
-                             arena_text(a, "heads that divide hidden_size %ld into even widths",
-                                        s[SIZE_D]), a);
-    if (s[SIZE_HEAD_WIDTH] > 0 && s[SIZE_HEAD_WIDTH] != s[SIZE_D] / s[SIZE_HEADS])
-        return config_refuse(p, "head_dim", json_object_get(config, "head_dim"),
-                             arena_text(a, "%ld, hidden_size by num_attention_heads",
-                                        s[SIZE_D] / s[SIZE_HEADS]), a);
+    if (heads < 0) return NULL;
+    if (s[SIZE_KV_HEADS] > 0 && s[SIZE_KV_HEADS] != heads)
+        return config_disagrees(p, config, keys, SIZE_KV_HEADS,
+                                arena_text(a, "%ld, as many as heads of queries", heads), a);
+    if (s[SIZE_D] % (2 * heads))
+        return config_disagrees(p, config, keys, SIZE_HEADS,
+                                arena_text(a, "heads that divide the width %ld into even widths",
+                                           s[SIZE_D]), a);
+    if (s[SIZE_HEAD_WIDTH] > 0 && s[SIZE_HEAD_WIDTH] != s[SIZE_D] / heads)
+        return config_disagrees(p, config, keys, SIZE_HEAD_WIDTH,
+                                arena_text(a, "%ld, the width by the number of heads",
+                                           s[SIZE_D] / heads), a);
     return NULL;
+}
+
+const char *config_keys(Published *p, const json_t *config, const ConfigKey *keys, Arena *a)
+{
+    const char *key, *why = NULL;
+    json_t *v;
+    for (int i = 0; i < SIZES; i++) p->size[i] = -1;
+    json_object_foreach((json_t *)config, key, v)
+        if (!why) why = config_key(p, keys, key, v, a);
+    return why ? why : config_agree(p, config, keys, a);
 }
 
 const char *config_check(Published *p, const json_t *config, Arena *a)
 {
     const json_t *type = json_object_get(config, "model_type");
-    const char *name = json_string_value(type), *key, *why = NULL;
-    json_t *v;
+    const char *name = json_string_value(type);
     if (!type && json_object_get(config, "n_blocks")) name = "flashlm_v4";
-    for (const Architecture *k = architectures; name && k->type && !p->arch; k++)
-        if (!strcmp(k->type, name)) p->arch = k;
+    p->arch = name ? published_find(name) : NULL;
     if (!p->arch)
         return config_refuse(p, "model_type", type, "hgrn_bit, llama or flashlm_v4", a);
-    for (int i = 0; i < SIZES; i++) p->size[i] = -1;
-    json_object_foreach((json_t *)config, key, v)
-        if (!why) why = config_key(p, key, v, a);
-    return why ? why : config_agree(p, config, a);
+    return config_keys(p, config, p->arch->keys, a);
 }
 
 const char *config_read(Published *p, const char *path, Arena *a)

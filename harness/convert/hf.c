@@ -58,6 +58,11 @@ const char *hf_export(const char *file, const char *dir, Arena *a)
     Trained c;
     const char *why = trained_open(&c, file, a);
     if (why) return why;
+    if (c.as.arch == &llama_bitlinear) {
+        trained_close(&c);
+        return arena_text(a, "%s: quant=absmean; expected none, which is what published "
+                             "checkpoints of this model compute", file);
+    }
     file_make_directory(dir, a);
     why = config_write(&c.as, arena_text(a, "%s/config.json", dir), a);
     if (!why) why = hf_write_tokenizer(&c, dir, a);

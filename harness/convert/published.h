@@ -34,6 +34,9 @@ typedef struct Architecture {
     const PublishedTensor *tensors;      /* ended by NULL; the embedding is the first */
 } Architecture;
 extern const Architecture architectures[];           /* ended by a NULL type */
+/* model=transformer quant=absmean: its linear layers have norms. Not published in a directory */
+extern const Architecture llama_bitlinear;
+const Architecture *published_find(const char *type);        /* NULL: there is none */
 
 typedef struct Published {
     const char         *path;            /* config.json */
@@ -54,6 +57,8 @@ const char *published_from_spec(Published *, const Spec *, const char *path, lon
 /* NULL or an error message: the key, its value and what was expected */
 const char *config_read (Published *, const char *path, Arena *);
 const char *config_check(Published *, const json_t *config, Arena *);
+/* The same by the keys of another form; p->arch is known. A key "tied" says whether it is */
+const char *config_keys (Published *, const json_t *config, const ConfigKey *, Arena *);
 const char *config_write(const Published *, const char *path, Arena *);
 
 /* ---- weights.c */
