@@ -52,7 +52,7 @@ SHIMS   := $(wildcard harness/*/*.cc)
 OBJ      = $(CORE:%.c=$(OUT)/%.o) $(HARNESS:%.c=$(OUT)/%.o) $(SHIMS:%.cc=$(OUT)/%.o)
 # What the gate hashes: every object that a benchmark, a law or a quality cell executes. All of them
 # but these, so that a new file counts until somebody says here that it need not.
-NOT_EXECUTED = util/build store/% bench/bench_% sweep/% regress/% judge/% cli/%
+NOT_EXECUTED = util/build store/% convert/% bench/bench_% sweep/% regress/% judge/% cli/%
 EXECUTED := $(CORE:%.c=%.o) $(SHIMS:%.cc=%.o) \
             harness/regress/regress_work.o harness/regress/regress_bench.o \
             harness/regress/regress_cells.o \

@@ -75,6 +75,14 @@ typedef struct {
 } Tensor;
 /* n tensors; meta: key, value, key, value, NULL. NULL or an error message */
 const char *tensors_save(const char *path, const Tensor *, int n, const char *const *meta, Arena *);
+/* The same a part at a time, so that no more than that is in memory: the header (the tensors' data
+ * are not read); all data in order, each part in turn; and then the end. NULL and *why */
+typedef struct TensorWriter TensorWriter;
+TensorWriter *tensors_begin (const char *path, const Tensor *, int n, const char *const *meta,
+                             Arena *, const char **why);
+void          tensors_put   (TensorWriter *, const void *data, size_t bytes);
+const char   *tensors_commit(TensorWriter *);        /* NULL or an error message */
+void          tensors_cancel(TensorWriter *);        /* nothing is left of it */
 
 typedef struct TensorFile {
     const char *path;

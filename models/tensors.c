@@ -45,34 +45,79 @@ static json_t *tensors_header_of(const Tensor *t, int n, const char *const *meta
     return root;
 }
 
-static int tensors_write_all(FILE *f, const Tensor *t, int n, const char *const *meta)
+struct TensorWriter { FILE *f; const char *path, *part; Arena *a; size_t left; int good, error; };
+
+static void tensors_write(TensorWriter *w, const void *data, size_t bytes)
+{
+    if (!w->good || fwrite(data, 1, bytes, w->f) == bytes) return;
+    w->good = 0;
+    w->error = errno;
+}
+
+static void tensors_write_header(TensorWriter *w, const Tensor *t, int n, const char *const *meta)
 {
     json_t *root = tensors_header_of(t, n, meta);
     char *text = json_dumps(root, JSON_COMPACT);
     uint64_t len = (strlen(text) + 7) / 8 * 8;     /* the data begin at a multiple of 8 */
-    int good = fwrite(&len, 8, 1, f) == 1 && fprintf(f, "%-*s", (int)len, text) == (int)len;
-    for (int i = 0; good && i < n; i++)
-        good = fwrite(t[i].data, tensors_dtype_bytes(t[i].dtype), (size_t)t[i].n, f) ==
-               (size_t)t[i].n;
+    tensors_write(w, &len, 8);
+    tensors_write(w, text, strlen(text));
+    tensors_write(w, "        ", len - strlen(text));
     free(text);
     json_decref(root);
-    return good && !fflush(f) && !fsync(fileno(f));
+}
+
+TensorWriter *tensors_begin(const char *path, const Tensor *t, int n, const char *const *meta,
+                            Arena *a, const char **why)
+{
+    TensorWriter *w = arena_get(a, sizeof *w);
+    *w = (TensorWriter){ .path = arena_text(a, "%s", path), .a = a, .good = 1 };
+    w->part = arena_text(a, "%s.part", path);
+    unlink(w->part);                       /* of a process that was killed, or a link */
+    if (!(w->f = fopen(w->part, "wbx"))) {
+        *why = arena_text(a, "%s: cannot be written: %s", path, strerror(errno));
+        return NULL;
+    }
+    for (int i = 0; i < n; i++) w->left += (size_t)t[i].n * tensors_dtype_bytes(t[i].dtype);
+    tensors_write_header(w, t, n, meta);
+    return w;
+}
+
+void tensors_put(TensorWriter *w, const void *data, size_t bytes)
+{
+    CHECK(bytes <= w->left);
+    w->left -= bytes;
+    tensors_write(w, data, bytes);
+}
+
+void tensors_cancel(TensorWriter *w)
+{
+    fclose(w->f);
+    unlink(w->part);
+}
+
+const char *tensors_commit(TensorWriter *w)
+{
+    CHECK(!w->left);
+    if (w->good && (fflush(w->f) || fsync(fileno(w->f)))) {
+        w->good = 0;
+        w->error = errno;
+    }
+    const int closed = !fclose(w->f);
+    if (w->good && closed && !rename(w->part, w->path)) return NULL;
+    const char *why = arena_text(w->a, "%s: cannot be written: %s", w->path,
+                                 strerror(w->good ? errno : w->error));
+    unlink(w->part);
+    return why;
 }
 
 const char *tensors_save(const char *path, const Tensor *t, int n, const char *const *meta,
                          Arena *a)
 {
-    const char *part = arena_text(a, "%s.part", path);
-    unlink(part);                          /* of a process that was killed, or a link */
-    FILE *f = fopen(part, "wbx");
-    int good = f && tensors_write_all(f, t, n, meta);
-    const int error = errno;
-    if (f) good = !fclose(f) && good;
-    if (good && !rename(part, path)) return NULL;
-    const char *message = arena_text(a, "%s: cannot be written: %s", path,
-                                      strerror(good ? errno : error));
-    unlink(part);
-    return message;
+    const char *why = NULL;
+    TensorWriter *w = tensors_begin(path, t, n, meta, a, &why);
+    for (int i = 0; w && i < n; i++)
+        tensors_put(w, t[i].data, (size_t)t[i].n * tensors_dtype_bytes(t[i].dtype));
+    return w ? tensors_commit(w) : why;
 }
 
 /* Checks one entry of the header against the file's bounds. NULL, or what is wrong */

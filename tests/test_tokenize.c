@@ -70,7 +70,7 @@ static void test_filter_faults(void **state)
     assert_int_equal(command("decode vocab=bytes --bin", write_file("in", "\1\0\1\1", 4)), 2);
     err_says("id 2 is 257, expected less than 257");
     assert_int_equal(command("encode vocab=klingon", in_tmp("in")), 2);
-    err_says("expected gpt2, bytes or words");
+    err_says("expected gpt2, bytes, words or pieces");
     assert_int_equal(command("encode vocab=words", in_tmp("in")), 2);
     err_says("expected list=FILE");
     assert_int_equal(command("encode vocab=gpt2", in_tmp("in")), 2);

@@ -11,6 +11,7 @@ int certify_main (int argc, char **argv);
 int check_main   (int argc, char **argv);
 int claims_main  (int argc, char **argv);
 int compare_main (int argc, char **argv);
+int convert_main (int argc, char **argv);
 int eval_main    (int argc, char **argv);
 int export_main  (int argc, char **argv);
 int generate_main(int argc, char **argv);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The command `check`: every law over every registry, on this machine. */
 #include "harness/cli/cmd.h"
+#include "harness/convert/gguf.h"
 #include "harness/laws/laws.h"
 #include "harness/util/options.h"
 #include <limits.h>
@@ -14,7 +15,9 @@ static const char help[] =
     "  heads       sum to one, nll = -logprob, gradients, samples\n"
     "  ops         gradients of every operation against finite differences\n"
     "  models      decoding equals forward, no look-ahead, save and load\n"
-    "  parity=DIR  reference tensors in DIR (manifest.json): the worst relative error per group\n"
+    "  parity=DIR  reference tensors in DIR (manifest.json): the worst relative error per group;\n"
+    "              or a published checkpoint with expected.json: ids, logits, text; or\n"
+    "              model.gguf with input_ids.bin and logits.bin: tensors, logits\n"
     "  seed=N      replays a failure, which prints its seed\n"
     "  shapes=N    random shapes per kernel\n"
     "  SETTING=VALUE  of models, beside those of their laws: model=bolt leak=mean\n\n"
@@ -95,6 +98,19 @@ static void check_models(Check *c)
     }
 }
 
+static void check_parity(Check *c, const char *dir)
+{
+    int bad;
+    Arena a = arena_new((size_t)1 << 34);
+    printf("parity with %s\n", dir);
+    const char *why = published_expects(dir) ? published_parity(dir, stdout, &bad, &a)
+                      : gguf_expects(dir)    ? gguf_parity(dir, stdout, &bad, &a)
+                                             : law_parity(dir, stdout, &bad, &a);
+    if (bad) die("%s", why);
+    report(c, "parity", "", why);
+    arena_drop(&a);
+}
+
 typedef struct { const char *name; void (*run)(Check *); } Law;
 static const Law laws[] = { { "kernels", check_kernels },
              { "heads", check_heads },
@@ -120,13 +136,7 @@ int check_main(int argc, char **argv)
         } else if (!strncmp(argv[i], "seed=", 5)) c.seed = (uint64_t)word_int(argv[i], 0, LONG_MAX);
         else if (!strncmp(argv[i], "shapes=", 7)) c.shapes = (int)word_int(argv[i], 1, 1000000000);
         else if (!strncmp(argv[i], "parity=", 7)) {
-            Arena a = arena_new((size_t)1 << 34);
-            printf("parity with %s\n", argv[i] + 7);
-            int bad;
-            const char *why = law_parity(argv[i] + 7, stdout, &bad, &a);
-            if (bad) die("%s", why);
-            report(&c, "parity", "", why);
-            arena_drop(&a);
+            check_parity(&c, argv[i] + 7);
             named++;
         } else if (strchr(argv[i], '=')) c.words = arena_text(&of_words, "%s %s", c.words, argv[i]);
         else die("check: no law '%s'; see eightysix check --help", argv[i]);

@@ -15,14 +15,14 @@ static const char help[] =
 
 typedef struct { const char *prompt; long tokens; double temperature; uint64_t seed; } Wish;
 
-static void generate_put_token(const Session *s, int id)
+static void generate_put_token(const Session *s, int id, int *begun)
 {
     size_t len;
     if (!s->corpus->text) {
         printf("%d ", id);
         return;
     }
-    const char *bytes = vocab_bytes_of(s->corpus->text, id, &len);
+    const char *bytes = vocab_text_of(s->corpus->text, id, begun, &len);
     fwrite(bytes, 1, len, stdout);
 }
 
@@ -31,8 +31,9 @@ static void generate_print(Session *s, const Wish *w)
 {
     Arena *a = s->arena;
     const size_t len = strlen(w->prompt);
-    int *ids = arena_get(a, sizeof *ids * (len + 1));
-    long n = s->corpus->text ? vocab_encode(s->corpus->text, w->prompt, len, ids, (long)len) : 0;
+    const long room = (long)vocab_room(len);
+    int begun = 0, *ids = arena_get(a, sizeof *ids * (size_t)room);
+    long n = s->corpus->text ? vocab_encode(s->corpus->text, w->prompt, len, ids, room) : 0;
     Rng rng = rng_at(w->seed, STREAM_SAMPLE, 0);
     if (n < 1) {                /* no prompt: begin with the first token of the validation text */
         ids[0] = token_id(s->corpus->valid.tok, 0);
@@ -42,7 +43,7 @@ static void generate_print(Session *s, const Wish *w)
     int *tok = arena_get(a, sizeof *tok * (size_t)n);
     for (long i = 0; i < n; i++) {
         tok[i] = ids[i];
-        generate_put_token(s, ids[i]);
+        generate_put_token(s, ids[i], &begun);
     }
     const double began = clock_now();
     for (long made = 0; made < w->tokens; made++) {
@@ -50,7 +51,7 @@ static void generate_print(Session *s, const Wish *w)
         tape_reset(s->tape, 0);
         Var h = s->model->forward(s->m, s->tape, tok, 1, T, &carry);
         tok[0] = s->head->sample(s->h, h.v + (size_t)(T - 1) * (size_t)s->d, w->temperature, &rng);
-        generate_put_token(s, tok[0]);
+        generate_put_token(s, tok[0], &begun);
         fflush(stdout);
     }
     const double seconds = clock_now() - began;

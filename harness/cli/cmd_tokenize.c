@@ -16,9 +16,11 @@ typedef struct {
 
 static int tokenize_help(FILE *out, int code)
 {
-    fputs("usage: eightysix tokenize encode [vocab=gpt2|bytes|words] [list=FILE] [--bin]\n"
-          "       eightysix tokenize decode [vocab=gpt2|bytes|words] [list=FILE] [--bin]\n"
-          "       eightysix tokenize corpus NAME|FILE [vocab=auto|gpt2|words|bytes] [V=N]\n"
+    fputs("usage: eightysix tokenize encode [vocab=gpt2|bytes|words|pieces] [list=FILE]\n"
+          "                                 [--bin]\n"
+          "       eightysix tokenize decode [vocab=gpt2|bytes|words|pieces] [list=FILE]\n"
+          "                                 [--bin]\n"
+          "       eightysix tokenize corpus NAME|FILE [vocab=auto|gpt2|words|bytes|pieces] [V=N]\n"
           "       eightysix tokenize fetch NAME\n"
           "       eightysix tokenize SUBCOMMAND --help\n\n"
           "  encode  text on stdin -> ids on stdout\n"
@@ -31,7 +33,8 @@ static int tokenize_help(FILE *out, int code)
 
 static int tokenize_help_filter(void)
 {
-    fputs("usage: eightysix tokenize encode|decode [vocab=gpt2|bytes|words] [list=FILE] [--bin]\n\n"
+    fputs("usage: eightysix tokenize encode|decode [vocab=gpt2|bytes|words|pieces]\n"
+          "                                        [list=FILE] [--bin]\n\n"
           "Filters. encode reads text and writes one id a line; decode reads ids and writes the\n"
           "text. Any length streams; any bytes are accepted.\n\n"
           "  --bin        ids are little-endian, of two bytes each, or of four where the\n"
@@ -40,7 +43,11 @@ static int tokenize_help_filter(void)
           "               <|endoftext|> is id 50256\n"
           "  vocab=bytes  256 ids and <|endoftext|>\n"
           "  vocab=words  the word list list=FILE, one word a line in id order (`tokenize corpus`\n"
-          "               makes them)\n\n"
+          "               makes them)\n"
+          "  vocab=pieces a published tokenizer (llama, MatMul-free LM): list=FILE is its\n"
+          "               tokenizer.json, without it pieces/tokenizer.json of the data directory.\n"
+          "               encode begins with <s> where the file says so; decode shows no special\n"
+          "               tokens\n\n"
           "Example:  eightysix tokenize encode < story.txt | eightysix tokenize decode | \\\n"
           "          cmp - story.txt\n",
           stdout);
@@ -49,7 +56,8 @@ static int tokenize_help_filter(void)
 
 static int tokenize_help_corpus(void)
 {
-    fputs("usage: eightysix tokenize corpus NAME|FILE [vocab=auto|gpt2|words|bytes] [V=N]\n\n"
+    fputs("usage: eightysix tokenize corpus NAME|FILE [vocab=auto|gpt2|words|bytes|pieces]\n"
+          "                                 [V=N]\n\n"
           "Makes the token files of a corpus, or finds them in the cache directory, and prints\n"
           "for each split its tokens, the bytes of its text, hashes and, when made now, the\n"
           "speed. `train`, `eval` and `sweep` do the same on first use.\n\n"
@@ -85,7 +93,10 @@ static Vocab *tokenize_vocab(const TokenizeQuery *o, Arena *a)
     Vocab *v = NULL;
     if (!strcmp(o->vocab, "bytes")) v = vocab_bytes(a);
     else if (!strcmp(o->vocab, "gpt2")) v = gpt2_find(a, &why);
-    else if (strcmp(o->vocab, "words")) die("vocab=%s: expected gpt2, bytes or words", o->vocab);
+    else if (!strcmp(o->vocab, "pieces"))
+        v = o->list ? vocab_pieces(o->list, 0, a, &why) : pieces_find(a, &why);
+    else if (strcmp(o->vocab, "words"))
+        die("vocab=%s: expected gpt2, bytes, words or pieces", o->vocab);
     else if (!o->list)
         die("vocab=words: expected list=FILE, a list that `eightysix tokenize corpus` made");
     else v = vocab_words(o->list, a, &why);
@@ -119,16 +130,22 @@ static void tokenize_flush(void)
 static int tokenize_encode(Vocab *v, int bin, Arena *a)
 {
     const char *piece, *why = NULL;
-    long n;
+    long n, pieces = 0;
     Text *t = text_open("-", a, &why);
     while (t && (n = text_piece(t, &piece, &why)) > 0) {
-        Arena ids = arena_new((size_t)n * sizeof(int));
-        int *id = arena_raw(&ids, (size_t)n * sizeof *id);
-        const long m = vocab_encode(v, piece, (size_t)n, id, n);
+        const long room = (long)vocab_room((size_t)n);
+        Arena ids = arena_new((size_t)room * sizeof(int));
+        int *id = arena_raw(&ids, (size_t)room * sizeof *id);
+        const long m = pieces++ ? vocab_encode_more(v, piece, (size_t)n, id, room)
+                                : vocab_encode(v, piece, (size_t)n, id, room);
         tokenize_write(id, m, bin ? token_ids_width(vocab_size(v)) : 0);
         arena_drop(&ids);
     }
     if (why) die("%s", why);
+    if (!pieces) {                       /* what comes before every text */
+        int id[8];
+        tokenize_write(id, vocab_encode(v, "", 0, id, 8), bin ? token_ids_width(vocab_size(v)) : 0);
+    }
     text_close(t);
     tokenize_flush();
     return 0;
@@ -172,9 +189,10 @@ static int tokenize_next(int bin, int V, long *where)
 static int tokenize_decode(Vocab *v, int bin)
 {
     long where = 0;
+    int begun = 0;
     for (int id; (id = tokenize_next(bin, vocab_size(v), &where)) >= 0; ) {
         size_t len;
-        const char *s = vocab_bytes_of(v, id, &len);
+        const char *s = vocab_text_of(v, id, &begun, &len);
         fwrite(s, 1, len, stdout);
     }
     tokenize_flush();

@@ -16,6 +16,7 @@ static const Command commands[] = {
     { "train",    train_main,    "train one model, record it" },
     { "eval",     eval_main,     "exact loss of a checkpoint" },
     { "generate", generate_main, "text from a checkpoint" },
+    { "convert",  convert_main,  "checkpoints from and to published ones and GGUF" },
     { "headlab",  headlab_main,  "heads refitted on the same frozen hidden states" },
     { "sweep",    sweep_main,    "run the cells of an experiment that have not been run" },
     { "watch",    watch_main,    "how far a sweep of another terminal has come" },

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* bpe.h -- the tables of a byte-level BPE vocabulary, as vocab.bpe and encoder.json state them. */
+/* bpe.h -- byte pair encoding: the list of merges, and merging by it. */
 #ifndef BPE_H
 #define BPE_H
-#include "harness/corpus/vocab.h"
+#include "harness/corpus/vocab_parts.h"
 
 #define BPE_NO_PAIR UINT32_MAX
 #define BPE_EMPTY UINT64_MAX
@@ -38,7 +38,11 @@ static inline uint32_t bpe_rank(const BpeTables *t, int left, int right)
     return slot == BPE_EMPTY ? BPE_NO_PAIR : (uint32_t)(slot & ((1u << BPE_RANK_BITS) - 1));
 }
 
-/* Reads both files of dir and fills V, hash and the texts of ids in *v. NULL and an error message.
- */
+/* While two neighbours of the n symbols are in the list of merges, the pair that stands first in it
+ * (leftmost on a tie) becomes one symbol; appends what is left. */
+void bpe_merge(const BpeTables *, const int *symbol, size_t n, Ids *out);
+
+/* GPT-2's tables, of vocab.bpe and encoder.json: reads both files of dir and fills V, hash and the
+ * texts of ids in *v. NULL and an error message. */
 BpeTables *bpe_load(const char *dir, Vocab *v, Arena *, const char **why);
 #endif

@@ -16,10 +16,11 @@ static void corpus_count(TokenIds tok, long n, long *freq)
     }
 }
 
-/* -mean ln((freq + 1) / (n_train + V)) */
+/* -mean ln((freq + 1) / (n_train + V)); NAN where nothing was counted */
 static double corpus_unigram_nll(const Corpus *c, const HeldText *h)
 {
     double sum = 0;
+    if (!c->n_train) return NAN;
     for (long i = 0; i < h->n; i++)
         sum -= log((double)(c->freq[token_id(h->tok, i)] + 1) / (double)(c->n_train + c->V));
     return sum / (double)h->n;
@@ -280,7 +281,7 @@ static Corpus *corpus_all_kept(const Spec *s, const TextKept *k, Arena *a, const
     const Files *f = files_open_kept(spec_str(s, "corpus"), k, 0, a, why);
     Corpus *c = f ? corpus_of_files(spec_str(s, "corpus"), f, spec_int(s, "valid_tokens"), a, why)
                   : NULL;
-    if (c) c->freq = k->freq;
+    if (c && k->n_train) c->freq = k->freq;
     return c;
 }
 

@@ -101,7 +101,7 @@ typedef struct TextKept {
     Vocab      *text;            /* NULL: why_no_text */
     const char *why_no_text;
     int         V, first;        /* first: the first token of the validation text */
-    long       *freq, n_train;   /* (V) counts in the training text */
+    long       *freq, n_train;   /* (V) counts in the training text; n_train 0: unknown */
 } TextKept;
 /* A corpus in the vocabulary and with the counts that were kept. TEXT_NONE: no text is read, valid
  * is one token. TEXT_HELD: valid and test of the settings' corpus; a single file is valid as a

@@ -67,6 +67,7 @@ int         source_held(const Source *);
  * be read */
 const char *source_sha (Source *, int whole, Arena *);
 Vocab      *gpt2_find (Arena *, const char **why);       /* vocab_gpt2 of data_find("gpt2") */
+Vocab      *pieces_find(Arena *, const char **why);      /* of pieces/tokenizer.json there */
 
 /* A corpus as token files, those that are missing made now; file[i] NULL: there is no such split.
  * seconds[i]: how long that took; 0: it was there. */

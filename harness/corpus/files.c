@@ -31,6 +31,14 @@ Vocab *gpt2_find(Arena *a, const char **why)
     return NULL;
 }
 
+Vocab *pieces_find(Arena *a, const char **why)
+{
+    const char *dir = data_find("pieces", a);
+    if (dir) return vocab_pieces(arena_text(a, "%s/tokenizer.json", dir), 0, a, why);
+    *why = arena_text(a, "no vocabulary of pieces: expected %s/pieces/tokenizer.json", data_dir());
+    return NULL;
+}
+
 static const char *files_base_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -140,19 +148,21 @@ static const char *files_each_piece(Text *t, const char *what, FilesPiece *each,
     return why;
 }
 
-typedef struct { Vocab *vocab; TokenWriter *out; int *ids; long room; } Encoding;
+typedef struct { Vocab *vocab; TokenWriter *out; int *ids; long room, pieces; } Encoding;
 
 static void files_encode_piece(void *ctx, const char *piece, long size)
 {
     Encoding *e = ctx;
     Arena big = { NULL, 0, 0 };
     int *ids = e->ids;
-    if (size > e->room) {                /* a stretch without white space */
-        big = arena_new((size_t)size * sizeof *ids);
-        ids = arena_raw(&big, (size_t)size * sizeof *ids);
+    const long most = (long)vocab_room((size_t)size);
+    if (most > e->room) {                /* a stretch without white space */
+        big = arena_new((size_t)most * sizeof *ids);
+        ids = arena_raw(&big, (size_t)most * sizeof *ids);
     }
-    const long n = vocab_encode(e->vocab, piece, (size_t)size, ids, size);
-    CHECK(n <= size);                    /* no id stands for less than a byte */
+    const long n = e->pieces++ ? vocab_encode_more(e->vocab, piece, (size_t)size, ids, most)
+                               : vocab_encode(e->vocab, piece, (size_t)size, ids, most);
+    CHECK(n <= most);
     tokens_add(e->out, ids, n);
     arena_drop(&big);
 }
@@ -171,7 +181,7 @@ static const char *files_tokenize(Source *s, int split, Vocab *v, const char *pa
     TokenWriter *w = tokens_begin(path, vocab_size(v), a, &why);
     if (w) {
         const size_t used = a->used;
-        Encoding e = { v, w, NULL, 2 << 20 };
+        Encoding e = { v, w, NULL, 4 << 20, 0 };
         e.ids = arena_raw(a, (size_t)e.room * sizeof *e.ids);
         why = files_each_piece(t, arena_text(a, "tokenizing %s", source), files_encode_piece, &e);
         const TokenFile head = { .vocab = vocab_name(v),
@@ -251,10 +261,11 @@ static Vocab *files_vocab_open(Source *s, const char *name, long most, Arena *a,
                                const char **why)
 {
     if (!strcmp(name, "gpt2")) return gpt2_find(a, why);
+    if (!strcmp(name, "pieces")) return pieces_find(a, why);
     if (!strcmp(name, "bytes")) return vocab_bytes(a);
     if (strcmp(name, "words")) {
-        *why = arena_text(a, "vocab=%s: expected gpt2, words or bytes for the text of corpus %s",
-                          name, s->name);
+        *why = arena_text(a, "vocab=%s: expected gpt2, words, bytes or pieces for the text of "
+                             "corpus %s", name, s->name);
         return NULL;
     }
     if (most >= 2) return files_words_of(s, most, a, why);
@@ -284,9 +295,10 @@ static Files *files_of_tokens(Files *f, const char *vocab, Arena *a, const char 
         }
     }
     const TokenFile *t = f->file[0];
-    Vocab *v = !strcmp(t->vocab, "gpt2")    ? gpt2_find(a, &no_text)
-               : !strcmp(t->vocab, "bytes") ? vocab_bytes(a)
-                                            : NULL;
+    Vocab *v = !strcmp(t->vocab, "gpt2")     ? gpt2_find(a, &no_text)
+               : !strcmp(t->vocab, "pieces") ? pieces_find(a, &no_text)
+               : !strcmp(t->vocab, "bytes")  ? vocab_bytes(a)
+                                             : NULL;
     if (v && (strcmp(vocab_hash(v), t->vocab_hash) || vocab_size(v) != t->V)) {
         *why = arena_text(a,
                           "%s: tokens of another vocabulary %s (SHA-256 %.12s...), expected the "

@@ -12,7 +12,12 @@ const char *vocab_hash(const Vocab *v) { return v->hash; }
 
 long vocab_encode(Vocab *v, const char *text, size_t len, int *out, long max)
 {
-    return v->encode(v, text, len, out, max);
+    return v->encode(v, text, len, 1, out, max);
+}
+
+long vocab_encode_more(Vocab *v, const char *text, size_t len, int *out, long max)
+{
+    return v->encode(v, text, len, 0, out, max);
 }
 
 const char *vocab_bytes_of(const Vocab *v, int id, size_t *len)
@@ -20,6 +25,15 @@ const char *vocab_bytes_of(const Vocab *v, int id, size_t *len)
     CHECK(id >= 0 && id < v->V);
     *len = v->start[id + 1] - v->start[id];
     return v->text + v->start[id];
+}
+
+const char *vocab_text_of(const Vocab *v, int id, int *begun, size_t *len)
+{
+    const char *text = vocab_bytes_of(v, id, len);
+    const int drop = v->strips && !*begun && *len && *text == ' ';
+    if (*len) *begun = 1;
+    *len -= (size_t)drop;
+    return text + drop;
 }
 
 /* The end of a character that PCRE2 or a reader may take for white space, given what stands before
@@ -46,11 +60,13 @@ size_t vocab_cut(const char *text, size_t len)
     return 0;
 }
 
-static long vocab_encode_bytes(Vocab *v, const char *text, size_t len, int *out, long max)
+static long vocab_encode_bytes(Vocab *v, const char *text, size_t len, int first, int *out,
+                               long max)
 {
     const size_t n = sizeof END_OF_TEXT - 1;
     Ids ids = { out, 0, max };
     (void)v;
+    (void)first;
     for (size_t i = 0; i < len; ) {
         const int special = text[i] == '<' && len - i >= n && !memcmp(text + i, END_OF_TEXT, n);
         ids_add(&ids, special ? 256 : (unsigned char)text[i]);
@@ -73,7 +89,12 @@ Vocab *vocab_bytes(Arena *a)
     start[256] = 256;
     start[257] = 256 + (uint32_t)n;
     const char *hash = sha256_hex(text, 256 + n, arena_raw(a, 65));
-    *v = (Vocab){ "bytes", hash, 257, text, start, vocab_encode_bytes, NULL };
+    *v = (Vocab){ .name = "bytes",
+                  .hash = hash,
+                  .V = 257,
+                  .text = text,
+                  .start = start,
+                  .encode = vocab_encode_bytes };
     return v;
 }
 

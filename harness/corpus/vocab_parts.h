@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* vocab_parts.h -- what the three vocabularies (vocab.c, words.c, bpe.c) share. Not for other
+/* vocab_parts.h -- what the vocabularies (vocab.c, words.c, bpe.c, pieces.c) share. Not for other
  * files. */
 #ifndef VOCAB_PARTS_H
 #define VOCAB_PARTS_H
@@ -11,8 +11,12 @@ struct Vocab {
     int             V;
     const char     *text;                /* bytes of id i: text + start[i] .. text + start[i+1] */
     const uint32_t *start;               /* (V+1) */
-    long          (*encode)(Vocab *, const char *text, size_t len, int *out, long max);
+    /* first 1: text begins here; 0: it goes on, at a place that vocab_cut allows */
+    long          (*encode)(Vocab *, const char *text, size_t len, int first, int *out, long max);
     void           *own;                 /* of the kind */
+    int             strips;              /* 1: a blank at the very beginning is not of the text */
+    const char     *source;              /* the file that defines it, NULL: see vocab_list */
+    size_t          source_len;
 };
 
 #define END_OF_TEXT "<|endoftext|>"

@@ -57,8 +57,9 @@ static const char *words_next_word(const char *text, size_t size, size_t *at, si
     return *len ? text + from : NULL;
 }
 
-static long words_encode(Vocab *v, const char *text, size_t size, int *out, long max)
+static long words_encode(Vocab *v, const char *text, size_t size, int first, int *out, long max)
 {
+    (void)first;
     const Words *w = v->own;
     Ids ids = { out, 0, max };
     size_t len;
@@ -105,10 +106,9 @@ static Vocab *words_make(const Word *list, size_t V, const char *path, Arena *a,
     w->unk = (int)unk->id;
     w->eos = (int)eos->id;
     Vocab *v = arena_get(a, sizeof *v);
-    *v = (Vocab) { "words", sha256_hex(text, (size_t)(p - text), arena_raw(a, 65)),
-                   (int)V,  text,
-                   start,   words_encode,
-                   w };
+    const char *hash = sha256_hex(text, (size_t)(p - text), arena_raw(a, 65));
+    *v = (Vocab){ .name = "words", .hash = hash, .V = (int)V, .text = text, .start = start,
+                  .encode = words_encode, .own = w };
     return v;
 }
 
@@ -147,6 +147,10 @@ Vocab *vocab_words_listed(const char *text, size_t size, const char *path, Arena
 
 const char *vocab_list(const Vocab *v, size_t *len, Arena *a)
 {
+    if (v->source) {
+        *len = v->source_len;
+        return v->source;
+    }
     const Words *w = v->own;
     CHECK(!strcmp(v->name, "words"));
     char *list = arena_raw(a, (size_t)v->start[v->V] + 6 * (size_t)v->V + 1), *p = list;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What a checkpoint keeps of its text, so that it needs it no more: as metadata text.corpus,
  * text.sha, text.vocab, text.vocab_sha, text.V, text.tokens (of the training text), text.first (of
- * the validation text); the tensors text.counts (V) F64 and, of vocab=words, text.words: its list,
- * a byte a value, U16. */
+ * the validation text); the tensors text.counts (V) F64 and, a byte a value, U16, of vocab=words
+ * text.words: its list, of vocab=pieces text.pieces: its tokenizer.json. text.tokens 0: nothing was
+ * counted. */
 #include "harness/train/checkpoint_file.h"
 #include "harness/train/checkpoint_text.h"
 #include "harness/corpus/data_parts.h"
@@ -15,13 +16,17 @@ int checkpoint_text_tensors(Tensor *t, const Corpus *c, Arena *a)
     for (int v = 0; v < c->V; v++) counts[v] = (double)c->freq[v];
     t[0] = (Tensor){ .name = "text.counts", .dtype = "F64", .n = c->V, .ndim = 1,
                      .shape = { c->V }, .data = counts };
-    if (!c->text || strcmp(c->vocab, "words")) return 1;
+    if (!c->text || (strcmp(c->vocab, "words") && strcmp(c->vocab, "pieces"))) return 1;
     size_t len;
     const char *list = vocab_list(c->text, &len, a);
     uint16_t *words = arena_raw(a, sizeof *words * len);
     for (size_t i = 0; i < len; i++) words[i] = (unsigned char)list[i];
-    t[1] = (Tensor){ .name = "text.words", .dtype = "U16", .n = (long)len, .ndim = 1,
-                     .shape = { (int)len }, .data = words };
+    t[1] = (Tensor){ .name = arena_text(a, "text.%s", c->vocab),
+                     .dtype = "U16",
+                     .n = (long)len,
+                     .ndim = 1,
+                     .shape = { (int)len },
+                     .data = words };
     return 2;
 }
 
@@ -51,8 +56,8 @@ static const char *text_read_counts(const TensorFile *f, TextKept *k, Arena *a)
     const Tensor *t = tensors_find(f, "text.counts");
     const long V = text_number(f, "text.V"), first = text_number(f, "text.first");
     k->n_train = text_number(f, "text.tokens");
-    int good = V >= 1 && V <= TOKEN_IDS_MOST && k->n_train >= 2 && first >= 0 && first < V && t &&
-               t->n == V && !strcmp(t->dtype, "F64");
+    int good = V >= 1 && V <= TOKEN_IDS_MOST && k->n_train >= 0 && k->n_train != 1 &&
+               first >= 0 && first < V && t && t->n == V && !strcmp(t->dtype, "F64");
     k->V = good ? (int)V : 0;
     k->first = good ? (int)first : 0;
     if (good) k->freq = arena_raw(a, sizeof *k->freq * (size_t)k->V);
@@ -66,24 +71,29 @@ static const char *text_read_counts(const TensorFile *f, TextKept *k, Arena *a)
                          "the count of every word", f->path);
 }
 
-/* The vocabulary of text.words; NULL and *why */
-static Vocab *text_read_words(const TensorFile *f, Arena *a, const char **why)
+/* The vocabulary of text.words or text.pieces; NULL and *why */
+static Vocab *text_read_list(const TensorFile *f, const char *vocab, int V, Arena *a,
+                             const char **why)
 {
-    const Tensor *t = tensors_find(f, "text.words");
+    const char *name = arena_text(a, "text.%s", vocab);
+    const Tensor *t = tensors_find(f, name);
     if (!t || strcmp(t->dtype, "U16")) {
-        *why = arena_text(a, "%s: expected 'text.words', the list of its words", f->path);
+        *why = arena_text(a, "%s: expected '%s', its vocabulary, of U16", f->path, name);
         return NULL;
     }
     char *list = arena_raw(a, (size_t)t->n + 1);
     for (long i = 0; i < t->n; i++) list[i] = (char)((const uint16_t *)t->data)[i];
-    return vocab_words_listed(list, (size_t)t->n, f->path, a, why);
+    if (!strcmp(vocab, "words")) return vocab_words_listed(list, (size_t)t->n, f->path, a, why);
+    return vocab_pieces_of(list, (size_t)t->n, arena_text(a, "%s: text.pieces", f->path), V, a,
+                           why);
 }
 
 static const char *text_read_vocab(const TensorFile *f, TextKept *k, Arena *a)
 {
     const char *why = NULL;
-    if (!strcmp(k->vocab, "words") && tensors_find(f, "text.words")) {
-        k->text = text_read_words(f, a, &why);
+    const int words = !strcmp(k->vocab, "words") && tensors_find(f, "text.words");
+    if (words || !strcmp(k->vocab, "pieces")) {
+        k->text = text_read_list(f, k->vocab, k->V, a, &why);
         if (!k->text) return why;
     } else if (!strcmp(k->vocab, "gpt2"))
         k->text = gpt2_find(a, &k->why_no_text);
