@@ -218,6 +218,7 @@ test-long: $(OUT)/eightysix $(OUT)/test-long.ok
 	  part fuzz $(MAKE) fuzz SECONDS=30; \
 	  if [ -x tests/add_parts.sh ]; then part add_parts tests/add_parts.sh; fi; \
 	  part kill_trial tests/kill_trial.sh $(KILLS) $(FULL); \
+	  part split sh -c "tests/split.sh head=tree | grep -E ' gemm +512 +16 .* 1.00 +2.00$$'"; \
 	  echo; tail -n 12 build/test-long.txt; exit $$failed
 
 # ---- installation ----

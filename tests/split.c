@@ -24,12 +24,12 @@ static const char *const phase[PARTS] = { "data", "core.forward", "core.backward
 
 /* n items, shared in blocks of so many */
 /* over: the largest share over the mean one; 0: not with so many threads */
-typedef struct { long n, block; double over[COUNTS]; } Split;
+typedef struct { long n, block; double over[COUNTS]; } Shared;
 /* A parallel loop, or a few in one team: found by its phase, its function and what it divides */
 typedef struct {
     int    phase, n;             /* n: how many splits */
     void (*work)(void *);
-    Split  split[MOST_SPLITS];
+    Shared split[MOST_SPLITS];
     double most[COUNTS], mean[COUNTS];      /* seconds of CPU of the busiest thread, of the mean */
 } Loop;
 
@@ -47,8 +47,8 @@ static void note_split(long n, long block, double most)
     for (int i = 0; i < now.n; i++)
         if (now.split[i].n == n && now.split[i].block == block) return;
     if (now.n == MOST_SPLITS || n < 1) return;
-    Split *s = &now.split[now.n++];
-    *s = (Split){ .n = n, .block = block };
+    Shared *s = &now.split[now.n++];
+    *s = (Shared){ .n = n, .block = block };
     s->over[run] = most * threads / (double)n;
 }
 
@@ -122,11 +122,9 @@ static void end(double seconds)
     l->mean[run] += sum / threads;
 }
 
-#define PARALLEL(name, given)                                                                      \
-    void __real_##name(void (*)(void *), void *, unsigned given, unsigned flags);                  \
-    void __wrap_##name(void (*work)(void *), void *data, unsigned team given, unsigned flags);     \
-    void __wrap_##name(void (*work)(void *), void *data, unsigned team given, unsigned flags)
-PARALLEL(GOMP_parallel, )
+void __real_GOMP_parallel(void (*)(void *), void *, unsigned team, unsigned flags);
+void __wrap_GOMP_parallel(void (*)(void *), void *, unsigned team, unsigned flags);
+void __wrap_GOMP_parallel(void (*work)(void *), void *data, unsigned team, unsigned flags)
 {
     if ((int)team != threads || in_team) {
         __real_GOMP_parallel(work, data, team, flags);
@@ -145,28 +143,26 @@ static void note_loop(long start, long stop, long by, long chunk)
     note_split(n, chunk, fmin((double)n, (double)((blocks + threads - 1) / threads * chunk)));
 }
 
-#define LOOP_GIVEN , long start, long stop, long by
-PARALLEL(GOMP_parallel_loop_maybe_nonmonotonic_runtime, LOOP_GIVEN)
+/* Loops within a team: the same for all of its threads, so the first one says it */
+typedef _Bool RuntimeStart(long start, long stop, long by, long *from, long *to);
+typedef _Bool DynamicStart(long start, long stop, long by, long chunk, long *from, long *to);
+RuntimeStart __real_GOMP_loop_maybe_nonmonotonic_runtime_start,
+    __wrap_GOMP_loop_maybe_nonmonotonic_runtime_start;
+DynamicStart __real_GOMP_loop_nonmonotonic_dynamic_start,
+    __wrap_GOMP_loop_nonmonotonic_dynamic_start;
+
+_Bool __wrap_GOMP_loop_maybe_nonmonotonic_runtime_start(long start, long stop, long by, long *from,
+                                                        long *to)
 {
-    const double from = clock_now();
-    const int seen = (int)team == threads && !in_team;
-    if (seen) begin(work);
-    if (seen) note_loop(start, stop, by, 1);
-    __real_GOMP_parallel_loop_maybe_nonmonotonic_runtime(seen ? timed : work,
-        seen ? (void *)&(Call){ work, data } : data, team, start, stop, by, flags);
-    if (seen) end(clock_now() - from);
+    if (in_team && !omp_get_thread_num()) note_loop(start, stop, by, 1);
+    return __real_GOMP_loop_maybe_nonmonotonic_runtime_start(start, stop, by, from, to);
 }
 
-#define CHUNK_GIVEN LOOP_GIVEN, long chunk
-PARALLEL(GOMP_parallel_loop_nonmonotonic_dynamic, CHUNK_GIVEN)
+_Bool __wrap_GOMP_loop_nonmonotonic_dynamic_start(long start, long stop, long by, long chunk,
+                                                  long *from, long *to)
 {
-    const double from = clock_now();
-    const int seen = (int)team == threads && !in_team;
-    if (seen) begin(work);
-    if (seen) note_loop(start, stop, by, chunk);
-    __real_GOMP_parallel_loop_nonmonotonic_dynamic(seen ? timed : work,
-        seen ? (void *)&(Call){ work, data } : data, team, start, stop, by, chunk, flags);
-    if (seen) end(clock_now() - from);
+    if (in_team && !omp_get_thread_num()) note_loop(start, stop, by, chunk);
+    return __real_GOMP_loop_nonmonotonic_dynamic_start(start, stop, by, chunk, from, to);
 }
 
 /* ---- a step ---- */
@@ -271,7 +267,7 @@ static void show_loop(const Loop *l)
 {
     const char *name = name_of(l->work);
     for (int i = 0; i < (l->n ? l->n : 1); i++) {
-        const Split *s = l->n ? &l->split[i] : NULL;
+        const Shared *s = l->n ? &l->split[i] : NULL;
         printf("  %-30s", i ? "" : name);
         if (s) printf(" %9ld %6ld ", s->n, s->block);
         else printf(" %9s %6s ", "", "");
@@ -287,6 +283,13 @@ static double worst(const Loop *l, int k)
     double over = 0;
     for (int i = 0; i < l->n; i++) over = fmax(over, l->split[i].over[k]);
     return over > 0 ? over : l->mean[k] > 0 ? l->most[k] / l->mean[k] : 1;
+}
+
+static int seen(const Loop *l)
+{
+    for (int k = 0; k < COUNTS; k++)
+        if (l->mean[k] > 0) return 1;
+    return 0;
 }
 
 /* What phase p, or p < 0 all of them, takes over what it would if it divided evenly */
@@ -323,7 +326,7 @@ int main(int argc, char **argv)
     for (int p = 0; p < PARTS; p++) {
         int any = 0;
         for (int i = 0; i < n_loops; i++) {
-            if (loops[i].phase != p) continue;
+            if (loops[i].phase != p || !seen(&loops[i])) continue;
             if (!any++) printf("%s\n", phase[p]);
             show_loop(&loops[i]);
         }

@@ -6,18 +6,18 @@
 set -eu
 cd "$(dirname "$0")/.."
 copy=${OUT:-build}/split
-dynamic=-Wl,--wrap=GOMP_parallel_loop_nonmonotonic_dynamic
-runtime=-Wl,--wrap=GOMP_parallel_loop_maybe_nonmonotonic_runtime
+dynamic=-Wl,--wrap=GOMP_loop_nonmonotonic_dynamic_start
+runtime=-Wl,--wrap=GOMP_loop_maybe_nonmonotonic_runtime_start
 
 # The sources, their loops visible; what has not changed keeps its date
 for f in Makefile tests/split.c kernels/*.[ch] kernels/*.def models/*.[ch] models/*.def \
     harness/*/*.[ch] harness/*/*.cc harness/*/*.def harness/*/*.sql harness/*/*.awk; do
-    mkdir -p "$copy/${f%/*}" 2>/dev/null || mkdir -p "$copy"
+    mkdir -p "$copy/$(dirname "$f")"
     sed -e '/^ *#pragma omp/s/schedule(static)/schedule(runtime)/' -e \
         '/_Pragma("omp/s/schedule(static)/schedule(runtime)/' "$f" > "$copy/new"
     if [ "$f" = kernels/base.h ]; then
-        sed -i 's/^static inline void part(/void part(long, int, int, long, long *, long *);\n&/
-            s/^static inline void part(/static inline void part_plain(/' "$copy/new"
+        sed -i 's/^static inline void part(/void part(long, int, int, long, long *, long *);\n'\
+'static inline void part_plain(/' "$copy/new"
         grep -q part_plain "$copy/new" || { echo "split: $f: no function part" >&2; exit 1; }
     fi
     cmp -s "$copy/new" "$copy/$f" || cp "$copy/new" "$copy/$f"

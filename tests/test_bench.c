@@ -228,7 +228,41 @@ static void figures_leave_disturbed_cells_out(void **state)
     assert_string_equal(asked(p, "SELECT disturbed FROM records"), "0");
 }
 
-enum { HOGS = 64, HOGS_A_CORE = 4 };
+/* Records of a machine with NEON are a column beside those of others, whichever came last */
+static void neon_is_a_column(void **state)
+{
+    Place *p = *state;
+    TernaryKernel k = *ternary_kernels[0], neon = k;
+    k.name = "i2_avx2";
+    neon.name = "i2_neon_dot";
+    assert_int_equal(run_recorded(p, &k, NULL, "^i2_avx2/256x683/n8/t1$"), 0);
+    assert_string_equal(asked(p, "SELECT count(*) FROM kernel_neon"), "0");
+    assert_int_equal(run_recorded(p, &neon, NULL, "^i2_neon_dot/256x683/n8/t1$"), 0);
+    by_hand(p, p->path,
+            "DROP TRIGGER run_final; INSERT INTO machine (cpu, isa, cores, kernel, hostname, "
+            "governor, virt, mem_kb, l1d_kb, l2_kb, l3_kb) SELECT 'an ARM', 'neon,dotprod', 4, "
+            "kernel, 'arm', governor, virt, mem_kb, l1d_kb, l2_kb, l3_kb FROM machine LIMIT 1; "
+            "UPDATE run SET machine = (SELECT id FROM machine WHERE cpu = 'an ARM') WHERE id = 2");
+    assert_string_equal(asked(p, "SELECT group_concat(kernel) FROM kernel_cell"), "i2_avx2");
+    assert_string_equal(asked(p, "SELECT layout || ' ' || kernel || ' ' || cpu FROM kernel_neon"),
+                        "i2 i2_neon_dot an ARM");
+    by_hand(p, p->path, "UPDATE run SET status = 'fail' WHERE id = 1");
+    assert_string_equal(asked(p, "SELECT group_concat(kernel) FROM kernel_cell"), "i2_neon_dot");
+}
+
+static void list_names_kernels_of_the_other_architecture(void **state)
+{
+    Place *p = *state;
+    const char *said = place_expect(p, 0, "list kernels");
+    const int here = ternary_find("i2_avx2") != NULL;
+    assert_true(here != (ternary_find("i2_neon") != NULL));
+    assert_says(said, here ? "  i2_neon_dot   a kernel of ARM64, which no program"
+                           : "  i2_avx2       a kernel of x86-64, which no program");
+    for (int i = 0; ternary_kernels[i]; i++)
+        assert_silent(said, arena_text(&p->a, "  %-13s a kernel of", ternary_kernels[i]->name));
+}
+
+enum { HOGS = 64, HOGS_A_CORE = 2 };
 static int spin(pid_t hog[HOGS])
 {
     const int n = HOGS_A_CORE * (int)sysconf(_SC_NPROCESSORS_ONLN);
@@ -247,9 +281,8 @@ static void bench_beside_hogs_says_so(void **state)
     const int hogs = spin(hog);
     const char *said = "";
     for (int i = 0; i < 3 && !strstr(said, "DISTURBED: its"); i++)
-        said = place_expect(p, 0, arena_text(&p->a, "bench kernels --filter "
-            "'^(i2_scalar|bits_scalar)/256x(256|683)/n8/' --threads 1 --again 1 --rounds 9 "
-            "--db %s", p->path));
+        said = place_expect(p, 0, arena_text(&p->a, "bench ops --filter "
+            "'^(rmsnorm|exp|adamw)/' --threads 1 --again 1 --rounds 9 --db %s", p->path));
     for (int i = 0; i < hogs; i++) {
         kill(hog[i], SIGKILL);
         waitpid(hog[i], NULL, 0);
@@ -394,6 +427,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_number_is_a_failure, place_make, place_drop),
         cmocka_unit_test_setup_teardown(rows_of_packed_weights, place_make, place_drop),
         cmocka_unit_test_setup_teardown(figures_leave_disturbed_cells_out, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(neon_is_a_column, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(list_names_kernels_of_the_other_architecture, place_make,
+                                        place_drop),
         cmocka_unit_test_setup_teardown(bench_beside_hogs_says_so, place_make, place_drop),
         cmocka_unit_test_setup_teardown(waits_for_a_quiet_machine, place_make, place_drop),
         cmocka_unit_test(cells_know_that_they_were_disturbed),
