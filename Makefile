@@ -4,6 +4,8 @@
 #                 runs and its figures           make regress    BASE=HEAD~1 HEAD=HEAD: slower?
 # make figures    results/figures from it        make gate-trial is the gate right about it?
 # make bench      the kernels, their figures     make coverage   lines that the tests run, by room
+# make pack       make bench, its records packed make counts     instructions of every kernel
+# make split      SET='head=tree': how a step divides among 4 to 64 threads
 # make claims     claims of the literature       make fuzz       SECONDS=60 for each loader of files
 #                 against the records            make test-long  what takes long; a dated result
 # make paper      paper/eightysix.pdf, also of   make install    PREFIX=/usr/local DESTDIR=
@@ -20,12 +22,17 @@ VERSION = 0.2.0-dev
 # Every Debian package, once.
 PACKAGES = gcc g++ libc6-dev libgomp1 libgsl-dev libsqlite3-dev libyaml-dev libjansson-dev \
            libpcre2-dev nettle-dev liblzma-dev libcmocka-dev libbenchmark-dev libopenblas0-pthread \
-           libdnnl2 libdnnl-dev gnuplot-nox curl ca-certificates gcc-aarch64-linux-gnu \
-           libc6-dev-arm64-cross qemu-user
+           libdnnl2 libdnnl-dev gnuplot-nox curl ca-certificates
+# the NEON kernels on a machine of another kind
+ifneq ($(shell uname -m),aarch64)
+PACKAGES += gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
+endif
 # only `make paper` asks for these
 PAPER_PACKAGES = texlive-latex-base texlive-latex-recommended lmodern latexmk
 # only `make fuzz` and `make test-long` ask for these
 TEST_LONG_PACKAGES = clang libclang-rt-dev libomp-dev
+# only `make counts` asks for this
+COUNTS_PACKAGES = valgrind
 
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc) --no-print-directory
@@ -41,7 +48,7 @@ CFLAGS  = -std=c11 -O2 -g -fopenmp -fno-math-errno -fno-trapping-math -ffp-contr
 CXXFLAGS = -std=c++17 $(filter-out -std=% -Wstrict-prototypes,$(CFLAGS))
 CPPFLAGS = -I. -I$(OUT) -D_GNU_SOURCE -DARCH_$(ARCH)=1 -MMD -MP
 LDLIBS  = -lgsl -lgslcblas -lsqlite3 -lyaml -ljansson -lpcre2-8 -lnettle -llzma -lbenchmark \
-          -lstdc++ -lpthread -ldl -lm
+          -lstdc++ -lpthread -ldl -lm $(WRAP)
 
 OTHER_X86_64 = %_neon.c %_neon_dot.c
 OTHER_ARM64  = %_avx2.c %_avx512.c %_amx.c %_sse2.c
@@ -211,6 +218,7 @@ test-long: $(OUT)/eightysix $(OUT)/test-long.ok
 	  part fuzz $(MAKE) fuzz SECONDS=30; \
 	  if [ -x tests/add_parts.sh ]; then part add_parts tests/add_parts.sh; fi; \
 	  part kill_trial tests/kill_trial.sh $(KILLS) $(FULL); \
+	  part split sh -c "tests/split.sh head=tree | grep -E ' gemm +512 +16 .* 1.00 +2.00$$'"; \
 	  echo; tail -n 12 build/test-long.txt; exit $$failed
 
 # ---- installation ----
@@ -254,6 +262,18 @@ run-arm:
 	  qemu-aarch64 -cpu $$cpu -L /usr/aarch64-linux-gnu build/arm64/arm_laws || exit 1; done
 build/arm64/arm_laws: $(ARM)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ -ldl -lm
+
+# ---- instructions of the kernels of both architectures, counted: one table ----
+KERNEL_OBJ = $(patsubst %.c,$(OUT)/%.o,$(filter kernels/%,$(CORE)) tests/counts.c)
+$(OUT)/counts: $(KERNEL_OBJ)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ -ldl -lm
+counts: $(OUT)/counts $(OUT)/counts.ok
+	+@$(MAKE) CC=$(ARM_CC) OUT=build/arm64 SAN= build/arm64/counts
+	@tests/counts.sh $(OUT)/counts build/arm64/counts $(KERNELS)
+
+# ---- how a step divides among 4 to 64 threads, loop by loop: make split SET='head=tree' ----
+split: $(OUT)/deps.ok
+	+@tests/split.sh $(SET)
 
 HOUSE = $(wildcard kernels/*.[ch] models/*.[ch] harness/*/*.[ch] harness/*/*.cc)
 STYLED = $(HOUSE) Makefile $(wildcard kernels/*.def models/*.def harness/*/*.def harness/*/*.sql \
@@ -334,13 +354,23 @@ SHAPES  := $(SHAPES)|(256x683|1024x1024)/n512|4096x4096/n512/t[0-9]+(/b|$$))
 bench: $(OUT)/eightysix
 	$(OUT)/eightysix bench kernels --cold --threads $$(nproc) --shapes '$(SHAPES)'
 	$(OUT)/eightysix plot kernels && $(OUT)/eightysix plot roofline
+# The kernels of this machine as a file for `eightysix merge` on another one, as of an ARM machine
+PACK ?= results/kernels-$(shell uname -m).pack
+pack: $(OUT)/eightysix
+	@mkdir -p $(dir $(PACK)) && rm -f $(OUT)/pack.db
+	$(OUT)/eightysix check kernels
+	$(OUT)/eightysix bench machine --db $(OUT)/pack.db --quiet-wait 60
+	$(OUT)/eightysix bench kernels --cold --threads $$(nproc) --shapes '$(SHAPES)' \
+	  --db $(OUT)/pack.db
+	@rm -f $(PACK); $(OUT)/eightysix export --db $(OUT)/pack.db --pack $(PACK); echo $(PACK)
 
 deps:
 	@rm -f $(OUT)/deps.ok; $(MAKE) $(OUT)/deps.ok
 $(OUT)/deps.ok:  NEEDED = $(PACKAGES)
 $(OUT)/paper.ok: NEEDED = $(PAPER_PACKAGES)
 $(OUT)/test-long.ok: NEEDED = $(TEST_LONG_PACKAGES)
-$(OUT)/deps.ok $(OUT)/paper.ok $(OUT)/test-long.ok:
+$(OUT)/counts.ok: NEEDED = $(COUNTS_PACKAGES)
+$(OUT)/deps.ok $(OUT)/paper.ok $(OUT)/test-long.ok $(OUT)/counts.ok:
 	@mkdir -p $(OUT); missing=; for p in $(NEEDED); do \
 	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || \
 	    missing="$$missing $$p"; done; \
@@ -357,6 +387,7 @@ clean:
 FORCE:
 .SECONDARY:
 .PHONY: all deps test golden mutate lint-links run-tests run-arm lint sweep figures bench regress \
+        counts split pack \
         gate-trial claims paper check-paper readme check-readme replay-seeds fuzz run-fuzz \
         coverage test-long install uninstall clean FORCE
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

@@ -116,6 +116,12 @@ static const char *asked(Place *p, const char *question)
     return arena_text(&p->a, "%.*s", (int)strcspn(said, "\n"), said);
 }
 
+/* What else ran on this machine is not what these tests are about */
+static void undisturbed(Place *p)
+{
+    by_hand(p, p->path, "DELETE FROM text WHERE key GLOB 'disturbed:*'");
+}
+
 /* No list outside a kernel's own fields says whether a figure shows it */
 static void new_kernel_is_in_the_figures(void **state)
 {
@@ -127,6 +133,7 @@ static void new_kernel_is_in_the_figures(void **state)
     lesser.name = "lesser";
     lesser.drawn = 0;
     assert_int_equal(run_recorded(p, &novel, &lesser, "^(novel|lesser)/2560x2560/n8/t1$"), 0);
+    undisturbed(p);
     assert_string_equal(asked(p, "SELECT count(*) FROM kernel_cell"), "2");
     assert_string_equal(asked(p, "SELECT group_concat(label) FROM kernels WHERE NOT is_peak"),
                         "novel");
@@ -134,6 +141,185 @@ static void new_kernel_is_in_the_figures(void **state)
                         "novel");
     assert_string_equal(asked(p, "SELECT kernel FROM bench_kernel WHERE sliced"), "novel");
     assert_string_equal(asked(p, "SELECT status || error FROM run"), "ok");
+}
+
+/* ---- cells that were disturbed ---- */
+static const BenchSeen good = { .time = { .median = 100, .low = 96, .high = 103 }, .guess_ns = 98,
+                                .percent = 92, .limit = "int8_amx", .before = 1e12,
+                                .after = 1.02e12 };
+
+static void expect_disturbed(BenchSeen s, const char *what)
+{
+    Arena a = arena_new(1 << 20);
+    const char *why = bench_disturbed(&s, &a);
+    if (!what && why) fail_msg("expected an undisturbed cell: %s", why);
+    if (what && (!why || !strstr(why, what)))
+        fail_msg("expected '%s' in: %s", what, why ? why : "(undisturbed)");
+    arena_drop(&a);
+}
+
+static void cells_know_that_they_were_disturbed(void **state)
+{
+    (void)state;
+    BenchSeen s = good;
+    expect_disturbed(s, NULL);
+    s.switches = 9;                                /* alone they say nothing of the time */
+    s.steal = 0.02;
+    expect_disturbed(s, NULL);
+    s.time.high = 124;
+    expect_disturbed(s, "its interval is 0.28 of its median (gave way 9 times, 2.0 % stolen)");
+    s = good;
+    s.time = (Interval){ .median = 3.7e6, .low = 3.6e6, .high = 3.9e6 };       /* a steady hog */
+    s.guess_ns = 8.7e3;
+    expect_disturbed(s, "its median is 425 times its fastest call");
+    s = good;
+    s.percent = 104.9;
+    expect_disturbed(s, NULL);
+    s.percent = 106;
+    expect_disturbed(s, "it is at 106 % of its limit int8_amx");
+    s = good;
+    s.after = 0.8e12;
+    expect_disturbed(s, "the probe int8_amx moved by -20 %");
+    s.after = 1.3e12;
+    expect_disturbed(s, "the probe int8_amx moved by +30 %");
+    s = (BenchSeen){ .time = good.time, .percent = NAN };        /* nothing else is known of it */
+    expect_disturbed(s, NULL);
+}
+
+static void a_quiet_machine_is_known(void **state)
+{
+    (void)state;
+    Arena a = arena_new(1 << 20);
+    QuietLook q = { .busy = 0.01, .load = 0.4, .probe = 1e11, .before = 1.01e11 };
+    assert_null(quiet_lacks(&q, &a));
+    q.busy = 0.5;
+    assert_string_equal(quiet_lacks(&q, &a), "others use 50 % of its cores (load 0.40)");
+    q.busy = 0.01;
+    q.steal = 0.02;
+    assert_string_equal(quiet_lacks(&q, &a), "other virtual machines take 2 % of its time");
+    q.steal = 0;
+    q.before = 1.2e11;
+    assert_string_equal(quiet_lacks(&q, &a), "its speed moved by 17 %");
+    q.before = 0;
+    assert_string_equal(quiet_lacks(&q, &a), "its speed was measured only once");
+    arena_drop(&a);
+}
+
+static void figures_leave_disturbed_cells_out(void **state)
+{
+    Place *p = *state;
+    TernaryKernel novel = *ternary_kernels[0];
+    novel.name = "novel";
+    novel.drawn = 1;
+    assert_int_equal(run_recorded(p, &novel, NULL, "^novel/2560x2560/n8/t1$"), 0);
+    undisturbed(p);
+    by_hand(p, p->path, "INSERT INTO text SELECT id, 'disturbed:novel/2560x2560/n8/t1', 'a hog' "
+                        "FROM run");
+    assert_string_equal(asked(p, "SELECT disturbed FROM kernel_cell"), "a hog");
+    assert_string_equal(asked(p, "SELECT disturbed FROM records"), "1");
+    assert_string_equal(asked(p, "SELECT count(*) FROM kernels WHERE NOT is_peak"), "0");
+    assert_string_equal(asked(p, "SELECT count(*) FROM roofline WHERE NOT is_peak"), "0");
+    /* an older run of it, which nothing disturbed, stands for it */
+    assert_int_equal(run_recorded(p, &novel, NULL, "^novel/2560x2560/n8/t1$"), 0);
+    undisturbed(p);
+    by_hand(p, p->path, "INSERT INTO text VALUES (2, 'disturbed:novel/2560x2560/n8/t1', 'a hog')");
+    assert_string_equal(asked(p, "SELECT run || coalesce(disturbed, '') FROM kernel_cell"), "1");
+    assert_string_equal(asked(p, "SELECT count(*) FROM kernels WHERE NOT is_peak"), "1");
+    assert_string_equal(asked(p, "SELECT disturbed FROM records"), "0");
+}
+
+/* Records of a machine with NEON are a column beside those of others, whichever came last */
+static void neon_is_a_column(void **state)
+{
+    Place *p = *state;
+    TernaryKernel k = *ternary_kernels[0], neon = k;
+    k.name = "i2_avx2";
+    neon.name = "i2_neon_dot";
+    assert_int_equal(run_recorded(p, &k, NULL, "^i2_avx2/256x683/n8/t1$"), 0);
+    assert_string_equal(asked(p, "SELECT count(*) FROM kernel_neon"), "0");
+    assert_int_equal(run_recorded(p, &neon, NULL, "^i2_neon_dot/256x683/n8/t1$"), 0);
+    by_hand(p, p->path,
+            "DROP TRIGGER run_final; INSERT INTO machine (cpu, isa, cores, kernel, hostname, "
+            "governor, virt, mem_kb, l1d_kb, l2_kb, l3_kb) SELECT 'an ARM', 'neon,dotprod', 4, "
+            "kernel, 'arm', governor, virt, mem_kb, l1d_kb, l2_kb, l3_kb FROM machine LIMIT 1; "
+            "UPDATE run SET machine = (SELECT id FROM machine WHERE cpu = 'an ARM') WHERE id = 2");
+    assert_string_equal(asked(p, "SELECT group_concat(kernel) FROM kernel_cell"), "i2_avx2");
+    assert_string_equal(asked(p, "SELECT layout || ' ' || kernel || ' ' || cpu FROM kernel_neon"),
+                        "i2 i2_neon_dot an ARM");
+    by_hand(p, p->path, "UPDATE run SET status = 'fail' WHERE id = 1");
+    assert_string_equal(asked(p, "SELECT group_concat(kernel) FROM kernel_cell"), "i2_neon_dot");
+}
+
+static void list_names_kernels_of_the_other_architecture(void **state)
+{
+    Place *p = *state;
+    const char *said = place_expect(p, 0, "list kernels");
+    const int here = ternary_find("i2_avx2") != NULL;
+    assert_true(here != (ternary_find("i2_neon") != NULL));
+    assert_says(said, here ? "  i2_neon_dot   a kernel of ARM64, which no program"
+                           : "  i2_avx2       a kernel of x86-64, which no program");
+    for (int i = 0; ternary_kernels[i]; i++)
+        assert_silent(said, arena_text(&p->a, "  %-13s a kernel of", ternary_kernels[i]->name));
+}
+
+enum { HOGS = 64, HOGS_A_CORE = 2 };
+static int spin(pid_t hog[HOGS])
+{
+    const int n = HOGS_A_CORE * (int)sysconf(_SC_NPROCESSORS_ONLN);
+    const int hogs = n < HOGS ? n : HOGS;
+    fflush(NULL);
+    for (int i = 0; i < hogs; i++)
+        if (!(hog[i] = fork()))
+            for (volatile long at = 0; getppid() > 1; at++) continue;
+    return hogs;
+}
+
+static void bench_beside_hogs_says_so(void **state)
+{
+    Place *p = *state;
+    pid_t hog[HOGS];
+    const int hogs = spin(hog);
+    const char *said = "";
+    for (int i = 0; i < 3 && !strstr(said, "DISTURBED: its"); i++)
+        said = place_expect(p, 0, arena_text(&p->a, "bench ops --filter "
+            "'^(rmsnorm|exp|adamw)/' --threads 1 --again 1 --rounds 9 --db %s", p->path));
+    for (int i = 0; i < hogs; i++) {
+        kill(hog[i], SIGKILL);
+        waitpid(hog[i], NULL, 0);
+    }
+    assert_says(said, "DISTURBED: its");
+    assert_says(said, "cells were disturbed: figures leave them out");
+    const char *last = "run = (SELECT max(id) FROM run)";
+    assert_string_equal(asked(p, arena_text(&p->a, "SELECT (SELECT value FROM metric WHERE name = "
+        "'disturbed' AND %s) = (SELECT count(*) FROM text WHERE key GLOB 'disturbed:*' AND %s)",
+        last, last)), "1");
+    assert_string_equal(asked(p, arena_text(&p->a, "SELECT count(*) > 0 FROM metric WHERE name "
+        "GLOB 'switches:*' AND value > 0 AND %s", last)), "1");
+    /* the samples of the measurement before are kept, apart */
+    assert_string_equal(asked(p, "SELECT (count(*) % 9) || ' ' || (count(*) > 0) FROM metric "
+                                 "WHERE name GLOB 'discarded:*'"), "0 1");
+    assert_string_equal(asked(p, "SELECT max(rounds) FROM timing"), "9");
+}
+
+static void waits_for_a_quiet_machine(void **state)
+{
+    Place *p = *state;
+    pid_t hog[HOGS];
+    const char *bench = "bench kernels --filter '^ref/256x256/n1/t1$' --threads 1 --rounds 2 "
+                        "--again 0 --db ";
+    const int hogs = spin(hog);
+    const char *said = place_expect(p, 0, arena_text(&p->a, "%s%s --quiet-wait 2", bench, p->path));
+    for (int i = 0; i < hogs; i++) {
+        kill(hog[i], SIGKILL);
+        waitpid(hog[i], NULL, 0);
+    }
+    assert_says(said, "waiting for a quiet machine: ");
+    assert_says(said, "the machine is not quiet after ");
+    assert_string_equal(asked(p, "SELECT value >= 2 FROM metric WHERE name = 'quiet_wait'"), "1");
+    assert_string_equal(asked(p, "SELECT value LIKE 'others use %' FROM text WHERE "
+                                 "key = 'not_quiet'"), "1");
+    said = place_expect(p, 2, arena_text(&p->a, "%s%s --quiet-wait=soon", bench, p->path));
+    assert_says(said, "--quiet-wait soon: expected a number");
 }
 
 static void dies(int32_t *y, const void *packed, const void *scratch, int n, int r0, int r1,
@@ -240,6 +426,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(dead_bench_is_a_row_that_says_so, place_make, place_drop),
         cmocka_unit_test_setup_teardown(no_number_is_a_failure, place_make, place_drop),
         cmocka_unit_test_setup_teardown(rows_of_packed_weights, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(figures_leave_disturbed_cells_out, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(neon_is_a_column, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(list_names_kernels_of_the_other_architecture, place_make,
+                                        place_drop),
+        cmocka_unit_test_setup_teardown(bench_beside_hogs_says_so, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(waits_for_a_quiet_machine, place_make, place_drop),
+        cmocka_unit_test(cells_know_that_they_were_disturbed),
+        cmocka_unit_test(a_quiet_machine_is_known),
         cmocka_unit_test(samples_and_file),
         cmocka_unit_test(no_such_place),
         cmocka_unit_test(wrong_kernel),

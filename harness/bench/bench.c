@@ -5,6 +5,7 @@
  *                      iterations = SAMPLE_S / the fastest, once for all of them (see FAR)
  *                      rounds of all cells in random order, one sample each
  *                      medians with intervals
+ *                      all of it again where a cell was disturbed (bench_disturbed.c)
  *
  * So what disturbs the machine meets every cell alike, and no cell is timed with another number of
  * iterations than its neighbours. */
@@ -51,6 +52,7 @@ BenchCell *bench_cell(Bench *b, const char *name, GbenchWork *work, void *ctx)
     c->work = work;
     c->ctx = ctx;
     c->ns = arena_get(&b->group, sizeof *c->ns * (size_t)b->plan.rounds);
+    c->sample = arena_get(&b->group, sizeof *c->sample * (size_t)b->plan.rounds);
     return b->cell[b->n++] = c;
 }
 
@@ -85,6 +87,10 @@ void bench_limit(BenchCell *c, const char *compute, double compute_ns, const cha
                  double memory_ns)
 {
     const int by_memory = memory_ns > compute_ns;
+    c->compute = compute;
+    c->compute_ns = compute_ns;
+    c->level = memory;
+    c->level_ns = memory_ns;
     c->limit_ns = by_memory ? memory_ns : compute_ns;
     c->limit = c->limit_ns > 0 ? by_memory ? memory : compute : NULL;
 }
@@ -98,37 +104,15 @@ const char *bench_level(Bench *b, double bytes)
                                                 : "read_dram";
 }
 
-double bench_peak(Bench *b, const char *name, int threads)
-{
-    CHECK(threads >= 1 && threads <= BENCH_THREADS);
-    for (int i = 0; probes[i].name; i++) {
-        CHECK(i < BENCH_PROBES);
-        if (strcmp(probes[i].name, name)) continue;
-        double *peak = &b->peak[i][threads];
-        if (b->probed[i][threads] > b->groups || !probe_runs_here(&probes[i])) return *peak;
-        const double now = machine_probe(&probes[i], threads);      /* once in every group */
-        const int bytes = !strcmp(probes[i].unit, "B/s"), k = b->times[i][threads]++;
-        *peak = bytes ? (*peak * k + now) / (k + 1) : now > *peak ? now : *peak;
-        b->probed[i][threads] = b->groups + 1;
-        return *peak;
-    }
-    return 0;
-}
-
+/* A sample waits for the end of its group: it may be measured again */
 static void bench_take(void *ctx, int bench, const char *name, int round, double ns, long iters)
 {
     Bench *b = ctx;
     BenchCell *c = b->now;
+    (void)round;                 /* of the file, which counts on when a group is measured again */
     CHECK(bench == c->id && !strcmp(name, c->name) && c->samples < b->plan.rounds);
+    c->sample[c->samples] = (BenchSample){ .ns = ns, .iters = iters, .position = b->position };
     c->ns[c->samples++] = ns;
-    if (b->db)
-        db_record(b->db, b->run,
-                  &(Record) { .kind = 'p',
-                              .name = name,
-                              .step = round,
-                              .position = b->position,
-                              .value = ns * (double)iters,
-                              .iters = iters });
 }
 
 /* ---- one group ---- */
@@ -144,7 +128,7 @@ static void bench_choose_iterations(Bench *b)
         c->work(c->ctx, 1);
         for (int k = 0; k < 3; k++) {      /* the least: a call that was disturbed says too much */
             const double ns = bench_time(c->work, c->ctx, SAMPLE_S / 10, NULL);
-            if (k == 0 || ns < c->guess_ns) c->guess_ns = ns;
+            if (!(c->guess_ns > 0) || ns < c->guess_ns) c->guess_ns = ns;
         }
         if (!(c->idle && b->n > 1) && (fastest == 0 || c->guess_ns < fastest))
             fastest = c->guess_ns;
@@ -157,56 +141,37 @@ static void bench_choose_iterations(Bench *b)
     }
 }
 
+static void bench_add_cells(Bench *b)
+{
+    for (int i = 0; i < b->n; i++) {
+        BenchCell *c = b->cell[i];
+        if (!c->broken) c->id = gbench_add(b->g, c->name, c->work, c->ctx, c->ops, c->bytes);
+    }
+}
+
+static void bench_sample(Bench *b, BenchCell *c, int round)
+{
+    const Disturbance before = disturbance_now();
+    b->now = c;
+    gbench_run(b->g, c->id, c->iters, b->attempt * b->plan.rounds + round);
+    const Disturbance after = disturbance_now();
+    BenchSample *s = &c->sample[c->samples - 1];
+    s->switches = after.switches - before.switches;
+    s->steal = disturbance_steal_between(&before, &after);
+}
+
 static void bench_rounds(Bench *b)
 {
     int order[BENCH_CELLS], n = 0;
     for (int i = 0; i < b->n; i++) {
-        BenchCell *c = b->cell[i];
-        if (c->broken) continue;
-        c->id = gbench_add(b->g, c->name, c->work, c->ctx, c->ops, c->bytes);
-        order[n++] = i;
+        b->cell[i]->samples = 0;
+        if (!b->cell[i]->broken) order[n++] = i;
     }
     for (int r = 0; r < b->plan.rounds; r++) {
         shuffle(&b->rng, order, n, sizeof *order);
-        for (b->position = 0; b->position < n; b->position++) {
-            b->now = b->cell[order[b->position]];
-            gbench_run(b->g, b->now->id, b->now->iters, r);
-        }
+        for (b->position = 0; b->position < n; b->position++)
+            bench_sample(b, b->cell[order[b->position]], r);
     }
-}
-
-static const char *bench_human(char *out, size_t size, double ns)
-{
-    if (ns < 1e4) snprintf(out, size, "%.0f ns", ns);
-    else if (ns < 1e7) snprintf(out, size, "%.1f us", ns / 1e3);
-    else snprintf(out, size, "%.1f ms", ns / 1e6);
-    return out;
-}
-
-static void bench_show_row(Bench *b, const BenchCell *c)
-{
-    char time[32], low[32], rate[64] = "", bytes[32] = "", limit[64] = "", more[96] = "";
-    if (!b->header++)
-        printf("%-40s %10s %9s %19s %8s  %s\n", "cell", "time", "GOP/s", "[95 %]", "GB/s",
-               "of the limit");
-    if (c->broken) {
-        printf("%-40s WRONG: %s\n", c->name, c->broken);
-        return;
-    }
-    if (c->ops > 0)
-        snprintf(rate, sizeof rate, "%9.1f [%8.1f,%8.1f]", c->ops / c->time.median,
-                 c->ops / c->time.high, c->ops / c->time.low);
-    else
-        snprintf(rate, sizeof rate, "%9s [%s]", "",
-                 bench_human(low, sizeof low, c->time.high - c->time.low));
-    if (c->bytes > 0) snprintf(bytes, sizeof bytes, "%.1f", c->bytes / c->time.median);
-    if (c->reads) snprintf(limit, sizeof limit, "       %s", c->limit);
-    else if (c->limit) snprintf(limit, sizeof limit, "%4.0f %% %s", bench_percent(c), c->limit);
-    if (c->per > 0)
-        snprintf(more, sizeof more, "%.2f us a position, %.0f MB", c->time.median / c->per / 1e3,
-                 c->memory / 1e6);
-    printf("%-40s %10s %-30s %8s  %s%s\n", c->name,
-           bench_human(time, sizeof time, c->time.median), rate, bytes, limit, more);
 }
 
 static int bench_by_time(const void *x, const void *y)
@@ -224,13 +189,14 @@ static void bench_limits_by_reader(Bench *b)
         if (b->cell[i]->reads) reader = b->cell[i];
     for (int i = 0; i < b->n && reader; i++) {
         BenchCell *c = b->cell[i];
-        if (c->read > 0)
+        c->by_reader = c->read > 0;
+        if (c->by_reader)
             bench_limit(c, c->compute, c->compute_ns, reader->limit,
                         c->read * reader->time.median / reader->bytes);
     }
 }
 
-void bench_group(Bench *b)
+static void bench_measure(Bench *b)
 {
     bench_choose_iterations(b);
     bench_rounds(b);
@@ -238,21 +204,37 @@ void bench_group(Bench *b)
         if (!b->cell[i]->broken)
             b->cell[i]->time = stats_median(b->cell[i]->ns, b->cell[i]->samples, LEVEL, &b->group);
     bench_limits_by_reader(b);
+    bench_probe_again(b);
+}
+
+static void bench_show(Bench *b, BenchCell *c)
+{
+    if (b->plan.json) bench_show_json(c);
+    else bench_show_row(c, b->header++);
+    if (b->db) bench_record_cell(b, c);
+    b->broken += c->broken != NULL;
+    b->disturbed += !c->broken && c->disturbed;
+}
+
+void bench_group(Bench *b)
+{
+    bench_add_cells(b);
+    bench_measure(b);
+    for (b->attempt = 0; bench_judge(b) && b->attempt < b->plan.again;) {
+        bench_discard(b);
+        b->attempt++;
+        bench_measure(b);
+    }
     for (int i = 0; i < b->n; i++)
         if (!b->cell[i]->broken) b->cell[i]->broken = bench_record_unreal(b->cell[i], &b->group);
     qsort(b->cell, (size_t)b->n, sizeof *b->cell, bench_by_time);
-    for (int i = 0; i < b->n; i++) {
-        if (b->plan.json) bench_show_json(b->cell[i]);
-        else bench_show_row(b, b->cell[i]);
-        if (b->db) bench_record_cell(b, b->cell[i]);
-        b->broken += b->cell[i]->broken != NULL;
-    }
+    for (int i = 0; i < b->n; i++) bench_show(b, b->cell[i]);
     if (b->n > 1 && !b->plan.json) putchar('\n');
     fflush(stdout);
     if (b->db) db_flush(b->db);
     b->shown += b->n;
     b->groups++;
-    b->n = 0;
+    b->n = b->attempt = 0;
     arena_drop(&b->group);
     b->group = arena_new((size_t)1 << 35);
 }
@@ -304,6 +286,7 @@ static void bench_record_end(Bench *b, const char *why, double seconds, int *end
 {
     if (!b->db) return;
     bench_record_disturbance(b);
+    bench_note(b, "disturbed", b->disturbed);
     db_run_end(b->db, b->run, why || b->broken ? "fail" : "ok",
                why ? why : b->broken ? "a check failed" : "", seconds, 0);
     db_close(b->db);
@@ -323,6 +306,7 @@ static int bench_body(const BenchPlan *plan, long run, int *ended)
     b->g = gbench_open(b->plan.out, b->plan.rounds, bench_take, b, &why);
     if (!b->g) die("%s", why);
     if (run) bench_record_open(b, run);
+    if (plan->quiet_wait > 0) bench_quiet_wait(b);
     const double start = clock_now();
     kind->run(b);
     if (b->db) bench_record_peaks(b);
@@ -330,6 +314,9 @@ static int bench_body(const BenchPlan *plan, long run, int *ended)
     bench_record_end(b, why, clock_now() - start, ended);
     if (why) die("%s", why);
     if (b->broken) fprintf(stderr, "%d of %d cells are wrong\n", b->broken, b->shown);
+    if (b->disturbed)
+        fprintf(stderr, "%d of %d cells were disturbed: figures leave them out\n", b->disturbed,
+                b->shown);
     const int code = b->broken ? 1 : 0;
     regfree(&b->filter);
     arena_drop(&b->group);

@@ -16,6 +16,9 @@
 
 enum { BENCH_THREADS = 1024 };                   /* at most */
 typedef struct Bench Bench;
+/* What a sample said: ns of an iteration; involuntary context switches of this process meanwhile;
+ * the share of the time that other virtual machines had */
+typedef struct BenchSample { double ns, steal; long iters, switches; int position; } BenchSample;
 typedef struct BenchCell {
     const char *name;
     GbenchWork *work;            /* its run(ctx, iters) */
@@ -25,19 +28,23 @@ typedef struct BenchCell {
     double      limit_ns;        /* the least time of one iteration by that */
     /* of it by operations alone; bytes it must read, where the group has a cell that only
      * reads: */
-    double      compute_ns, read;
+    double      compute_ns, level_ns, read;
     int         reads;           /* 1: this one, of `bytes` */
-    const char *compute;
+    int         by_reader;       /* 1: its memory limit is what the reader found */
+    const char *compute, *level;
+    int         threads;         /* of the probes that limit it */
     const char *broken;          /* what its check said; NULL: right */
     int         idle;            /* 1: it has no say in the number of iterations (noop) */
     double      prepare_ns;      /* of it, the time of prepare alone; 0: none */
     double      memory, per;     /* transient bytes; positions of an iteration; 0: none */
     /* filled by bench_group */
     double     *ns;              /* (rounds) */
+    BenchSample *sample;         /* (rounds) */
     int         id, samples;
     long        iters;           /* of a sample */
     double      guess_ns;        /* what calibration found */
     Interval    time;            /* ns of an iteration */
+    const char *disturbed;       /* why its time is not to be believed; NULL: it is */
 } BenchCell;
 
 /* What the arguments of the command said. */
@@ -48,6 +55,9 @@ typedef struct BenchPlan {
     const char *shapes;
     const char *out, *db;        /* db NULL: nothing is recorded */
     int         all, cold, json, rounds, threads[BENCH_THREADS], n_threads;
+    int         again;           /* so often is a group measured again of which a cell was
+                                  * disturbed */
+    double      quiet_wait;      /* seconds to wait at most for a quiet machine; 0: none */
     uint64_t    seed;
     const TernaryKernel *const *kernels;        /* NULL-ended; ternary_kernels but in tests */
     MachineLock *machine;        /* asked for; NULL: not known who shares the machine */
@@ -91,6 +101,38 @@ void bench_machine(Bench *);
 
 double bench_percent  (const BenchCell *);      /* of its limit that it reaches; NAN: unknown */
 void   bench_show_json(const BenchCell *);      /* one line on stdout */
+/* the same as text; before row 0 a header */
+void   bench_show_row (const BenchCell *, int row);
+
+/* ---- was it disturbed? (bench_disturbed.c) ----
+ * A cell was when one of these holds. On a quiet machine intervals are 0.03 of their medians, and
+ * the widest 0.12. */
+#define BENCH_WIDE   0.25        /* its interval is wider than this part of its median */
+#define BENCH_SLOW   2.0         /* its median is more than so many times its fastest call */
+#define BENCH_BEATEN 105.0       /* it is at more than so many percent of its limit */
+#define BENCH_MOVED  0.15        /* its probe moved by more than this since the run began */
+typedef struct BenchSeen {
+    Interval    time;
+    double      guess_ns;        /* its fastest call; 0: unknown */
+    double      percent;         /* of its limit; NAN: unknown */
+    const char *limit;
+    double      before, after;   /* its probe, at the beginning and now; 0: unknown */
+    long        switches;        /* involuntary context switches, of all samples */
+    double      steal;           /* the share of their time that other virtual machines had */
+} BenchSeen;
+/* NULL, or why */
+const char *bench_disturbed(const BenchSeen *, Arena *);
+
+/* ---- is the machine quiet? (bench_quiet.c) ---- */
+#define QUIET_BUSY  0.05         /* at most this share of the time of all cores, by others */
+#define QUIET_STEAL 0.01
+#define QUIET_PROBE 0.05         /* between two looks the probe moves by at most this */
+typedef struct QuietLook {
+    double busy, steal, load;    /* shares of the time since the last look; the load average */
+    double probe, before;        /* operations a second, now and at the last look; 0: none yet */
+} QuietLook;
+/* NULL: it is quiet. Else what is not */
+const char *quiet_lacks(const QuietLook *, Arena *);
 
 enum { BENCH_ROUNDS = 10000 };                  /* at most */
 /* Runs one kind. Returns the exit code: 0 fine, 1 a check failed; dies with an error message */

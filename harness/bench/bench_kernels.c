@@ -63,8 +63,7 @@ static void kernels_limit(Bench *b, BenchCell *c, const ProductJob *j, int cold)
         const double rate = compute ? bench_peak(b, compute, s->threads) / o->unit * o->ports : 0;
         if (rate > 0) ns = weights * s->n * each / rate * 1e9;
     }
-    c->compute = compute;
-    c->compute_ns = ns;
+    c->threads = s->threads;
     c->read = read;
     bench_limit(c, compute, ns, level, bandwidth > 0 ? read / bandwidth * 1e9 : 0);
 }

@@ -16,7 +16,11 @@ struct Bench {
     regex_t     filter;
     BenchCell  *cell[BENCH_CELLS], *now;
     int         n, position, shown, broken, header, skipped;
+    int         attempt, disturbed;  /* measurements of this group before; cells */
     double      peak[BENCH_PROBES][BENCH_THREADS + 1];
+    /* what a probe said at the beginning of the run, in which group that was, and last */
+    double      first[BENCH_PROBES][BENCH_THREADS + 1], last[BENCH_PROBES][BENCH_THREADS + 1];
+    int         first_group[BENCH_PROBES][BENCH_THREADS + 1];
     /* the group of the last probe, from 1; groups done */
     int         probed[BENCH_PROBES][BENCH_THREADS + 1], groups;
     int         times[BENCH_PROBES][BENCH_THREADS + 1];             /* it was probed */
@@ -41,4 +45,14 @@ const char *bench_record_unreal(const BenchCell *, Arena *);
 void bench_record_cell (Bench *, const BenchCell *);
 void bench_record_peaks(Bench *);
 void bench_record_disturbance(Bench *);              /* at its end: load, steal, switches, shared */
+
+/* ---- bench_disturbed.c ---- */
+int  bench_judge      (Bench *);         /* how many cells of the group were disturbed */
+void bench_discard    (Bench *);         /* records samples that are measured again */
+/* The probes that limit cells of the group, once more: limits follow them */
+void bench_probe_again(Bench *);
+
+/* ---- bench_quiet.c ---- */
+/* Waits as long as the plan says, and says and records how long that was */
+void bench_quiet_wait(Bench *);
 #endif

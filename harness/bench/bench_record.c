@@ -191,23 +191,45 @@ const char *bench_record_unreal(const BenchCell *c, Arena *a)
     return NULL;
 }
 
+static void bench_record_text(Bench *b, const char *what, const BenchCell *c, const char *text)
+{
+    if (text)
+        db_record(b->db, b->run,
+                  &(Record) { .kind = 't',
+                              .text = text,
+                              .name = arena_text(&b->group, "%s:%s", what, c->name) });
+}
+
+/* Its samples, and where there was something what disturbed them */
+static void bench_record_samples(Bench *b, const BenchCell *c)
+{
+    const char *names[] = { arena_text(&b->group, "switches:%s", c->name),
+                            arena_text(&b->group, "steal:%s", c->name) };
+    for (int r = 0; r < c->samples; r++) {
+        const BenchSample *s = &c->sample[r];
+        const double value[] = { (double)s->switches, s->steal };
+        db_record(b->db, b->run,
+                  &(Record) { .kind = 'p', .name = c->name, .step = r, .position = s->position,
+                              .value = s->ns * (double)s->iters, .iters = s->iters });
+        for (int k = 0; k < 2; k++)
+            if (value[k] > 0)
+                db_record(b->db, b->run,
+                          &(Record) { .kind = 'n', .name = names[k], .step = r,
+                                      .value = value[k] });
+    }
+}
+
 void bench_record_cell(Bench *b, const BenchCell *c)
 {
     BenchNumber n[BENCH_NUMBERS];
     bench_numbers(c, n);
+    bench_record_samples(b, c);
     for (int i = 0; i < BENCH_NUMBERS; i++)
         if (n[i].value > 0 && isfinite(n[i].value))
             bench_record_number(b, arena_text(&b->group, "%s:%s", n[i].what, c->name), n[i].value);
-    if (c->limit)
-        db_record(b->db, b->run,
-                  &(Record) { .kind = 't',
-                              .text = c->limit,
-                              .name = arena_text(&b->group, "limit:%s", c->name) });
-    if (c->broken)
-        db_record(b->db, b->run,
-                  &(Record) { .kind = 't',
-                              .text = c->broken,
-                              .name = arena_text(&b->group, "wrong:%s", c->name) });
+    bench_record_text(b, "limit", c, c->limit);
+    bench_record_text(b, "wrong", c, c->broken);
+    bench_record_text(b, "disturbed", c, c->broken ? NULL : c->disturbed);
 }
 
 void bench_record_peaks(Bench *b)

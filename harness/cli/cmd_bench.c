@@ -23,6 +23,8 @@ static const char help[] =
     "  --threads L   numbers of threads, as 1,2 (the number of cores; machine: 1 and that)\n"
     "  --cold        also n = 1 with weights from memory: 300 MB of copies, used in turn\n"
     "  --rounds N    samples of every cell (15)\n"
+    "  --again N     so often a group of cells is measured again if one of them was disturbed (2)\n"
+    "  --quiet-wait [SECONDS]   wait for a quiet machine first, so long at most (600)\n"
     "  --seed N      of the order of cells (1)\n"
     "  --json        one JSON object per cell and line instead of the table\n"
     "  --benchmark_out FILE   JSON of Google Benchmark, for its compare.py\n"
@@ -30,7 +32,8 @@ static const char help[] =
     "  --no-db       record nothing\n\n"
     "A kernel's time is prepare + gemm. Cells of one shape have the same number of iterations (a\n"
     "sample takes 5 ms or more) and are interleaved in random order. %: of the limit named beside\n"
-    "it, measured in this run. []: a 95 % interval.\n\n"
+    "it, measured in this run. []: a 95 % interval. DISTURBED: by its own numbers something else\n"
+    "ran beside this cell, in its last measurement too; figures leave it out.\n\n"
     "exit code: 0 fine, 1 a check failed, 2 bad usage\n";
 
 static void read_threads(BenchPlan *p, const char *text, int both)
@@ -59,8 +62,8 @@ static void read_threads(BenchPlan *p, const char *text, int both)
 static BenchPlan read_arguments(int argc, char **argv)
 {
     BenchPlan plan = { .kernels = ternary_kernels }, *p = &plan;
-    const char *threads = NULL, *n_rounds = "15", *seed = "1";
-    int no_db = 0;
+    const char *threads = NULL, *n_rounds = "15", *seed = "1", *again = "2", *wait = "600";
+    int no_db = 0, waits = 0;
     p->db = "results/results.db";
     const Option options[] = { { "--filter", &p->filter, NULL },
                                { "--shapes", &p->shapes, NULL },
@@ -69,6 +72,8 @@ static BenchPlan read_arguments(int argc, char **argv)
                                { "--cold", NULL, &p->cold },
                                { "--rounds", &n_rounds, NULL },
                                { "--seed", &seed, NULL },
+                               { "--again", &again, NULL },
+                               { "--quiet-wait", &wait, &waits },
                                { "--json", NULL, &p->json },
                                { "--benchmark_out", &p->out, NULL },
                                { "--db", &p->db, NULL },
@@ -79,6 +84,8 @@ static BenchPlan read_arguments(int argc, char **argv)
         die("bench: expected one of kernels, heads, ops, machine; see eightysix bench --help");
     p->what = argv[1];
     p->rounds = (int)option_int("--rounds", n_rounds, 1, BENCH_ROUNDS);
+    p->again = (int)option_int("--again", again, 0, 100);
+    if (waits) p->quiet_wait = option_number("--quiet-wait", wait, 1, 1e6);
     p->seed = (uint64_t)option_int("--seed", seed, 0, INT64_MAX);
     if (p->shapes && (p->filter || p->all))
         die("bench: expected --shapes alone, without --filter and --all");

@@ -6,6 +6,21 @@
 #include "models/model.h"
 #include <string.h>
 
+/* variants.def once more, as the other architecture reads it: names alone */
+#if ARCH_X86_64
+#undef ARCH_X86_64
+static const char list_elsewhere[] = "ARM64";
+#else
+#define ARCH_X86_64 1
+static const char list_elsewhere[] = "x86-64";
+#endif
+#define V(name) #name,
+static const char *const list_other_kernels[] = {
+#include "kernels/variants.def"
+    NULL
+};
+#undef V
+
 int list_main(int argc, char **argv);
 
 static void list_settings(void)
@@ -28,6 +43,10 @@ static void list_kernels(void)
                ternary_runs_here(k) ? "runs here" : cpu_text(k->cpu & ~cpu_has(), cpu, sizeof cpu),
                ternary_runs_here(k) ? k == best ? " (auto)" : "" : " missing");
     }
+    for (int i = 0; list_other_kernels[i]; i++)
+        if (!ternary_find(list_other_kernels[i]))
+            printf("  %-13s a kernel of %s, which no program for this machine has\n",
+                   list_other_kernels[i], list_elsewhere);
 }
 
 static void list_heads(void)

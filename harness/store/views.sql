@@ -346,14 +346,15 @@ FROM planned p LEFT JOIN median m
 GROUP BY p.experiment, p.label ORDER BY p.experiment, p.position;
 
 -- one row per cell of a run of `eightysix bench`: median over its rounds, beside the limit that
--- binds it; low, high: 95 %
+-- binds it; low, high: 95 %; disturbed: why its time is not to be believed, NULL: nothing says so
 CREATE VIEW timing AS
 SELECT 'bench' AS experiment, t.run, c.value AS kind, t.name, t.n AS rounds, t.ns AS median_ns,
        (SELECT value FROM metric WHERE run = t.run AND name = 'ci_low:' || t.name) AS low_ns,
        (SELECT value FROM metric WHERE run = t.run AND name = 'ci_high:' || t.name) AS high_ns,
        o.value / t.ns AS gops, b.value / t.ns AS gbs, o.value AS ops, b.value AS bytes,
            x.value AS "limit",
-       100 * l.value / t.ns AS percent_of_limit, p.value AS prepare_ns, m.cpu, m.cores, r.started
+       100 * l.value / t.ns AS percent_of_limit, p.value AS prepare_ns, m.cpu, m.cores, r.started,
+       d.value AS disturbed
 FROM (SELECT run, name, n, avg(each) AS ns
       FROM (SELECT run, name, ns / iters AS each, row_number() OVER (PARTITION BY run, name
           ORDER BY ns / iters) AS i,
@@ -367,24 +368,27 @@ LEFT JOIN metric b ON b.run = t.run AND b.name = 'bytes:' || t.name
 LEFT JOIN metric l ON l.run = t.run AND l.name = 'limit_ns:' || t.name
 LEFT JOIN metric p ON p.run = t.run AND p.name = 'prepare_ns:' || t.name
 LEFT JOIN text x ON x.run = t.run AND x.key = 'limit:' || t.name
+LEFT JOIN text d ON d.run = t.run AND d.key = 'disturbed:' || t.name
 ORDER BY t.run, t.name;
 
 -- cells of `bench kernels`, the name taken apart:
 -- <kernel>/<rows>x<cols>/n<n>/t<threads>[/b<bits>][/cold]; of each the one measured last with the
--- build and the rig of the last such run; runs that shared the machine are left out
-CREATE VIEW kernel_cell AS
-WITH last AS (
-    SELECT r.build, m.rig FROM run r JOIN config c ON c.run = r.id AND c.key = 'bench'
-        AND c.value = 'kernels'
+-- build and the rig of the last such run, one that was not disturbed where there is one; runs that
+-- shared the machine are left out. So for either kind of machine: with NEON (`neon` 1) and without
+CREATE VIEW kernel_seen AS
+WITH last AS MATERIALIZED (
+    SELECT r.build, m.rig, instr(m.isa, 'neon') > 0 AS neon, max(r.id)
+    FROM run r JOIN config c ON c.run = r.id AND c.key = 'bench' AND c.value = 'kernels'
     JOIN machine m ON m.id = r.machine WHERE r.status = 'ok'
         AND coalesce((SELECT shared FROM run_shared WHERE run = r.id), 0) = 0
-    ORDER BY r.id DESC LIMIT 1),
+    GROUP BY instr(m.isa, 'neon') > 0),
 seen AS (
-    SELECT t.*, max(t.run) FROM timing t JOIN run r ON r.id = t.run JOIN machine m
+    SELECT t.*, last.neon, max(iif(t.disturbed IS NULL, 1e12, 0) + t.run)
+    FROM timing t JOIN run r ON r.id = t.run JOIN machine m
         ON m.id = r.machine JOIN last
     WHERE t.kind = 'kernels' AND r.build = last.build AND m.rig = last.rig AND r.status = 'ok'
         AND coalesce((SELECT shared FROM run_shared WHERE run = r.id), 0) = 0
-        GROUP BY t.name),
+        GROUP BY t.name, last.neon),
 parts AS (
     SELECT *, substr(name, 1, instr(name, '/') - 1) AS kernel, substr(name, instr(name,
         '/') + 1) AS tail FROM seen),
@@ -399,8 +403,24 @@ SELECT experiment, run, name, kernel, shape, CAST(shape AS INTEGER) AS rows, CAS
            ELSE 8 END AS bits,
        instr(rest, '/cold') > 0 AS cold, median_ns, gops, ops / high_ns AS gops_low,
            ops / low_ns AS gops_high, gbs,
-       ops / bytes AS ops_per_byte, "limit", percent_of_limit, prepare_ns, rounds, cpu, cores
+       ops / bytes AS ops_per_byte, "limit", percent_of_limit, prepare_ns, rounds, cpu, cores,
+       disturbed, neon, neon = (SELECT min(neon) FROM last) AS shown
 FROM shapes;
+
+-- those that figures and tables show: of machines without NEON where there are any, else with it
+CREATE VIEW kernel_cell AS
+SELECT experiment, run, name, kernel, shape, rows, cols, n, threads, bits, cold, median_ns, gops,
+    gops_low, gops_high, gbs, ops_per_byte, "limit", percent_of_limit, prepare_ns, rounds, cpu,
+    cores, disturbed
+FROM kernel_seen WHERE shown;
+
+-- those of machines with NEON, beside them; layout: i2 of i2_neon and i2_neon_dot, and so on
+CREATE VIEW kernel_neon AS
+SELECT substr(kernel, 1, instr(kernel || '_', '_') - 1) AS layout, experiment, run, name, kernel,
+    shape, rows, cols, n, threads, bits, cold, median_ns, gops,
+    gops_low, gops_high, gbs, ops_per_byte, "limit", percent_of_limit, prepare_ns, rounds, cpu,
+    cores, disturbed
+FROM kernel_seen WHERE neon;
 
 -- what a run of `bench kernels` says of its kernels beside their cells. drawn 1: figures show it;
 -- roof 1: the roofline too; sliced 1: its cost falls with the bits of the activations; chosen 1:
@@ -446,7 +466,7 @@ FROM kernel_cell c JOIN (SELECT 1 AS panel, '683x256' AS shape UNION SELECT 2, '
     ON k.shape = c.shape
 JOIN bench_kernel b ON b.run = c.run AND b.kernel = c.kernel AND b.drawn
 WHERE c.cold = 0 AND c.bits = 8 AND c.gops IS NOT NULL AND c.threads = (SELECT max(threads)
-    FROM kernel_cell)
+    FROM kernel_cell) AND c.disturbed IS NULL
 UNION ALL
 SELECT 'bench', k.panel, k.shape, 0, p.probe, 1, NULL, p.rate, p.rate, p.rate, p.threads, NULL,
     NULL, NULL
@@ -463,6 +483,7 @@ SELECT 'bench' AS experiment, c.kernel AS label, 0 AS is_peak, c.shape, c.n, c.c
        c.percent_of_limit, c.threads, c.cpu, c.cores
 FROM kernel_cell c
 WHERE c.threads = (SELECT max(threads) FROM kernel_cell) AND c.bits = 8 AND c.gops IS NOT NULL
+  AND c.disturbed IS NULL
   AND c.shape IN ('2560x2560', '4096x4096') AND (c.n > 1 OR c.cold OR c.shape = '2560x2560')
   AND EXISTS (SELECT 1 FROM bench_kernel b WHERE b.run = c.run AND b.kernel = c.kernel AND b.roof)
 UNION ALL
@@ -494,7 +515,7 @@ FROM kernel_cell c JOIN (SELECT DISTINCT experiment FROM cell_run) e
 JOIN bench_kernel b ON b.run = c.run AND b.kernel = c.kernel AND b.sliced
 WHERE c.shape = '2560x2560' AND c.n = 512
     AND NOT c.cold
-  AND c.threads = (SELECT max(threads) FROM kernel_cell)
+  AND c.threads = (SELECT max(threads) FROM kernel_cell) AND c.disturbed IS NULL
 ORDER BY 1, 2, 3, 4;
 
 -- one row per comparison of a gate (`eightysix regress`): shift, low, high and detectable are of ln
@@ -886,7 +907,8 @@ LEFT JOIN clock_curve t ON t.experiment = o.experiment AND t.position = o.positi
 
 -- cells of `bench heads`, <head>/V<V>/d<d>/n<n>/t<threads>: forward and backward of n positions; of
 -- each the one measured last with the build and the rig of the last such run; over_sgemm3: times
--- the three bare products of the same run. Runs that shared the machine are left out
+-- the three bare products of the same run. One that was not disturbed where there is one; runs that
+-- shared the machine are left out
 CREATE VIEW head_cell AS
 WITH last AS (
     SELECT r.build, m.rig FROM run r JOIN config c ON c.run = r.id AND c.key = 'bench'
@@ -896,7 +918,7 @@ WITH last AS (
     ORDER BY r.id DESC LIMIT 1),
 seen AS MATERIALIZED (
     SELECT t.*, substr(t.name, 1, instr(t.name, '/') - 1) AS head, substr(t.name, instr(t.name,
-        '/n') + 2) || '/' AS rest, max(t.run)
+        '/n') + 2) || '/' AS rest, max(iif(t.disturbed IS NULL, 1e12, 0) + t.run)
     FROM timing t JOIN run r ON r.id = t.run JOIN machine m ON m.id = r.machine JOIN last
     WHERE t.kind = 'heads' AND r.build = last.build AND m.rig = last.rig AND r.status = 'ok'
         AND coalesce((SELECT shared FROM run_shared WHERE run = r.id), 0) = 0
@@ -906,7 +928,7 @@ SELECT 'bench heads' AS experiment, s.run, s.name, s.head, CAST(s.rest AS INTEGE
            s.low_ns / 1e6 AS ms_low,
        s.high_ns / 1e6 AS ms_high, s.gops, s.median_ns / g.median_ns AS over_sgemm3,
        (SELECT value FROM metric WHERE run = s.run AND name = 'memory:' || s.name) AS memory,
-           s.rounds, s.cpu, s.cores
+           s.rounds, s.cpu, s.cores, s.disturbed
 FROM seen s LEFT JOIN seen g ON g.run = s.run AND g.head LIKE 'sgemm3%' AND g.rest = s.rest
 ORDER BY s.name;
 
@@ -918,7 +940,8 @@ UNION SELECT experiment, run FROM head_cell
 UNION SELECT experiment, run FROM gate WHERE run = (SELECT max(run) FROM gate);
 
 -- one row per plan that is shown: what became of its cells, by which commit, when and where;
--- left_out: runs of speeds that shared the machine
+-- left_out: runs of speeds that shared the machine; disturbed: cells of bench that were, and that
+-- figures leave out
 CREATE VIEW records AS
 SELECT u.experiment, u.planned, substr(u.git, 1, 7) || CASE WHEN u.dirty THEN ' and changes'
     ELSE '' END AS "commit", u.cpu, u.cores,
@@ -928,7 +951,10 @@ SELECT u.experiment, u.planned, substr(u.git, 1, 7) || CASE WHEN u.dirty THEN ' 
            total(c.wall_s) AS seconds,
        CASE u.name WHEN 'bench' THEN (SELECT count(*) FROM run_shared s JOIN run r ON r.id = s.run
                WHERE s.experiment = 'bench' AND s.shared > 0 AND r.status = 'ok')
-           ELSE coalesce(sum(c.left_out), 0) END AS left_out
+           ELSE coalesce(sum(c.left_out), 0) END AS left_out,
+       CASE u.name WHEN 'bench' THEN (SELECT count(*) FROM kernel_cell WHERE disturbed IS NOT NULL)
+               + (SELECT count(*) FROM head_cell WHERE disturbed IS NOT NULL) ELSE 0 END
+           AS disturbed
 FROM current u LEFT JOIN cell_run c ON c.plan = u.plan
 GROUP BY u.experiment ORDER BY u.plan;
 
@@ -945,7 +971,7 @@ WITH pair AS MATERIALIZED (
     JOIN bench_sample d ON d.run = t.run AND d.round = t.round
      AND d.name = f.kernel || substr(t.name, instr(t.name, '/'))
     WHERE t.kind = 'kernels' AND k.chosen AND k.kernel NOT GLOB 'sgemm_*'
-      AND t.run IN (SELECT run FROM kernel_cell WHERE name = t.name
+      AND t.run IN (SELECT run FROM kernel_cell WHERE name = t.name AND disturbed IS NULL
           AND threads = (SELECT max(threads) FROM kernel_cell))),
 long AS (
     SELECT run, cell, round, 1 AS line, 'ternary' AS label, ternary AS value, threads FROM pair
@@ -977,13 +1003,15 @@ SELECT 'claims' AS experiment, name AS label, verdict, value, low, high, value /
            (b + tolerance) / coalesce(a, b) AS most, rig
 FROM parts WHERE verdict <> 'not tested' ORDER BY id;
 
--- two cells of the same round of `bench kernels`, in the run that stands for the first: how many
--- times the second takes, and the rate at which the first reads its weights over that of the second
+-- two cells of the same round of `bench kernels` that were not disturbed, in the run that stands
+-- for the first: how many times the second takes, and the rate at which the first reads its weights
+-- over that of the second
 CREATE VIEW kernel_pair AS
 SELECT 'bench' AS experiment, a.run, a.round, a.name, b.name AS base, b.ns / a.ns AS times,
     a.bytes / a.ns / (b.bytes / b.ns) AS of_rate
 FROM bench_sample a JOIN bench_sample b ON b.run = a.run AND b.round = a.round
-WHERE a.run = (SELECT run FROM kernel_cell k WHERE k.name = a.name);
+WHERE a.run = (SELECT run FROM kernel_cell k WHERE k.name = a.name AND k.disturbed IS NULL)
+  AND NOT EXISTS (SELECT 1 FROM text WHERE run = b.run AND key = 'disturbed:' || b.name);
 
 -- two cells of one experiment, seed by seed: nats above the second, and how many times faster its
 -- steps are

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "harness/util/options.h"
 #include "harness/util/file.h"
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,9 +29,12 @@ int options_read(int argc, char **argv, const Option *options, const char *help)
         const Option *o = option_find(options, argv[i]);
         const char *eq = strchr(argv[i], '=');
         if (!o) die("%s: no such option; `eightysix %s --help` shows them", argv[i], argv[0]);
-        if (o->flag && eq) die("%s: expected no value", argv[i]);
+        if (o->flag && eq && !o->value) die("%s: expected no value", argv[i]);
         if (o->flag) *o->flag = 1;
-        else if (eq) *o->value = eq + 1;
+        if (eq) *o->value = eq + 1;
+        else if (o->flag && o->value && i + 1 < argc && isdigit((unsigned char)*argv[i + 1]))
+            *o->value = argv[++i];
+        else if (o->flag) continue;
         else if (i + 1 < argc) *o->value = argv[++i];
         else die("%s: expected a value", argv[i]);
     }

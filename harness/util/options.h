@@ -6,7 +6,8 @@
 
 typedef struct Option {
     const char  *name;           /* "--db"; NULL ends the table */
-    const char **value;          /* one of these two */
+    /* one of these two. Both: the value, a number, may be left out, and then stays as it is */
+    const char **value;
     int         *flag;
 } Option;
 /* Moves the other arguments to argv[1..] and returns how many; dies on an unknown option or one
