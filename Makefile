@@ -11,7 +11,7 @@
 # make paper      paper/eightysix.pdf, also of   make install    PREFIX=/usr/local DESTDIR=
 #                 RESULTS=my.db                  make uninstall
 # make check-paper  what of it and of the numbers of README.md is stale; make readme writes these
-# make deps       installs what is missing
+# make deps       installs what is missing; make peers: PyTorch for experiments/peers.yaml
 # make mutate     MUTATIONS=40 SEED=1: do the tests see a wrong program?
 # make clean
 # A fresh Debian machine needs make, a C compiler, and nothing else.
@@ -228,14 +228,15 @@ SHARED   = $(TO)/share/eightysix
 MAN      = $(TO)/share/man/man1/eightysix.1
 COMPLETE = $(TO)/share/bash-completion/completions/eightysix
 install: $(OUT)/eightysix
-	@install -d $(TO)/bin $(dir $(MAN)) $(dir $(COMPLETE)) $(SHARED)/experiments $(SHARED)/views \
-	  $(SHARED)/paper $(SHARED)/results/reference
+	@install -d $(TO)/bin $(dir $(MAN)) $(dir $(COMPLETE)) $(SHARED)/experiments/peers \
+	  $(SHARED)/views $(SHARED)/paper $(SHARED)/results/reference
 	@$(OUT)/eightysix help --man > $(OUT)/eightysix.1
 	@$(OUT)/eightysix help --bash > $(OUT)/eightysix.bash
 	install -m 755 $(OUT)/eightysix $(TO)/bin/eightysix
 	install -m 644 $(OUT)/eightysix.1 $(MAN)
 	install -m 644 $(OUT)/eightysix.bash $(COMPLETE)
 	@install -m 644 $(wildcard experiments/*.yaml experiments/*.gp) $(SHARED)/experiments
+	@install -m 755 $(wildcard experiments/peers/*.py) $(SHARED)/experiments/peers
 	@install -m 644 harness/store/schema.sql harness/store/views.sql $(SHARED)/views
 	@install -m 644 $(addprefix paper/,paper.yaml readme.yaml paper.tex eightysix.sty) \
 	  $(SHARED)/paper
@@ -278,7 +279,7 @@ split: $(OUT)/deps.ok
 HOUSE = $(wildcard kernels/*.[ch] models/*.[ch] harness/*/*.[ch] harness/*/*.cc)
 STYLED = $(HOUSE) Makefile $(wildcard kernels/*.def models/*.def harness/*/*.def harness/*/*.sql \
          tests/*.[ch] tests/*.sh tests/lint/*.awk tests/fuzz/*.[ch] experiments/*.gp \
-         experiments/*.yaml paper/*.yaml paper/*.tex paper/*.sty)
+         experiments/*.yaml experiments/peers/*.* paper/*.yaml paper/*.tex paper/*.sty)
 # The rules that keep the house: includes point downwards, one place for memory, for SQL, for
 # architecture.
 VARIANTS = $(wildcard kernels/ternary_*.c)
@@ -364,6 +365,20 @@ pack: $(OUT)/eightysix
 	  --db $(OUT)/pack.db
 	@rm -f $(PACK); $(OUT)/eightysix export --db $(OUT)/pack.db --pack $(PACK); echo $(PACK)
 
+# Other engines, in a virtual environment that `make clean` keeps. jemalloc, where it is missing, is
+# one package more: libjemalloc2
+PEERS    = cache/peers
+WANTED   = experiments/peers/requirements.txt
+peers:
+	@test -x $(PEERS)/bin/python || python3 -m venv $(PEERS) || { rm -rf $(PEERS); exit 1; }
+	@for p in $$(grep -v '^[-#]' $(WANTED)); do \
+	  $(PEERS)/bin/python -m pip install -q --retries 1 --timeout 30 \
+	    $$(grep '^--' $(WANTED)) "$$p" >$(PEERS)/install.log 2>&1 || \
+	  { echo "peers: $$p could not be installed ($(PEERS)/install.log says why); cells of"; \
+	    echo "  engines that need it are skipped"; }; done
+	@for f in $(wildcard experiments/peers/*.py); do \
+	  echo "$$f: $$($(PEERS)/bin/python $$f versions 2>&1 3>&1 | sed 's/^text peer_versions //')"; done
+
 deps:
 	@rm -f $(OUT)/deps.ok; $(MAKE) $(OUT)/deps.ok
 $(OUT)/deps.ok:  NEEDED = $(PACKAGES)
@@ -389,5 +404,5 @@ FORCE:
 .PHONY: all deps test golden mutate lint-links run-tests run-arm lint sweep figures bench regress \
         counts split pack \
         gate-trial claims paper check-paper readme check-readme replay-seeds fuzz run-fuzz \
-        coverage test-long install uninstall clean FORCE
+        coverage test-long install uninstall peers clean FORCE
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

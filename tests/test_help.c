@@ -252,6 +252,17 @@ static void test_pipe(void **state)
     }
 }
 
+/* A directory of the name of an experiment is none: the experiment is meant */
+static void test_directory_of_a_name(void **state)
+{
+    Place *p = *state;
+    const char *said;
+    const char *command = arena_text(&p->a, "mkdir %s/quick && cd %s && '%s' sweep quick --dry-run",
+                                     p->dir, p->dir, getenv("EIGHTYSIX_BINARY"));
+    if (place_shell(p, command, &said)) fail_msg("%s", said);
+    assert_says(said, "quick: ");
+}
+
 #define HELP_TEST(f) cmocka_unit_test_setup_teardown(f, place_make, place_drop)
 int main(void)
 {
@@ -259,7 +270,7 @@ int main(void)
         HELP_TEST(test_version), HELP_TEST(test_help), HELP_TEST(test_misspelt),
         HELP_TEST(test_man),     HELP_TEST(test_bash), HELP_TEST(test_install),
         HELP_TEST(test_share),   HELP_TEST(test_full), HELP_TEST(test_limit),
-        HELP_TEST(test_pipe),
+        HELP_TEST(test_pipe),    HELP_TEST(test_directory_of_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

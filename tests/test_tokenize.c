@@ -78,8 +78,8 @@ static void test_filter_faults(void **state)
     assert_int_equal(command("frobnicate", in_tmp("in")), 2);
     assert_int_equal(command("", in_tmp("in")), 2);
     static const char *const helps[] = { "--help", "encode --help", "decode --help",
-                                         "corpus --help", "fetch --help" };
-    for (int i = 0; i < 5; i++) assert_int_equal(command(helps[i], in_tmp("in")), 0);
+                                         "corpus --help", "tokens --help", "fetch --help" };
+    for (int i = 0; i < 6; i++) assert_int_equal(command(helps[i], in_tmp("in")), 0);
 }
 
 static void test_corpus_command(void **state)
@@ -95,6 +95,63 @@ static void test_corpus_command(void **state)
     says(out, "valid  tokens 5000  bytes 5000");
     assert_int_equal(command("corpus nowhere", in_tmp("in")), 2);
     err_says("no corpus 'nowhere'");
+}
+
+/* One id of a place that `tokenize tokens` printed in a line of this split; its path and counts */
+static int id_of(const char *out, const char *split, long i, long *first, long *n)
+{
+    char path[512];
+    uint16_t id;
+    const char *line = strstr(out, arena_text(&arena, "tokens %s ", split));
+    assert_non_null(line);
+    assert_int_equal(sscanf(line, "tokens %*s %ld %ld %511s", first, n, path), 3);
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, 4096 + 2 * (*first + i), SEEK_SET), 0);
+    assert_int_equal(fread(&id, sizeof id, 1, f), 1);
+    fclose(f);
+    return id;
+}
+
+/* The very tokens of a run: of a corpus, of parts of a single file, of the synthetic language */
+static void test_tokens_command(void **state)
+{
+    (void)state;
+    static const char *const corpora[] = { "corpus=small vocab=bytes valid_tokens=100",
+                                           "corpus=%s vocab=bytes valid_tokens=0",
+                                           "corpus=synth V=50 train_tokens=3000 valid_tokens=64" };
+    make_corpus("small", 5000);
+    char *text = some_text(30000);
+    const char *single = write_file("single.txt", text, 30000);
+    write_file("in", "", 0);
+    for (int k = 0; k < 3; k++) {
+        size_t len;
+        const char *words = arena_text(&arena, k == 1 ? corpora[1] : "%s",
+                                       k == 1 ? single : corpora[k]), *why = NULL;
+        assert_int_equal(command(arena_text(&arena, "tokens %s d=64", words), in_tmp("in")), 0);
+        const char *out = read_file(in_tmp("out"), &len);
+        Spec *spec = spec_new(&arena);
+        char *copy = arena_text(&arena, "%s", words);
+        for (char *w = strtok(copy, " "); w; w = strtok(NULL, " ")) assert_null(spec_set(spec, w));
+        const Corpus *c = corpus_open(spec, &arena, &why);
+        if (!c) fail_msg("%s", why);
+        const TokenIds tok[] = { c->train, c->valid.tok, c->test.tok };
+        const long n[] = { c->n_train, c->valid.n, c->test.n };
+        for (int s = 0; s < 3; s++)
+            for (long i = 0; i < n[s]; i += 1 + n[s] / 7) {
+                long first, count;
+                assert_int_equal(id_of(out, split_names[s], i, &first, &count),
+                                 token_id(tok[s], i));
+                assert_int_equal(count, n[s]);
+            }
+        says(out, arena_text(&arena, "text corpus %s\n", c->name));
+        says(out, arena_text(&arena, "num V 0 %d\n", c->V));
+        if (*c->sha) says(out, arena_text(&arena, "text corpus_sha %s\n", c->sha));
+    }
+    assert_int_equal(command("tokens corpus=nowhere", in_tmp("in")), 2);
+    err_says("no corpus 'nowhere'");
+    assert_int_equal(command("tokens small", in_tmp("in")), 2);
+    err_says("expected key=value");
 }
 
 static void test_fetch(void **state)
@@ -150,6 +207,7 @@ int main(void)
         cmocka_unit_test(test_filters),
         cmocka_unit_test(test_filter_faults),
         cmocka_unit_test(test_corpus_command),
+        cmocka_unit_test(test_tokens_command),
         cmocka_unit_test(test_fetch),
     };
     return cmocka_run_group_tests(tests, setup, scratch_drop);

@@ -27,6 +27,7 @@ int runs_main    (int argc, char **argv);
 int sweep_main   (int argc, char **argv);
 int tokenize_main(int argc, char **argv);
 int tokenize_fetch_main(int argc, char **argv);   /* `tokenize fetch` */
+int tokenize_tokens_main(int argc, char **argv);  /* `tokenize tokens` */
 int train_main   (int argc, char **argv);
 int watch_main   (int argc, char **argv);
 int why_main     (int argc, char **argv);

@@ -21,11 +21,13 @@ static int tokenize_help(FILE *out, int code)
           "       eightysix tokenize decode [vocab=gpt2|bytes|words|pieces] [list=FILE]\n"
           "                                 [--bin]\n"
           "       eightysix tokenize corpus NAME|FILE [vocab=auto|gpt2|words|bytes|pieces] [V=N]\n"
+          "       eightysix tokenize tokens SETTING=VALUE ...\n"
           "       eightysix tokenize fetch NAME\n"
           "       eightysix tokenize SUBCOMMAND --help\n\n"
           "  encode  text on stdin -> ids on stdout\n"
           "  decode  ids on stdin -> text on stdout\n"
           "  corpus  makes token files, prints counts\n"
+          "  tokens  where the tokens of a run are, for the programs of other engines\n"
           "  fetch   brings public corpora to this machine\n",
           out);
     return code;
@@ -226,6 +228,7 @@ int tokenize_main(int argc, char **argv)
     const char *what = argv[1];
     if (!strcmp(what, "--help")) return tokenize_help(stdout, 0);
     if (!strcmp(what, "fetch")) return tokenize_fetch_main(argc - 1, argv + 1);
+    if (!strcmp(what, "tokens")) return tokenize_tokens_main(argc - 1, argv + 1);
     const int filter = !strcmp(what, "encode") || !strcmp(what, "decode"),
               files = !strcmp(what, "corpus");
     if (!filter && !files) {

@@ -99,6 +99,7 @@ static Corpus *corpus_of(const char *name, TokenFile *const file[3], int held, V
                    .n_train = train->n - held / SINGLE_HELD * corpus_share(train),
                    .mapped = 1,
                    .text = text };
+    memcpy(c->file, file, sizeof c->file);
     corpus_hold(c, file, held, most, a);
     if (c->n_train < 2 || c->valid.n < 2) {
         *why = arena_text(a,
@@ -193,6 +194,30 @@ Corpus *corpus_open(const Spec *s, Arena *a, const char **why)
     if (!strcmp(name, "synth")) return corpus_open_synth(s, a, why);
     const Files *f = files_open(name, vocab, spec_int(s, "V"), a, why);
     return f ? corpus_of_files(name, f, spec_int(s, "valid_tokens"), a, why) : NULL;
+}
+
+TokenPlace corpus_place(const Corpus *c, Split split)
+{
+    const HeldText *held = split == SPLIT_VALID ? &c->valid : &c->test;
+    const TokenIds tok = split == SPLIT_TRAIN ? c->train : held->tok;
+    const long n = split == SPLIT_TRAIN ? c->n_train : held->n;
+    for (int i = 0; i < 3 && n; i++) {
+        const TokenFile *f = c->file[i];
+        const long bytes = f ? (intptr_t)tok.at - (intptr_t)f->tok.at : -1;
+        const long first = bytes / tok.bytes;
+        if (bytes >= 0 && first + n <= f->n) return (TokenPlace){ f->path, first, n };
+    }
+    return (TokenPlace){ NULL, 0, 0 };
+}
+
+void corpus_record(const Corpus *c, Recorder *rec)
+{
+    record_text(rec, "corpus", c->name);
+    record_text(rec, "vocab", c->vocab);
+    if (!*c->sha) return;
+    record_text(rec, "corpus_sha", c->sha);
+    record_text(rec, "valid_sha", c->valid.sha);
+    if (c->test.n) record_text(rec, "test_sha", c->test.sha);
 }
 
 /* ---- with what a checkpoint kept ---- */

@@ -21,6 +21,7 @@
 #ifndef DATA_H
 #define DATA_H
 #include "harness/corpus/vocab.h"
+#include "harness/util/record.h"
 #include "models/spec.h"
 #include "models/token_ids.h"
 
@@ -85,6 +86,8 @@ typedef struct Corpus {
     Vocab      *text;                /* NULL: ids only (synth) */
     /* 1: train lies in a file; batches give its pages back after use */
     int         mapped;
+    /* the token files of train, valid and test; NULL: none of its own */
+    TokenFile  *file[3];
 } Corpus;
 /* By the settings corpus, vocab, V, corpus_seed, train_tokens, valid_tokens. Tokenizes a text
  * corpus on first use and keeps the token file in the cache directory (EIGHTYSIX_CACHE, or cache/
@@ -93,6 +96,13 @@ typedef struct Corpus {
  * is always trained on whole. valid and test are cut to valid_tokens each (0: all). What is held
  * back of a single file is said on stderr, once. */
 Corpus *corpus_open(const Spec *, Arena *, const char **why);
+
+/* Where the tokens of a split are: n tokens of a file, from `first` on. n 0: there is no such
+ * split, or it lies in no file */
+typedef struct TokenPlace { const char *path; long first, n; } TokenPlace;
+TokenPlace corpus_place(const Corpus *, Split);
+/* What a run says of the text that it is trained on: name, vocabulary, hashes */
+void corpus_record(const Corpus *, Recorder *);
 
 /* What a checkpoint keeps of the text it was trained on */
 typedef struct TextKept {

@@ -188,7 +188,7 @@ typedef struct WhyOrigin { const Experiment *experiment; const Cell *cell; } Why
 static int why_is_cell(const Experiment *e, const Cell *c, const char *key, const char *spec)
 {
     return !strcmp(c->key, key) ||
-           (e->measures == DB_LOSS && db_same_losses(spec_text(c->spec), spec));
+           (e->measures == DB_LOSS && db_same_losses(c->text, spec));
 }
 
 static const char *why_origin(Why *w, const DbTable *t, int i, WhyOrigin *o)
@@ -238,7 +238,7 @@ static const char *why_refresh_experiment(Why *w, const char *name)
         double wall = NAN;
         Budget b;
         const Cell *c = &e->cell[k];
-        const DbCell cell = { c->key, spec_text(c->spec), "", e->measures };
+        const DbCell cell = { c->key, c->text, "", e->measures };
         if (db_cell_state(w->db, &cell, w->a, &reason, &wall) == CELL_DONE) continue;
         if (isnan(wall) && !spec_budget(spec_str(c->spec, "budget"), &b) && b.seconds > 0)
             wall = b.seconds + 5;

@@ -83,6 +83,9 @@ const char *db_spool_lines(const char *spool, const char *lines, size_t n, Arena
  * how many files are left, after saying why */
 int         db_take_spools(Db *);
 
+/* The hash that a part of another engine has now (peer.h). Of one that was not named to this
+ * connection the last run says it */
+void db_part(Db *, const char *part, const char *sha);
 /* Records that two hashes of a part compute the same losses; evidence: how that was found */
 void db_certify(Db *, const char *part, const char *old, const char *new,
                 const char *evidence);

@@ -76,6 +76,12 @@ int db_write_program(Db *db)
     return ok;
 }
 
+void db_part(Db *db, const char *part, const char *sha)
+{
+    if (!db_try(db, "INSERT OR REPLACE INTO program VALUES (?,?)", "ss", part, sha))
+        db_fail(db, "written");
+}
+
 int db_fill_identity(Db *db)
 {
     return db_exec(db,

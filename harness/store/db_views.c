@@ -28,13 +28,14 @@ static CellState db_judge_run(Db *db, sqlite3_stmt *s, int loss, CellState state
         }
         status = "crash";
     }
-    const int shared = !loss && sqlite3_column_int(s, 9);
+    const int shared = !loss && sqlite3_column_int(s, 9), peer = sqlite3_column_int(s, 10);
     if (!strcmp(status, "ok") && same_code && same_rig && !shared) return CELL_DONE;
     if (strcmp(status, "ok") && !*last)
         *last = arena_text(a, "no ok run; the last one ended with %s: %s", status, error);
     if (!strcmp(status, "ok") && !*elsewhere)
-        *elsewhere = !same_code ? arena_text(a, "ok run by build %.8s, now %.8s", sha,
-                                             db->build->id)
+        *elsewhere = !same_code && peer ? "ok run by another version of its program"
+                     : !same_code ? arena_text(a, "ok run by build %.8s, now %.8s", sha,
+                                               db->build->id)
                      : !same_rig ? arena_text(a, "ok run on another machine class (%s)", rig)
                                  : "ok run that shared the machine with another one";
     return state == CELL_NEW ? CELL_STALE : state;
@@ -42,11 +43,12 @@ static CellState db_judge_run(Db *db, sqlite3_stmt *s, int loss, CellState state
 
 /* The runs that are valid for a cell, newest first: ?1 its key, ?2 its settings that can change a
  * loss, ?3 1 for a loss, ?4 its text. The last columns: their code is that of this program; they
- * shared the machine */
+ * shared the machine; another engine ran them */
 static const char db_valid_runs[] =
     "SELECT r.status, r.error, b.sha, m.rig, r.wall_s, r.sweeper, r.id, m.hostname, "
     "CASE ?3 WHEN 1 THEN f.fresh_loss ELSE f.fresh END, "
-    "EXISTS (SELECT 1 FROM metric WHERE run = r.id AND name = 'shared' AND value > 0) "
+    "EXISTS (SELECT 1 FROM metric WHERE run = r.id AND name = 'shared' AND value > 0), "
+    "EXISTS (SELECT 1 FROM text WHERE run = r.id AND key GLOB 'part:peer:*') "
     "FROM cell k JOIN run r ON r.cell = k.key JOIN build b ON b.id = r.build "
     "JOIN machine m ON m.id = r.machine JOIN run_code f ON f.run = r.id "
     "WHERE CASE ?3 WHEN 1 THEN k.same = ?2 ELSE k.key = ?1 END AND (?4 = '' OR NOT EXISTS ("

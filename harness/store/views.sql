@@ -29,13 +29,23 @@ SELECT NULL AS experiment, key AS cell,
         OR substr(rest, 1, instr(rest || ' ', ' ') - 1) LIKE '%steps') AS counts_work
 FROM (SELECT key, substr(spec, instr(' ' || spec, ' budget=')) AS rest FROM cell);
 
+-- the parts of the program that reads, and of the programs of other engines: as a sweep of this
+-- connection found them, else as the last run that used them says
+CREATE VIEW part_now AS
+SELECT NULL AS experiment, part, sha FROM program
+UNION ALL
+SELECT NULL, part, sha FROM (
+    SELECT substr(t.key, 6) AS part, t.value AS sha, max(t.run) FROM text t
+    JOIN run r ON r.id = t.run WHERE t.key GLOB 'part:peer*' GROUP BY t.key)
+WHERE part NOT IN (SELECT part FROM program);
+
 -- hashes of parts that compute the same losses as those of the program that reads: its own, and
 -- what was certified as equal, directly or by way of others
 CREATE VIEW same_part AS
 WITH RECURSIVE pair (part, old, new) AS (
     SELECT part, old, new FROM certified UNION ALL SELECT part, new, old FROM certified),
 reach (part, sha) AS (
-    SELECT part, sha FROM program
+    SELECT part, sha FROM part_now
     UNION SELECT p.part, p.new FROM reach r JOIN pair p ON p.part = r.part AND p.old = r.sha)
 SELECT NULL AS experiment, part, sha FROM reach;
 
@@ -46,7 +56,7 @@ CREATE VIEW run_code AS
 SELECT (SELECT name FROM experiment WHERE id = r.experiment) AS experiment, r.id AS run,
     CASE WHEN EXISTS (SELECT 1 FROM text t WHERE t.run = r.id AND t.key GLOB 'part:*')
     THEN NOT EXISTS (SELECT 1 FROM text t WHERE t.run = r.id AND t.key GLOB 'part:*'
-        AND (substr(t.key, 6), t.value) NOT IN (SELECT part, sha FROM program))
+        AND (substr(t.key, 6), t.value) NOT IN (SELECT part, sha FROM part_now))
     ELSE ('build', b.sha) IN (SELECT part, sha FROM program) END AS fresh,
     CASE WHEN EXISTS (SELECT 1 FROM text t WHERE t.run = r.id AND t.key GLOB 'part:*')
     THEN NOT EXISTS (SELECT 1 FROM text t WHERE t.run = r.id AND t.key GLOB 'part:*'
@@ -652,6 +662,24 @@ JOIN (SELECT experiment, label, count(*) AS n, avg(nll) AS nll, min(nll) AS nll_
 LEFT JOIN clean c ON c.signature = o.signature
 ORDER BY o.experiment, o.position;
 
+-- figure: the speed of every engine, one row per cell without its seed; task: the levels of the
+-- other factors; place, line: numbers of the task and of the engine, in the order of the plan
+CREATE VIEW peers AS
+SELECT experiment, position, label, task, engine,
+    dense_rank() OVER (PARTITION BY experiment ORDER BY first) AS place,
+    dense_rank() OVER (PARTITION BY experiment ORDER BY engine_first) AS line,
+    n, tokens_per_s, tokens_low, tokens_high, cpu, cores
+FROM (
+    SELECT *, min(position) OVER (PARTITION BY experiment, task) AS first,
+        min(position) OVER (PARTITION BY experiment, engine) AS engine_first
+    FROM (
+        SELECT s.*, l.level AS engine,
+            trim(replace(' ' || s.label || ' ', ' engine=' || l.level || ' ', ' ')) AS task
+        FROM cell_speed s JOIN current c ON c.experiment = s.experiment
+        JOIN label l ON l.experiment = c.plan AND l.position = s.position
+            AND l.factor = 'engine'))
+ORDER BY experiment, position;
+
 -- figure: speed and share of the head against the size of the vocabulary, medians over the seeds
 CREATE VIEW vocab AS
 SELECT s.experiment, s.position, s.label, s.head, dense_rank() OVER (PARTITION BY s.experiment
@@ -801,7 +829,7 @@ SELECT coalesce(e.name, '') AS experiment, r.id AS run, r.uuid, r.cell, c.spec, 
        (SELECT counts_tokens FROM cell_budget WHERE cell = r.cell) AS counts_tokens,
        CASE e.measures WHEN 'loss' THEN f.fresh_loss ELSE f.fresh END AS fresh,
        (SELECT group_concat(substr(t.key, 6), ' ') FROM text t
-        LEFT JOIN program p ON p.part = substr(t.key, 6)
+        LEFT JOIN part_now p ON p.part = substr(t.key, 6)
         WHERE t.run = r.id AND t.key GLOB 'part:*' AND t.value IS NOT p.sha) AS changed_parts
 FROM run r JOIN cell c ON c.key = r.cell JOIN run_code f ON f.run = r.id
 JOIN build b ON b.id = r.build JOIN machine m ON m.id = r.machine

@@ -126,6 +126,8 @@ static void cell_take_line(void *ctx, char *line)
         if (!r->rubbish++) memcpy(r->first_rubbish, first, sizeof first);
         return;
     }
+    if (r->peer && l.kind == 't' && !strcmp(l.name, "peer_versions"))
+        snprintf(r->peer_versions, sizeof r->peer_versions, "%s", l.text);
     if (l.kind != 't' && !isfinite(l.value) && !*r->unreal)
         snprintf(r->unreal, sizeof r->unreal, "its record '%.60s' of step %ld is %s", l.name,
                  l.step, isnan(l.value) ? "nan" : "infinite");
@@ -166,14 +168,25 @@ static const char *cell_environment(Arena *a)
     return all;
 }
 
+/* The program and its words, as settings of the run */
+static void cell_record_peer(CellRun *r, const Peer *p, Arena *a)
+{
+    db_config(r->db, r->run, "program", p->program->name);
+    for (int i = 0; i < p->words; i++) {
+        const int key = (int)strcspn(p->word[i], "=");
+        db_config(r->db, r->run, arena_text(a, "%.*s", key, p->word[i]), p->word[i] + key + 1);
+    }
+}
+
 static void cell_record_start(CellRun *r, const CellPlan *p, Arena *a)
 {
     char key[65];
-    const char *canonical = spec_text(p->spec);
+    const char *canonical = peer_text(p->peer, p->spec, a);
     r->run = db_run_start(r->db, p->experiment, sha256_hex(canonical, strlen(canonical), key),
                           canonical);
     for (const Setting *s = settings; s->key; s++)
         db_config(r->db, r->run, s->key, spec_str(p->spec, s->key));
+    if (p->peer) cell_record_peer(r, p->peer, a);
     db_record(r->db, r->run,
               &(Record) { .kind = 't', .name = "environment", .text = cell_environment(a) });
     if (p->schedule)
@@ -195,26 +208,42 @@ static const char *cell_program(void)
     return other && *other ? other : "/proc/self/exe";
 }
 
+enum { CELL_WORDS = 512 };               /* of a command, the program's name among them */
+
+static void cell_command(const CellPlan *p, char *argv[CELL_WORDS], Arena *a)
+{
+    int argc = 0;
+    if (p->peer) argc = peer_command(p->peer->program, argv, a);
+    else {
+        argv[argc++] = arena_text(a, "%s", cell_program());
+        argv[argc++] = arena_text(a, "cell");
+    }
+    for (const Setting *s = settings; s->key; s++) {
+        CHECK(argc < CELL_WORDS - 1);
+        if (spec_given(p->spec, s->key))
+            argv[argc++] = arena_text(a, "%s=%s", s->key, spec_str(p->spec, s->key));
+    }
+    for (int i = 0; p->peer && i < p->peer->words; i++) {
+        CHECK(argc < CELL_WORDS - 1);
+        argv[argc++] = arena_text(a, "%s", p->peer->word[i]);
+    }
+    argv[argc] = NULL;
+}
+
 void cell_start(CellRun *r, Db *db, const CellPlan *p, Arena *a)
 {
-    enum { MAX_WORDS = 512 };
-    char *argv[MAX_WORDS];
-    int argc = 0;
+    char *argv[CELL_WORDS];
     *r = (CellRun){ .db = db, .loud = p->loud, .see = p->see, .ctx = p->ctx,
                     .machine = p->machine, .before = disturbance_now() };
     machine_shared(r->machine);          /* forgets who has gone meanwhile */
     r->shared = machine_shared(r->machine);
     if (db) cell_record_start(r, p, a);
-    const char *path = cell_program();
-    argv[argc++] = arena_text(a, "%s", path);
-    argv[argc++] = arena_text(a, "cell");
-    for (const Setting *s = settings; s->key; s++) {
-        CHECK(argc < MAX_WORDS - 1);
-        if (spec_given(p->spec, s->key))
-            argv[argc++] = arena_text(a, "%s=%s", s->key, spec_str(p->spec, s->key));
+    cell_command(p, argv, a);
+    if (p->peer) {
+        r->peer = p->peer->program;
+        r->peer_hash = peer_file_hash(r->peer, a);
     }
-    argv[argc] = NULL;
-    const ChildPlan plan = { .program = path,
+    const ChildPlan plan = { .program = argv[0],
                              .argv = argv,
                              .threads = (int)spec_int(p->spec, "threads"),
                              .bound = p->alone && r->machine->state == MACHINE_OURS,
@@ -222,8 +251,9 @@ void cell_start(CellRun *r, Db *db, const CellPlan *p, Arena *a)
                              .line = cell_take_line,
                              .said = cell_take_said,
                              .ctx = r };
-    r->refused = child_start(&r->child, &plan);
+    r->refused = r->peer && r->peer->why ? r->peer->why : child_start(&r->child, &plan);
     r->child.plan.argv = NULL;
+    if (r->refused) r->child.began = clock_now();
 }
 
 static void cell_keep_number(CellRun *r, const char *name, double value, Arena *a)
@@ -240,6 +270,16 @@ static void cell_keep_disturbance(CellRun *r, Arena *a)
     if (r->machine->state != MACHINE_UNKNOWN) cell_keep_number(r, "shared", r->shared, a);
 }
 
+/* The parts of another engine that the run executed */
+static void cell_keep_peer(CellRun *r, Arena *a)
+{
+    if (*r->peer_hash)
+        cell_keep_line(r, arena_text(a, "text part:%s %s", peer_part(r->peer, a), r->peer_hash));
+    if (*r->peer_versions)
+        cell_keep_line(r, arena_text(a, "text part:%s %s", peer_versions_part(r->peer, a),
+                                     peer_versions_hash(r->peer_versions, a)));
+}
+
 /* The child has ended: what became of it, as a line to be written */
 static void cell_conclude(CellRun *r, Arena *a)
 {
@@ -247,6 +287,7 @@ static void cell_conclude(CellRun *r, Arena *a)
     Outcome *out = &r->outcome;
     const char *error = r->refused;
     *out = (Outcome){ .status = "fail", .run = r->run };
+    if (r->peer && r->peer->why) out->status = "skip";
     if (!r->refused) {
         out->status = child_status(c, &error);
         out->wall_s = c->ended - c->began;
@@ -263,6 +304,7 @@ static void cell_conclude(CellRun *r, Arena *a)
     }
     out->error = arena_text(a, "%s", error);
     if (!r->refused) cell_keep_disturbance(r, a);
+    if (r->peer) cell_keep_peer(r, a);
     cell_keep_line(r, arena_text(a, "end %s %.17g %ld %s", out->status, out->wall_s,
                                  out->peak_rss_kb, out->error));
     r->refused_last = 0;

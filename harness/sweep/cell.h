@@ -4,6 +4,7 @@
 #define CELL_H
 #include "harness/store/db.h"
 #include "harness/sweep/child.h"
+#include "harness/sweep/peer.h"
 #include "harness/util/disturbance.h"
 #include "harness/util/machine_lock.h"
 #include "models/spec.h"
@@ -43,6 +44,9 @@ typedef struct CellRun {
     char        first_rubbish[41];
     char        unreal[160];         /* its first record that is not a finite number; "": none */
     const char *refused;             /* why it could not start; NULL: it did */
+    const PeerProgram *peer;         /* the program that runs; NULL: our own */
+    const char *peer_hash;           /* of its file, when the run began */
+    char        peer_versions[512];  /* what it said last; "": nothing */
     MachineLock *machine;            /* as in its plan */
     int         shared;              /* 1: something of ours was measured beside it */
     Disturbance before;              /* when it began */
@@ -56,6 +60,7 @@ typedef struct CellPlan {
     const char *experiment;          /* NULL: none */
     const char *schedule;            /* "seed 1, 3 of 15": its place in the order; NULL: none */
     const Spec *spec;
+    const Peer *peer;                /* the program that runs it; NULL: our own */
     Limits      limits;
     int         alone, loud;         /* alone: this sweep runs no other cell beside it */
     MachineLock *machine;            /* a cell that is alone is bound to cores where it is ours */

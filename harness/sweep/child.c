@@ -95,13 +95,16 @@ static void child_place(const ChildEnds *e)
 
 static _Noreturn void child_become(const ChildPlan *p, pid_t parent, const ChildEnds *ends)
 {
-    char threads[16];
+    char threads[16], program[64];
     const sigset_t set = child_our_signals();
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(1);
     child_place(ends);
     snprintf(threads, sizeof threads, "%d", p->threads);
+    /* the file itself, whatever stands in its place by now */
+    snprintf(program, sizeof program, "/proc/%ld/exe", (long)parent);
+    setenv("EIGHTYSIX_PROGRAM", program, 1);
     if (p->threads) setenv("OMP_NUM_THREADS", threads, 1);
     if (p->bound) setenv("OMP_PROC_BIND", "close", 0);
     /* about 30 us: where other processes want the cores, longer spinning at barriers wastes them */

@@ -87,12 +87,15 @@ static const char *experiment_read_levels(ExperimentFile *l, const Node *n, cons
         if ((why = yaml_want_name(&l->doc, name, "a label"))) return why;
         if ((why = yaml_want_map(&l->doc, words, yaml_text(name)))) return why;
         level->label = arena_text(l->a, "%s", yaml_text(name));
-        level->words = yaml_pairs(words);
-        level->word = arena_get(l->a, sizeof *level->word * (size_t)level->words);
-        for (int j = 0; j < level->words; j++) {
+        level->word = arena_get(l->a, sizeof *level->word * (size_t)yaml_pairs(words));
+        for (int j = 0; j < yaml_pairs(words); j++) {
             const Node *key = yaml_key(&l->doc, words, j), *value = yaml_value(&l->doc, words, j);
-            if ((why = experiment_read_word(l, key, value, owner, &level->word[j]))) return why;
+            const char **word = &level->word[level->words];
+            if (experiment_is_of_program(yaml_text(key))) continue;
+            if ((why = experiment_read_word(l, key, value, owner, word))) return why;
+            level->words++;
         }
+        if ((why = experiment_read_peer(l, words, owner, &level->peer))) return why;
     }
     return NULL;
 }

@@ -10,6 +10,9 @@
  *     arithmetic:                              labels, each with its settings
  *       dense: {act: f32}
  *       ref:   {act: int8, kernel: ref}
+ *     engine:                                a level may name a program that runs in place of our
+ *       ours:  {}                              own cell (peer.h), with words of its own
+ *       torch: {program: peers/flashlm3.py, set: {mode: compiled, precision: bf16}}
  *   baseline: {head: softmax, arithmetic: dense}   or a label, "head=softmax arithmetic=dense":
  *                                            the cell that the others are compared with
  *   seeds: [1, 2, 3]                         or how many: 3; default 1
@@ -24,20 +27,31 @@
  * A setting of a level that has no effect in a cell (assign beside head=softmax; settings.def says
  * where each applies) is set back to its default there; cells that then have the same settings
  * become one. Of factors {head: [softmax, tree], assign: [brown, freq]} three cells are left. A
- * setting that has no effect in any cell is refused. Fixed settings are never set back. */
+ * setting that has no effect in any cell is refused. Fixed settings are never set back.
+ *
+ * A program is looked for beside the experiment file, then among the installed experiments. It gets
+ * the settings of the cell and its own words. Nobody checks these; they are part of the cell. */
 #ifndef EXPERIMENT_H
 #define EXPERIMENT_H
 #include "harness/store/db.h"
+#include "harness/sweep/peer.h"
 #include "models/spec.h"
 
-/* word: "key=value" */
-typedef struct Level  { const char *label; const char **word; int words; } Level;
+/* word: "key=value"; peer: the program of its cells, NULL: our own */
+typedef struct Level  {
+    const char *label;
+    const char **word;
+    int words;
+    const Peer *peer;
+} Level;
 /* baseline -1: none named */
 typedef struct Factor { const char *name; Level *level; int levels, baseline; } Factor;
 typedef struct Cell {
-    const char *key;             /* SHA-256, hex, of the canonical text of its settings */
+    const char *key;             /* SHA-256, hex, of text */
+    const char *text;            /* the canonical text of its settings, program and its words */
     const char *label;           /* "head=tree arithmetic=ref", without the seed */
     Spec       *spec;
+    const Peer *peer;            /* the program that runs it; NULL: our own */
     const int  *level;           /* one per factor; -1: no setting of the level has an effect */
     long        seed;
 } Cell;
@@ -66,6 +80,7 @@ typedef struct Experiment {
     int         factors, cells, seeds, resets;
     Reset      *reset;               /* (resets), in the order of the settings */
     ExperimentUse *uses;
+    PeerProgram   *programs;         /* that levels name, each once */
 } Experiment;
 enum { EXPERIMENT_MAX_CELLS = 10000 };
 

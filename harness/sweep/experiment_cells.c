@@ -40,7 +40,7 @@ static void cells_reset(const ExperimentFile *l, Spec *s, CellReset *r)
 
 static int cells_level_has_effect(const Spec *s, const Level *v)
 {
-    int given = !v->words;
+    int given = !v->words || v->peer;
     for (int w = 0; w < v->words; w++) {
         char key[64];
         snprintf(key, sizeof key, "%.*s", (int)strcspn(v->word[w], "="), v->word[w]);
@@ -55,9 +55,11 @@ static void cells_fill(ExperimentFile *l, Cell *c, CellReset *r, const int *leve
     c->spec = spec_copy(l->base, l->a);
     c->seed = seed;
     c->label = "";
+    c->peer = NULL;
     for (int f = 0; f < e->factors; f++) {
         const Level *v = &e->factor[f].level[level[f]];
         for (int w = 0; w < v->words; w++) CHECK(!spec_set(c->spec, v->word[w]));
+        if (v->peer) c->peer = v->peer;
     }
     cells_reset(l, c->spec, r);
     int *at = arena_raw(l->a, sizeof *level * (size_t)e->factors);
@@ -70,8 +72,8 @@ static void cells_fill(ExperimentFile *l, Cell *c, CellReset *r, const int *leve
     }
     c->level = at;
     CHECK(!spec_set(c->spec, arena_text(l->a, "seed=%ld", seed)));
-    const char *canonical = spec_text(c->spec);
-    c->key = sha256_hex(canonical, strlen(canonical), arena_raw(l->a, 65));
+    c->text = peer_text(c->peer, c->spec, l->a);
+    c->key = sha256_hex(c->text, strlen(c->text), arena_raw(l->a, 65));
 }
 
 /* Adds what was set back in a cell to the sums */

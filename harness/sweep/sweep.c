@@ -92,7 +92,7 @@ static void sweep_find_texts(Sweep *s)
 static CellState sweep_state(Sweep *s, int i, const char **reason, double *recorded)
 {
     const Cell *c = &s->exp->cell[i];
-    const DbCell cell = { c->key, spec_text(c->spec), s->texts[i], s->exp->measures };
+    const DbCell cell = { c->key, c->text, s->texts[i], s->exp->measures };
     return db_cell_state(s->db, &cell, s->a, reason, recorded);
 }
 
@@ -119,6 +119,25 @@ static void sweep_print_head(const Experiment *e)
     if (*e->figure) printf("  figure: experiments/%s.gp\n", e->figure);
 }
 
+/* Asks the programs of other engines what they are: from now on views know */
+static void sweep_ask_peers(Sweep *s)
+{
+    for (PeerProgram *p = s->exp->programs; p; p = p->next) {
+        peer_ask(p, s->a);
+        const char *hash = peer_file_hash(p, s->a);
+        if (s->db && *hash) db_part(s->db, peer_part(p, s->a), hash);
+        if (s->db && *p->versions)
+            db_part(s->db, peer_versions_part(p, s->a), peer_versions_hash(p->versions, s->a));
+    }
+}
+
+/* What a dry run says of a cell whose program cannot run here; "": nothing */
+static const char *sweep_skip(const Sweep *s, const Cell *c)
+{
+    const char *why = c->peer ? c->peer->program->why : NULL;
+    return why ? arena_text(s->a, "; it would be skipped: %s", why) : "";
+}
+
 /* Fills todo in the order of the grid; on a dry run says so of every cell. */
 static void sweep_make_plan(Sweep *s)
 {
@@ -141,8 +160,8 @@ static void sweep_make_plan(Sweep *s)
             eta_add(&s->eta, &todo.eta);
         }
         if (s->dry)
-            printf("  %-7s  %s  (%s)  about %s\n", names[state], table_name(s->exp, c, s->a),
-                   reason, table_duration(todo.eta.expect, text));
+            printf("  %-7s  %s  (%s%s)  about %s\n", names[state], table_name(s->exp, c, s->a),
+                   reason, sweep_skip(s, c), table_duration(todo.eta.expect, text));
     }
     FILE *out = s->dry ? stdout : stderr;
     sweep_print_resets(s->exp, out);
@@ -161,7 +180,7 @@ static void sweep_record_plan(Sweep *s)
     if (s->note) id = db_note(s->db, id, s->note);
     for (int i = 0; i < e->cells; i++) {
         const Cell *c = &e->cell[i];
-        db_plan(s->db, id, i, c->key, spec_text(c->spec), c->label, c->seed, s->texts[i]);
+        db_plan(s->db, id, i, c->key, c->text, c->label, c->seed, s->texts[i]);
         for (int f = 0; f < e->factors; f++)
             if (c->level[f] >= 0)
                 db_label(s->db, id, i, e->factor[f].name, e->factor[f].level[c->level[f]].label);
@@ -205,6 +224,7 @@ static void sweep_start_next(Sweep *s, Job *job)
         const CellPlan p = { .experiment = s->exp->name,
                              .schedule = turn,
                              .spec = c->spec,
+                             .peer = c->peer,
                              .alone = s->jobs == 1,
                              .machine = &s->machine,
                              .limits = { s->exp->seconds, s->exp->memory_kb },
@@ -296,6 +316,7 @@ static int sweep_all(Sweep *s)
     if (!s->dry || there)
         s->db = s->dry ? db_open_read(s->db_path, s->a, &why) : db_open(s->db_path, s->a, &why);
     if (why) die("%s", why);
+    sweep_ask_peers(s);
     sweep_make_plan(s);
     int stopped = 0;
     if (!s->dry) {

@@ -180,16 +180,6 @@ static void trainer_record_parts(const Session *s, Recorder *rec)
     arena_drop(&a);
 }
 
-static void trainer_record_text(const Corpus *c, Recorder *rec)
-{
-    record_text(rec, "corpus", c->name);
-    record_text(rec, "vocab", c->vocab);
-    if (!*c->sha) return;
-    record_text(rec, "corpus_sha", c->sha);
-    record_text(rec, "valid_sha", c->valid.sha);
-    if (c->test.n) record_text(rec, "test_sha", c->test.sha);
-}
-
 static void trainer_describe(const Session *s, Recorder *rec)
 {
     char cpu[128];
@@ -204,7 +194,7 @@ static void trainer_describe(const Session *s, Recorder *rec)
     if (s->gemm_packed) record_text(rec, "gemm_packed", s->gemm_packed);
     record_text(rec, "f32", s->exec->f->isa);
     record_text(rec, "isa", cpu_text(cpu_has(), cpu, sizeof cpu));
-    trainer_record_text(s->corpus, rec);
+    corpus_record(s->corpus, rec);
     if (s->cutoffs) {
         record_text(rec, "cutoffs", s->cutoffs);
         record_num(rec, "cutoffs_s", 0, s->cutoffs_s);

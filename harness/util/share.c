@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The directory of the running program; "." where /proc is not mounted */
@@ -43,10 +44,16 @@ const char *share_path(const char *name, Arena *a)
     return strcmp(dir, ".") ? arena_text(a, "%s/%s", dir, name) : name;
 }
 
+static int share_is_directory(const char *path)
+{
+    struct stat st;
+    return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
 const char *share_experiment(const char *name, Arena *a)
 {
     const char *file = share_path(name, a);
-    if (!access(file, R_OK) || strchr(name, '/') || strchr(name, '.')) return file;
+    if ((!access(file, R_OK) && !share_is_directory(file)) || strchr(name, '/') || strchr(name, '.')) return file;
     const char *known = arena_text(a, "experiments/%s.yaml", name), *found = share_path(known, a);
     return access(found, R_OK) ? name : found;
 }
