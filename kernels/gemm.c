@@ -45,6 +45,7 @@ const char *load_openblas(Gemm *g, Arena *a)
     char *(*name)(void) = (char *(*)(void))gemm_symbol(lib, "openblas_get_corename");
     g->entry = gemm_symbol(lib, "cblas_sgemm");
     g->sgemm = openblas_sgemm;
+    g->bf16 = gemm_bf16_own();
     if (!g->entry || !threads || !name)
         return "libopenblas.so.0 lacks cblas_sgemm, openblas_set_num_threads or "
                "openblas_get_corename";
@@ -74,6 +75,7 @@ const char *load_portable(Gemm *g, Arena *a)
 {
     (void)a;
     g->sgemm = portable_sgemm;
+    g->bf16 = &gemm_bf16_emulated;       /* the same bits everywhere */
     snprintf(g->core, sizeof g->core, "C loops");
     return NULL;
 }

@@ -346,7 +346,8 @@ static void dnnl_limit_isa(void)
 {
     const unsigned cpu = cpu_has();
     const char *most = cpu & CPU_AMX      ? NULL
-                       : cpu & CPU_VNNI   ? "AVX512_CORE_BF16"
+                       : cpu & CPU_BF16   ? "AVX512_CORE_BF16"
+                       : cpu & CPU_VNNI   ? "AVX512_CORE_VNNI"
                        : cpu & CPU_AVX512 ? "AVX512_CORE"
                        : cpu & CPU_AVX2   ? "AVX2"
                                           : "SSE41";
@@ -368,6 +369,7 @@ const char *load_dnnl_plain(Gemm *g, Arena *a)
     if (lacks) return arena_text(a, "libdnnl.so.2 lacks %s", lacks);
     g->own = d;
     g->sgemm = dnnl_sgemm_plain;
+    g->bf16 = gemm_bf16_own();
     g->u8s8 = dnnl_u8s8_plain;
     dnnl_name_isa(d, g);
     return NULL;
