@@ -13,14 +13,14 @@ static void level_weight_backward(const Gemm *g, Param *w, float scale, const fl
 void short_level_forward(const Exec *e, const ShortLevel *s, const float *x, const int *y, int n,
                          double eps, float *z, double *loss)
 {
-    gemm(e->gemm, 'N', 'T', n, s->k, s->d, 1, x, s->d, s->rows, s->d, 0, z, s->k);
+    gemm(e->head, 'N', 'T', n, s->k, s->d, 1, x, s->d, s->rows, s->d, 0, z, s->k);
     head_xent_rows(e, z, n, s->k, y, eps, loss);
 }
 
 void short_level_backward(const Exec *e, const ShortLevel *s, const float *x, const float *z, int n,
                           float scale, float *dx)
 {
-    const Gemm *g = e->gemm;
+    const Gemm *g = e->head;
     const int k = s->k, d = s->d;
     gemm(g, 'N', 'N', n, d, k, scale, z, k, s->rows, d, 1, dx, d);
     if (s->own) level_weight_backward(g, s->own, scale, z, x, n);
@@ -31,15 +31,15 @@ void tail_level_forward(const Exec *e, const TailLevel *t, const float *x, const
                         double eps, float *p, float *z, double *loss)
 {
     const int k = t->k, m = t->m, d = t->d;
-    gemm(e->gemm, 'N', 'T', n, m, d, 1, x, d, t->proj->v, d, 0, p, m);
-    gemm(e->gemm, 'N', 'T', n, k, m, 1, p, m, t->out->v, m, 0, z, k);
+    gemm(e->head, 'N', 'T', n, m, d, 1, x, d, t->proj->v, d, 0, p, m);
+    gemm(e->head, 'N', 'T', n, k, m, 1, p, m, t->out->v, m, 0, z, k);
     head_xent_rows(e, z, n, k, y, eps, loss);
 }
 
 void tail_level_backward(const Exec *e, const TailLevel *t, const float *x, const float *p,
                          const float *z, int n, float scale, float *dp, float *dx)
 {
-    const Gemm *g = e->gemm;
+    const Gemm *g = e->head;
     const int k = t->k, m = t->m, d = t->d;
     gemm(g, 'N', 'N', n, m, k, scale, z, k, t->out->v, m, 0, dp, m);
     gemm(g, 'N', 'N', n, d, m, 1, dp, m, t->proj->v, d, 0, dx, d);

@@ -214,7 +214,7 @@ static double huffman_see_block(const Huffman *h, Block *b, const float *x, cons
     const int threads = h->exec->threads;
     double sum = 0;
     huffman_plan(h, b, x, y, n);
-    gemm(h->exec->gemm, 'N', 'T', n, h->T, h->d, 1, x, h->d, h->w->v, h->d, 0, b->z, h->T);
+    gemm(h->exec->head, 'N', 'T', n, h->T, h->d, 1, x, h->d, h->w->v, h->d, 0, b->z, h->T);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int t = 0; t < threads; t++) huffman_sparse_logits(h, b, t);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -251,7 +251,7 @@ static void huffman_backward(void *head, float *dx, float scale)
 {
     Huffman *h = head;
     const Block *b = h->train;
-    const Gemm *g = h->exec->gemm;
+    const Gemm *g = h->exec->head;
     const int threads = h->exec->threads, n = b->n, d = h->d, T = h->T;
     gemm(g, 'N', 'N', n, d, T, scale, b->z, T, h->w->v, d, 1, dx, d);
 #pragma omp parallel for num_threads(threads) schedule(static)

@@ -197,7 +197,7 @@ static const float *tree_listed(const Tree *h)      /* the rows of the short lis
 /* z (n, K + N) */
 static void tree_root_logits(const Tree *h, float *z, const float *x, int n)
 {
-    const Gemm *g = h->exec->gemm;
+    const Gemm *g = h->exec->head;
     const int d = h->d, width = h->K + h->N;
     gemm(g, 'N', 'T', n, h->K, d, 1, x, d, h->root->v, d, 0, z, width);
     if (h->N) gemm(g, 'N', 'T', n, h->N, d, 1, x, d, tree_listed(h), d, 0, z + h->K, width);
@@ -205,7 +205,7 @@ static void tree_root_logits(const Tree *h, float *z, const float *x, int n)
 
 static void tree_root_backward(const Tree *h, float *dx, float scale)
 {
-    const Gemm *g = h->exec->gemm;
+    const Gemm *g = h->exec->head;
     const Block *b = h->train;
     const int d = h->d, K = h->K, N = h->N, width = K + N, n = b->n, first = h->V - N;
     gemm(g, 'N', 'N', n, d, K, scale, b->z, width, h->root->v, d, 1, dx, d);

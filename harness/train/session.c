@@ -70,8 +70,8 @@ static const Spec *session_exec_spec(Session *s, int training)
     s->gemm_reason = "as the checkpoint says";
     if (!gemm) {
         const long threads = spec_int(s->spec, "threads");
-        gemm = autotune_gemm(threads > 0 ? (int)threads : omp_get_num_procs(), &s->gemm_reason,
-                             s->arena);
+        gemm = autotune_gemm(s->spec, threads > 0 ? (int)threads : omp_get_num_procs(),
+                             &s->gemm_reason, s->arena);
     }
     Spec *made = spec_copy(s->spec, s->arena);
     CHECK(!spec_set(made, arena_text(s->arena, "gemm=%s", gemm)));
