@@ -135,8 +135,8 @@ void gemm_weight(const Gemm *g, GemmWeight *w, const GemmProduct *p, Arena *home
     const size_t size = g->packed && gemm_packs(g, p) ? g->packed_size(g, p, &why) : 0;
     CHECK(p->type == GEMM_F32);
     if (!size) {
-        gemm(g, 'N', p->tb, p->m, p->n, p->k, 1, p->A, p->k, p->B, p->tb == 'T' ? p->k : p->n,
-             p->plus ? 1 : 0, p->C, p->n);
+        gemm(g, 'N', p->tb, p->m, p->n, p->k, 1, p->A, p->lda ? p->lda : p->k, p->B,
+             p->tb == 'T' ? p->k : p->n, p->plus ? 1 : 0, p->C, p->ldc ? p->ldc : p->n);
         return;
     }
     if (size > w->size) {

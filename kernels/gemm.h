@@ -22,11 +22,12 @@ typedef void GemmU8s8(const Gemm *, int m, int n, int k, const uint8_t *A, int l
 /* float; bfloat16 made of floats, summed in float; unsigned or signed bytes by signed bytes, summed
  * in int32 */
 typedef enum { GEMM_F32, GEMM_BF16, GEMM_U8S8, GEMM_S8S8 } GemmType;
-/* C (m,n) = A (m,k) op(B) (k,n), or C += where `plus`; row-major without gaps */
+/* C (m,n) = A (m,k) op(B) (k,n), or C += where `plus`; row-major, B without gaps */
 typedef struct GemmProduct {
     GemmType       type;
     char           tb;       /* 'T': B is (n,k) */
     int            m, n, k, plus;
+    int            lda, ldc; /* numbers from a row of A, of C to the next; 0: without gaps */
     const void    *A, *B;    /* of float; of bytes for the int8 types */
     long           version;  /* of B: whoever writes B increments it */
     const int32_t *co;       /* int8 types: (n), added to every row; NULL: nothing is */

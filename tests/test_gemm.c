@@ -516,6 +516,43 @@ static void a_layer_sees_its_update(void **state)
     arena_drop(&a);
 }
 
+/* The losses of a short training and of its evaluation */
+static int losses_of(Place *p, const char *words, double *loss, int most)
+{
+    const char *said = place_expect(p, 0, arena_text(&p->a, "cell %s quant=none V=512 d=32 seq=32 "
+        "dilations=1,4 conv_groups=4 batch=2 accum=2 fraction=0.5 train_tokens=20000 lr=1e-2 "
+        "valid_tokens=2048 cutoffs=40,200 warmup=5 budget=20steps eval_every=5steps threads=1 "
+        "3>&1", words));
+    int n = 0;
+    for (const char *s = said; s && n < most; s = strchr(s, '\n') ? strchr(s, '\n') + 1 : NULL)
+        if (sscanf(s, "num loss %*d %lf", &loss[n]) == 1 ||
+            sscanf(s, "num nll %*d %lf", &loss[n]) == 1) n++;
+    return n;
+}
+
+/* A head that packs its rows multiplies by those of the present step, in evaluations too */
+static void every_head_sees_its_updates(void **state)
+{
+    enum { MOST = 64 };
+    static const char *const more[] = { "", " short_tied=1", " shortlist=20" };
+    Place *p = *state;
+    const char *why;
+    if (!gemm_open("dnnl", 1, &p->a, &why)) skip();
+    for (int i = 0; heads[i]; i++)
+        for (int k = 0; k < 3; k++) {
+            double a[MOST], b[MOST], off = 0;
+            const char *words = arena_text(&p->a, "head=%s%s", heads[i]->name, more[k]);
+            if (k == 1 && strcmp(heads[i]->name, "adaptive")) continue;
+            if (k == 2 && strcmp(heads[i]->name, "tree")) continue;
+            const int n = losses_of(p, arena_text(&p->a, "%s gemm=portable", words), a, MOST);
+            assert_true(n >= 24);
+            assert_int_equal(losses_of(p, arena_text(&p->a, "%s gemm=dnnl", words), b, MOST), n);
+            for (int l = 0; l < n; l++) off = fmax(off, fabs(a[l] - b[l]));
+            print_message("%s: at most %.2g nats apart\n", words, off);
+            assert_true(off < 0.02);
+        }
+}
+
 /* gemm_choose: plain is gemm to the bit and packs nothing */
 static void choices(void **state)
 {
@@ -597,6 +634,8 @@ int main(void)
                                         cmocka_unit_test(own_loops_hold),
                                         cmocka_unit_test(versions_count),
                                         cmocka_unit_test(a_layer_sees_its_update),
+                                        cmocka_unit_test_setup_teardown(
+                                            every_head_sees_its_updates, place_make, place_drop),
                                         cmocka_unit_test(choices),
                                         cmocka_unit_test(refused),
                                         cmocka_unit_test_setup_teardown(

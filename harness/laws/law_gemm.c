@@ -113,26 +113,24 @@ static const char *gemm_compare(const Product *p, const float *c, int bf16, Aren
     return NULL;
 }
 
-/* The product again with op(B) as a weight: without gaps, alpha 1, beta 0 or 1 */
-static const char *gemm_weighted(const Gemm *g, const Product *of, Arena *a)
+/* Another product of these sizes with op(B) as a weight: it without gaps, alpha 1, beta 0 or 1 */
+static const char *gemm_weighted(const Gemm *g, const Product *of, Rng *r, Arena *a)
 {
     const int m = of->m, n = of->n, k = of->k;
     Product p = *of;
-    Rng r = rng_at(7, STREAM_CHECK, (uint64_t)m * 1000 + (uint64_t)n);
     GemmWeight weight = { NULL };
     p.ta = 'N';
     p.alpha = 1;
-    p.beta = p.beta != 0;
-    p.a = (Matrix){ arena_raw(a, sizeof(float) * (size_t)m * (size_t)k), k };
+    p.beta = of->beta != 0;
+    p.a = gemm_matrix(r, m, k, a);
     p.b = (Matrix){ arena_raw(a, sizeof(float) * (size_t)k * (size_t)n), p.tb == 'T' ? k : n };
-    p.c = (Matrix){ arena_raw(a, sizeof(float) * (size_t)m * (size_t)n), n };
-    for (long i = 0; i < (long)m * k; i++) p.a.x[i] = gemm_number(&r);
-    for (long i = 0; i < (long)k * n; i++) p.b.x[i] = gemm_number(&r);
-    for (long i = 0; i < (long)m * n; i++) p.c.x[i] = gemm_number(&r);
-    const size_t bytes = sizeof(float) * (size_t)m * (size_t)n;
+    p.c = gemm_matrix(r, m, n, a);
+    for (long i = 0; i < (long)k * n; i++) p.b.x[i] = gemm_number(r);
+    const size_t bytes = sizeof(float) * (size_t)m * (size_t)p.c.ld;
     float *c = memcpy(arena_raw(a, bytes), p.c.x, bytes);
     const GemmProduct q = { .type = GEMM_F32, .tb = p.tb, .m = m, .n = n, .k = k,
-                            .plus = p.beta != 0, .A = p.a.x, .B = p.b.x, .version = 1, .C = c };
+                            .plus = p.beta != 0, .lda = p.a.ld, .ldc = p.c.ld, .A = p.a.x,
+                            .B = p.b.x, .version = 1, .C = c };
     gemm_weight(g, &weight, &q, a);
     return gemm_compare(&p, c, g->floats != NULL, a);
 }
@@ -148,7 +146,7 @@ const char *law_gemm(const Gemm *g, uint64_t seed, int shapes, Arena *a)
         gemm(g, p.ta, p.tb, p.m, p.n, p.k, p.alpha, p.a.x, p.a.ld, p.b.x, p.b.ld, p.beta, c,
              p.c.ld);
         const char *how = "", *why = gemm_compare(&p, c, g->floats != NULL, a);
-        if (!why && (why = gemm_weighted(g, &p, a))) how = " with a weight";
+        if (!why && (why = gemm_weighted(g, &p, &r, a))) how = " with a weight";
         if (why)
             return arena_text(a,
                               "gemm=%s (%s), %dx%dx%d %c%c alpha %g beta %g%s: %s (seed %llu, case "
