@@ -51,7 +51,7 @@ LDLIBS  = -lgsl -lgslcblas -lsqlite3 -lyaml -ljansson -lpcre2-8 -lnettle -llzma 
           -lstdc++ -lpthread -ldl -lm $(WRAP)
 
 OTHER_X86_64 = %_neon.c %_neon_dot.c
-OTHER_ARM64  = %_avx2.c %_avx512.c %_amx.c %_sse2.c
+OTHER_ARM64  = %_avx2.c %_avx512.c %_avx512bf16.c %_amx.c %_sse2.c
 CORE    := $(filter-out $(OTHER_$(ARCH)),$(wildcard kernels/*.c models/*.c))
 HARNESS := $(filter-out harness/cli/main.c,$(wildcard harness/*/*.c))
 TESTS   := $(filter-out tests/test_golden.c,$(wildcard tests/test_*.c))
@@ -77,6 +77,7 @@ $(OUT)/kernels/%_ref.o $(OUT)/kernels/%_scalar.o: ISA = -fno-tree-vectorize -fno
 $(OUT)/kernels/f32_%.o:      OPT = -O3 -ffp-contract=fast
 $(OUT)/kernels/%_avx2.o:     ISA = -mavx2 -mfma -mf16c -mbmi2 -mpopcnt
 $(OUT)/kernels/%_avx512.o:   ISA = $(AVX512) -mf16c -mpopcnt
+$(OUT)/kernels/%_avx512bf16.o: ISA = $(AVX512) -mavx512bf16
 $(OUT)/kernels/%_amx.o:      ISA = $(AVX512) -mamx-tile -mamx-int8 -mamx-bf16
 $(OUT)/kernels/%_neon_dot.o: ISA = -march=armv8.2-a+dotprod
 
@@ -107,13 +108,15 @@ SHARED_PART = kernels/base.c kernels/cpu.c kernels/f32.c kernels/gemm.c kernels/
 PARTED = $(filter $(CORE) $(HARNESS),$(sort $(SHARED_PART) $(wildcard models/model_*.c \
          models/head_*.c kernels/ternary_*.c kernels/gemm_*.c kernels/f32_*.c)))
 # A file of two parts counts for both: i8_amx is in i2_amx.c, and so on, dnnl_plain in gemm_dnnl.c;
-# head_full.c is of two softmax heads, head_bit.c of the first of them
+# head_full.c is of two softmax heads, head_bit.c of the first of them; gemm_avx512bf16.c is one of
+# two files of gemm:bf16
 PART_OF = awk '{ name = $$1; sub(/.*\//, "", name); sub(/\.c$$/, "", name); \
     if (name ~ /^(model|head|gemm|f32)_./) sub(/_/, ":", name); \
     else if (name !~ /^ternary_./ || !sub(/^ternary_/, "kernel:", name)) name = "shared"; \
     if (name ~ /^kernel:i2_(amx|avx2|avx512|neon|neon_dot)$$/) \
         print "kernel:i8" substr(name, 10), $$2; \
     if (name == "gemm:dnnl") print "gemm:dnnl_plain", $$2; \
+    if (name == "gemm:avx512bf16") name = "gemm:bf16"; \
     if (name == "head:bit") name = "head:softmax"; \
     if (name ~ /^head:(full|filter)$$/) { print "head:softmax", $$2; name = "head:softmax_naive" } \
     print name, $$2 }'

@@ -12,6 +12,7 @@ static const struct { const char *name; unsigned bit, with; } cpu_table[] = {
     { "vnni", CPU_VNNI, CPU_AVX2 | CPU_AVX512 | CPU_VNNI },
     { "popcnt512", CPU_POPCNT512, CPU_AVX2 | CPU_AVX512 | CPU_POPCNT512 },
     { "vbmi", CPU_VBMI, CPU_AVX2 | CPU_AVX512 | CPU_VBMI },
+    { "bf16", CPU_BF16, CPU_AVX2 | CPU_AVX512 | CPU_BF16 },
     { "amx", CPU_AMX, CPU_AVX2 | CPU_AVX512 | CPU_AMX },
     { "neon", CPU_NEON, CPU_NEON },
     { "dotprod", CPU_DOTPROD, CPU_NEON | CPU_DOTPROD },
@@ -53,6 +54,7 @@ static unsigned cpu_machine(void)
     if (__builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512bitalg"))
         has |= CPU_POPCNT512;
     if (__builtin_cpu_supports("avx512vbmi")) has |= CPU_VBMI;
+    if (__builtin_cpu_supports("avx512bf16")) has |= CPU_BF16;
     if (cpu_amx()) has |= CPU_AMX;
     return has;
 }
@@ -85,7 +87,7 @@ static unsigned cpu_allowed(const char *s)
             i++;
         if (i == CPU_NAMES)
             die("EIGHTYSIX_CPU: '%.*s' is none of "
-                "sse2 avx2 avx512 vnni popcnt512 vbmi amx neon dotprod",
+                "sse2 avx2 avx512 vnni popcnt512 vbmi bf16 amx neon dotprod",
                 (int)len, s);
         allowed |= cpu_table[i].with;
         s += len + (s[len] == ',');

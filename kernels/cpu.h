@@ -10,12 +10,13 @@ enum {
     CPU_VBMI = 16,       /* AVX512_VBMI */
     CPU_NEON = 32,
     CPU_DOTPROD = 64,    /* SDOT and UDOT */
-    CPU_AMX = 128        /* TILE, INT8, BF16, and the operating system's permission */
+    CPU_AMX = 128,       /* TILE, INT8, BF16, and the operating system's permission */
+    CPU_BF16 = 256       /* AVX512_BF16 */
 };
 /* The bits of this machine, narrowed by the environment variable EIGHTYSIX_CPU when it is set: a
- * comma list of sse2 avx2 avx512 vnni popcnt512 vbmi amx neon dotprod; each allows itself and
- * what it builds on (avx512 implies avx2; sse2 alone leaves 0). Both are read once, at the
- * first call: afterwards it is one load, which a kernel may afford. */
+ * comma list of sse2 avx2 avx512 vnni popcnt512 vbmi bf16 amx neon dotprod; each allows itself and
+ * what it builds on (avx512 implies avx2; sse2 alone leaves 0). Both are read once, at the first
+ * call: afterwards it is one load, which a kernel may afford. */
 unsigned    cpu_has(void);
 /* The same, read anew: for who has changed the environment (tests) */
 unsigned    cpu_read(void);

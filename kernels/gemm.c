@@ -45,6 +45,7 @@ const char *load_openblas(Gemm *g, Arena *a)
     char *(*name)(void) = (char *(*)(void))gemm_symbol(lib, "openblas_get_corename");
     g->entry = gemm_symbol(lib, "cblas_sgemm");
     g->sgemm = openblas_sgemm;
+    g->bf16 = gemm_bf16_own();
     if (!g->entry || !threads || !name)
         return "libopenblas.so.0 lacks cblas_sgemm, openblas_set_num_threads or "
                "openblas_get_corename";
@@ -74,6 +75,7 @@ const char *load_portable(Gemm *g, Arena *a)
 {
     (void)a;
     g->sgemm = portable_sgemm;
+    g->bf16 = &gemm_bf16_emulated;       /* the same bits everywhere */
     snprintf(g->core, sizeof g->core, "C loops");
     return NULL;
 }
@@ -133,8 +135,8 @@ void gemm_weight(const Gemm *g, GemmWeight *w, const GemmProduct *p, Arena *home
     const size_t size = g->packed && gemm_packs(g, p) ? g->packed_size(g, p, &why) : 0;
     CHECK(p->type == GEMM_F32);
     if (!size) {
-        gemm(g, 'N', p->tb, p->m, p->n, p->k, 1, p->A, p->k, p->B, p->tb == 'T' ? p->k : p->n,
-             p->plus ? 1 : 0, p->C, p->n);
+        gemm(g, 'N', p->tb, p->m, p->n, p->k, 1, p->A, p->lda ? p->lda : p->k, p->B,
+             p->tb == 'T' ? p->k : p->n, p->plus ? 1 : 0, p->C, p->ldc ? p->ldc : p->n);
         return;
     }
     if (size > w->size) {

@@ -22,11 +22,12 @@ typedef void GemmU8s8(const Gemm *, int m, int n, int k, const uint8_t *A, int l
 /* float; bfloat16 made of floats, summed in float; unsigned or signed bytes by signed bytes, summed
  * in int32 */
 typedef enum { GEMM_F32, GEMM_BF16, GEMM_U8S8, GEMM_S8S8 } GemmType;
-/* C (m,n) = A (m,k) op(B) (k,n), or C += where `plus`; row-major without gaps */
+/* C (m,n) = A (m,k) op(B) (k,n), or C += where `plus`; row-major, B without gaps */
 typedef struct GemmProduct {
     GemmType       type;
     char           tb;       /* 'T': B is (n,k) */
     int            m, n, k, plus;
+    int            lda, ldc; /* numbers from a row of A, of C to the next; 0: without gaps */
     const void    *A, *B;    /* of float; of bytes for the int8 types */
     long           version;  /* of B: whoever writes B increments it */
     const int32_t *co;       /* int8 types: (n), added to every row; NULL: nothing is */
@@ -45,6 +46,11 @@ typedef size_t GemmPackedSize(const Gemm *, const GemmProduct *, const char **wh
 /* Packs B first when it is another one, of another version, or packed for another product */
 typedef void GemmPacked(const Gemm *, GemmWeight *, const GemmProduct *);
 
+/* ---- bfloat16 ---- */
+/* A product of operands that it rounds to bfloat16, summed in float: on the calling thread, with
+ * `room` bytes of gemm_room. name: "emulated" "avx512_bf16" "amx_bf16" */
+typedef struct GemmBf16 { const char *name; GemmSgemm *sgemm; size_t room; } GemmBf16;
+
 struct Gemm {
     const char *name;        /* "openblas" "dnnl" "portable" */
     char        core[64];    /* what it says it runs: "SkylakeX", "avx512_core", "C loops" */
@@ -54,6 +60,8 @@ struct Gemm {
     GemmPackedSize *packed_size;
     GemmPacked *packed;      /* NULL: it has none; not inside a team */
     void       *own;         /* the provider's state, used by one thread at a time */
+    const GemmBf16 *bf16;    /* how it multiplies in bfloat16 */
+    const Gemm *floats;      /* of gemm_bf16: the provider that it was made of; else NULL */
     struct GemmChoices *choices;
     /* of gemm(); gemm1 may be called by the threads of a team of at most this size */
     int         threads;
@@ -70,7 +78,18 @@ extern const GemmProvider gemm_providers[];     /* ended by a NULL name */
  * when it cannot run here. Call it before any other library uses OpenBLAS. */
 const Gemm *gemm_open(const char *name, int threads, Arena *, const char **why);
 
-void *gemm_room(const Gemm *);                  /* the calling thread's scratch, for providers */
+/* The provider with bfloat16 in place of float: the operands of its products, those with a weight
+ * too, are rounded to bfloat16 (bf16.h) and summed in float. Only the order of the sums is free.
+ * Its core says by what: GemmBf16.name. It shares the choices of gemm_choose. */
+const Gemm *gemm_bf16(const Gemm *, Arena *);
+
+/* ---- for providers ---- */
+void *gemm_room(const Gemm *);                  /* the calling thread's scratch */
+/* rounded floats by the provider's sgemm; the same where that multiplies them by tiles */
+extern const GemmBf16 gemm_bf16_emulated, gemm_bf16_tiles;
+/* by this program's own loops and this CPU's instructions; emulated where it has none */
+const GemmBf16 *gemm_bf16_own(void);
+/* ---- */
 
 /* C (m,n) = alpha op(A) (m,k) op(B) (k,n) + beta C; row-major; 'T' transposes; ld* in floats. gemm
  * uses g->threads; gemm1 the calling thread alone, for callers that split the work themselves. */

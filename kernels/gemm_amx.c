@@ -6,7 +6,8 @@
  * Then
  *   a b = a1 b1 + (a1 b2 + a2 b1) + (a1 b3 + a2 b2 + a3 b1) + less than 2^-24 |a b|
  * six tile products, summed in float. Where B holds only bfloat16 numbers (the codes of a ternary
- * weight), b2 = b3 = 0 and three are enough. Values below 2^-102 lose bits, infinities become NaN.
+ * weight), b2 = b3 = 0 and three are enough; where A holds only such numbers too (operands that
+ * were rounded, gemm_bf16.c), one. Values below 2^-102 lose bits, infinities become NaN.
  *
  * A tile is 1 KB: 16 rows of 16 dwords; a dword is two neighbours along k:
  *   A: row m, dword p = A[m][2p, 2p+1]
@@ -19,10 +20,11 @@
  * a cycle, and the FMAs it saves must be worth more: smaller products go to the next provider. */
 #include "kernels/gemm.h"
 #include "kernels/gemm_amx_pack.h"
+#include <math.h>
 #include <string.h>
 
 /* 32x32 of C: a strip of A by a strip of B; next: the strip that is packed meanwhile */
-typedef struct { const char *a, *b; int steps, b_terms; Packer *next; } Block;
+typedef struct { const char *a, *b; int steps, a_terms, b_terms; Packer *next; } Block;
 
 /* Tiles 4 and 5 hold A, 6 and 7 hold B; 0 1 and 2 3 are the upper and lower half of C. */
 static ALWAYS void amx_load_a(const char *a, int term, int lower)
@@ -51,6 +53,14 @@ static ALWAYS void amx_products(const Block *o, int lower, int right)
 {
     const char *a = o->a, *b = o->b;
     Packer *next = o->next;
+    if (o->a_terms == 1) {
+        for (int s = 0; s < o->steps; s++, a += 2 * TILE, b += 2 * TILE) {
+            amx_load_a(a, 0, lower);
+            amx_load_b(b, 0, right);
+            amx_add(lower, right, next);
+        }
+        return;
+    }
     if (o->b_terms == 1) {
         for (int s = 0; s < o->steps; s++, a += TERMS * 2 * TILE, b += 2 * TILE) {
             amx_load_a(a, 0, lower);
@@ -151,8 +161,8 @@ static void amx_multiply(const Product *p, const Side *kept, const Side *stream,
             const char *strip = keep + kept->strip * (size_t)(other / STRIP);
             const int r = stream->as_b ? first + other : at, c = stream->as_b ? at : first + other;
             const Block o = { stream->as_b ? strip : streams[turn],
-                              stream->as_b ? streams[turn] : strip, up(depth, 2 * T), p->b.terms,
-                              &next };
+                              stream->as_b ? streams[turn] : strip, up(depth, 2 * T), p->a.terms,
+                              p->b.terms, &next };
             amx_block(&o, p->c + (size_t)r * (size_t)p->ld + c, p->ld, min(STRIP, p->a.size - r),
                       min(STRIP, p->b.size - c), plus);
         }
@@ -189,6 +199,13 @@ static int amx_worth_tiles(int m, int n, int k)
     return k >= 2 * T && (double)m * n > 40.0 * (m + n);
 }
 
+/* A power of two: the scaled numbers are bfloat16 where the numbers were */
+static int amx_scales_exactly(float alpha)
+{
+    int exponent;
+    return fabsf(frexpf(alpha, &exponent)) == 0.5f;
+}
+
 static void amx_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha,
                       const float *A, int lda, const float *B, int ldb, float beta, float *C,
                       int ldc)
@@ -203,6 +220,7 @@ static void amx_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k, floa
                   ldc,
                   gemm_room(g) };
     if (amx_exact(&p.b.m, n, k)) p.b.terms = 1;
+    if (p.b.terms == 1 && amx_scales_exactly(alpha) && amx_exact(&p.a.m, m, k)) p.a.terms = 1;
     const int depth = up(up(k, up(k, DEPTH)), 2 * T) * 2 * T;
     for (int b = 0; b < 2; b++) {
         Side *s = b ? &p.b : &p.a;
@@ -224,6 +242,7 @@ const char *load_amx(Gemm *g, Arena *a)
 {
     (void)a;
     g->sgemm = amx_sgemm;
+    g->bf16 = &gemm_bf16_tiles;
     g->room_size = ROOM;
     snprintf(g->core, sizeof g->core, "three bfloat16 terms");
     return NULL;

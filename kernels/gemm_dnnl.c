@@ -111,14 +111,22 @@ static const DnnlTypes dnnl_types[] = {
     [GEMM_S8S8] = { dnnl_s8, dnnl_s8, dnnl_s32, dnnl_s8, dnnl_s8 },
 };
 
-/* rows x cols, one row after the other, or columns where `turned` */
-static dnnl_memory_desc_t dnnl_plain_desc(const Dnnl *d, int rows, int cols, dnnl_data_type_t type,
-                                          int turned)
+/* rows x cols, `apart` numbers from one row to the next (0: cols), or columns where `turned` */
+static dnnl_memory_desc_t dnnl_plain_desc(const Dnnl *d, int rows, int cols, int apart,
+                                          dnnl_data_type_t type, int turned)
 {
     dnnl_memory_desc_t md;
-    const dnnl_dims_t dims = { rows, cols }, by_row = { cols, 1 }, by_col = { 1, rows };
+    const dnnl_dims_t dims = { rows, cols }, by_row = { apart ? apart : cols, 1 },
+                      by_col = { 1, rows };
     CHECK(!d->memory_desc_init_by_strides(&md, 2, dims, type, turned ? by_col : by_row));
     return md;
+}
+
+/* The rows of A as they are multiplied: where they are converted, without gaps */
+static dnnl_memory_desc_t dnnl_a_desc(const Dnnl *d, const GemmProduct *o)
+{
+    const DnnlTypes *t = &dnnl_types[o->type];
+    return dnnl_plain_desc(d, o->m, o->k, t->rows == t->a ? o->lda : 0, t->a, 0);
 }
 
 static dnnl_memory_t dnnl_memory_of(const Dnnl *d, Plan *p, const dnnl_memory_desc_t *md,
@@ -144,9 +152,9 @@ static dnnl_primitive_desc_t dnnl_describe(const Dnnl *d, Plan *p)
     const GemmProduct *o = &p->of;
     const DnnlTypes *t = &dnnl_types[o->type];
     const dnnl_dims_t dims = { o->k, o->n };
-    const dnnl_memory_desc_t a = dnnl_plain_desc(d, o->m, o->k, t->a, 0),
-                             c = dnnl_plain_desc(d, o->m, o->n, t->c, 0),
-                             bias = dnnl_plain_desc(d, 1, o->n, dnnl_s32, 0);
+    const dnnl_memory_desc_t a = dnnl_a_desc(d, o),
+                             c = dnnl_plain_desc(d, o->m, o->n, o->ldc, t->c, 0),
+                             bias = dnnl_plain_desc(d, 1, o->n, 0, dnnl_s32, 0);
     dnnl_memory_desc_t any;
     dnnl_matmul_desc_t matmul;
     dnnl_primitive_attr_t attr = NULL;
@@ -169,9 +177,9 @@ static void dnnl_make_primitives(const Dnnl *d, Plan *p, dnnl_primitive_desc_t p
 {
     const GemmProduct *o = &p->of;
     const DnnlTypes *t = &dnnl_types[o->type];
-    const dnnl_memory_desc_t rows = dnnl_plain_desc(d, o->m, o->k, t->rows, 0),
-                             a = dnnl_plain_desc(d, o->m, o->k, t->a, 0),
-                             weight = dnnl_plain_desc(d, o->k, o->n, t->weight, o->tb == 'T');
+    const dnnl_memory_desc_t rows = dnnl_plain_desc(d, o->m, o->k, o->lda, t->rows, 0),
+                             a = dnnl_a_desc(d, o),
+                             weight = dnnl_plain_desc(d, o->k, o->n, 0, t->weight, o->tb == 'T');
     dnnl_primitive_desc_t pack = NULL, convert = NULL;
     if (dnnl_did(p, "make matmul", d->primitive_create(&p->run, pd)) &&
         dnnl_did(p, "find a reorder of the weight",
@@ -190,11 +198,11 @@ static void dnnl_make_operands(const Dnnl *d, Plan *p)
 {
     const GemmProduct *o = &p->of;
     const DnnlTypes *t = &dnnl_types[o->type];
-    const dnnl_memory_desc_t a = dnnl_plain_desc(d, o->m, o->k, t->a, 0),
-                             rows = dnnl_plain_desc(d, o->m, o->k, t->rows, 0),
-                             c = dnnl_plain_desc(d, o->m, o->n, t->c, 0),
-                             bias = dnnl_plain_desc(d, 1, o->n, dnnl_s32, 0),
-                             weight = dnnl_plain_desc(d, o->k, o->n, t->weight, o->tb == 'T');
+    const dnnl_memory_desc_t a = dnnl_a_desc(d, o),
+                             rows = dnnl_plain_desc(d, o->m, o->k, o->lda, t->rows, 0),
+                             c = dnnl_plain_desc(d, o->m, o->n, o->ldc, t->c, 0),
+                             bias = dnnl_plain_desc(d, 1, o->n, 0, dnnl_s32, 0),
+                             weight = dnnl_plain_desc(d, o->k, o->n, 0, t->weight, o->tb == 'T');
     p->a = dnnl_memory_of(d, p, &a, p->convert ? DNNL_MEMORY_ALLOCATE : DNNL_MEMORY_NONE);
     if (p->convert) p->floats = dnnl_memory_of(d, p, &rows, DNNL_MEMORY_NONE);
     p->c = dnnl_memory_of(d, p, &c, DNNL_MEMORY_NONE);
@@ -237,7 +245,7 @@ static void dnnl_make(Dnnl *d, Plan *p)
 static int dnnl_same(const GemmProduct *a, const GemmProduct *b)
 {
     return a->type == b->type && a->tb == b->tb && a->m == b->m && a->n == b->n && a->k == b->k &&
-           a->plus == b->plus && !a->co == !b->co;
+           a->plus == b->plus && a->lda == b->lda && a->ldc == b->ldc && !a->co == !b->co;
 }
 
 static Plan *dnnl_plan(const Gemm *g, const GemmProduct *o)
@@ -346,7 +354,8 @@ static void dnnl_limit_isa(void)
 {
     const unsigned cpu = cpu_has();
     const char *most = cpu & CPU_AMX      ? NULL
-                       : cpu & CPU_VNNI   ? "AVX512_CORE_BF16"
+                       : cpu & CPU_BF16   ? "AVX512_CORE_BF16"
+                       : cpu & CPU_VNNI   ? "AVX512_CORE_VNNI"
                        : cpu & CPU_AVX512 ? "AVX512_CORE"
                        : cpu & CPU_AVX2   ? "AVX2"
                                           : "SSE41";
@@ -368,6 +377,7 @@ const char *load_dnnl_plain(Gemm *g, Arena *a)
     if (lacks) return arena_text(a, "libdnnl.so.2 lacks %s", lacks);
     g->own = d;
     g->sgemm = dnnl_sgemm_plain;
+    g->bf16 = gemm_bf16_own();
     g->u8s8 = dnnl_u8s8_plain;
     dnnl_name_isa(d, g);
     return NULL;

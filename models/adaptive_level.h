@@ -7,6 +7,9 @@
  *   tail         P = X proj',  Z = P out'       dP = s dZ out,  dX = dP proj    dout += s dZ' P,
  *                                                                               dproj += dP' X
  *
+ * The rows of the short list may be packed; every chunk has another number of positions in a tail,
+ * for which a provider would have to prepare anew.
+ *
  * with s the scale and dZ, in place of Z, dLoss/dZ of head_xent_rows. */
 #ifndef ADAPTIVE_LEVEL_H
 #define ADAPTIVE_LEVEL_H
@@ -19,6 +22,8 @@ typedef struct ShortLevel {
     const float *rows;
     float       *g;
     int          k, d;
+    HeadWeight  *by;             /* NULL: multiplied as it lies */
+    long         version;        /* of rows */
 } ShortLevel;
 /* proj (m, d), out (k, m) */
 typedef struct TailLevel {
@@ -29,8 +34,8 @@ typedef struct TailLevel {
 /* x (n, d), y (n): rows of S; z (n, k); loss (n) += the loss. eps < 0: exact, and z stays logits */
 void short_level_forward (const Exec *, const ShortLevel *, const float *x, const int *y, int n,
                           double eps, float *z, double *loss);
-/* dx (n, d) +=; gradients of S +=, none of a frozen parameter */
-void short_level_backward(const Exec *, const ShortLevel *, const float *x, const float *z, int n,
+/* dx (n, d) +=; gradients of S +=, none of a frozen parameter; z becomes scale z */
+void short_level_backward(const Exec *, const ShortLevel *, const float *x, float *z, int n,
                           float scale, float *dx);
 /* y (n): ranks within the tail; p (n, m) is kept for backward; z (n, k) and loss as above */
 void tail_level_forward  (const Exec *, const TailLevel *, const float *x, const int *y, int n,

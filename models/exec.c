@@ -12,6 +12,16 @@ static const TernaryKernel *exec_kernel(const char *name)
     return ternary_find(name);
 }
 
+void exec_products(Exec *e, const Spec *s, Arena *a)
+{
+    const Gemm *bf16 = spec_is(s, "precision", "f32") ? NULL : gemm_bf16(e->gemm, a);
+    e->forward = bf16 && spec_bf16(s, "forward") ? bf16 : e->gemm;
+    e->dx = bf16 && spec_bf16(s, "dx") ? bf16 : e->gemm;
+    e->dw = bf16 && spec_bf16(s, "dw") ? bf16 : e->gemm;
+    e->head = bf16 && spec_bf16(s, "head") ? bf16 : e->gemm;
+    e->bf16 = bf16 ? bf16->core : NULL;
+}
+
 const Exec *exec_make(const Spec *spec, Arena *a, const char **why)
 {
     Exec *e = arena_get(a, sizeof *e);
@@ -39,5 +49,7 @@ const Exec *exec_make(const Spec *spec, Arena *a, const char **why)
         return NULL;
     }
     e->gemm = gemm_open(spec_str(spec, "gemm"), e->threads, a, why);
-    return e->gemm ? e : NULL;
+    if (!e->gemm) return NULL;
+    exec_products(e, spec, a);
+    return e;
 }

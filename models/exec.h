@@ -11,11 +11,17 @@
 typedef struct Exec {
     int                  threads;   /* as many as there are processors, or the setting threads */
     const F32           *f;
-    const Gemm          *gemm;
+    const Gemm          *gemm;      /* products of floats */
+    /* the same provider, in bfloat16 where the setting precision says so: of the trunk's layers
+     * forward, to the gradient of their input, to that of their weight; all of the head */
+    const Gemm          *forward, *dx, *dw, *head;
+    const char          *bf16;      /* by what: GemmBf16.name; NULL: all products are of floats */
     const TernaryKernel *kernel;    /* never NULL; used where act=int8 */
 } Exec;
 
-/* From the settings threads, gemm, kernel. NULL and an error message in *why for a name that cannot
- * run here: the run is then recorded as `skip`, never made with another variant. */
+/* Sets forward, dx, dw, head and bf16 from gemm and the setting precision */
+void exec_products(Exec *, const Spec *, Arena *);
+/* From the settings threads, gemm, precision, kernel. NULL and an error message in *why for a name
+ * that cannot run here: the run is then recorded as `skip`, never made with another variant. */
 const Exec *exec_make(const Spec *, Arena *, const char **why);
 #endif

@@ -86,6 +86,22 @@ const char *head_output(const Params *);      /* Params.output, or "head" */
 /* The V output rows: with tied=1 the embedding, otherwise a matrix named by `own`; NULL: by
  * head_output, "NAME.weight" */
 Param *head_rows  (const Spec *, Params *, const char *own, int V, int d, int index);
+/* A dense matrix of a head as its products read it: packed once for a version of its values, where
+ * the provider of dense products packs. Not within a team. */
+typedef struct HeadWeight { GemmWeight forward, back; Arena *home; } HeadWeight;
+HeadWeight *head_weight_new(Arena *home);
+/* The matrix w (rows, d) of this version with n positions, z (n, rows) with ldz from one to the
+ * next:  z = x w',  or  dx (n, d) += z w */
+typedef struct HeadProduct {
+    HeadWeight  *by;             /* NULL: as it lies */
+    const float *w;
+    long         version;
+    int          rows, d, n, ldz;
+} HeadProduct;
+void   head_logits (const Exec *, const HeadProduct *, float *z, const float *x);
+void   head_back   (const Exec *, const HeadProduct *, const float *z, float *dx);
+/* z (n) *= by, over threads */
+void   head_scale  (const Exec *, float *z, long n, float by);
 /* Smoothed cross entropy of one softmax: z (c) are logits, afterwards dLoss/dz. Returns, in nats,
  *   loss     = (1 - eps) (-log p_y) + eps mean over c of (-log p)
  *   d/dz_j   = p_j - eps/c - (1 - eps) [j = y] */

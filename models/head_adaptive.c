@@ -28,6 +28,7 @@ typedef struct {
     Param *own, *words;          /* not tied: (J + K, d), NULL; tied: (K, d), embedding (V, d) */
     float *v, *g;                /* (J + K, d); NULL: not tied */
     long   own_version, words_version;
+    HeadWeight *by;
 } Short;
 
 typedef struct {                 /* memory for a block of positions */
@@ -96,6 +97,7 @@ static Short *adaptive_short_new(const Adaptive *h, const Spec *s, Params *ps, A
 {
     Short *top = arena_get(a, sizeof *top);
     const int tied = (int)spec_int(s, "short_tied"), rows = h->J + h->K;
+    top->by = head_weight_new(a);
     top->own = head_matrix(s, ps, "head.short.weight", tied ? h->K : rows, h->d, 0);
     if (!tied) return top;
     top->words = head_embedding(ps, h->V, h->d);
@@ -170,7 +172,8 @@ static ShortLevel adaptive_short(const Adaptive *h)
 {
     const Short *s = h->top;
     return (ShortLevel){ .own = s->words ? NULL : s->own, .rows = adaptive_short_rows(h),
-                         .g = s->g, .k = h->J + h->K, .d = h->d };
+                         .g = s->g, .k = h->J + h->K, .d = h->d, .by = s->by,
+                         .version = s->own->version + (s->words ? s->words->version : 0) };
 }
 
 /* Rows of g are added to what they are rows of, and become zero */

@@ -155,7 +155,7 @@ static void full_see_tile(const Full *f, const Pass *p, float *z, int t, int r0,
     FullStat *stat = f->stat + (size_t)t * p->n;
     float *shift = k ? full_shift(k, t, r0, p->n) : NULL,
           *blocks = k && k->blocks ? k->blocks + (size_t)(r0 / FULL_BLOCK) * p->n : NULL;
-    gemm1(f->exec->gemm, 'N', 'T', p->n, rows, f->d, 1, p->x, f->d, p->e + (size_t)r0 * f->d, f->d,
+    gemm1(f->exec->head, 'N', 'T', p->n, rows, f->d, 1, p->x, f->d, p->e + (size_t)r0 * f->d, f->d,
           0, z, rows);
     for (int i = 0; i < p->n; i++, z += rows) {
         const int target = full_row(f, p->y[i]);

@@ -49,6 +49,7 @@ typedef struct {                 /* memory for a block of positions */
 typedef struct {
     const Exec *exec;
     Param  *w;                   /* (V-1, d) */
+    HeadWeight *of_top;          /* of its first T rows */
     int     V, d, T, deepest, chunk;
     double  eps, depth;          /* label smoothing; expected length of a training token's path */
     double *mass;                /* (V-1) share of the training tokens below a node */
@@ -132,6 +133,7 @@ static void *huffman_make(const Spec *s, const Exec *e, Params *ps, const HeadDa
     h->above = arena_raw(a, sizeof(int) * (2 * V - 1));
     huffman_build(h, data->freq, a);
     h->w = head_matrix(s, ps, "head.node.weight", h->V - 1, d, 0);
+    h->of_top = head_weight_new(a);
     h->chunk = head_chunk(h->T +
                           h->deepest * (int)((sizeof(Step) + 2 * sizeof(int)) / sizeof(float)));
     h->train = huffman_block_new(h, a);
@@ -208,13 +210,20 @@ static double huffman_see_path(const Huffman *h, Block *b, int i, double eps)
     return loss;
 }
 
+/* The first T nodes, whose products are dense */
+static HeadProduct huffman_top(const Huffman *h, int n)
+{
+    return (HeadProduct){ h->of_top, h->w->v, h->w->version, h->T, h->d, n, h->T };
+}
+
 static double huffman_see_block(const Huffman *h, Block *b, const float *x, const int *y, int n,
                                 double eps)
 {
     const int threads = h->exec->threads;
     double sum = 0;
     huffman_plan(h, b, x, y, n);
-    gemm(h->exec->gemm, 'N', 'T', n, h->T, h->d, 1, x, h->d, h->w->v, h->d, 0, b->z, h->T);
+    const HeadProduct top = huffman_top(h, n);
+    head_logits(h->exec, &top, b->z, x);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int t = 0; t < threads; t++) huffman_sparse_logits(h, b, t);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -251,14 +260,16 @@ static void huffman_backward(void *head, float *dx, float scale)
 {
     Huffman *h = head;
     const Block *b = h->train;
-    const Gemm *g = h->exec->gemm;
+    const Gemm *g = h->exec->head;
     const int threads = h->exec->threads, n = b->n, d = h->d, T = h->T;
-    gemm(g, 'N', 'N', n, d, T, scale, b->z, T, h->w->v, d, 1, dx, d);
+    const HeadProduct top = huffman_top(h, n);
+    head_scale(h->exec, b->z, (long)n * T, scale);
+    head_back(h->exec, &top, b->z, dx);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int i = 0; i < n; i++) huffman_state_back(h, b, i, dx + (size_t)i * d, scale);
     if (h->w->frozen) return;
     for (int j = 0; j < T; j++) param_touch(h->w, j);
-    gemm(g, 'T', 'N', T, d, n, scale, b->z, T, b->x, d, 1, h->w->g, d);
+    gemm(g, 'T', 'N', T, d, n, 1, b->z, T, b->x, d, 1, h->w->g, d);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int t = 0; t < threads; t++) huffman_weight_back(h, b, t, scale);
 }

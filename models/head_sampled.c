@@ -190,7 +190,7 @@ static double sampled_forward(void *head, const float *x, const int *y, int n)
     h->y = y;
     h->n = n;
     sampled_draw(h, y, n);
-    gemm(h->exec->gemm, 'N', 'T', n, h->U, h->d, 1, x, h->d, h->rows, h->d, 0, h->z, h->U);
+    gemm(h->exec->head, 'N', 'T', n, h->U, h->d, 1, x, h->d, h->rows, h->d, 0, h->z, h->U);
 #pragma omp parallel for num_threads(h->exec->threads) schedule(static)
     for (int i = 0; i < n; i++) sampled_position(h, i, h->z + (size_t)i * h->U);
     for (int i = 0; i < n; i++) loss += h->loss[i];
@@ -205,7 +205,7 @@ static void sampled_rows_back(Sampled *h, float scale)
     const int U = h->U, d = h->d, n = h->n, threads = h->exec->threads;
     for (int u = 0; u < U; u++) param_touch(h->w, h->word[u]);
     for (int i = 0; i < n; i++) param_touch(h->w, h->y[i]);
-    gemm(h->exec->gemm, 'T', 'N', U, d, n, scale, h->z, U, h->x, d, 0, h->drows, d);
+    gemm(h->exec->head, 'T', 'N', U, d, n, scale, h->z, U, h->x, d, 0, h->drows, d);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int u = 0; u < U; u++)
         f->axpy(h->w->g + (size_t)h->word[u] * d, 1, h->drows + (size_t)u * d, d);
@@ -220,7 +220,7 @@ static void sampled_backward(void *head, float *dx, float scale)
 {
     Sampled *h = head;
     const int d = h->d, n = h->n;
-    gemm(h->exec->gemm, 'N', 'N', n, d, h->U, scale, h->z, h->U, h->rows, d, 1, dx, d);
+    gemm(h->exec->head, 'N', 'N', n, d, h->U, scale, h->z, h->U, h->rows, d, 1, dx, d);
 #pragma omp parallel for num_threads(h->exec->threads) schedule(static)
     for (int i = 0; i < n; i++)
         h->exec->f->axpy(dx + (size_t)i * d, scale * h->dzy[i], sampled_row_of(h, h->y[i]), d);

@@ -128,7 +128,7 @@ static float softmax_factor(const Softmax *h, const Tile *t, int i)
 
 static void softmax_all_products(const Softmax *h, const Tile *t)
 {
-    const Gemm *g = h->exec->gemm;
+    const Gemm *g = h->exec->head;
     const int rows = t->rows, d = h->d, n = h->n;
     float *z = h->keep.exps + (size_t)t->r0 * n;
     for (int i = 0; i < n; i++) {
@@ -146,7 +146,7 @@ static void softmax_all_products(const Softmax *h, const Tile *t)
 /* Positions [i0, i0 + n), rows [c0, c1) of the tile, all kept */
 static void softmax_kept_products(const Softmax *h, const Tile *t, int i0, int n, int c0, int c1)
 {
-    const Gemm *g = h->exec->gemm;
+    const Gemm *g = h->exec->head;
     const int rows = t->rows, d = h->d, width = c1 - c0;
     const float *x = h->x + (size_t)i0 * d, *e = t->e + (size_t)c0 * d;
     float *z = h->keep.exps + (size_t)t->r0 * h->n + (size_t)i0 * rows + c0;

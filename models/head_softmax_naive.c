@@ -121,7 +121,7 @@ static double naive_forward(void *head, const float *x, const int *y, int n)
     h->x = x;
     h->y = y;
     h->n = n;
-    gemm(h->exec->gemm, 'N', 'T', n, h->V, h->d, 1, x, h->d, h->w->v, h->d, 0, h->m[LOGITS], h->V);
+    gemm(h->exec->head, 'N', 'T', n, h->V, h->d, 1, x, h->d, h->w->v, h->d, 0, h->m[LOGITS], h->V);
     naive_each(h, naive_log_softmax);
     naive_each(h, naive_cross_entropy);
     if (h->zloss > 0) naive_each(h, naive_zloss);
@@ -132,7 +132,7 @@ static double naive_forward(void *head, const float *x, const int *y, int n)
 static void naive_backward(void *head, float *dx, float scale)
 {
     Naive *h = head;
-    const Gemm *g = h->exec->gemm;
+    const Gemm *g = h->exec->head;
     const int V = h->V, d = h->d, n = h->n;
     const float *dz = h->m[DLOGITS];
     naive_each(h, naive_cross_entropy_backward);

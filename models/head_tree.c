@@ -40,6 +40,7 @@ typedef struct {
     const Exec    *exec;
     const Classes *words;
     Param  *root, *leaf;         /* (K, d); (V, d): embedding, or rows in the order of classes */
+    HeadWeight *of_root;         /* of the root */
     SoftmaxLevel   below[MOST_DEPTH];   /* (levels) from the root's children to the words */
     int     levels, V, d, K, N, chunk, tied;
     double  eps;                 /* label smoothing */
@@ -53,30 +54,6 @@ typedef struct {
 
 /* ---- construction ---- */
 
-/* Cuts `rows` rows into l->groups runs: each takes rows while that brings its mass nearer to an
- * equal share of what is left */
-static void tree_cut(SoftmaxLevel *l, const double *mass, int rows, Arena *a)
-{
-    int *start = arena_raw(a, sizeof *start * (size_t)(l->groups + 1)),
-        *owner = arena_raw(a, sizeof *owner * (size_t)rows);
-    double *sum = arena_get(a, sizeof *sum * (size_t)l->groups), left = 0;
-    for (int r = 0; r < rows; r++) left += mass[r];
-    for (int g = 0, r = 0; g < l->groups; g++) {
-        const int after = l->groups - g - 1;
-        const double share = left / (after + 1);
-        start[g] = r;
-        do {
-            sum[g] += mass[r];
-            owner[r++] = g;
-        } while (r < rows - after && (!after || sum[g] + mass[r] / 2 <= share));
-        left -= sum[g];
-    }
-    start[l->groups] = rows;
-    l->start = start;
-    l->owner = owner;
-    l->mass = sum;
-}
-
 /* Level `at` of h->below: nodes whose children are the groups of the level after it */
 static void tree_make_nodes(Tree *h, int at, const Spec *s, Params *ps, Param *classes, Arena *a)
 {
@@ -87,7 +64,7 @@ static void tree_make_nodes(Tree *h, int at, const Spec *s, Params *ps, Param *c
     l->w = at == h->levels - 2 ? classes
                                : head_matrix(s, ps, arena_text(a, "head.level%d.weight", at + 2),
                                              under->groups, h->d, at + 3);
-    tree_cut(l, under->mass, under->groups, a);
+    softmax_level_cut(l, under->mass, under->groups, a);
 }
 
 static void tree_make_levels(Tree *h, const Spec *s, Params *ps, Arena *a)
@@ -175,6 +152,7 @@ static void *tree_make(const Spec *s, const Exec *e, Params *ps, const HeadData 
     if (!h->words) return params_fail(ps, why);
     tree_make_levels(h, s, ps, a);
     tree_make_room(h, a);
+    h->of_root = head_weight_new(a);
     return h;
 }
 
@@ -194,30 +172,40 @@ static const float *tree_listed(const Tree *h)      /* the rows of the short lis
     return h->listed;
 }
 
+/* The copy of the short list's rows changes with every call: it is never packed */
+static HeadProduct tree_root_product(const Tree *h, int n)
+{
+    return (HeadProduct){ h->of_root, h->root->v, h->root->version, h->K, h->d, n, h->K + h->N };
+}
+
 /* z (n, K + N) */
 static void tree_root_logits(const Tree *h, float *z, const float *x, int n)
 {
-    const Gemm *g = h->exec->gemm;
+    const HeadProduct root = tree_root_product(h, n);
     const int d = h->d, width = h->K + h->N;
-    gemm(g, 'N', 'T', n, h->K, d, 1, x, d, h->root->v, d, 0, z, width);
-    if (h->N) gemm(g, 'N', 'T', n, h->N, d, 1, x, d, tree_listed(h), d, 0, z + h->K, width);
+    float *of_list = z + h->K;
+    head_logits(h->exec, &root, z, x);
+    if (!h->N) return;
+    gemm(h->exec->head, 'N', 'T', n, h->N, d, 1, x, d, tree_listed(h), d, 0, of_list, width);
 }
 
 static void tree_root_backward(const Tree *h, float *dx, float scale)
 {
-    const Gemm *g = h->exec->gemm;
+    const Gemm *g = h->exec->head;
     const Block *b = h->train;
     const int d = h->d, K = h->K, N = h->N, width = K + N, n = b->n, first = h->V - N;
-    gemm(g, 'N', 'N', n, d, K, scale, b->z, width, h->root->v, d, 1, dx, d);
+    const HeadProduct root = tree_root_product(h, n);
+    head_scale(h->exec, b->z, (long)n * width, scale);
+    head_back(h->exec, &root, b->z, dx);
     if (!h->root->frozen) {
         param_touch_all(h->root);
-        gemm(g, 'T', 'N', K, d, n, scale, b->z, width, b->x, d, 1, h->root->g, d);
+        gemm(g, 'T', 'N', K, d, n, 1, b->z, width, b->x, d, 1, h->root->g, d);
     }
     if (!N) return;
-    gemm(g, 'N', 'N', n, d, N, scale, b->z + K, width, tree_listed(h), d, 1, dx, d);
+    gemm(g, 'N', 'N', n, d, N, 1, b->z + K, width, tree_listed(h), d, 1, dx, d);
     if (h->leaf->frozen) return;
     float *dw = h->tied ? h->listed : h->leaf->g + (size_t)first * (size_t)d;
-    gemm(g, 'T', 'N', N, d, n, scale, b->z + K, width, b->x, d, h->tied ? 0 : 1, dw, d);
+    gemm(g, 'T', 'N', N, d, n, 1, b->z + K, width, b->x, d, h->tied ? 0 : 1, dw, d);
     for (int i = 0; i < N; i++) {
         const long row = h->tied ? h->words->word[first + i] : first + i;
         param_touch(h->leaf, row);

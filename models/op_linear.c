@@ -10,7 +10,10 @@
  *
  * bwd=int8: dX = inv a (k W), k = floor(dY / inv + u), u uniform in [0, 1), inv = max|dY| / 127 per
  * row. The expectation of k is dY / inv, so that of dX is the exact one. Rows of a gradient may
- * have any scale: max|dY| has no lower bound here, as max|x| has in the forward pass. */
+ * have any scale: max|dY| has no lower bound here, as max|x| has in the forward pass.
+ *
+ * precision: X q', dY q and dY' X are each a product of floats, or of operands rounded to bfloat16.
+ * Products of int8 stay what they are. */
 #include "models/tape_inner.h"
 #include <string.h>
 
@@ -218,7 +221,7 @@ static void linear_forward_product(Tape *t, Param *w, const float *q, const floa
 {
     const GemmProduct p = { .type = GEMM_F32, .tb = 'T', .m = n, .n = w->rows, .k = w->cols,
                             .A = x, .B = q, .version = w->version, .C = y };
-    gemm_weight(t->exec->gemm, &linear_cache_of(t, w)->forward, &p, t->home);
+    gemm_weight(t->exec->forward, &linear_cache_of(t, w)->forward, &p, t->home);
 }
 
 static void linear_back_product(Tape *t, Param *w, const float *q, const float *dy, float *dx,
@@ -226,7 +229,7 @@ static void linear_back_product(Tape *t, Param *w, const float *q, const float *
 {
     const GemmProduct p = { .type = GEMM_F32, .tb = 'N', .m = n, .n = w->cols, .k = w->rows,
                             .plus = plus, .A = dy, .B = q, .version = w->version, .C = dx };
-    gemm_weight(t->exec->gemm, &linear_cache_of(t, w)->back, &p, t->home);
+    gemm_weight(t->exec->dx, &linear_cache_of(t, w)->back, &p, t->home);
 }
 
 static void linear_lap(const Tape *t, Lap what) { if (t->lap) t->lap(t->lap_ctx, what); }
@@ -245,7 +248,7 @@ static void linear_back(Tape *t, void *ctx)
     if (o->quant && !o->w->frozen) x = linear_multiplied(t, o->quant, n, cols);
     const size_t at = t->pass.used;
     if (!o->w->frozen)
-        gemm(t->exec->gemm, 'T', 'N', rows, cols, n, 1, dy, rows, x, cols, 1, o->w->g, cols);
+        gemm(t->exec->dw, 'T', 'N', rows, cols, n, 1, dy, rows, x, cols, 1, o->w->g, cols);
     if (o->quant && t->back8) linear_back_int8(t, o->w, dy, dx, n, fresh);
     else linear_back_product(t, o->w, o->q, dy, dx, n, !fresh);
     arena_reset(&t->pass, at);

@@ -25,6 +25,28 @@ int softmax_level_most(const SoftmaxLevel *l)
     return most;
 }
 
+void softmax_level_cut(SoftmaxLevel *l, const double *mass, int rows, Arena *a)
+{
+    int *start = arena_raw(a, sizeof *start * (size_t)(l->groups + 1)),
+        *owner = arena_raw(a, sizeof *owner * (size_t)rows);
+    double *sum = arena_get(a, sizeof *sum * (size_t)l->groups), left = 0;
+    for (int r = 0; r < rows; r++) left += mass[r];
+    for (int g = 0, r = 0; g < l->groups; g++) {
+        const int after = l->groups - g - 1;
+        const double share = left / (after + 1);
+        start[g] = r;
+        do {
+            sum[g] += mass[r];
+            owner[r++] = g;
+        } while (r < rows - after && (!after || sum[g] + mass[r] / 2 <= share));
+        left -= sum[g];
+    }
+    start[l->groups] = rows;
+    l->start = start;
+    l->owner = owner;
+    l->mass = sum;
+}
+
 SoftmaxLevelPass *softmax_level_pass(const SoftmaxLevel *l, int chunk, int room, Arena *a)
 {
     SoftmaxLevelPass *p = arena_get(a, sizeof *p);

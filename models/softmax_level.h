@@ -36,6 +36,9 @@ typedef struct SoftmaxLevelPass SoftmaxLevelPass;
 /* chunk: the most positions of one softmax_level_forward; room: how many more can be deferred */
 SoftmaxLevelPass *softmax_level_pass(const SoftmaxLevel *, int chunk, int room, Arena *);
 
+/* Cuts `rows` rows of such masses into l->groups runs, which sets start, owner and mass: each takes
+ * rows while that brings its mass nearer to an equal share of what is left */
+void softmax_level_cut(SoftmaxLevel *l, const double *mass, int rows, Arena *);
 int  softmax_level_most(const SoftmaxLevel *);      /* rows of the largest group */
 /* n positions x (n, d) with targets row[i], rows of the level; -1: the position is not in this
  * level. loss[i] += the smoothed cross entropy, dx (n, d) += dLoss/dx; eps < 0: the exact loss,

@@ -243,6 +243,15 @@ int spec_list(const Spec *s, const char *key, long *out, int max)
     return n;
 }
 
+int spec_bf16(const Spec *s, const char *product)
+{
+    const size_t len = strlen(product);
+    if (spec_is(s, "precision", "bf16")) return 1;
+    for (const char *v = spec_str(s, "precision"); *v; v += strcspn(v, "+"), v += *v == '+')
+        if (strcspn(v, "+") == len && !memcmp(v, product, len)) return 1;
+    return 0;
+}
+
 int spec_given(const Spec *s, const char *key)
 {
     const int i = spec_find(key, strlen(key));

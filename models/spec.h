@@ -49,6 +49,8 @@ double      spec_num (const Spec *, const char *key);
 int         spec_is  (const Spec *, const char *key, const char *value);
 /* the setting quant, native being the model's own: "v3", "absmean" or "none" */
 const char *spec_quant(const Spec *);
+/* The setting precision. 1: this product ("forward", "dx", "dw", "head") is in bfloat16 */
+int         spec_bf16(const Spec *, const char *product);
 int         spec_list(const Spec *, const char *key, long *out, int max);   /* how many */
 int         spec_given(const Spec *, const char *key);   /* 1: set by a word, even to its default */
 /* the canonical form; valid as long as the spec's arena */

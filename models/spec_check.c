@@ -100,10 +100,30 @@ static const char *check_lists(const Spec *s)
                   CHECK_MOST_DILATIONS);
 }
 
+/* One way to say each set of products, so that it is one cell */
+static const char *check_precision(const Spec *s)
+{
+    static const char *const products[] = { "forward", "dx", "dw", "head" };
+    enum { PRODUCTS = sizeof products / sizeof *products };
+    const char *value = spec_str(s, "precision");
+    char said[64] = "";
+    int n = 0;
+    if (!strcmp(value, "f32") || !strcmp(value, "bf16")) return NULL;
+    for (int i = 0; i < PRODUCTS; i++) {
+        if (!spec_bf16(s, products[i])) continue;
+        if (n++) strcat(said, "+");
+        strcat(said, products[i]);
+    }
+    if (n < PRODUCTS && !strcmp(said, value) && n) return NULL;
+    return REFUSE("precision=%.99s: expected f32, bf16, or some of forward+dx+dw+head in this "
+                  "order", value);
+}
+
 const char *spec_check_each(const Spec *s)
 {
     const char *why = check_names(s);
     if (!why) why = check_lists(s);
+    if (!why) why = check_precision(s);
     return why ? why : check_budgets(s);
 }
 

@@ -3,13 +3,21 @@
  * transposition, scale and stride; nothing written beside C; by tiles, the same bits from any
  * number of threads. Of a product with a packed weight the same, bytes exactly, and that a weight
  * is packed anew when its version says so. */
+#include "harness/laws/laws.h"
+#include "kernels/bf16.h"
 #include "kernels/cpu.h"
-#include "kernels/gemm.h"
 #include "models/optim.h"
 #include "models/tape_inner.h"
 #include "tests/place.h"
 #include <math.h>
 #include <string.h>
+
+/* see own_loops_hold */
+#define UPPER ((Bf16Pair){ 0 } + 0xffff0000)
+#define BF16_PAIRS(sum, a, b)                                      \
+    ((sum) + (Bf16Sum)((a) & UPPER) * (Bf16Sum)((b) & UPPER) +     \
+     (Bf16Sum)((a) << 16) * (Bf16Sum)((b) << 16))
+#include "kernels/gemm_bf16_body.h"
 
 /* LEAST: tiles pay for a third of it */
 enum { SHAPES = 120, MOST_K = 800, ALIKE = 6, LEAST = 250 };
@@ -295,6 +303,110 @@ static void packed_weights(void **state)
     arena_drop(&a);
 }
 
+/* ---- bfloat16 ---- */
+/* What rounding to nearest even is, by cases */
+static void rounding(void **state)
+{
+    static const struct { uint32_t from, to; } cases[] = {
+        { 0x3f800000, 0x3f800000 }, { 0x3f808000, 0x3f800000 }, { 0x3f808001, 0x3f810000 },
+        { 0x3f818000, 0x3f820000 }, { 0x3f817fff, 0x3f810000 }, { 0xbf818000, 0xbf820000 },
+        { 0x3fffffff, 0x40000000 }, { 0x7f7fffff, 0x7f800000 }, { 0x7f800000, 0x7f800000 },
+        { 0xff800000, 0xff800000 }, { 0x7f800001, 0x7fc00000 }, { 0xffffffff, 0xffff0000 },
+        { 0x007fffff, 0x00000000 }, { 0x807fffff, 0x80000000 }, { 0x80000000, 0x80000000 },
+        { 0x00800000, 0x00800000 },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        float x;
+        memcpy(&x, &cases[i].from, sizeof x);
+        if (bf16_bits(x) != cases[i].to)
+            fail_msg("%08x: %08x, expected %08x", cases[i].from, bf16_bits(x), cases[i].to);
+    }
+}
+
+enum { LAW_SHAPES = 60 };
+
+static void the_law_holds(void **state)
+{
+    (void)state;
+    for (const GemmProvider *p = gemm_providers; p->name; p++)
+        for (int threads = 1; threads <= 2; threads++) {
+            Arena a = arena_new((size_t)1 << 30);
+            const char *why;
+            const Gemm *g = gemm_open(p->name, threads, &a, &why);
+            if (g) {
+                const Gemm *bf16 = gemm_bf16(g, &a);
+                print_message("%s: bf16: %s\n", p->name, bf16->core);
+                holds(law_gemm(g, test_seed(), LAW_SHAPES, &a));
+                holds(law_gemm(bf16, test_seed(), LAW_SHAPES, &a));
+            }
+            arena_drop(&a);
+        }
+}
+
+static float half_up(float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    u = (u + 0x8000) & 0xffff0000;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+/* Rounds ties away from zero */
+static void half_up_sgemm(const Gemm *g, char ta, char tb, int m, int n, int k, float alpha,
+                          const float *A, int lda, const float *B, int ldb, float beta, float *C,
+                          int ldc)
+{
+    (void)g;
+    for (int i = 0; i < m; i++)
+        for (int j = 0; j < n; j++) {
+            double sum = 0;
+            for (int l = 0; l < k; l++)
+                sum += (double)half_up(ta == 'T' ? A[l * lda + i] : A[i * lda + l]) *
+                       (double)half_up(tb == 'T' ? B[j * ldb + l] : B[l * ldb + j]);
+            float *c = &C[i * ldc + j];
+            *c = (float)(alpha * sum + (beta == 0 ? 0 : (double)beta * (double)*c));
+        }
+}
+
+/* floats where bfloat16 is promised, bfloat16 where floats are, and another rounding */
+static void the_law_sees_faults(void **state)
+{
+    Arena a = arena_new((size_t)1 << 30);
+    const char *why;
+    (void)state;
+    const Gemm *g = gemm_open("portable", 1, &a, &why);
+    Gemm fault = *g;
+    assert_null(law_gemm(&fault, 1, 4, &a));
+    fault.floats = g;
+    assert_non_null(law_gemm(&fault, 1, 4, &a));
+    fault.sgemm = half_up_sgemm;
+    assert_non_null(law_gemm(&fault, 1, 4, &a));
+    fault = *gemm_bf16(g, &a);
+    assert_null(law_gemm(&fault, 1, 4, &a));
+    fault = *g;
+    fault.sgemm = half_up_sgemm;
+    assert_non_null(law_gemm(&fault, 1, 4, &a));
+    arena_drop(&a);
+}
+
+/* The loops of gemm_avx512bf16.c with its one instruction in C: they hold where no CPU has it */
+static void own_loops_hold(void **state)
+{
+    Arena a = arena_new((size_t)1 << 30);
+    const char *why;
+    (void)state;
+    const GemmBf16 own = { "in C", bf16_product, sizeof(Bf16Room) };
+    assert_int_equal(sizeof(Bf16Room) % 64, 0);
+    for (int threads = 1; threads <= 3; threads++) {
+        Gemm g = *gemm_open("portable", threads, &a, &why);
+        g.bf16 = &own;
+        holds(law_gemm(gemm_bf16(&g, &a), test_seed(), 100, &a));
+    }
+    arena_drop(&a);
+}
+
 static const Gemm *packing(const char **name, Arena *a)
 {
     const char *why;
@@ -404,6 +516,43 @@ static void a_layer_sees_its_update(void **state)
     arena_drop(&a);
 }
 
+/* The losses of a short training and of its evaluation */
+static int losses_of(Place *p, const char *words, double *loss, int most)
+{
+    const char *said = place_expect(p, 0, arena_text(&p->a, "cell %s quant=none V=512 d=32 seq=32 "
+        "dilations=1,4 conv_groups=4 batch=2 accum=2 fraction=0.5 train_tokens=20000 lr=1e-2 "
+        "valid_tokens=2048 cutoffs=40,200 warmup=5 budget=20steps eval_every=5steps threads=1 "
+        "3>&1", words));
+    int n = 0;
+    for (const char *s = said; s && n < most; s = strchr(s, '\n') ? strchr(s, '\n') + 1 : NULL)
+        if (sscanf(s, "num loss %*d %lf", &loss[n]) == 1 ||
+            sscanf(s, "num nll %*d %lf", &loss[n]) == 1) n++;
+    return n;
+}
+
+/* A head that packs its rows multiplies by those of the present step, in evaluations too */
+static void every_head_sees_its_updates(void **state)
+{
+    enum { MOST = 64 };
+    static const char *const more[] = { "", " short_tied=1", " shortlist=20" };
+    Place *p = *state;
+    const char *why;
+    if (!gemm_open("dnnl", 1, &p->a, &why)) skip();
+    for (int i = 0; heads[i]; i++)
+        for (int k = 0; k < 3; k++) {
+            double a[MOST], b[MOST], off = 0;
+            const char *words = arena_text(&p->a, "head=%s%s", heads[i]->name, more[k]);
+            if (k == 1 && strcmp(heads[i]->name, "adaptive")) continue;
+            if (k == 2 && strcmp(heads[i]->name, "tree")) continue;
+            const int n = losses_of(p, arena_text(&p->a, "%s gemm=portable", words), a, MOST);
+            assert_true(n >= 24);
+            assert_int_equal(losses_of(p, arena_text(&p->a, "%s gemm=dnnl", words), b, MOST), n);
+            for (int l = 0; l < n; l++) off = fmax(off, fabs(a[l] - b[l]));
+            print_message("%s: at most %.2g nats apart\n", words, off);
+            assert_true(off < 0.02);
+        }
+}
+
 /* gemm_choose: plain is gemm to the bit and packs nothing */
 static void choices(void **state)
 {
@@ -479,8 +628,14 @@ int main(void)
     const struct CMUnitTest tests[] = { cmocka_unit_test(every_provider),
                                         cmocka_unit_test(threads_agree),
                                         cmocka_unit_test(packed_weights),
+                                        cmocka_unit_test(rounding),
+                                        cmocka_unit_test(the_law_holds),
+                                        cmocka_unit_test(the_law_sees_faults),
+                                        cmocka_unit_test(own_loops_hold),
                                         cmocka_unit_test(versions_count),
                                         cmocka_unit_test(a_layer_sees_its_update),
+                                        cmocka_unit_test_setup_teardown(
+                                            every_head_sees_its_updates, place_make, place_drop),
                                         cmocka_unit_test(choices),
                                         cmocka_unit_test(refused),
                                         cmocka_unit_test_setup_teardown(

@@ -38,6 +38,7 @@ static void law_holds_on_lesser_cpus(void **state)
         { "avx512", CPU_AVX2 | CPU_AVX512 },
         { "avx512,vnni", CPU_AVX2 | CPU_AVX512 | CPU_VNNI },
         { "popcnt512", CPU_AVX2 | CPU_AVX512 | CPU_POPCNT512 },
+        { "bf16", CPU_AVX2 | CPU_AVX512 | CPU_BF16 },
         { "amx", CPU_AVX2 | CPU_AVX512 | CPU_AMX },
         { "neon", CPU_NEON },
     };

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* A session that does not train: its parameters have no gradients, neither in their fields nor in
- * the memory of the process, and it evaluates every head as one that trains. */
+ * the memory of the process, and it evaluates every head as one that trains. And what an evaluation
+ * leaves to the rest of a session. */
 #include "harness/train/checkpoint.h"
+#include "harness/train/evaluate.h"
 #include "tests/test.h"
 #include <math.h>
 #include <string.h>
@@ -85,9 +87,36 @@ static void evaluates_as_one_that_trains(void **state)
     arena_drop(&a);
 }
 
+/* What an evaluation makes of the weights, to multiply by, is still there after it */
+static void an_evaluation_leaves_its_weights(void **state)
+{
+    (void)state;
+    Arena a = arena_new((size_t)1 << 26);
+    const char *why;
+    long n;
+    const int packs = gemm_open("dnnl", 1, &a, &why) != NULL;
+    for (int i = 0; heads[i]; i++)
+        for (int gemm = 0; gemm < 1 + packs; gemm++) {
+            Session *s = session_make(spec_of(arena_text(&a, "V=97 d=32 inner=40 head=%s%s",
+                                                         heads[i]->name,
+                                                         gemm ? " gemm=dnnl" : ""), &a), NULL, 1);
+            Recorder none = { NULL, 0 };
+            evaluate_valid(s, &none);
+            enum { MORE = 1 << 22 };
+            memset(arena_raw(s->arena, MORE), 0xff, MORE);
+            const double again = session_nll(s, &n), before = session_nll(s, &n);
+            Session *fresh = session_make(s->spec, NULL, 1);
+            assert_true(again == before && again == session_nll(fresh, &n));
+            session_drop(fresh);
+            session_drop(s);
+        }
+    arena_drop(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(no_memory_for_gradients),
-                                        cmocka_unit_test(evaluates_as_one_that_trains) };
+                                        cmocka_unit_test(evaluates_as_one_that_trains),
+                                        cmocka_unit_test(an_evaluation_leaves_its_weights) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,10 +8,11 @@
 #include <string.h>
 
 static const char help[] =
-    "usage: eightysix check [kernels] [heads] [ops] [models] [parity=DIR] [seed=N] [shapes=N]\n"
-    "                       [SETTING=VALUE ...]\n\n"
+    "usage: eightysix check [kernels] [gemm] [heads] [ops] [models] [parity=DIR] [seed=N]\n"
+    "                       [shapes=N] [SETTING=VALUE ...]\n\n"
     "Runs the laws that every registered part must obey; all of them when none is named.\n\n"
     "  kernels     equal to the reference bit for bit on random and adversarial shapes\n"
+    "  gemm        dense products of every provider, in float and in bfloat16\n"
     "  heads       sum to one, nll = -logprob, gradients, samples\n"
     "  ops         gradients of every operation against finite differences\n"
     "  models      decoding equals forward, no look-ahead, save and load\n"
@@ -19,7 +20,7 @@ static const char help[] =
     "              or a published checkpoint with expected.json: ids, logits, text; or\n"
     "              model.gguf with input_ids.bin and logits.bin: tensors, logits\n"
     "  seed=N      replays a failure, which prints its seed\n"
-    "  shapes=N    random shapes per kernel\n"
+    "  shapes=N    random shapes per kernel and provider\n"
     "  SETTING=VALUE  of models, beside those of their laws: model=bolt leak=mean\n\n"
     "exit code: 0 all hold, 1 one is broken, 2 bad usage or input\n";
 
@@ -50,6 +51,25 @@ static void check_kernels(Check *c)
         }
         Arena a = arena_new((size_t)1 << 32);
         report(c, "kernel", k->name, law_kernel(k, c->seed, c->shapes, &a));
+        arena_drop(&a);
+    }
+}
+
+static void check_gemm(Check *c)
+{
+    for (const GemmProvider *p = gemm_providers; p->name; p++) {
+        Arena a = arena_new((size_t)1 << 32);
+        const char *why;
+        const Gemm *g = gemm_open(p->name, 2, &a, &why);
+        if (g) {
+            report(c, "gemm", p->name, law_gemm(g, c->seed, c->shapes, &a));
+            const Gemm *bf16 = gemm_bf16(g, &a);
+            report(c, "gemm", arena_text(&a, "%s bf16", p->name),
+                   law_gemm(bf16, c->seed, c->shapes, &a));
+        } else {
+            printf("skip  gemm    %-14s %s\n", p->name, why);
+            c->skipped++;
+        }
         arena_drop(&a);
     }
 }
@@ -113,6 +133,7 @@ static void check_parity(Check *c, const char *dir)
 
 typedef struct { const char *name; void (*run)(Check *); } Law;
 static const Law laws[] = { { "kernels", check_kernels },
+             { "gemm", check_gemm },
              { "heads", check_heads },
              { "ops", check_ops },
              { "models", check_models } };

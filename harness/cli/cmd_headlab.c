@@ -34,7 +34,8 @@ static const char *headlab_all_heads(Arena *a)
 /* Settings that the trunk takes too: how it computes. All its others stay those that it was trained
  * with. */
 static const char *const trunk_settings[] = { "act=",     "act_bits=", "kernel=",       "gemm=",
-                                              "threads=", "eval=",     "valid_tokens=", "seq=" };
+                                              "threads=", "eval=",     "valid_tokens=", "seq=",
+                                              "precision=" };
 
 /* Takes heads=... out of words (n); returns how many are left */
 static int headlab_take_heads(HeadlabPlan *p, char **words, int n)

@@ -88,8 +88,8 @@ int list_main(int argc, char **argv)
     if (argc > 1 && !strcmp(argv[1], "--help")) {
         puts("usage: eightysix list [models | heads | kernels | gemm | corpora | settings]\n\n"
              "What is in this binary and what of it runs on this machine. EIGHTYSIX_CPU=avx2 (a\n"
-             "comma list of sse2 avx2 avx512 vnni popcnt512 vbmi amx neon dotprod) narrows the\n"
-             "CPU for every command.");
+             "comma list of sse2 avx2 avx512 vnni popcnt512 vbmi bf16 amx neon dotprod) narrows\n"
+             "the CPU for every command.");
         return 0;
     }
     for (int i = 0; i < N; i++) {

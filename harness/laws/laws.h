@@ -13,6 +13,9 @@
 const char *law_kernel(const TernaryKernel *, uint64_t seed, int shapes, Arena *);
 /* The same for up to 2^24 - 1 columns, the limit of the contract; a second or so, 2 GB of arena */
 const char *law_kernel_wide(const TernaryKernel *, uint64_t seed, Arena *);
+/* Products of floats, or of what gemm_bf16 made of a provider: the sum in double of the operands,
+ * or of the rounded ones, to the rounding of float sums; for `shapes` random products. */
+const char *law_gemm(const Gemm *, uint64_t seed, int shapes, Arena *);
 /* Sums to one, nll = -logprob, backward = finite differences (inputs and every parameter), samples
  * follow logprob. */
 const char *law_head(const HeadDef *, uint64_t seed, Arena *);

@@ -44,7 +44,7 @@ static void autotune_make_cluster(Cluster *c, const Spec *spec, int i, int k, in
                 : NULL;
     c->out = params_add(c->ps, "head.out", (int[]){ k, c->m, 0 }, GROUP_ADAMW, OWNER_HEAD);
     c->tail = (TailLevel){ c->proj, c->out, k, c->m, c->d };
-    c->top = (ShortLevel){ c->out, c->out->v, NULL, k, c->d };
+    c->top = (ShortLevel){ c->out, c->out->v, NULL, k, c->d, head_weight_new(a), 0 };
     c->optim = optim_new(spec, c->e, c->ps, a);
     c->x = arena_get(a, sizeof(float) * n * d);
     c->xs = arena_get(a, sizeof(float) * n * d);
@@ -64,8 +64,10 @@ static void autotune_pass(void *ctx)
     const Cluster *c = ctx;
     const int n = c->n, d = c->d;
     if (!c->proj) {
-        short_level_forward(c->e, &c->top, c->x, c->y, n, AUTOTUNE_EPS, c->z, c->loss);
-        short_level_backward(c->e, &c->top, c->x, c->z, n, 1, c->dx);
+        ShortLevel top = c->top;
+        top.version = c->out->version;
+        short_level_forward(c->e, &top, c->x, c->y, n, AUTOTUNE_EPS, c->z, c->loss);
+        short_level_backward(c->e, &top, c->x, c->z, n, 1, c->dx);
         return;
     }
     memcpy(c->xs, c->x, sizeof(float) * (size_t)n * (size_t)d);

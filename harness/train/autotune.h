@@ -16,8 +16,8 @@ const char *autotune_cutoffs(const Spec *, const Exec *, const HeadData *, int d
 /* The provider whose products of a FlashLM v3 layer, forward and to the weights, take the least
  * time; another than the first that loads must be 10 % faster. Measured once for a CPU and a number
  * of threads, some 50 ms, and kept in the cache directory, for the same run must give the same
- * bits. *reason: why this one, for the record */
-const char *autotune_gemm(int threads, const char **reason, Arena *);
+ * bits. The products are as the setting precision says. *reason: why this one, for the record */
+const char *autotune_gemm(const Spec *, int threads, const char **reason, Arena *);
 /* Which products of a step with a ternary weight have it packed, as gemm_choose reads it: packed,
  * unless plain is faster, the packing included. For a provider that packs; kept in the same way */
 const char *autotune_packed(const Spec *, const Exec *, const Params *, Arena *);

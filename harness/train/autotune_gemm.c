@@ -22,57 +22,71 @@ enum {
 };
 static const double FASTER = 0.9;
 
+typedef struct { float *x, *w, *y, *dw; } Operands;
+
+/* x of floats, w of ternary codes: a provider may be faster where all are bfloat16 numbers */
+static Operands autotune_operands(Arena *a)
+{
+    Operands o = { arena_raw(a, sizeof(float) * GN * GCOLS),
+                   arena_raw(a, sizeof(float) * GROWS * GCOLS),
+                   arena_raw(a, sizeof(float) * GN * GROWS),
+                   arena_raw(a, sizeof(float) * GROWS * GCOLS) };
+    for (int i = 0; i < GN * GCOLS; i++) o.x[i] = (float)(i % 97 - 48) / 97;
+    for (int i = 0; i < GROWS * GCOLS; i++) o.w[i] = (float)(i % 3 - 1);
+    return o;
+}
+
 /* forward, of a weight that has just changed, and to the weight */
-static double autotune_time_products(const Gemm *g, GemmWeight *packed, long version, float *x,
-                                     float *w, float *y, Arena *a)
+static double autotune_time_products(const Exec *e, GemmWeight *packed, long version,
+                                     const Operands *o, Arena *a)
 {
     const double began = clock_now();
     const GemmProduct p = { .type = GEMM_F32, .tb = 'T', .m = GN, .n = GROWS, .k = GCOLS,
-                            .A = x, .B = w, .version = version, .C = y };
-    gemm_weight(g, packed, &p, a);
-    gemm(g, 'T', 'N', GROWS, GCOLS, GN, 1e-3f, y, GROWS, x, GCOLS, 0, w, GCOLS);
+                            .A = o->x, .B = o->w, .version = version, .C = o->y };
+    gemm_weight(e->forward, packed, &p, a);
+    gemm(e->dw, 'T', 'N', GROWS, GCOLS, GN, 1e-3f, o->y, GROWS, o->x, GCOLS, 0, o->dw, GCOLS);
     return clock_now() - began;
 }
 
 /* The providers that load, the first of which is to be beaten; the last resort only where there is
  * no other */
-static int autotune_providers(const Gemm **g, int threads, Arena *a)
+static int autotune_providers(Exec *e, const Spec *s, int threads, Arena *a)
 {
     const char *why;
     int n = 0;
     for (int i = 0; gemm_providers[i].name && n < MOST_PROVIDERS; i++) {
         const int last_resort = !gemm_providers[i + 1].name;
         if (last_resort && n) continue;
-        g[n] = gemm_open(gemm_providers[i].name, threads, a, &why);
-        n += g[n] != NULL;
+        e[n].gemm = gemm_open(gemm_providers[i].name, threads, a, &why);
+        if (e[n].gemm) exec_products(&e[n++], s, a);
     }
     return n;
 }
 
-static const char *autotune_fastest_gemm(int threads, const char **reason, Arena *a)
+static const char *autotune_fastest_gemm(const Spec *spec, int threads, const char **reason,
+                                         Arena *a)
 {
-    const Gemm *g[MOST_PROVIDERS];
-    float *x = arena_get(a, sizeof *x * GN * GCOLS), *w = arena_get(a, sizeof *w * GROWS * GCOLS);
-    float *y = arena_get(a, sizeof *y * GN * GROWS);
-    const int n = autotune_providers(g, threads, a), rounds = GEMM_ROUNDS - WARM;
+    Exec e[MOST_PROVIDERS];
+    const Operands o = autotune_operands(a);
+    const int n = autotune_providers(e, spec, threads, a), rounds = GEMM_ROUNDS - WARM;
     GemmWeight packed[MOST_PROVIDERS] = { { NULL } };
     int best = 0, wins[MOST_PROVIDERS] = { 0 };
     for (int r = 0; r < GEMM_ROUNDS && n > 1; r++) {
         double s[MOST_PROVIDERS];
         for (int i = 0; i < n; i++)
-            s[i] = autotune_time_products(g[i], &packed[i], r, x, w, y, a);
+            s[i] = autotune_time_products(&e[i], &packed[i], r, &o, a);
         for (int i = 1; i < n && r >= WARM; i++) wins[i] += s[i] < FASTER * s[0];
     }
     for (int i = 1; i < n; i++)
         if (wins[i] >= MOST_WINS && wins[i] > wins[best]) best = i;
     if (n == 1) *reason = "the only provider that loads";
     else if (best)
-        *reason = arena_text(a, "faster than %s by a tenth in %d of %d rounds", g[0]->name,
+        *reason = arena_text(a, "faster than %s by a tenth in %d of %d rounds", e[0].gemm->name,
                              wins[best], rounds);
     else
         *reason = arena_text(a, "no other of %d was faster by a tenth in %d of %d rounds", n,
                              MOST_WINS, rounds);
-    return g[best]->name;
+    return e[best].gemm->name;
 }
 
 /* ---- what an earlier run chose ---- */
@@ -86,6 +100,13 @@ static const char *autotune_file(const char *what, const char *question, int thr
                                            threads, question);
     return cache_path(arena_text(a, "%s.%.16s", what, sha256_hex(machine, strlen(machine), hash)),
                       a, &why);
+}
+
+/* The question's words about precision: none for floats, so that older answers hold */
+static const char *autotune_precision(const Spec *s, Arena *a)
+{
+    if (spec_is(s, "precision", "f32")) return "";
+    return arena_text(a, " | precision=%s", spec_str(s, "precision"));
 }
 
 /* Its line; NULL: there is none */
@@ -118,12 +139,12 @@ static const char *autotune_known_gemm(const char *path, int threads, const char
     return arena_text(a, "%s", name);
 }
 
-const char *autotune_gemm(int threads, const char **reason, Arena *a)
+const char *autotune_gemm(const Spec *spec, int threads, const char **reason, Arena *a)
 {
-    const char *path = autotune_file("gemm", "", threads, a);
+    const char *path = autotune_file("gemm", autotune_precision(spec, a), threads, a);
     const char *name = autotune_known_gemm(path, threads, reason, a);
     if (name) return name;
-    name = autotune_fastest_gemm(threads, reason, a);
+    name = autotune_fastest_gemm(spec, threads, reason, a);
     autotune_keep(path, arena_text(a, "%s %s", name, *reason), a);
     return name;
 }
@@ -195,15 +216,16 @@ const char *autotune_packed(const Spec *spec, const Exec *e, const Params *ps, A
     GemmProduct p[MOST];
     const long accum = spec_int(spec, "accum");
     const int n = autotune_products(p, MOST, spec, ps);
-    const char *line = "", *question = arena_text(a, " | %s %s accum %ld:", e->gemm->name,
-                                                  e->gemm->core, accum);
+    const char *line = "", *question = arena_text(a, " | %s %s accum %ld%s:", e->gemm->name,
+                                                  e->gemm->core, accum,
+                                                  autotune_precision(spec, a));
     for (int i = 0; i < n; i++)
         question = arena_text(a, "%s %dx%dx%d%c", question, p[i].m, p[i].n, p[i].k, p[i].tb);
     const char *path = autotune_file("gemm_packed", question, e->threads, a);
     const char *known = autotune_recall(path, a);
     if (known && !gemm_choose(e->gemm, known, a)) return known;
     for (int i = 0; i < n; i++) {
-        const int packed = autotune_packs(e->gemm, &p[i], accum);
+        const int packed = autotune_packs(p[i].tb == 'T' ? e->forward : e->dx, &p[i], accum);
         line = arena_text(a, "%s%s%dx%dx%d%c=%s", line, i ? " " : "", p[i].m, p[i].n, p[i].k,
                           p[i].tb, packed ? "packed" : "plain");
     }

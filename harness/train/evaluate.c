@@ -15,21 +15,12 @@ void evaluate_check_finite(const char *what, long step, double value)
             step);
 }
 
-/* The loss of a text; the arena is left as it was */
-static double evaluate_loss(Session *s, const HeldText *text, long *n)
-{
-    const size_t at = s->arena->used;
-    const double nll = session_nll_of(s, text, n);
-    arena_reset(s->arena, at);
-    return nll;
-}
-
 void evaluate_valid(Session *s, Recorder *rec)
 {
     const HeldText *valid = &s->corpus->valid;
     long n;
     if (!evaluate_computes(s)) return;
-    const double began = clock_now(), nll = evaluate_loss(s, valid, &n);
+    const double began = clock_now(), nll = session_nll_of(s, valid, &n);
     record_num(rec, "nll", s->step, nll);
     if (valid->bytes_per_token > 0)
         record_num(rec, "bits_per_byte", s->step, nll / log(2) / valid->bytes_per_token);
@@ -71,7 +62,7 @@ int evaluate_test(Session *s, Recorder *rec)
     const int has = evaluate_has_test(s), now = has && s->test_step != s->step;
     if (now) {
         const double began = clock_now();
-        s->test_nll = evaluate_loss(s, &s->corpus->test, &s->test_positions);
+        s->test_nll = session_nll_of(s, &s->corpus->test, &s->test_positions);
         s->test_step = s->step;
         record_num(rec, "test_s", s->step, clock_now() - began);
     }

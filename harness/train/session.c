@@ -70,8 +70,8 @@ static const Spec *session_exec_spec(Session *s, int training)
     s->gemm_reason = "as the checkpoint says";
     if (!gemm) {
         const long threads = spec_int(s->spec, "threads");
-        gemm = autotune_gemm(threads > 0 ? (int)threads : omp_get_num_procs(), &s->gemm_reason,
-                             s->arena);
+        gemm = autotune_gemm(s->spec, threads > 0 ? (int)threads : omp_get_num_procs(),
+                             &s->gemm_reason, s->arena);
     }
     Spec *made = spec_copy(s->spec, s->arena);
     CHECK(!spec_set(made, arena_text(s->arena, "gemm=%s", gemm)));
@@ -241,8 +241,9 @@ double session_nll_of(Session *s, const HeldText *text, long *n)
     const int T = (int)spec_int(s->spec, "seq");
     const long windows = (text->n - 1) / T;
     const int B = AT_ONCE / T > 0 ? AT_ONCE / T : 1;
-    int *x = arena_get(s->arena, sizeof(int) * (size_t)(B * T)),
-        *y = arena_get(s->arena, sizeof(int) * (size_t)(B * T));
+    Arena ids = arena_new(array_bytes(2 * sizeof(int), (size_t)(B * T)) + (1 << 12));
+    int *x = arena_array(&ids, (size_t)(B * T), sizeof *x),
+        *y = arena_array(&ids, (size_t)(B * T), sizeof *y);
     const int ema = spec_is(s->spec, "eval", "ema");
     double sum = 0;
     *n = windows * T;
@@ -261,5 +262,6 @@ double session_nll_of(Session *s, const HeldText *text, long *n)
         sum += s->head->nll(s->h, h.v, y, b * T, NULL);
     }
     if (ema) params_swap_ema(s->params);
+    arena_drop(&ids);
     return sum / (double)*n;
 }

@@ -171,6 +171,7 @@ static void trainer_record_parts(const Session *s, Recorder *rec)
         s->last ? arena_text(&a, "head:%s", s->last->name) : "",
         spec_is(s->spec, "act", "int8") ? arena_text(&a, "kernel:%s", s->exec->kernel->name) : "",
         arena_text(&a, "gemm:%s", s->exec->gemm->name),
+        s->exec->bf16 ? "gemm:bf16" : "",
         arena_text(&a, "f32:%s", s->exec->f->isa),
     };
     for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
@@ -190,6 +191,7 @@ static void trainer_describe(const Session *s, Recorder *rec)
     record_text(rec, "kernel", int8 ? s->exec->kernel->name : "dense");
     record_text(rec, "gemm", s->exec->gemm->name);
     record_text(rec, "gemm_core", s->exec->gemm->core);
+    if (s->exec->bf16) record_text(rec, "bf16", s->exec->bf16);
     if (s->gemm_reason) record_text(rec, "gemm_reason", s->gemm_reason);
     if (s->gemm_packed) record_text(rec, "gemm_packed", s->gemm_packed);
     record_text(rec, "f32", s->exec->f->isa);
