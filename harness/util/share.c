@@ -53,7 +53,8 @@ static int share_is_directory(const char *path)
 const char *share_experiment(const char *name, Arena *a)
 {
     const char *file = share_path(name, a);
-    if ((!access(file, R_OK) && !share_is_directory(file)) || strchr(name, '/') || strchr(name, '.')) return file;
+    const int is_file = !access(file, R_OK) && !share_is_directory(file);
+    if (is_file || strchr(name, '/') || strchr(name, '.')) return file;
     const char *known = arena_text(a, "experiments/%s.yaml", name), *found = share_path(known, a);
     return access(found, R_OK) ? name : found;
 }
