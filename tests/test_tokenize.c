@@ -5,6 +5,7 @@
 #include "harness/corpus/data_parts.h"
 #include "harness/util/host.h"
 #include "tests/scratch.h"
+#include "tests/tokenizer.h"
 #include <sys/wait.h>
 
 /* tokenize WORDS < in > out 2> err in a child; its exit code */
@@ -48,6 +49,30 @@ static void test_filters(void **state)
         assert_null(sha256_file(in_tmp("out"), hash));
         assert_string_equal(hash, right);
     }
+}
+
+/* A published tokenizer: long texts in parts, and the empty one */
+static void test_pieces(void **state)
+{
+    (void)state;
+    const char *json = tokenizer_json(TOKENIZER_PREPEND, TOKENIZER_MERGES, &arena),
+               *list = write_file("tokenizer.json", json, strlen(json)),
+               *encode = arena_text(&arena, "encode vocab=pieces list=%s", list),
+               *decode = arena_text(&arena, "decode vocab=pieces list=%s", list);
+    enum { N = 2500000 };
+    char *s = some_text(N), right[65], hash[65];
+    size_t n;
+    const char *in = write_file("in", s, N), *ids = in_tmp("ids");
+    sha256_hex(s, N, right);
+    assert_int_equal(command(encode, in), 0);
+    assert_int_equal(rename(in_tmp("out"), ids), 0);
+    assert_int_equal(command(decode, ids), 0);
+    assert_null(sha256_file(in_tmp("out"), hash));
+    assert_string_equal(hash, right);
+    assert_int_equal(command(encode, write_file("in", "", 0)), 0);
+    assert_string_equal(read_file(in_tmp("out"), &n), "1\n");
+    assert_int_equal(command("encode vocab=pieces", in), 2);
+    err_says("pieces/tokenizer.json");
 }
 
 static void test_filter_faults(void **state)
@@ -205,6 +230,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_filters),
+        cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_filter_faults),
         cmocka_unit_test(test_corpus_command),
         cmocka_unit_test(test_tokens_command),
