@@ -48,7 +48,7 @@ static void test_changed(void **state)
     path = copy(p, "s/^| adaptive softmax | 1/&9/; s/entropy is 7/entropy is 8/");
     const char *here = arena_text(&p->a, "--text %s", path);
     said = readme(p, 1, arena_text(&p->a, "--check %s", here));
-    assert_says(said, "README.md:58: found '| adaptive softmax | 19");
+    assert_says(said, "README.md:71: found '| adaptive softmax | 19");
     assert_says(said, "expected '| adaptive softmax | 1");
     assert_says(said, "'unigram': found 8.60, expected 7.60");
     assert_says(said, "README.md: 2 differ from the records\n");
@@ -58,7 +58,7 @@ static void test_changed(void **state)
     copy(p, "s/^| model |/| model 84.5 |/; /^| adaptive softmax |/d; s/The best head/The first/");
     said = readme(p, 1, here);
     assert_says(said, "'84.5' is typed in a table");
-    assert_says(said, "README.md:58: found '| tree of classes by frequency");
+    assert_says(said, "README.md:71: found '| tree of classes by frequency");
     assert_says(said, "the words of 'best' (paper/readme.yaml:");
     place_shell(p, arena_text(&p->a, "diff README.md %s | grep -c '^<'", path), &said);
     assert_string_equal(said, "2\n");
