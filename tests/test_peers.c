@@ -117,15 +117,15 @@ static void test_words(void **state)
 {
     Place *p = *state;
     const char *said;
-    experiment(p, LEVEL("good", "precision: bf16, do: program, KLINGON: 7"), "");
+    experiment(p, LEVEL("good", "pace: bf16, do: program, KLINGON: 7"), "");
     sweep(p, 0, "--filter engine=good");
     place_shell(p, arena_text(&p->a, "cat %s/started", p->dir), &said);
     assert_string_equal(said,
-                        "budget=1s seed=1 threads=2 d=64 KLINGON=7 do=program precision=bf16\n");
+                        "budget=1s seed=1 threads=2 d=64 KLINGON=7 do=program pace=bf16\n");
     assert_string_equal(one(p, "SELECT spec FROM run r JOIN cell c ON c.key = r.cell"),
                         "budget=1s threads=2 d=64 program=peers/engine.sh KLINGON=7 "
-                        "do=program precision=bf16");
-    assert_string_equal(one(p, "SELECT value FROM config WHERE key = 'precision'"), "bf16");
+                        "do=program pace=bf16");
+    assert_string_equal(one(p, "SELECT value FROM config WHERE key = 'pace'"), "bf16");
     assert_string_equal(one(p, "SELECT value FROM config WHERE key = 'program'"),
                         "peers/engine.sh");
     place_shell(p, arena_text(&p->a, "cat %s/version_of_ours", p->dir), &said);
