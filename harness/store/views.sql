@@ -1060,8 +1060,8 @@ SELECT o.experiment, o.position, o.label, o.seed, b.label AS base,
 FROM cell_run o JOIN label m ON m.experiment = o.plan AND m.factor = 'baseline'
 JOIN cell_run b ON b.plan = o.plan AND b.position = m.position AND b.seed = o.seed
     AND b.position <> o.position
-JOIN number x ON x.experiment = o.experiment AND x.position = o.position
-JOIN number y ON y.experiment = b.experiment AND y.position = b.position
+JOIN result x ON x.experiment = o.experiment AND x.position = o.position
+JOIN result y ON y.experiment = b.experiment AND y.position = b.position
 WHERE o.status = 'ok' AND b.status = 'ok'
 ORDER BY o.experiment, o.position;
 
