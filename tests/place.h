@@ -40,6 +40,34 @@ static inline const char *place_in(Place *p, const char *name)
     return arena_text(&p->a, "%s/%s", p->dir, name);
 }
 
+/* As place_make, for tests with a corpus: it, and what is cached of it, are in the place */
+static inline int place_make_data(void **state)
+{
+    if (place_make(state)) return -1;
+    Place *p = *state;
+    setenv("EIGHTYSIX_CACHE", place_in(p, "cache"), 1);
+    setenv("EIGHTYSIX_DATA", p->dir, 1);
+    return 0;
+}
+
+static inline int place_lines_of(const char *path)
+{
+    int n = 0, c;
+    FILE *f = fopen(path, "r");
+    while (f && (c = fgetc(f)) != EOF) n += c == '\n';
+    if (f) fclose(f);
+    return n;
+}
+
+/* Until another process has written so many */
+static inline void place_wait_for_lines(const char *path, int n)
+{
+    for (int i = 0; place_lines_of(path) < n; i++) {
+        if (i > 3000) fail_msg("%s never had %d lines", path, n);
+        usleep(10000);
+    }
+}
+
 static inline const char *place_write(Place *p, const char *name, const char *text)
 {
     const char *path = place_in(p, name);

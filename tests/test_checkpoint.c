@@ -7,15 +7,6 @@
 #include <math.h>
 #include <sys/stat.h>
 
-static int set_up(void **state)
-{
-    if (place_make(state)) return -1;
-    Place *p = *state;
-    setenv("EIGHTYSIX_CACHE", place_in(p, "cache"), 1);
-    setenv("EIGHTYSIX_DATA", p->dir, 1);
-    return 0;
-}
-
 static const char small[] = "d=32 inner=32 batch=1 accum=1 seq=8 threads=1 gemm=portable "
                             "conv_groups=4 dilations=1,2 budget=3steps valid_tokens=64";
 
@@ -387,7 +378,7 @@ static void choices_of_products_are_kept(void **state)
                 "d.safetensors: '8x32x32T=folded' at '8x32x32T=folded': expected MxNxKT=");
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, set_up, place_drop)
+#define T(f) cmocka_unit_test_setup_teardown(f, place_make_data, place_drop)
 int main(void)
 {
     const struct CMUnitTest tests[] = { T(crafted_metadata_is_refused),

@@ -8,15 +8,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-static int set_up(void **state)
-{
-    if (place_make(state)) return -1;
-    Place *p = *state;
-    setenv("EIGHTYSIX_CACHE", place_in(p, "cache"), 1);
-    setenv("EIGHTYSIX_DATA", p->dir, 1);
-    return 0;
-}
-
 static const char small[] = "d=32 inner=32 batch=1 accum=1 seq=8 threads=1 gemm=portable V=50 "
                             "conv_groups=4 dilations=1,2 valid_tokens=200";
 static const char synth[] = "train_tokens=2000 budget=6steps";
@@ -265,7 +256,7 @@ static void what_was_trained_on_is_no_test_text(void **state)
     }
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, set_up, place_drop)
+#define T(f) cmocka_unit_test_setup_teardown(f, place_make_data, place_drop)
 int main(void)
 {
     const struct CMUnitTest tests[] = { T(a_run_ends_with_its_test_loss),

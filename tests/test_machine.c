@@ -91,23 +91,6 @@ static const char *told(Place *p, const char *path, const char *sql)
     return all;
 }
 
-static int lines_of(const char *path)
-{
-    int n = 0, c;
-    FILE *f = fopen(path, "r");
-    while (f && (c = fgetc(f)) != EOF) n += c == '\n';
-    if (f) fclose(f);
-    return n;
-}
-
-static void wait_for_lines(const char *path, int n)
-{
-    for (int i = 0; lines_of(path) < n; i++) {
-        if (i > 3000) fail_msg("%s never had %d lines", path, n);
-        usleep(10000);
-    }
-}
-
 #define SHARED                                                                                     \
     "SELECT status, (SELECT value FROM metric WHERE run = run.id AND name = 'shared') FROM run "   \
     "ORDER BY id"
@@ -120,9 +103,9 @@ static void two_sweeps(void **state)
     Place *p = *state;
     experiment(p, "wait1", "budget: 1s\n");
     const pid_t a = sweep_start("a/x.db", NULL);
-    wait_for_lines("started", 1);
+    place_wait_for_lines("started", 1);
     const pid_t b = sweep_start("b/x.db", NULL);
-    wait_for_lines("started", 2);
+    place_wait_for_lines("started", 2);
     usleep(200000);
     place_write(p, "go", "");
     assert_int_equal(sweep_end(a), 0);
@@ -144,7 +127,7 @@ static void two_sweeps(void **state)
     assert_string_equal(told(p, "b/x.db", SHARED), "ok|1.0;ok|0.0");
     assert_string_equal(told(p, "b/x.db", SHOWN), "ok|1000.0|7.25|1|");
     assert_int_equal(sweep_end(sweep_start("b/x.db", NULL)), 0);
-    assert_int_equal(lines_of("started"), 3);
+    assert_int_equal(place_lines_of("started"), 3);
     assert_says(place_expect(p, 1, arena_text(&p->a, "why embed_init=wait1 --db %s",
                                               place_in(p, "a/x.db"))),
                 "1 run shared the machine and is left out");
@@ -159,7 +142,7 @@ static void jobs_share(void **state)
     assert_string_equal(told(p, "a.db", SHARED), "ok|1.0;ok|1.0");
     assert_string_equal(told(p, "a.db", SHOWN), "ok|1000.0|7.25|0|;ok|1000.0|7.25|0|");
     assert_int_equal(sweep_end(sweep_start("a.db", NULL)), 0);
-    assert_int_equal(lines_of("started"), 2);
+    assert_int_equal(place_lines_of("started"), 2);
     /* of a speed whose budget counts tokens: the loss is shown, the speed is not */
     experiment(p, "long3, long4", "budget: 5tokens\nmeasures: speed\n");
     assert_int_equal(sweep_end(sweep_start("a.db", "--jobs=2")), 0);
@@ -168,7 +151,7 @@ static void jobs_share(void **state)
                         "ok|NULL|7.25|NULL|1|1;ok|NULL|7.25|NULL|1|1");
     assert_int_equal(sweep_end(sweep_start("a.db", NULL)), 0);
     assert_string_equal(told(p, "a.db", SHOWN), "ok|1000.0|7.25|1|;ok|1000.0|7.25|1|");
-    assert_int_equal(lines_of("started"), 6);
+    assert_int_equal(place_lines_of("started"), 6);
 }
 
 /* Runs of older programs do not say whether they shared the machine, and are shown. */
@@ -183,7 +166,7 @@ static void older_runs_are_shown(void **state)
     by_hand(p, "a.db", "DELETE FROM metric WHERE name = 'shared'");
     assert_string_equal(told(p, "a.db", SHOWN), "ok|1000.0|7.25|0|");
     assert_int_equal(sweep_end(sweep_start("a.db", NULL)), 0);
-    assert_int_equal(lines_of("started"), 1);
+    assert_int_equal(place_lines_of("started"), 1);
 }
 
 #define SAID                                                                                       \
@@ -356,7 +339,7 @@ static void another_namespace_lives(void **state)
                           "'%s' sweep x.yaml --db a.db > inside 2>&1 & }";
     assert_int_equal(place_shell(p, arena_text(&p->a, command, p->dir, getenv("EIGHTYSIX_BINARY")),
                                  &said), 0);
-    wait_for_lines("started", 1);
+    place_wait_for_lines("started", 1);
     for (int i = 0; strcmp(told(p, "a.db", "SELECT heartbeat IS NULL FROM run"), "0"); i++) {
         if (i > 100) fail_msg("the run has no heartbeat");
         usleep(50000);
@@ -370,7 +353,7 @@ static void another_namespace_lives(void **state)
         if (i > 200) fail_msg("the run did not end");
         usleep(50000);
     }
-    assert_int_equal(lines_of("started"), 1);
+    assert_int_equal(place_lines_of("started"), 1);
 }
 
 /* A run that was given up while its sweep was silent goes on, and loses nothing. */
@@ -379,7 +362,7 @@ static void given_up_while_alive(void **state)
     Place *p = *state;
     experiment(p, "wait1", "budget: 1s\n");
     const pid_t pid = sweep_start("a.db", NULL);
-    wait_for_lines("started", 1);
+    place_wait_for_lines("started", 1);
     for (int i = 0; strcmp(told(p, "a.db", "SELECT count(*) FROM metric"), "1"); i++) {
         if (i > 100) fail_msg("the run has no records");
         usleep(20000);

@@ -153,23 +153,6 @@ static void expect_run(Place *p, const char *mode, const char *status, const cha
         "9.5");
 }
 
-static int lines_of(const char *path)
-{
-    int n = 0, c;
-    FILE *f = fopen(path, "r");
-    while (f && (c = fgetc(f)) != EOF) n += c == '\n';
-    if (f) fclose(f);
-    return n;
-}
-
-static void wait_for_lines(const char *path, int n)
-{
-    for (int i = 0; lines_of(path) < n; i++) {
-        if (i > 3000) fail_msg("%s never had %d lines", path, n);
-        usleep(10000);
-    }
-}
-
 static void wait_for_text(const char *path, const char *text)
 {
     for (int i = 0;; i++) {
@@ -282,13 +265,13 @@ static void test_resume(void **state)
     assert_says(printed, "new      embed_init=ok1 seed=1  (no run yet)  about 6 s");
     assert_int_not_equal(access("r", F_OK), 0);                /* a dry run makes nothing */
     assert_int_equal(SWEEP("--filter", "embed_init=ok2"), 0);
-    assert_int_equal(lines_of("started"), 2);
+    assert_int_equal(place_lines_of("started"), 2);
     assert_int_equal(SWEEP("--seed", "1"), 0);
-    assert_int_equal(lines_of("started"), 6);
+    assert_int_equal(place_lines_of("started"), 6);
     assert_int_equal(SWEEP("--resume"), 0);
-    assert_int_equal(lines_of("started"), 6);
+    assert_int_equal(place_lines_of("started"), 6);
     assert_int_equal(SWEEP("--fresh"), 0);
-    assert_int_equal(lines_of("started"), 12);
+    assert_int_equal(place_lines_of("started"), 12);
     assert_string_equal(one(p, "SELECT count(*) FROM run WHERE status = 'ok'"), "12");
     assert_string_equal(one(p, "SELECT count(*) FROM result"), "6");
     assert_int_equal(RUN(PLAIN, export_main, "summary", "--db", "r/x.db", "--out", "-"), 0);
@@ -312,9 +295,9 @@ static void test_merged(void **state)
     assert_says(printed, "x: 3 new, 0 stale, 0 done");
     assert_int_equal(SWEEP("--filter", "assign=freq"), 0);
     assert_says(printed, says);
-    assert_int_equal(lines_of("started"), 1);
+    assert_int_equal(place_lines_of("started"), 1);
     assert_int_equal(SWEEP("--seed", "1"), 0);
-    assert_int_equal(lines_of("started"), 3);
+    assert_int_equal(place_lines_of("started"), 3);
     assert_string_equal(one(p, "SELECT group_concat(label, ';') FROM (SELECT label FROM plan "
                                "WHERE experiment = 1 ORDER BY position)"),
                         "head=softmax;head=tree assign=brown;head=tree assign=freq");
@@ -367,7 +350,7 @@ static void test_usage(void **state)
     write_file("x.yaml", "question: q\nfactors: {embed_init: [tree]\n", 0644);
     assert_int_equal(SWEEP("--dry-run"), 2);
     assert_says(printed, "x.yaml:3:1: not YAML");
-    assert_int_equal(lines_of("started"), 0);
+    assert_int_equal(place_lines_of("started"), 0);
 }
 
 /* kill -9 of the sweep in the middle: its child dies, what was said stays, the next sweep finishes
@@ -378,20 +361,20 @@ static void test_killed(void **state)
     experiment(p, "wait1, wait2, wait3, wait4, wait5", "");
     const pid_t pid =
         sweep_start(PLAIN, sweep_main, (const char *[]) { "x.yaml", "--db", "r/x.db", NULL });
-    wait_for_lines("started", 3);
+    place_wait_for_lines("started", 3);
     usleep(200000);
     kill(pid, SIGKILL);
     assert_int_equal(sweep_end(pid), 128 + SIGKILL);
     usleep(700000);
     /* the third child died with its parent */
-    assert_int_equal(lines_of("survived"), 2);
+    assert_int_equal(place_lines_of("survived"), 2);
     assert_string_equal(one(p, "SELECT count(*) FROM run WHERE status = 'ok'"), "2");
     assert_string_equal(
         one(p, "SELECT count(*) FROM metric m JOIN run r ON r.id = m.run WHERE status = 'running'"),
         "1");
     assert_int_equal(SWEEP("--seed", "1"), 0);
-    assert_int_equal(lines_of("started"), 6);
-    assert_int_equal(lines_of("ended"), 5);
+    assert_int_equal(place_lines_of("started"), 6);
+    assert_int_equal(place_lines_of("ended"), 5);
     assert_string_equal(one(p, "SELECT count(*) FROM run WHERE status = 'ok'"), "5");
     assert_string_equal(one(p, "SELECT count(DISTINCT cell) FROM run WHERE status = 'ok'"), "5");
     assert_string_equal(
@@ -405,11 +388,11 @@ static void test_interrupted(void **state)
     experiment(p, "slow, deaf", "");
     const pid_t pid =
         sweep_start(PLAIN, sweep_main, (const char *[]) { "x.yaml", "--db", "r/x.db", NULL });
-    wait_for_lines("started", 1);
+    place_wait_for_lines("started", 1);
     usleep(200000);
     kill(pid, SIGINT);
     assert_int_equal(sweep_end(pid), 130);
-    assert_int_equal(lines_of("started"), 1);
+    assert_int_equal(place_lines_of("started"), 1);
     assert_string_equal(one(p, "SELECT status || ': ' || error FROM run"), "crash: interrupted");
     assert_string_equal(one(p, "SELECT count(*) FROM metric WHERE name = 'loss'"), "1");
 }
@@ -447,7 +430,7 @@ static void test_disk_full_for_the_database(void **state)
     assert_says(printed, "are kept in r/x.db.spool/");
     assert_string_equal(one(p, "SELECT status FROM run"), "running");
     assert_int_equal(SWEEP("--seed", "1"), 0);
-    assert_int_equal(lines_of("started"), 1);
+    assert_int_equal(place_lines_of("started"), 1);
     assert_string_equal(one(p, "SELECT status || ' ' || (wall_s > 0) FROM run"), "ok 1");
     assert_string_equal(one(p, "SELECT count(*) FROM metric WHERE value = 1.5"), "20000");
     assert_int_equal(rmdir("r/x.db.spool"), 0);
@@ -476,11 +459,11 @@ static void test_locked(void **state)
     experiment(p, "long1, long2", "");
     const pid_t pid =
         sweep_start(PLAIN, sweep_main, (const char *[]) { "x.yaml", "--db", "r/x.db", NULL });
-    wait_for_lines("started", 1);
+    place_wait_for_lines("started", 1);
     sqlite3 *db = lock();
-    wait_for_lines("ended", 1);
+    place_wait_for_lines("ended", 1);
     wait_for_text("out", "are kept in r/x.db.spool/");
-    assert_int_equal(lines_of("started"), 1);
+    assert_int_equal(place_lines_of("started"), 1);
     unlock(db);
     assert_int_equal(sweep_end(pid), 0);
     assert_says(printed, "r/x.db: locked by another process");
@@ -498,15 +481,15 @@ static void test_killed_while_locked(void **state)
     experiment(p, "long1", "");
     const pid_t pid =
         sweep_start(PLAIN, sweep_main, (const char *[]) { "x.yaml", "--db", "r/x.db", NULL });
-    wait_for_lines("started", 1);
+    place_wait_for_lines("started", 1);
     sqlite3 *db = lock();
-    wait_for_lines("ended", 1);
+    place_wait_for_lines("ended", 1);
     wait_for_text("out", "long1  ");
     kill(pid, SIGKILL);
     assert_int_equal(sweep_end(pid), 128 + SIGKILL);
     unlock(db);
     assert_int_equal(SWEEP("--seed", "1"), 0);
-    assert_int_equal(lines_of("started"), 1);
+    assert_int_equal(place_lines_of("started"), 1);
     assert_string_equal(one(p, "SELECT status FROM run"), "ok");
     assert_string_equal(
         one(p, "SELECT count(*) FROM metric WHERE name IN ('loss', 'nll')"), "2");
@@ -529,7 +512,7 @@ static void test_database(void **state)
     assert_says(printed, "r/y.db: not an SQLite database");
     assert_int_equal(RUN(PLAIN, plot_main, "time_split", "--db", "r/z.db"), 2);
     assert_says(printed, "r/z.db: no such database");
-    assert_int_equal(lines_of("started"), 1);
+    assert_int_equal(place_lines_of("started"), 1);
 }
 
 static int seen_lines;
