@@ -49,20 +49,10 @@ static inline const char *fake_run(Place *p, int code, const char *arguments)
     return said;
 }
 
-/* The first value of a question to a database of this name; "" for NULL or no row */
+/* place_ask of the database of this name */
 static inline const char *fake_ask(Place *p, const char *db, const char *sql)
 {
-    sqlite3 *c;
-    sqlite3_stmt *s;
-    assert_int_equal(sqlite3_open_v2(place_in(p, db), &c, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
-    sqlite3_busy_timeout(c, 5000);
-    if (sqlite3_prepare_v2(c, sql, -1, &s, NULL) != SQLITE_OK)
-        fail_msg("%s: %s", sql, sqlite3_errmsg(c));
-    const char *v = sqlite3_step(s) == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : NULL;
-    v = arena_text(&p->a, "%s", v ? v : "");
-    sqlite3_finalize(s);
-    sqlite3_close(c);
-    return v;
+    return place_ask(p, place_in(p, db), sql);
 }
 
 /* How many cells were started */

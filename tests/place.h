@@ -128,6 +128,22 @@ static inline void by_hand(Place *p, const char *path, const char *sql)
     if (why) fail_msg("%s: %s", sql, why);
 }
 
+/* The first value of a question to a database; "" for NULL or no row */
+static inline const char *place_ask(Place *p, const char *path, const char *sql)
+{
+    sqlite3 *db;
+    sqlite3_stmt *s;
+    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    sqlite3_busy_timeout(db, 5000);
+    if (sqlite3_prepare_v2(db, sql, -1, &s, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+    const char *v = sqlite3_step(s) == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : NULL;
+    v = arena_text(&p->a, "%s", v ? v : "");
+    sqlite3_finalize(s);
+    sqlite3_close(db);
+    return v;
+}
+
 static inline void assert_says(const char *output, const char *what)
 {
     if (!strstr(output, what)) fail_msg("expected '%s' in: %s", what, output);

@@ -160,41 +160,28 @@ static void test_other_views(void **state)
     assert_int_equal(csv_find(exported(p, p->path, "provenance", "provenance"), "d", &at), 0);
 }
 
-static const char *asked(Place *p, const char *path, const char *sql)
-{
-    sqlite3 *db;
-    sqlite3_stmt *s;
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    if (sqlite3_prepare_v2(db, sql, -1, &s, NULL)) fail_msg("%s: %s", sql, sqlite3_errmsg(db));
-    const char *text =
-        sqlite3_step(s) == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : NULL;
-    text = arena_text(&p->a, "%s", text ? text : "NULL");
-    sqlite3_finalize(s);
-    sqlite3_close(db);
-    return text;
-}
-
 /* The view in the file is that of all factors, also while the plan that brings one is written; it
  * is made anew for new factors only. */
 static void test_sql(void **state)
 {
     Place *p = *state;
     fill(p);
-    assert_string_equal(asked(p, p->path, "SELECT group_concat(d || '=' || nll, ' ') FROM result"),
+    assert_string_equal(place_ask(p, p->path, "SELECT group_concat(d || '=' || nll, ' ') FROM result"),
                         "64=6.0 128=5.0 64=8.0 128=7.0");
     Db *db = opened(p);
     ADD(db, "late", 0, 3, "fraction", "0.25");
-    assert_string_equal(asked(p, p->path, "SELECT nll FROM result WHERE fraction = '0.25'"), "3.0");
+    assert_string_equal(place_ask(p, p->path, "SELECT nll FROM result WHERE fraction = '0.25'"), "3.0");
     db_close(db);
-    const char *version = asked(p, p->path, "PRAGMA schema_version");
+    const char *version = place_ask(p, p->path, "PRAGMA schema_version");
     db = opened(p);
     ADD(db, "late", 1, 2, "fraction", "0.5");
     db_close(db);
-    assert_string_equal(asked(p, p->path, "PRAGMA schema_version"), version);
-    assert_string_equal(asked(p, p->path, "SELECT count(DISTINCT fraction) FROM result"), "2");
+    assert_string_equal(place_ask(p, p->path, "PRAGMA schema_version"), version);
+    assert_string_equal(place_ask(p, p->path, "SELECT count(DISTINCT fraction) FROM result"), "2");
     const char *pack = place_in(p, "pack.db");
     place_expect(p, 0, arena_text(&p->a, "merge %s --into %s", p->path, pack));
-    assert_string_equal(asked(p, pack, "SELECT lr || nll FROM result WHERE lr > ''"), "1e-34.0");
+    assert_string_equal(place_ask(p, pack, "SELECT lr || nll FROM result WHERE lr > ''"),
+                        "1e-34.0");
 }
 
 /* A pack of others may have factors of any number and name. */
@@ -227,8 +214,8 @@ static void test_hostile(void **state)
                                 arena_text(&p->a, "level of %s", names[i]));
         assert_string_equal(csv_value(csv, 0, "zz100"), "1");
         assert_string_equal(csv_value(csv, 0, "head"), "softmax");
-        assert_string_equal(asked(p, paths[k], "SELECT \"it's\" FROM result"), "level of it's");
-        assert_string_equal(asked(p, paths[k], "SELECT count(*) FROM measure"), "20");
+        assert_string_equal(place_ask(p, paths[k], "SELECT \"it's\" FROM result"), "level of it's");
+        assert_string_equal(place_ask(p, paths[k], "SELECT count(*) FROM measure"), "20");
         assert_non_null(db = db_open_read(paths[k], &p->a, &why));
         assert_null(db_table(db, "SELECT \"a\"\"b\" AS x FROM result WHERE d = 64", &t, &p->a));
         assert_string_equal(db_field(&t, 0, "x"), "level of a\"b");

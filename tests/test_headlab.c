@@ -373,19 +373,6 @@ static void other_settings_are_other_states(void **state)
     assert_int_equal(apart(headlab_main, 9, word, out), 2);
 }
 
-static const char *only(Place *p, const char *sql)
-{
-    sqlite3 *db;
-    sqlite3_stmt *s;
-    assert_int_equal(sqlite3_open(p->path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &s, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(s), SQLITE_ROW);
-    const char *value = arena_text(&p->a, "%s", (const char *)sqlite3_column_text(s, 0));
-    sqlite3_finalize(s);
-    sqlite3_close(db);
-    return value;
-}
-
 /* The run of a refit that breaks ends as 'fail' with its reason, and the next head is refitted */
 static void a_refit_that_breaks_is_a_failure(void **state)
 {
@@ -397,12 +384,11 @@ static void a_refit_that_breaks_is_a_failure(void **state)
     db_close(p->db);
     p->db = NULL;
     assert_int_equal(apart(headlab_main, sizeof word / sizeof *word, word, out), 1);
-    assert_string_equal(only(p, "SELECT group_concat(status, ' ') FROM (SELECT status FROM run "
-                                "ORDER BY id)"),
-                        "ok fail fail ok");
-    assert_string_equal(only(p, "SELECT count(*) FROM run WHERE status = 'fail' AND "
-                                "error LIKE 'heads=%: % not finite%'"),
-                        "2");
+    const char *ends = "SELECT group_concat(status, ' ') FROM (SELECT status FROM run ORDER BY id)",
+               *reasons = "SELECT count(*) FROM run WHERE status = 'fail' AND "
+                          "error LIKE 'heads=%: % not finite%'";
+    assert_string_equal(place_ask(p, p->path, ends), "ok fail fail ok");
+    assert_string_equal(place_ask(p, p->path, reasons), "2");
     assert_non_null(strstr(text_of(p, out), "is not finite"));
 }
 

@@ -118,21 +118,7 @@ static int sweep_end(pid_t pid)
     sweep_end(sweep_start(fate, command, (const char *[]) { __VA_ARGS__, NULL }))
 #define SWEEP(...) RUN(PLAIN, sweep_main, "x.yaml", "--db", "r/x.db", __VA_ARGS__)
 
-/* the first value of a query; "" for NULL or no row */
-static const char *one(Place *p, const char *sql)
-{
-    sqlite3 *db;
-    sqlite3_stmt *s;
-    assert_int_equal(sqlite3_open_v2("r/x.db", &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
-    sqlite3_busy_timeout(db, 5000);
-    if (sqlite3_prepare_v2(db, sql, -1, &s, NULL) != SQLITE_OK)
-        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
-    const char *v = sqlite3_step(s) == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : NULL;
-    v = arena_text(&p->a, "%s", v ? v : "");
-    sqlite3_finalize(s);
-    sqlite3_close(db);
-    return v;
-}
+static const char *one(Place *p, const char *sql) { return place_ask(p, "r/x.db", sql); }
 
 static void expect_run(Place *p, const char *mode, const char *status, const char *error)
 {
