@@ -116,6 +116,7 @@ static void add_experiments(Place *p)
     add_losses(p, "mixed", 0, "head=softmax", 6, 6.5);
     add_losses(p, "mixed", 1, "head=tree", 6.25, NAN);
     const long e = db_experiment(p->db, "tune", "q", "", DB_LOSS);
+    db_label(p->db, e, 1, "baseline", "yes");
     db_plan(p->db, e, 2, "noop", "kernel=noop", "kernel=noop", 1, "");
     db_run_end(p->db, db_run_start(p->db, "tune", "noop", "kernel=noop"), "ok", "", 1, 1);
     db_plan(p->db, e, 3, "broken", "d=1", "d=1", 1, "");
@@ -146,6 +147,8 @@ static void losses_are_of_one_text(void **state)
         { "SELECT valid_nats FROM seed_pair WHERE label = 'head=softmax lr=1' "
           "AND base = 'head=softmax lr=2'", -0.25 },
         { "SELECT count(*) FROM seed_pair WHERE experiment = 'tune' AND split = 'test'", 6 },
+        { "SELECT nats FROM baseline_pair WHERE label = 'head=softmax lr=1'", 0.125 },
+        { "SELECT nll FROM baseline_pair WHERE label = 'head=softmax lr=1'", 5.5 },
         { "SELECT nll FROM pareto WHERE label = 'head=softmax lr=1'", 5.5 },
         { "SELECT valid_nll FROM pareto WHERE label = 'head=softmax lr=1'", 5 },
         { "SELECT nll FROM curve WHERE label = 'head=softmax lr=1'", 5 },

@@ -1055,13 +1055,12 @@ WHERE h.status = 'ok' AND b.status = 'ok';
 -- many pairs its label has
 CREATE VIEW baseline_pair AS
 SELECT o.experiment, o.position, o.label, o.seed, b.label AS base,
-    count(*) OVER (PARTITION BY o.experiment, o.label) AS n, x.nll, x.nll - y.nll AS nats,
-    x.tokens_per_s, x.tokens_per_s / y.tokens_per_s AS speed_ratio, o.run, b.run AS run_base
-FROM cell_run o JOIN label m ON m.experiment = o.plan AND m.factor = 'baseline'
-JOIN cell_run b ON b.plan = o.plan AND b.position = m.position AND b.seed = o.seed
+    count(*) OVER (PARTITION BY o.experiment, o.label) AS n, o.nll, o.nll - b.nll AS nats,
+    o.tokens_per_s, o.tokens_per_s / b.tokens_per_s AS speed_ratio, o.run, b.run AS run_base
+FROM result o JOIN current c ON c.experiment = o.experiment
+JOIN label m ON m.experiment = c.plan AND m.factor = 'baseline'
+JOIN result b ON b.experiment = o.experiment AND b.position = m.position AND b.seed = o.seed
     AND b.position <> o.position
-JOIN result x ON x.experiment = o.experiment AND x.position = o.position
-JOIN result y ON y.experiment = b.experiment AND y.position = b.position
 WHERE o.status = 'ok' AND b.status = 'ok'
 ORDER BY o.experiment, o.position;
 
