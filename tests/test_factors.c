@@ -170,7 +170,8 @@ static void test_sql(void **state)
                         "64=6.0 128=5.0 64=8.0 128=7.0");
     Db *db = opened(p);
     ADD(db, "late", 0, 3, "fraction", "0.25");
-    assert_string_equal(place_ask(p, p->path, "SELECT nll FROM result WHERE fraction = '0.25'"), "3.0");
+    assert_string_equal(place_ask(p, p->path, "SELECT nll FROM result WHERE fraction = '0.25'"),
+                        "3.0");
     db_close(db);
     const char *version = place_ask(p, p->path, "PRAGMA schema_version");
     db = opened(p);
