@@ -166,7 +166,8 @@ static void test_sql(void **state)
 {
     Place *p = *state;
     fill(p);
-    assert_string_equal(place_ask(p, p->path, "SELECT group_concat(d || '=' || nll, ' ') FROM result"),
+    assert_string_equal(place_ask(p, p->path,
+                                  "SELECT group_concat(d || '=' || nll, ' ') FROM result"),
                         "64=6.0 128=5.0 64=8.0 128=7.0");
     Db *db = opened(p);
     ADD(db, "late", 0, 3, "fraction", "0.25");
