@@ -208,6 +208,15 @@ void spec_unset(Spec *s, const char *key)
     s->given[i] = 0;
 }
 
+const char *spec_set_words(Spec *s, const char *words)
+{
+    const char *why = NULL;
+    char *copy = arena_text(s->arena, "%s", words), *save = NULL;
+    for (char *w = strtok_r(copy, " ", &save); w && !why; w = strtok_r(NULL, " ", &save))
+        why = spec_set(s, w);
+    return why;
+}
+
 const char *spec_set_word(Spec *s, const char *word)
 {
     const int i = spec_find(word, strcspn(word, "="));

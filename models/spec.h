@@ -30,6 +30,8 @@ const char *spec_set (Spec *, const char *word);
 /* The same of a word that a checkpoint stores, which an older program may have allowed: a number
  * beyond its range is set where nothing is sized by it, and *warning (else NULL) says so */
 const char *spec_set_stored(Spec *, const char *word, const char **warning);
+/* The same of words with blanks between them, up to the first that is refused */
+const char *spec_set_words (Spec *, const char *words);
 /* The same for an argument of a command: a setting that was given before is refused. */
 const char *spec_set_word  (Spec *, const char *word);
 /* Sets it back to its default, as if it had not been given. */

@@ -205,11 +205,6 @@ static void forget(void)
     last = clock_now();
 }
 
-static void draw(void *corpus, uint64_t seed, long step, int micro, int B, int T, int *x, int *y)
-{
-    corpus_batch(corpus, seed, step, micro, B, T, x, y);
-}
-
 /* The second step counts: the first one makes what is made once */
 static void step_with(const char *const *words, int n_words)
 {
@@ -229,7 +224,7 @@ static void step_with(const char *const *words, int n_words)
     ((Gemm *)s->exec->gemm)->packed = NULL;
     for (int i = 0; i < 2; i++) {
         forget();
-        objective_next_token.draw(batch, draw, s->corpus, 1, i, 0);
+        objective_next_token.draw(batch, session_source, s->corpus, 1, i, 0);
         objective_next_token.pass(&step, batch, 1.0f / (float)batch->supervised);
         step_update(&step, 1e-6, step_norm(&step));
     }

@@ -264,8 +264,7 @@ static void test_text(void **state)
 static Corpus *open_corpus(const char *words, const char **why)
 {
     Spec *s = spec_new(&arena);
-    char *copy = arena_text(&arena, "%s", words);
-    for (char *w = strtok(copy, " "); w; w = strtok(NULL, " ")) assert_null(spec_set(s, w));
+    assert_null(spec_set_words(s, words));
     *why = NULL;
     return corpus_open(s, &arena, why);
 }

@@ -40,16 +40,9 @@ static const char SMALL[] =
 static Spec *spec_of(const char *words, Arena *a)
 {
     Spec *s = spec_new(a);
-    char *copy = arena_text(a, "%s %s", SMALL, words), *save = NULL;
-    for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save))
-        holds(spec_set(s, w));
+    holds(spec_set_words(s, arena_text(a, "%s %s", SMALL, words)));
     holds(spec_check_values(s));
     return s;
-}
-
-static void source(void *corpus, uint64_t seed, long step, int micro, int B, int T, int *x, int *y)
-{
-    corpus_batch(corpus, seed, step, micro, B, T, x, y);
 }
 
 /* One forward and backward pass: the loss, and the gradient of every parameter */
@@ -61,7 +54,7 @@ static Pass pass_of(const char *words, Arena *a)
     Pass p = { .s = session_make(spec_of(words, a), NULL, SESSION_TRAINS) };
     Step step = session_step(p.s);
     Batch *b = batch_new(B, T, B * T, p.s->d, p.s->arena);
-    objective_next_token.draw(b, source, p.s->corpus, 1, 0, 0);
+    objective_next_token.draw(b, session_source, p.s->corpus, 1, 0, 0);
     p.loss = objective_next_token.pass(&step, b, 1.0f / (B * T));
     step_norm(&step);
     return p;

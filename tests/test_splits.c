@@ -16,10 +16,8 @@ static const char *real_dir;                             /* EIGHTYSIX_DATA as it
 static Corpus *opened(const char *words)
 {
     Spec *s = spec_new(&arena);
-    const char *why = NULL;
-    char *copy = arena_text(&arena, "%s", words);
-    for (char *w = strtok(copy, " "); w; w = strtok(NULL, " "))
-        if ((why = spec_set(s, w))) fail_msg("%s", why);
+    const char *why = spec_set_words(s, words);
+    if (why) fail_msg("%s", why);
     Corpus *c = corpus_open(s, &arena, &why);
     if (!c) fail_msg("%s: %s", words, why);
     return c;

@@ -156,8 +156,7 @@ static void test_tokens_command(void **state)
         assert_int_equal(command(arena_text(&arena, "tokens %s d=64", words), in_tmp("in")), 0);
         const char *out = read_file(in_tmp("out"), &len);
         Spec *spec = spec_new(&arena);
-        char *copy = arena_text(&arena, "%s", words);
-        for (char *w = strtok(copy, " "); w; w = strtok(NULL, " ")) assert_null(spec_set(spec, w));
+        assert_null(spec_set_words(spec, words));
         const Corpus *c = corpus_open(spec, &arena, &why);
         if (!c) fail_msg("%s", why);
         const TokenIds tok[] = { c->train, c->valid.tok, c->test.tok };

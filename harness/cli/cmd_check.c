@@ -95,10 +95,7 @@ static void check_ops(Check *c)
 static int check_apply(const Check *c, const ModelDef *m, Arena *a)
 {
     Spec *s = spec_new(a);
-    char *copy = arena_text(a, "%s", c->words), *save = NULL;
-    const char *why = spec_set(s, arena_text(a, "model=%s", m->name));
-    for (char *w = strtok_r(copy, " ", &save); w && !why; w = strtok_r(NULL, " ", &save))
-        why = spec_set(s, w);
+    const char *why = spec_set_words(s, arena_text(a, "model=%s %s", m->name, c->words));
     if (why) die("check: %s", why);
     return spec_is(s, "model", m->name) && !spec_check(s);
 }

@@ -216,26 +216,17 @@ Tensor *published_tensors(const Published *p, int *n, Arena *a)
 
 /* ---- settings ---- */
 
-static const char *published_set(Spec *s, const char *words, Arena *a)
-{
-    const char *why = NULL;
-    char *copy = arena_text(a, "%s", words), *save = NULL;
-    for (char *w = strtok_r(copy, " ", &save); w && !why; w = strtok_r(NULL, " ", &save))
-        why = spec_set(s, w);
-    return why;
-}
-
 Spec *published_spec(const Published *p, Arena *a, const char **why)
 {
     Spec *s = spec_new(a);
     const char *sizes = arena_text(a, "d=%ld inner=%ld layers=%ld", p->size[SIZE_D],
                                    p->size[SIZE_INNER], p->size[SIZE_LAYERS]);
-    *why = published_set(s, p->arch->words, a);
-    if (!*why) *why = published_set(s, sizes, a);
+    *why = spec_set_words(s, p->arch->words);
+    if (!*why) *why = spec_set_words(s, sizes);
     if (!*why && p->size[SIZE_HEADS] > 0)
-        *why = published_set(s, arena_text(a, "attn_heads=%ld tied=%d", p->size[SIZE_HEADS],
-                                           p->size[SIZE_TIED] == 1), a);
-    if (!*why) *why = published_set(s, "smoothing=0 zloss=0 ema=0 optimizer=adamw", a);
+        *why = spec_set_words(s, arena_text(a, "attn_heads=%ld tied=%d", p->size[SIZE_HEADS],
+                                            p->size[SIZE_TIED] == 1));
+    if (!*why) *why = spec_set_words(s, "smoothing=0 zloss=0 ema=0 optimizer=adamw");
     if (!*why) *why = spec_check(s);
     if (*why) *why = arena_text(a, "%s: %s", p->path, *why);
     return *why ? NULL : s;

@@ -16,24 +16,15 @@ enum { V = 97, T = 70, PASS = 256 << 20, GRAD_B = 2, GRAD_T = 12 };
 
 typedef struct { const ModelDef *def; void *m; Params *ps; Tape *t; int d, int8; FILE *out; } Trunk;
 
-static const char *trunk_set(Spec *s, const char *words, Arena *a)
-{
-    const char *why = NULL;
-    char *copy = arena_text(a, "%s", words), *save = NULL;
-    for (char *w = strtok_r(copy, " ", &save); w && !why; w = strtok_r(NULL, " ", &save))
-        why = spec_set(s, w);
-    return why;
-}
-
 static const char *trunk_make(Trunk *k, const ModelDef *def, const char *words, uint64_t seed,
                               Arena *a)
 {
     Spec *s = spec_new(a);
-    const char *why = trunk_set(s, def->law_words, a);
+    const char *why = spec_set_words(s, def->law_words);
     if (!why)
-        why = trunk_set(
+        why = spec_set_words(
             s, arena_text(a, "model=%s init_sigma=0.5 seed=%llu %s", def->name,
-                          (unsigned long long)seed, words), a);
+                          (unsigned long long)seed, words));
     if (why) return why;
     const Exec *e = exec_make(s, a, &why);
     if (!e) return why;

@@ -208,13 +208,6 @@ const char *parity_model_words(const Parity *p)
                : "model=transformer quant=none" PARITY_PLAIN;
 }
 
-static void parity_set_words(Spec *s, const char *words, Arena *a)
-{
-    char *copy = arena_text(a, "%s", words), *save = NULL;
-    for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save))
-        CHECK(!spec_set(s, w));
-}
-
 Spec *parity_spec(Parity *p)
 {
     static const char *const keys[][3] = { { "d", "config", "d" },
@@ -249,7 +242,7 @@ Spec *parity_spec(Parity *p)
                                            { "ema", "optimizer", "ema_decay" } };
     Spec *s = spec_new(p->arena);
     const char *words = parity_model_words(p);
-    if (words) parity_set_words(s, words, p->arena);
+    if (words) CHECK(!spec_set_words(s, words));
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         parity_set(p, s, keys[i][0], keys[i][1], keys[i][2]);
     parity_set_bit_eps(p, s);

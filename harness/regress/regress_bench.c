@@ -243,9 +243,7 @@ static Work work_make_step(const GateWork *b, int counted, Arena *a)
     TimedStep *t = arena_get(a, sizeof *t);
     const char *why = spec_set(spec, arena_text(a, "head=%s", b->part));
     for (int i = 0; words[i] && !why; i++) why = spec_set(spec, words[i]);
-    char *copy = arena_text(a, "%s", b->settings ? b->settings : ""), *save = NULL;
-    for (char *w = strtok_r(copy, " ", &save); w && !why; w = strtok_r(NULL, " ", &save))
-        why = spec_set(spec, w);
+    if (!why && b->settings) why = spec_set_words(spec, b->settings);
     if (why) die("%s", why);
     t->s = session_make(spec, NULL, 1);
     t->step = session_step(t->s);

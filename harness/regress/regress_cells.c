@@ -167,12 +167,6 @@ static void cells_moved(const Cells *c, long step)
     record_num(c->rec, "moved_average", step, average);
 }
 
-static void cells_source(void *corpus, uint64_t seed, long step, int micro, int B, int T, int *x,
-                         int *y)
-{
-    corpus_batch(corpus, seed, step, micro, B, T, x, y);
-}
-
 static void cells_step(Cells *c, long k)
 {
     Session *s = c->s;
@@ -183,7 +177,7 @@ static void cells_step(Cells *c, long k)
     double loss = 0;
     s->model->embedding(s->m)->frozen = p.frozen;
     for (int micro = 0; micro < p.accum; micro++) {
-        objective_next_token.draw(b, cells_source, s->corpus, 1, k, micro);
+        objective_next_token.draw(b, session_source, s->corpus, 1, k, micro);
         loss += objective_next_token.pass(&c->step, b, 1.0f / (float)supervised / (float)p.accum);
     }
     const double norm = step_norm(&c->step);

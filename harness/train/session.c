@@ -213,6 +213,12 @@ Session *session_make(const Spec *spec, const char *from, SessionUse use)
     return s;
 }
 
+void session_source(void *corpus, uint64_t seed, long step, int micro, int B, int T, int *x,
+                    int *y)
+{
+    corpus_batch(corpus, seed, step, micro, B, T, x, y);
+}
+
 Step session_step(const Session *s)
 {
     return (Step) { .model = s->model,

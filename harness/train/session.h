@@ -56,6 +56,9 @@ Session *session_make(const Spec *, const char *from, SessionUse);
 const char *session_resumes(const Spec *);
 void     session_drop(Session *);
 Step     session_step(const Session *);       /* its parts, for models/step.h; nobody measures */
+/* Where batches of models/step.h come from: corpus_batch of a Corpus */
+void     session_source(void *corpus, uint64_t seed, long step, int micro, int B, int T, int *x,
+                        int *y);
 /* Switches to the last head (finish=...) for good: a run that is continued for longer keeps it. The
  * parameters of the first head stay as they are. */
 void     session_finish(Session *);

@@ -77,12 +77,6 @@ static Step trainer_step_parts(Trainer *t)
     return step;
 }
 
-static void trainer_source(void *corpus, uint64_t seed, long step, int micro, int B, int T, int *x,
-                           int *y)
-{
-    corpus_batch(corpus, seed, step, micro, B, T, x, y);
-}
-
 static Batch *trainer_batch(Trainer *t, const TrainerStep *p, int supervised)
 {
     const Batch *b = t->batch;
@@ -130,7 +124,7 @@ static void trainer_step(Trainer *t, const Budget *budget)
     tape_compare(s->tape, compare);
     s->model->embedding(s->m)->frozen = p.frozen;
     for (int micro = 0; micro < p.accum; micro++) {
-        objective->draw(batch, trainer_source, s->corpus, seed, s->step, micro);
+        objective->draw(batch, session_source, s->corpus, seed, s->step, micro);
         loss += objective->pass(&step, batch, scale);
     }
     const double norm = step_norm(&step);
