@@ -289,6 +289,7 @@ VARIANTS = $(wildcard kernels/ternary_*.c)
 lint:
 	@awk -f tests/lint/rooms.awk $(HOUSE)
 	@LC_ALL=C awk -f tests/lint/style.awk $(STYLED)
+	@tests/lint/faults.sh
 	@! grep -nE '#include "' $(VARIANTS) | grep -vE '"kernels/(ternary|cpu).h"'
 	@! grep -nE '"models/(head|tape_inner)' models/model_*.c
 	@! grep -nE '"models/(model|tape)' models/head*.c

@@ -96,7 +96,7 @@ times() {
         }'
 }
 
-# 1: a line of the report says that this channel found something
+# prints yes where a line of the report says that this channel found something, else no
 saw() { grep -qE "^$1 .* REGRESSED " "$2" && echo yes || echo no; }
 
 # KIND NAME FILE EXPRESSION: one fault, unless its line is there

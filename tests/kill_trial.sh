@@ -71,7 +71,10 @@ losses() {  # DB WHERE: every loss, by the settings of its run
 }
 
 found=0 verdict=ok
-wrong() { verdict="WRONG: $*" found=$((found + 1)); }
+wrong() {
+    [ "$verdict" = ok ] && verdict="WRONG: $*" || verdict="$verdict; $*"
+    found=$((found + 1))
+}
 # After a trial: DB REFERENCE WHERE
 look() {
     [ -e "$1" ] || return 0
