@@ -2,6 +2,7 @@
 /* The shim: samples arrive, iterations are those asked for, its file is what compare.py reads. The
  * command: a kernel that is wrong on one shape only is found on that shape, and is not timed. */
 #include "harness/bench/bench.h"
+#include "kernels/cpu.h"
 #include "kernels/gemm.h"
 #include "tests/place.h"
 #include <jansson.h>
@@ -267,11 +268,22 @@ static int spin(pid_t hog[HOGS])
 {
     const int n = HOGS_A_CORE * (int)sysconf(_SC_NPROCESSORS_ONLN);
     const int hogs = n < HOGS ? n : HOGS;
+    const pid_t us = getpid();
     fflush(NULL);
     for (int i = 0; i < hogs; i++)
-        if (!(hog[i] = fork()))
-            for (volatile long at = 0; getppid() > 1; at++) continue;
+        if (!(hog[i] = fork())) {
+            for (volatile long at = 0; getppid() == us; at++) continue;
+            _exit(0);
+        }
     return hogs;
+}
+
+static void spin_end(const pid_t hog[HOGS], int hogs)
+{
+    for (int i = 0; i < hogs; i++) {
+        kill(hog[i], SIGKILL);
+        waitpid(hog[i], NULL, 0);
+    }
 }
 
 static void bench_beside_hogs_says_so(void **state)
@@ -284,10 +296,7 @@ static void bench_beside_hogs_says_so(void **state)
     for (int i = 0; i < 3 && !strstr(said, "DISTURBED: its"); i++)
         said = place_expect(p, 0, arena_text(&p->a, "bench ops --filter "
             "'^(rmsnorm|exp|adamw)/' --threads 1 --again 1 --rounds 9 --db %s", p->path));
-    for (int i = 0; i < hogs; i++) {
-        kill(hog[i], SIGKILL);
-        waitpid(hog[i], NULL, 0);
-    }
+    spin_end(hog, hogs);
     assert_says(said, "DISTURBED: its");
     assert_says(said, "cells were disturbed: figures leave them out");
     const char *last = "run = (SELECT max(id) FROM run)";
@@ -311,10 +320,7 @@ static void waits_for_a_quiet_machine(void **state)
                         "--again 0 --db ";
     const int hogs = spin(hog);
     const char *said = place_expect(p, 0, arena_text(&p->a, "%s%s --quiet-wait 2", bench, p->path));
-    for (int i = 0; i < hogs; i++) {
-        kill(hog[i], SIGKILL);
-        waitpid(hog[i], NULL, 0);
-    }
+    spin_end(hog, hogs);
     assert_says(said, "waiting for a quiet machine: ");
     assert_says(said, "the machine is not quiet after ");
     assert_string_equal(asked(p, "SELECT value >= 2 FROM metric WHERE name = 'quiet_wait'"), "1");
@@ -402,6 +408,22 @@ static void rows_of_packed_weights(void **state)
                         "sgemm_dnnl,u8s8_dnnl");
 }
 
+/* A cell that cannot run here is not one that there is not */
+static void what_cannot_run_is_skipped(void **state)
+{
+    Place *p = *state;
+    const char *said, *bench = "EIGHTYSIX_CPU=sse2 '%s' bench kernels --threads 1 --filter '%s' "
+                               "--db %s";
+    if (!(cpu_has() & CPU_AVX2)) skip();
+    const char *binary = getenv("EIGHTYSIX_BINARY");
+    assert_int_not_equal(place_shell(p, arena_text(&p->a, bench, binary,
+                                                   "^i2_avx2/683x256/n1/t1$", p->path), &said), 0);
+    assert_says(said, "bench kernels: every cell of such a name is skipped");
+    assert_int_not_equal(place_shell(p, arena_text(&p->a, bench, binary, "^i2_avx3/", p->path),
+                                     &said), 0);
+    assert_says(said, "bench kernels: no cell has such a name");
+}
+
 static int run_bench(const TernaryKernel *k, const char *filter)
 {
     const TernaryKernel *const kernels[] = { k, NULL };
@@ -432,6 +454,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(neon_is_a_column, place_make, place_drop),
         cmocka_unit_test_setup_teardown(list_names_kernels_of_the_other_architecture, place_make,
                                         place_drop),
+        cmocka_unit_test_setup_teardown(what_cannot_run_is_skipped, place_make, place_drop),
         cmocka_unit_test_setup_teardown(bench_beside_hogs_says_so, place_make, place_drop),
         cmocka_unit_test_setup_teardown(waits_for_a_quiet_machine, place_make, place_drop),
         cmocka_unit_test(cells_know_that_they_were_disturbed),

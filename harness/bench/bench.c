@@ -59,13 +59,14 @@ BenchCell *bench_cell(Bench *b, const char *name, GbenchWork *work, void *ctx)
 void bench_skip(Bench *b, const char *what, const char *why)
 {
     fprintf(stderr, "skip  %s: %s\n", what, why);
-    b->skipped += bench_wants(b, what);
     if (b->db)
         db_record(b->db, b->run,
                   &(Record) { .kind = 't',
                               .text = why,
                               .name = arena_text(b->home, "skip:%s", what) });
 }
+
+void bench_miss(Bench *b, const char *name) { b->missed += bench_wants(b, name); }
 
 double bench_time(GbenchWork *work, void *ctx, double seconds, long *iters)
 {
@@ -277,7 +278,7 @@ static const char *bench_end(Bench *b)
     if (!why && *b->unreal) why = arena_text(b->home, "bench %s: %s", b->plan.what, b->unreal);
     if (!why && !b->shown)
         why = arena_text(b->home, "bench %s: %s", b->plan.what,
-                         b->skipped ? "every cell of such a name is skipped"
+                         b->missed ? "every cell of such a name is skipped"
                                     : "no cell has such a name");
     return why;
 }

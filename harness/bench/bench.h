@@ -76,6 +76,8 @@ BenchCell *bench_cell (Bench *, const char *name, GbenchWork *, void *ctx);
 void       bench_group(Bench *);
 /* says and records that this cannot run here */
 void       bench_skip (Bench *, const char *what, const char *why);
+/* This cell cannot run here: if it is asked for, the filter is not to blame that none was run. */
+void       bench_miss (Bench *, const char *name);
 
 /* What the machine gives with so many threads at once, units a second, probed in every group that
  * asks: of operations the most, of bytes the mean of this run's probes; 0: not on this CPU. */

@@ -150,6 +150,7 @@ static void kernels_add_dense(Bench *b, const ProductShape *s, const Gemm *g, Ge
     const char *why = g->packed ? kernels_pack_copies(j, cold, a) : NULL;
     if (why) {
         bench_skip(b, name, why);
+        bench_miss(b, name);
         return;
     }
     GbenchWork *work = j->packed ? product_packed : type == GEMM_U8S8 ? product_dense8
@@ -232,10 +233,14 @@ static void kernels_add(Bench *b, ProductShape *s, int at, int i, int cold, Part
     const TernaryKernel *k = p->kernels[i];
     const int too_slow =
         k == ternary_kernels[0] && (double)s->rows * s->cols * s->n > SLOW_MOST;
-    if (!ternary_runs_here(k) || too_slow) return;
+    if (too_slow) return;
     if (bench_usual(b) && !k->cpu && !k->drawn) return;
     for (int w = 0; w < 4 && widths[w] >= k->min_bits; w++) {
         const char *name = kernels_cell_name("", k->name, s, widths[w], cold, bench_arena(b));
+        if (!ternary_runs_here(k)) {
+            bench_miss(b, name);
+            continue;
+        }
         if (!bench_wants(b, name)) continue;
         if (!s->w) kernels_fill_shape(s, at, p->seed, bench_arena(b));
         kernels_add_ternary(b, s, k, widths[w], cold, name,
@@ -264,9 +269,13 @@ static void kernels_add_provider(Bench *b, ProductShape *s, int at, int i, int t
         if (slow || (last && bench_usual(b)) || !bench_wants(b, name)) continue;
         const Gemm **g = &parts->gemm[i * bench_plan(b)->n_threads + thread];
         if (!*g) *g = gemm_open(provider, s->threads, bench_home(b), &why);
-        if (!*g && !parts->noted[i]++) bench_skip(b, provider, why);
-        if (*g) kernels_note_provider(b, i, *g, parts);
-        if (!*g || !kernels_has_type(*g, type)) continue;
+        if (!*g) {
+            if (!parts->noted[i]++) bench_skip(b, provider, why);
+            bench_miss(b, name);
+            continue;
+        }
+        kernels_note_provider(b, i, *g, parts);
+        if (!kernels_has_type(*g, type)) continue;
         if (!s->w) kernels_fill_shape(s, at, bench_plan(b)->seed, bench_arena(b));
         kernels_add_dense(b, s, *g, type, cold, name);
     }

@@ -69,6 +69,7 @@ void bench_machine(Bench *b)
     for (const Probe *p = probes; p->name; p++) {
         if (!probe_runs_here(p)) {
             bench_skip(b, p->name, "not on this CPU");
+            bench_miss(b, p->name);
             continue;
         }
         for (int i = 0; i < plan->n_threads; i++) {

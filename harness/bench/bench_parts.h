@@ -15,7 +15,7 @@ struct Bench {
     Gbench     *g;
     regex_t     filter;
     BenchCell  *cell[BENCH_CELLS], *now;
-    int         n, position, shown, broken, header, skipped;
+    int         n, position, shown, broken, header, missed;
     int         attempt, disturbed;  /* measurements of this group before; cells */
     double      peak[BENCH_PROBES][BENCH_THREADS + 1];
     /* what a probe said at the beginning of the run, in which group that was, and last */
