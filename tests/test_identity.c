@@ -177,6 +177,33 @@ static void texts_do_not_mix(void **state)
     assert_int_equal(asked(p, OK_ROWS("grid")), 2);
 }
 
+/* why goes by the text that is there now, as sweep does */
+static void why_goes_by_the_text(void **state)
+{
+    Place *p = *state;
+    char text[4000];
+    const char *path = place_in(p, "t.txt");
+    const char *words = arena_text(
+        &p->a, "corpus=%s vocab=bytes d=16 inner=16 conv_groups=4 dilations=1 batch=1 accum=1 "
+        "seq=8 valid_tokens=64 threads=1 gemm=portable budget=2steps --name small --db %s", path,
+        p->path);
+    setenv("EIGHTYSIX_CACHE", place_in(p, "cache"), 1);
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i + 1 < sizeof text; i++) text[i] = "ab c\nde"[i * (7 + round) % 60 % 7];
+        text[sizeof text - 1] = 0;
+        place_write(p, "t.txt", text);
+        if (!round) {
+            place_expect(p, 0, arena_text(&p->a, "sweep %s", words));
+            continue;
+        }
+        const char *cell = place_ask(p, p->path, "SELECT cell FROM plan"),
+                   *why = place_expect(p, 1, arena_text(&p->a, "why %s --db %s", cell, p->path));
+        assert_says(why, "corpus: ");
+        assert_silent(why, "finished already");
+    }
+    unsetenv("EIGHTYSIX_CACHE");
+}
+
 /* A change elsewhere leaves runs current, a change of a part that they executed does not, unless it
  * is certified, which holds for losses only, also by way of others. */
 static void parts_make_runs_current(void **state)
@@ -408,6 +435,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(threads_change_no_loss, place_make, place_drop),
         cmocka_unit_test_setup_teardown(overrides_stand_beside, place_make, place_drop),
         cmocka_unit_test_setup_teardown(texts_do_not_mix, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(why_goes_by_the_text, place_make, place_drop),
         cmocka_unit_test_setup_teardown(parts_make_runs_current, place_make, place_drop),
         cmocka_unit_test_setup_teardown(a_certified_build_makes_runs_current, place_make,
                                         place_drop),

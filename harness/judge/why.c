@@ -2,6 +2,7 @@
 #include "harness/judge/why.h"
 #include "harness/judge/claims.h"
 #include "harness/corpus/data.h"
+#include "harness/sweep/eta.h"
 #include "harness/sweep/experiment.h"
 #include "harness/sweep/table.h"
 #include "harness/util/share.h"
@@ -109,10 +110,7 @@ static int why_compare_host(Why *w, const DbTable *t, int i)
 static Spec *why_spec(const DbTable *t, int i, Arena *a)
 {
     Spec *s = spec_new(a);
-    char *rest = arena_text(a, "%s", db_field(t, i, "spec"));
-    for (char *word; (word = strsep(&rest, " ")); )
-        if (*word && spec_set(s, word)) return NULL;
-    return s;
+    return spec_set_words(s, db_field(t, i, "spec")) ? NULL : s;
 }
 
 /* A corpus that is not on this machine counts as unchanged. */
@@ -214,8 +212,9 @@ static int why_compare_settings(Why *w, const WhyOrigin *o)
 
 static void why_refresh_run(Why *w, const DbTable *t, int i, const WhyOrigin *o)
 {
-    const char *spec = db_field(t, i, "spec");
-    const DbCell cell = { db_field(t, i, "cell"), spec, "",
+    const char *spec = db_field(t, i, "spec"), *corpus = db_field(t, i, "corpus");
+    const DbCell cell = { db_field(t, i, "cell"), spec,
+                          corpus ? corpus_text_sha(corpus, w->a) : "",
                           o->experiment ? o->experiment->measures : why_measures(t, i) };
     if (o->cell) why_refresh_cell(w, &cell, why_sweep_cell(w, o->experiment, o->cell));
     else if (o->experiment) why_refresh(w, why_sweep(w, o->experiment), NAN);
@@ -236,13 +235,11 @@ static const char *why_refresh_experiment(Why *w, const char *name)
     for (int k = 0; e && k < e->cells; k++) {
         const char *reason;
         double wall = NAN;
-        Budget b;
         const Cell *c = &e->cell[k];
-        const DbCell cell = { c->key, c->text, "", e->measures };
+        const char *text = corpus_text_sha(spec_str(c->spec, "corpus"), w->a);
+        const DbCell cell = { c->key, c->text, text, e->measures };
         if (db_cell_state(w->db, &cell, w->a, &reason, &wall) == CELL_DONE) continue;
-        if (isnan(wall) && !spec_budget(spec_str(c->spec, "budget"), &b) && b.seconds > 0)
-            wall = b.seconds + 5;
-        why_refresh(w, why_sweep_cell(w, e, c), wall);
+        why_refresh(w, why_sweep_cell(w, e, c), eta_cell(c->spec, wall).expect);
     }
     if (!e || w->commands.n - before < e->cells) return NULL;
     w->commands.text[before] = arena_text(w->a, "%s    # %d cells", why_sweep(w, e), e->cells);
