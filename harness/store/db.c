@@ -14,11 +14,17 @@
 const char *db_path (const Db *db) { return db->path; }
 const char *db_build(const Db *db) { return db->build->id; }
 
+static void db_forget_statements(Db *db)
+{
+    for (int i = 0; i < DB_KEPT; i++) sqlite3_finalize(db->kept[i].stmt);
+    memset(db->kept, 0, sizeof db->kept);
+}
+
 void db_close(Db *db)
 {
     if (!db) return;
     if (db->open && db->labelled) db_fresh_factors(db);
-    for (int i = 0; i < DB_KEPT; i++) sqlite3_finalize(db->kept[i].stmt);
+    db_forget_statements(db);
     if (db->open) sqlite3_exec(db->sql, "COMMIT", NULL, NULL, NULL);
     sqlite3_close(db->sql);
     sqlite3_close(db->stub);
@@ -198,6 +204,7 @@ static const char *db_copy_to_memory(Db *db, long version)
         sqlite3_close(copy);
         return db_sentence(db, "read");
     }
+    db_forget_statements(db);                     /* they are of the file */
     sqlite3_close(db->sql);
     db->sql = copy;
     db_add_functions(db->sql);
