@@ -213,6 +213,18 @@ static void test_short_peak(void **state)
     expect_run(p, "spike", "oom", "over its limit of 150 MB: ");
 }
 
+/* Words of the command line that name a file stand in the name of the table */
+static void test_name_of_the_table(void **state)
+{
+    Place *p = *state;
+    experiment(p, "ok", "");
+    mkdir("sub", 0777);
+    write_file("sub/t.txt", "a b c\n", 0644);
+    assert_int_equal(SWEEP("--seed", "1"), 0);
+    assert_int_equal(SWEEP("corpus=sub/t.txt", "vocab=bytes"), 0);
+    assert_int_equal(access("r/x.corpus=sub.t.txt.vocab=bytes.csv", R_OK), 0);
+}
+
 static void test_program_missing(void **state)
 {
     Place *p = *state;
@@ -546,7 +558,8 @@ static void test_checkpoint_after_records(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_ok),       T(test_faults),  T(test_short_peak), T(test_program_missing),
+        T(test_ok),       T(test_faults),  T(test_short_peak), T(test_name_of_the_table),
+        T(test_program_missing),
         T(test_resume),
         T(test_program_replaced),
         T(test_usage),    T(test_killed),  T(test_interrupted),     T(test_disk_full),

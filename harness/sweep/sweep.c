@@ -298,10 +298,10 @@ static const char *sweep_conclude(Sweep *s)
     printf("measured:\n");
     const char *why = table_print(s->db, s->name, stdout, s->a);
     if (!why) why = table_print_seeds(s->db, e, s->name, stdout, s->a);
-    char *csv = arena_text(s->a, "%.*s%s.csv", slash ? (int)(slash - s->db_path) + 1 : 0,
-                           s->db_path, s->name);
-    for (char *blank = csv + (slash ? slash - s->db_path : 0); (blank = strchr(blank, ' ')); )
-        *blank = '.';
+    char *name = arena_text(s->a, "%s", s->name);         /* with words, which may name files */
+    for (char *c = name; *(c += strcspn(c, " /")); ) *c = '.';
+    const char *csv = arena_text(s->a, "%.*s%s.csv", slash ? (int)(slash - s->db_path) + 1 : 0,
+                                 s->db_path, name);
     if (!why) why = csv_write(s->db, "result", s->name, csv, s->a);
     if (!why) printf("written to %s and %s\n", s->db_path, csv);
     return why;
