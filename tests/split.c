@@ -19,8 +19,6 @@
 static const int split_threads[] = { 4, 8, 16, 32, 64 };
 enum { COUNTS = sizeof split_threads / sizeof *split_threads, MOST_THREADS = 64, MOST_LOOPS = 1024,
        MOST_SPLITS = 4, PARTS = STEP_HEAD_UPDATE + 1 };
-static const char *const phase[PARTS] = { "data", "core.forward", "core.backward", "head.forward",
-                                          "head.backward", "core.update", "head.update" };
 
 /* n items, shared in blocks of so many */
 /* over: the largest share over the mean one; 0: not with so many threads */
@@ -322,7 +320,7 @@ int main(int argc, char **argv)
         int any = 0;
         for (int i = 0; i < n_loops; i++) {
             if (loops[i].phase != p || !seen(&loops[i])) continue;
-            if (!any++) printf("%s\n", phase[p]);
+            if (!any++) printf("%s\n", phase_names[p]);
             show_loop(&loops[i]);
         }
         if (any) show_total(p);

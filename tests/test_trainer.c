@@ -357,7 +357,7 @@ static void unknown_kernel_is_skipped(void **state)
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SKIP);
 }
 
-/* What `words` print as a cell; its exit code */
+/* What a cell with these settings says on stderr; its exit code */
 static int said(char *text, size_t size, const char *const *more)
 {
     int fd[2], status;

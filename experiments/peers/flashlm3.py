@@ -542,14 +542,10 @@ class Text:
             kind, name, *rest = line.split(" ", 4)
             if kind == "tokens":
                 self.ids[name] = token_file(rest[2], int(rest[0]), int(rest[1]))
-            else:
-                self.keep(s, records, kind, name, rest, line)
-
-    def keep(self, s, records, kind, name, rest, line):
-        """A record of the text; those of the test text are said when it is evaluated"""
-        if name == "V":
-            s["V"] = int(float(rest[1]))
-        records.line(line)
+                continue
+            if name == "V":
+                s["V"] = int(float(rest[1]))
+            records.line(line)
 
     def counts(self, V):
         train, block = self.ids["train"], 1 << 22
@@ -751,7 +747,11 @@ def main(words):
         return 0
     if words[0] == "check":
         set_words = [w for w in words[1:] if "=" in w]
-        return max(check(w, set_words) for w in words[1:] if "=" not in w)
+        directories = [w for w in words[1:] if "=" not in w]
+        if not directories:
+            print("check: expected directories of reference tensors", file=sys.stderr)
+            return 2
+        return max(check(w, set_words) for w in directories)
     return train(words)
 
 
