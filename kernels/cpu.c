@@ -85,10 +85,10 @@ static unsigned cpu_allowed(const char *s)
         while (i < CPU_NAMES &&
                (strlen(cpu_table[i].name) != len || strncmp(cpu_table[i].name, s, len)))
             i++;
+        char all[128];
         if (i == CPU_NAMES)
-            die("EIGHTYSIX_CPU: '%.*s' is none of "
-                "sse2 avx2 avx512 vnni popcnt512 vbmi bf16 amx neon dotprod",
-                (int)len, s);
+            die("EIGHTYSIX_CPU: '%.*s' is none of %s", (int)len, s,
+                cpu_text(~0u, all, sizeof all));
         allowed |= cpu_table[i].with;
         s += len + (s[len] == ',');
     }

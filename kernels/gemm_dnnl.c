@@ -50,6 +50,7 @@ typedef struct Dnnl {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     Plan plan[DNNL_PLANS];           /* number i of those made is plan[i % DNNL_PLANS] */
+    Plan *last;                      /* asked for; a weight asks for its size and a product */
     long made, layouts;
 } Dnnl;
 
@@ -251,9 +252,10 @@ static int dnnl_same(const GemmProduct *a, const GemmProduct *b)
 static Plan *dnnl_plan(const Gemm *g, const GemmProduct *o)
 {
     Dnnl *d = g->own;
+    if (d->last && dnnl_same(&d->last->of, o)) return d->last;
     for (int i = 0; i < DNNL_PLANS && i < d->made; i++)
-        if (dnnl_same(&d->plan[i].of, o)) return &d->plan[i];
-    Plan *p = &d->plan[d->made++ % DNNL_PLANS];
+        if (dnnl_same(&d->plan[i].of, o)) return d->last = &d->plan[i];
+    Plan *p = d->last = &d->plan[d->made++ % DNNL_PLANS];
     dnnl_forget(d, p);
     p->of = *o;
     const int before = dnnl_threads(g->threads);

@@ -105,3 +105,13 @@ void ternary_product(const TernaryProduct *p, void *room)
     if (ternary_splits_batch(p)) ternary_by_batch(p, room);
     else ternary_by_rows(p, room);
 }
+
+void ternary_pack_bytes(uint8_t *to, const int8_t *w, int rows, int cols, size_t wide, int block,
+                        int group)
+{
+    const size_t b = (size_t)block, g = (size_t)group;
+    for (size_t r = 0; r < (size_t)rows; r++, w += cols) {
+        uint8_t *out = to + r / b * wide * b + r % b * g;
+        for (size_t c = 0; c < (size_t)cols; c++) out[c / g * g * b + c % g] = (uint8_t)(w[c] + 1);
+    }
+}

@@ -67,6 +67,14 @@ int ternary_runs_here(const TernaryKernel *);
 /* The rows of thread t of `threads`: [*r0, *r1), a multiple of TERNARY_ROW_STEP or the end. */
 void ternary_rows(int rows, int t, int threads, int *r0, int *r1);
 
+/* The packing of kernels with a byte a weight: w + 1, the rows in blocks of `block`, the columns in
+ * groups of `group`, `wide` of them with padding. Of a block group after group, and of a group row
+ * after row:
+ *   to[(r / block (wide / group) + c / group) block group + r % block group + c % group]
+ * to: zeros */
+void ternary_pack_bytes(uint8_t *to, const int8_t *w, int rows, int cols, size_t wide, int block,
+                        int group);
+
 /* A product split over threads. With 16 or more batch rows a thread, each thread prepares and
  * multiplies its share of them with the whole weight; with fewer, all is prepared first and each
  * thread takes a share of the weight's rows. */

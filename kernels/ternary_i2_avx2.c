@@ -333,13 +333,8 @@ static size_t i8_avx2_packed_size(int rows, int cols)
 
 static void i8_avx2_pack(void *packed, const int8_t *w, int rows, int cols)
 {
-    const size_t chunks = i2_avx2_chunks_of(cols);
     memset(packed, 0, i8_avx2_packed_size(rows, cols));
-    for (size_t r = 0; r < (size_t)rows; r++) {
-        uint8_t *out = (uint8_t *)packed + r / 16 * chunks * CHUNK * 16 + r % 16 * 4;
-        for (size_t c = 0; c < (size_t)cols; c++)
-            out[c / 4 * 64 + c % 4] = (uint8_t)(w[r * (size_t)cols + c] + 1);
-    }
+    ternary_pack_bytes(packed, w, rows, cols, i2_avx2_chunks_of(cols) * CHUNK, 16, 4);
 }
 
 static void i8_avx2_gemm(int32_t *y, const void *packed, const void *scratch,

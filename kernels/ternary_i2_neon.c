@@ -169,13 +169,8 @@ static size_t i8_neon_packed_size(int rows, int cols)
 
 static void i8_neon_pack(void *packed, const int8_t *w, int rows, int cols)
 {
-    const size_t groups = i2_neon_groups_of(cols);
     memset(packed, 0, i8_neon_packed_size(rows, cols));
-    for (size_t r = 0; r < (size_t)rows; r++) {
-        int8_t *out = (int8_t *)packed + r / ROWS * groups * GROUP * ROWS + r % ROWS;
-        for (size_t c = 0; c < (size_t)cols; c++)
-            out[c * ROWS] = (int8_t)(w[r * (size_t)cols + c] + 1);
-    }
+    ternary_pack_bytes(packed, w, rows, cols, i2_neon_groups_of(cols) * GROUP, ROWS, 1);
 }
 
 static void i8_neon_gemm(int32_t *y, const void *packed, const void *scratch,

@@ -204,13 +204,8 @@ static size_t i8_neon_dot_packed_size(int rows, int cols)
 
 static void i8_neon_dot_pack(void *packed, const int8_t *w, int rows, int cols)
 {
-    const size_t chunks = i2_neon_dot_chunks_of(cols);
     memset(packed, 0, i8_neon_dot_packed_size(rows, cols));
-    for (size_t r = 0; r < (size_t)rows; r++) {
-        int8_t *out = (int8_t *)packed + r / ROWS * chunks * CHUNK * ROWS + r % ROWS * 4;
-        for (size_t c = 0; c < (size_t)cols; c++)
-            out[c / 4 * 4 * ROWS + c % 4] = (int8_t)(w[r * (size_t)cols + c] + 1);
-    }
+    ternary_pack_bytes(packed, w, rows, cols, i2_neon_dot_chunks_of(cols) * CHUNK, ROWS, 4);
 }
 
 static void i8_neon_dot_gemm(int32_t *y, const void *packed, const void *scratch,
