@@ -22,7 +22,7 @@ typedef struct ShortLevel {
     const float *rows;
     float       *g;
     int          k, d;
-    HeadWeight  *by;             /* NULL: multiplied as it lies */
+    HeadWeight  *by;             /* what the provider of products made of rows */
     long         version;        /* of rows */
 } ShortLevel;
 /* proj (m, d), out (k, m) */

@@ -160,8 +160,7 @@ void head_logits(const Exec *e, const HeadProduct *o, float *z, const float *x)
 {
     const GemmProduct p = { .type = GEMM_F32, .tb = 'T', .m = o->n, .n = o->rows, .k = o->d,
                             .ldc = o->ldz, .A = x, .B = o->w, .version = o->version, .C = z };
-    if (o->by) gemm_weight(e->head, &o->by->forward, &p, o->by->home);
-    else gemm(e->head, 'N', 'T', o->n, o->rows, o->d, 1, x, o->d, o->w, o->d, 0, z, o->ldz);
+    gemm_weight(e->head, &o->by->forward, &p, o->by->home);
 }
 
 void head_back(const Exec *e, const HeadProduct *o, const float *z, float *dx)
@@ -169,8 +168,7 @@ void head_back(const Exec *e, const HeadProduct *o, const float *z, float *dx)
     const GemmProduct p = { .type = GEMM_F32, .tb = 'N', .m = o->n, .n = o->d, .k = o->rows,
                             .plus = 1, .lda = o->ldz, .A = z, .B = o->w, .version = o->version,
                             .C = dx };
-    if (o->by) gemm_weight(e->head, &o->by->back, &p, o->by->home);
-    else gemm(e->head, 'N', 'N', o->n, o->d, o->rows, 1, z, o->ldz, o->w, o->d, 1, dx, o->d);
+    gemm_weight(e->head, &o->by->back, &p, o->by->home);
 }
 
 void head_scale(const Exec *e, float *z, long n, float by)

@@ -93,7 +93,7 @@ HeadWeight *head_weight_new(Arena *home);
 /* The matrix w (rows, d) of this version with n positions, z (n, rows) with ldz from one to the
  * next:  z = x w',  or  dx (n, d) += z w */
 typedef struct HeadProduct {
-    HeadWeight  *by;             /* NULL: as it lies */
+    HeadWeight  *by;             /* what the provider made of w */
     const float *w;
     long         version;
     int          rows, d, n, ldz;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "models/model.h"
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#define M(name) extern const ModelDef model_##name;
+#define M(name, quant) extern const ModelDef model_##name;
 #include "models/models.def"
 #undef M
-#define M(name) &model_##name,
+#define M(name, quant) &model_##name,
 const ModelDef *const models[] = {
 #include "models/models.def"
     NULL
@@ -60,7 +61,21 @@ Param *model_vector(Params *ps, const char *name, int n, float fill)
 Param *model_matrix(Params *ps, const char *name, int rows, int cols, double sigma, uint64_t seed)
 {
     Param *p = params_add(ps, name, (int[]){ rows, cols, 0 }, GROUP_NORMUON, OWNER_CORE);
-    param_normal(p, seed, (uint64_t)ps->n, sigma);
+    if (sigma > 0) param_normal(p, seed, (uint64_t)ps->n, sigma);
+    return p;
+}
+
+Param *model_conv(Params *ps, const char *name, int d, int in, int k, uint64_t seed)
+{
+    Param *p = params_add(ps, name, (int[]){ d, in, k, 0 }, GROUP_ADAMW, OWNER_CORE);
+    param_uniform(p, seed, (uint64_t)ps->n, 1 / sqrt((double)in * k));
+    return p;
+}
+
+Param *model_embedding(const Spec *s, Params *ps, const char *name, int V, int d)
+{
+    Param *p = params_add_embedding(ps, name, V, d);
+    param_normal(p, (uint64_t)spec_int(s, "seed"), 0, spec_num(s, "init_sigma"));
     return p;
 }
 

@@ -41,8 +41,12 @@ void   carry_advance(Carry *const *carry, int B, int T);
 
 /* ---- what models share: parameters ---- */
 Param *model_vector(Params *, const char *name, int n, float fill);
-/* A matrix of a linear layer, drawn from N(0, sigma) */
+/* A matrix of a linear layer, drawn from N(0, sigma); sigma 0: the caller draws it */
 Param *model_matrix(Params *, const char *name, int rows, int cols, double sigma, uint64_t seed);
+/* A convolution (d, in, k), drawn as PyTorch does by default */
+Param *model_conv  (Params *, const char *name, int d, int in, int k, uint64_t seed);
+/* The embedding (V, d), drawn from N(0, init_sigma) */
+Param *model_embedding(const Spec *, Params *, const char *name, int V, int d);
 /* A layer "NAME.weight" and, with norm 1, the gain of its own norm, "NAME.norm.weight" */
 typedef struct BitLinear { Param *w, *gain; } BitLinear;
 BitLinear model_bit_linear(Params *, const char *name, int rows, int cols, double sigma,

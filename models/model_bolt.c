@@ -46,8 +46,7 @@ static void bolt_make_block(const Bolt *m, Params *ps, int l, uint64_t seed)
     b->norm1 = bolt_norm(ps, l, "norm1", d);
     b->up = bolt_matrix(ps, l, "mixer.up", 2 * d, d, seed);
     snprintf(name, sizeof name, "blocks.%d.mixer.conv.weight", l);
-    b->conv = params_add(ps, name, (int[]){ d, 1, BOLT_TAPS, 0 }, GROUP_ADAMW, OWNER_CORE);
-    param_uniform(b->conv, seed, (uint64_t)ps->n, 1 / sqrt((double)BOLT_TAPS));
+    b->conv = model_conv(ps, name, d, 1, BOLT_TAPS, seed);
     b->down = bolt_matrix(ps, l, "mixer.down", d, d, seed);
     b->norm2 = bolt_norm(ps, l, "norm2", d);
     b->w_gate = bolt_matrix(ps, l, "ffn.W_gate", inner, d, seed);
@@ -65,8 +64,7 @@ static void *bolt_make(const Spec *s, const Exec *e, Params *ps, int V, Arena *a
     m->layers = (int)spec_int(s, "layers");
     m->leak = model_leak(s);
     m->block = arena_get(a, sizeof *m->block * (size_t)m->layers);
-    m->embedding = params_add_embedding(ps, "embedding.weight", V, m->d);
-    param_normal(m->embedding, seed, 0, spec_num(s, "init_sigma"));
+    m->embedding = model_embedding(s, ps, "embedding.weight", V, m->d);
     for (int l = 0; l < m->layers; l++) bolt_make_block(m, ps, l, seed);
     m->final = model_vector(ps, "final_norm.scale", m->d, 1);
     return m;

@@ -33,23 +33,14 @@ static Param *flash_matrix(Params *ps, const char *name, int rows, int cols, dou
     return model_matrix(ps, name, rows, cols, sigma > 0 ? sigma : sqrt(1.0 / cols), seed);
 }
 
-static Param *flash_conv(Params *ps, const char *name, const Flash *m, uint64_t seed)
-{
-    const int in = m->d / m->groups;
-    Param *p = params_add(ps, name, (int[]){ m->d, in, m->k, 0 }, GROUP_ADAMW, OWNER_CORE);
-    /* PyTorch's default for a convolution */
-    param_uniform(p, seed, (uint64_t)ps->n, 1 / sqrt((double)in * m->k));
-    return p;
-}
-
 static void flash_make_mixer(Flash *m, Params *ps, uint64_t seed)
 {
     char name[96];
     for (int j = 0; j < m->n_dil; j++) {
         snprintf(name, sizeof name, "block.token_mixer.layers.%d.conv_gate.conv.weight", j);
-        m->conv_gate[j] = flash_conv(ps, name, m, seed);
+        m->conv_gate[j] = model_conv(ps, name, m->d, m->d / m->groups, m->k, seed);
         snprintf(name, sizeof name, "block.token_mixer.layers.%d.conv_value.conv.weight", j);
-        m->conv_value[j] = flash_conv(ps, name, m, seed);
+        m->conv_value[j] = model_conv(ps, name, m->d, m->d / m->groups, m->k, seed);
         snprintf(name, sizeof name, "block.token_mixer.norms.%d.scale", j);
         m->norm[j] = model_vector(ps, name, m->d, 1);
     }
@@ -86,8 +77,7 @@ static void *flash_make(const Spec *s, const Exec *e, Params *ps, int V, Arena *
     CHECK(m->activation < ACTIVATIONS);
     const char *why = flash_check(m, s, a);
     if (why) return params_fail(ps, why);
-    m->embedding = params_add_embedding(ps, "embedding.weight", V, m->d);
-    param_normal(m->embedding, seed, 0, spec_num(s, "init_sigma"));
+    m->embedding = model_embedding(s, ps, "embedding.weight", V, m->d);
     m->norm1 = model_vector(ps, "block.norm1.scale", m->d, 1);
     flash_make_mixer(m, ps, seed);
     m->out = flash_matrix(ps, "block.token_mixer.out_proj.weight", m->d, m->d, 0.01, seed);

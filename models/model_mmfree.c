@@ -58,8 +58,7 @@ static void mm_make_layer(MmFree *m, const Spec *s, Params *ps, int l, uint64_t 
     if (outer) y->attn_norm = mm_gain(ps, l, "attn_norm", d);
     if (spec_int(s, "short_conv")) {
         snprintf(name, sizeof name, "model.layers.%d.attn.h_conv1d.weight", l);
-        y->conv = params_add(ps, name, (int[]){ d, 1, MM_TAPS, 0 }, GROUP_ADAMW, OWNER_CORE);
-        param_uniform(y->conv, seed, (uint64_t)ps->n, 1 / sqrt((double)MM_TAPS));
+        y->conv = model_conv(ps, name, d, 1, MM_TAPS, seed);
     }
     y->i = mm_projection(ps, l, "i", d, seed);
     y->f = mm_projection(ps, l, "f", d, seed);
@@ -85,8 +84,7 @@ static void *mm_make(const Spec *s, const Exec *e, Params *ps, int V, Arena *a)
     m->bit_eps = spec_num(s, "bit_eps");
     m->layer = arena_get(a, sizeof *m->layer * (size_t)m->layers);
     ps->output = "lm_head";
-    m->embedding = params_add_embedding(ps, "model.embeddings.weight", V, m->d);
-    param_normal(m->embedding, seed, 0, spec_num(s, "init_sigma"));
+    m->embedding = model_embedding(s, ps, "model.embeddings.weight", V, m->d);
     if (spec_int(s, "lower_bounds"))
         m->lower = params_add(ps, "model.lower_bounds", (int[]){ m->layers, m->d, 0 },
                               GROUP_ADAMW_NODECAY, OWNER_CORE);
@@ -144,7 +142,7 @@ static Var mm_glu(const MmFree *m, Tape *t, int l, Var a)
 {
     const Layer *y = &m->layer[l];
     Var both = op_bit_linear(t, a, y->gate.gain, y->gate.w, m->bit_eps);
-    Var glu = model_named(t, l, "glu", op_glu_halves(t, both, ACTIVATION_silu, 0));
+    Var glu = model_named(t, l, "glu", op_glu_halves(t, both, ACTIVATION_silu));
     return op_bit_linear(t, glu, y->down.gain, y->down.w, m->bit_eps);
 }
 

@@ -77,8 +77,7 @@ static void *transformer_make(const Spec *s, const Exec *e, Params *ps, int V, A
                                              "into even widths", m->d, m->heads));
     m->layer = arena_get(a, sizeof *m->layer * (size_t)m->layers);
     ps->output = "lm_head";
-    m->embedding = params_add_embedding(ps, "model.embed_tokens.weight", V, m->d);
-    param_normal(m->embedding, k.seed, 0, spec_num(s, "init_sigma"));
+    m->embedding = model_embedding(s, ps, "model.embed_tokens.weight", V, m->d);
     for (; k.l < m->layers; k.l++) transformer_make_layer(m, &k, &m->layer[k.l]);
     m->final = model_vector(ps, "model.norm.weight", m->d, 1);
     return m;

@@ -49,19 +49,15 @@ static void glu_halves_back(Tape *t, void *ctx)
     grad_done(t, o->y);
 }
 
-Var op_glu_halves(Tape *t, Var x, Activation activation, int to_linear)
+Var op_glu_halves(Tape *t, Var x, Activation activation)
 {
     const F32 *f = t->exec->f;
     const long n = x.cols / 2;
     tape_operand(x);
     CHECK(x.cols % 2 == 0);
     Var y = tape_var(t, x.rows, (int)n, NULL);
-    const Quant *quant = to_linear && t->int8 ? quant_room(t, y) : NULL;
-    SHARED(x.rows, for (long r = lo; r < hi; r++) {
-        f->glu[activation].forward(y.v + n * r, x.v + 2 * n * r, x.v + 2 * n * r + n, n);
-        if (quant)
-            f->quant_rows(quant->q + n * r, quant->inv + r, y.v + n * r, 1, (int)n, t->act_bits);
-    });
+    SHARED(x.rows, for (long r = lo; r < hi; r++)
+        f->glu[activation].forward(y.v + n * r, x.v + 2 * n * r, x.v + 2 * n * r + n, n));
     tape_reads(x);
     if (t->recording)
         *(GluHalves *)tape_note(t, glu_halves_back, sizeof(GluHalves)) =

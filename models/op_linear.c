@@ -34,7 +34,7 @@ typedef struct {                 /* Param.cache: the quantised weight of one ver
 
 static void linear_quantise(Tape *t, const Param *w, Ternary *c)
 {
-    const int v3 = !strcmp(spec_quant(t->spec), "v3");
+    const int v3 = !strcmp(t->quant, "v3");
     const float mean = (float)(t->exec->f->sumabs(w->v, w->n) / (double)w->n);
     const float a = mean > 1e-5f ? mean : 1e-5f;
     const int threads = t->exec->threads;
@@ -263,7 +263,7 @@ Var op_linear(Tape *t, Var x, Param *w, int ternary)
     CHECK(x.cols == cols);
     linear_lap(t, LAP_FORWARD);
     const Ternary *c =
-        ternary && strcmp(spec_quant(t->spec), "none") ? linear_ternary_of(t, w) : NULL;
+        ternary && strcmp(t->quant, "none") ? linear_ternary_of(t, w) : NULL;
     Linear o = { tape_var(t, n, rows, NULL), x, w, c ? c->q : w->v, NULL };
     if (c && t->int8) {
         o.quant = linear_quant_of(t, x);

@@ -94,6 +94,9 @@ typedef struct TensorFile {
 } TensorFile;
 /* Maps the file read-only, until tensors_close; validates header, bounds, overlap. NULL and an
  * error message in *why. */
+size_t        tensors_dtype_bytes(const char *dtype);     /* of a value; 0: no type of ours */
+size_t        tensors_bytes(const Tensor *);              /* of all its values */
+int           tensors_same_shape(const Tensor *, const Tensor *);
 TensorFile   *tensors_open (const char *path, Arena *, const char **why);
 const Tensor *tensors_find (const TensorFile *, const char *name);
 const char   *tensors_meta (const TensorFile *, const char *key);      /* NULL when absent */

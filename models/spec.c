@@ -20,7 +20,7 @@ struct Spec {
     char        given[N];
 };
 
-static int spec_find(const char *key, size_t len)
+int spec_find(const char *key, size_t len)
 {
     for (int i = 0; i < N; i++)
         if (strlen(settings[i].key) == len && !memcmp(settings[i].key, key, len)) return i;
@@ -268,9 +268,17 @@ int spec_given(const Spec *s, const char *key)
     return s->given[i];
 }
 
+#define M(name, quant) { #name, #quant },
+static const struct { const char *model, *quant; } spec_natives[] = {
+#include "models/models.def"
+};
+#undef M
+
 static const char *spec_native_quant(const Spec *s)
 {
-    return spec_is(s, "model", "flashlm3") ? "v3" : "absmean";
+    for (size_t i = 0; i < sizeof spec_natives / sizeof *spec_natives; i++)
+        if (spec_is(s, "model", spec_natives[i].model)) return spec_natives[i].quant;
+    return "none";                                /* a model that there is not: refused elsewhere */
 }
 
 const char *spec_quant(const Spec *s)

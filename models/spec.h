@@ -22,6 +22,7 @@ typedef struct Setting {
 } Setting;
 extern const Setting settings[];  /* ended by a NULL key */
 
+int         spec_find(const char *key, size_t len);      /* its place in settings; -1: none */
 Spec       *spec_new (Arena *);                          /* all defaults */
 Spec       *spec_copy(const Spec *, Arena *);
 /* word: "key=value". NULL, or an error message: an unknown key with the nearest known one, a value

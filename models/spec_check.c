@@ -13,7 +13,7 @@ static const char *const check_heads[] = {
     NULL
 };
 #undef H
-#define M(name) #name,
+#define M(name, quant) #name,
 static const char *const check_models[] = {
 #include "models/models.def"
     NULL

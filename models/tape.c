@@ -12,6 +12,7 @@ Tape *tape_new(const Exec *e, const Spec *spec, Arena *home, size_t bytes)
     t->home = home;
     t->pass = arena_new(bytes);
     t->note = arena_get(home, MAX_NOTES * sizeof *t->note);
+    t->quant = spec_quant(spec);
     t->int8 = spec_is(spec, "act", "int8");
     t->act_bits = (int)spec_int(spec, "act_bits");
     t->back8 = spec_is(spec, "bwd", "int8");

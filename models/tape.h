@@ -91,7 +91,7 @@ Var op_silu    (Tape *, Var x);
  * op_rmsnorm. */
 Var op_glu     (Tape *, Var g, Var u, Activation f, int to_linear);
 /* The same of the two halves of the columns of x (rows, 2 n), the gate first */
-Var op_glu_halves(Tape *, Var x, Activation f, int to_linear);
+Var op_glu_halves(Tape *, Var x, Activation f);
 Var op_half    (Tape *, Var x, int second);               /* (rows, 2 n) -> (rows, n), a copy */
 extern const char *const activation_names[];                    /* NULL-ended */
 Activation activation_find(const char *name);                   /* ACTIVATIONS: there is none */

@@ -14,6 +14,7 @@ struct Tape {
     Arena      *home, pass;       /* home: caches that outlive a pass */
     Note       *note;
     int         notes, recording, int8, act_bits;
+    const char *quant;            /* spec_quant: the quantiser of the ternary weights */
     int         back8;            /* bwd=int8 */
     uint64_t    seed;             /* of bwd=int8's stochastic rounding */
     Grad        spare[MAX_SPARE];  /* memory of gradients that have been passed on */

@@ -18,11 +18,18 @@ static const struct { const char *name; int bytes; } tensors_dtypes[] = {
     { "F32", 4 }, { "F16", 2 }, { "BF16", 2 }, { "I32", 4 }, { "U16", 2 }, { "F64", 8 },
 };
 
-static size_t tensors_dtype_bytes(const char *name)
+size_t tensors_dtype_bytes(const char *name)
 {
     for (size_t i = 0; i < sizeof tensors_dtypes / sizeof *tensors_dtypes; i++)
         if (!strcmp(tensors_dtypes[i].name, name)) return (size_t)tensors_dtypes[i].bytes;
     return 0;
+}
+
+size_t tensors_bytes(const Tensor *t) { return (size_t)t->n * tensors_dtype_bytes(t->dtype); }
+
+int tensors_same_shape(const Tensor *a, const Tensor *b)
+{
+    return a->ndim == b->ndim && !memcmp(a->shape, b->shape, sizeof *a->shape * (size_t)a->ndim);
 }
 
 static json_t *tensors_header_of(const Tensor *t, int n, const char *const *meta)

@@ -155,7 +155,7 @@ const ModelDef model_toy = {
     .flops = toy_flops,
 };
 END
-    register models/models.def 'M(flashlm3)' 'M(toy)'
+    register models/models.def 'M(flashlm3, v3)' 'M(toy, absmean)'
     touched model 2
 }
 

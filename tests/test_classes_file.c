@@ -89,7 +89,7 @@ static const Classes *copy(const Classes *k)
 /* What a session with these settings has, kept beyond it */
 static const Classes *classes_of(const Spec *s, const char *from)
 {
-    Session *session = session_make(s, from, !from);
+    Session *session = session_make(s, from, from ? SESSION_READS : SESSION_TRAINS);
     const Classes *k = session->classes ? copy(session->classes) : NULL;
     session_drop(session);
     return k;
@@ -106,7 +106,7 @@ static void seats_are_enough(void **state)
         for (int listed = 0; listed < 2; listed++) {
             const char *shortlist = listed ? "shortlist=40" : "shortlist=0";
             const Spec *spec = spec_of((const char *[]){ ways[w], shortlist, NULL });
-            Session *s = session_make(spec, NULL, 1);
+            Session *s = session_make(spec, NULL, SESSION_TRAINS);
             const Classes *again = copy(s->classes);
             assert_non_null(again);
             assert_true(same(again, s->classes));
@@ -165,7 +165,7 @@ static void cached_is_computed(void **state)
         globfree(&g);
         assert_string_equal(losses(s), first);
         assert_non_null(strstr(first, "num loss 3 "));
-        Session *t = session_make(s, NULL, 1);
+        Session *t = session_make(s, NULL, SESSION_TRAINS);
         const Classes *own = copy(t->classes), *other = swapped(own);
         double seconds = -1;
         assert_true(same(classes_cached(s, t->exec, t->corpus, &seconds, &arena), own));
@@ -231,7 +231,7 @@ static void damage_is_mended(void **state)
         if (way < 3) assert_int_equal(truncate(path, way == 0 ? 0 : way == 1 ? 5 : size - 4), 0);
         else write_at(path, size - 1 - (way - 3) * (size / 40), 1 << way % 7);
         if (!same(classes_of(s, NULL), own)) fail_msg("damage %d of %s was trusted", way, path);
-        Session *t = session_make(s, NULL, 1);
+        Session *t = session_make(s, NULL, SESSION_TRAINS);
         double seconds;
         assert_non_null(classes_cached(s, t->exec, t->corpus, &seconds, &arena));
         session_drop(t);
@@ -251,7 +251,7 @@ static void checkpoint_keeps_them(void **state)
         const Spec *elsewhere =
             spec_of((const char *[]){ ways[w], "depth=3", "shortlist=9", "corpus_seed=3", NULL });
         unlink(SAVE);
-        Session *t = session_make(s, NULL, 1);
+        Session *t = session_make(s, NULL, SESSION_TRAINS);
         const Classes *own = copy(t->classes), *kept = swapped(own);
         t->classes = kept;
         session_finish(t);
@@ -260,7 +260,7 @@ static void checkpoint_keeps_them(void **state)
         assert_true(same(classes_of(s, NULL), own));
         assert_true(same(classes_of(s, SAVE), kept));
         assert_true(same(classes_of(elsewhere, SAVE), kept));
-        t = session_make(s, SAVE, 1);
+        t = session_make(s, SAVE, SESSION_TRAINS);
         assert_true(same(t->classes, kept));
         holds(checkpoint_load(t, SAVE));
         session_drop(t);
@@ -273,7 +273,7 @@ static void without_them_they_are_made(void **state)
     (void)state;
     const Spec *s = spec_of((const char *[]){ "assign=brown", NULL });
     const Classes *k = NULL;
-    Session *t = session_make(s, NULL, 1);
+    Session *t = session_make(s, NULL, SESSION_TRAINS);
     const Classes *own = copy(t->classes);
     t->classes = NULL;
     holds(checkpoint_save(t, SAVE));
@@ -281,7 +281,7 @@ static void without_them_they_are_made(void **state)
     holds(checkpoint_classes(SAVE, &k, &arena));
     assert_null(k);
     assert_true(same(classes_of(s, SAVE), own));
-    t = session_make(s, SAVE, 1);
+    t = session_make(s, SAVE, SESSION_TRAINS);
     holds(checkpoint_load(t, SAVE));
     session_drop(t);
 }
@@ -315,7 +315,8 @@ static void other_settings_are_refused(void **state)
     const char *program = getenv("EIGHTYSIX_BINARY");
     static const char *const words[] = { "classes=20", "shortlist=3" };
     unlink(SAVE);
-    Session *t = session_make(spec_of((const char *[]){ "assign=freq", NULL }), NULL, 1);
+    Session *t = session_make(spec_of((const char *[]){ "assign=freq", NULL }), NULL,
+                              SESSION_TRAINS);
     holds(checkpoint_save(t, SAVE));
     session_drop(t);
     for (int i = 0; i < 2; i++) {

@@ -169,8 +169,8 @@ static Spec *small_spec(const char *const *more)
 static void auto_is_measured(void **state)
 {
     (void)state;
-    Session *s = session_make(
-        small_spec((const char *[]){ "cutoffs=auto", "short_share=0.9", NULL }), NULL, 1);
+    const Spec *spec = small_spec((const char *[]){ "cutoffs=auto", "short_share=0.9", NULL });
+    Session *s = session_make(spec, NULL, SESSION_TRAINS);
     const char *why;
     int cut[MOST_TAILS + 1];
     double *m = arena_raw(&arena, sizeof *m * (size_t)(s->corpus->V + 1));
@@ -193,13 +193,14 @@ static void checkpoint_keeps_them(void **state)
     const Spec *spec = small_spec((const char *[]){ "cutoffs=auto", save, NULL });
     Spec *was = spec_new(&arena);
     unlink(SAVE);
-    Session *s = session_make(small_spec((const char *[]){ "cutoffs=7,31", NULL }), NULL, 1);
+    Session *s = session_make(small_spec((const char *[]){ "cutoffs=7,31", NULL }), NULL,
+                              SESSION_TRAINS);
     s->spec = spec;
     s->cutoffs = "7,31";
     s->step = 5;
     assert_null(checkpoint_save(s, SAVE));
     session_drop(s);
-    s = session_make(spec, SAVE, 1);
+    s = session_make(spec, SAVE, SESSION_TRAINS);
     assert_string_equal(s->cutoffs, "7,31");
     assert_int_equal(params_find(s->params, "head.short.weight")->rows, 7 + 2);
     holds(checkpoint_load(s, SAVE));

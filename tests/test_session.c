@@ -31,7 +31,7 @@ static double peak_of(const char *words, double *values, Arena *a)
     fflush(NULL);
     const pid_t pid = fork();
     if (!pid) {
-        Session *s = session_make(spec_of(words, a), NULL, 0);
+        Session *s = session_make(spec_of(words, a), NULL, SESSION_READS);
         const long n = params_count(s->params);
         _exit(write(fd[1], &n, sizeof n) != sizeof n);
     }
@@ -67,7 +67,7 @@ static void evaluates_as_one_that_trains(void **state)
             const Spec *spec = spec_of(arena_text(&a, "V=97 d=32 inner=40 head=%s finish=%g",
                                                   heads[i]->name, 0.5 * finish), &a);
             long n, m;
-            Session *s = session_make(spec, NULL, 1);
+            Session *s = session_make(spec, NULL, SESSION_TRAINS);
             if (finish) session_finish(s);
             const char *why = checkpoint_save(s, SAVE);
             if (why) fail_msg("%s", why);
@@ -96,15 +96,15 @@ static void an_evaluation_leaves_its_weights(void **state)
     const int packs = gemm_open("dnnl", 1, &a, &why) != NULL;
     for (int i = 0; heads[i]; i++)
         for (int gemm = 0; gemm < 1 + packs; gemm++) {
-            Session *s = session_make(spec_of(arena_text(&a, "V=97 d=32 inner=40 head=%s%s",
-                                                         heads[i]->name,
-                                                         gemm ? " gemm=dnnl" : ""), &a), NULL, 1);
+            const char *words = arena_text(&a, "V=97 d=32 inner=40 head=%s%s", heads[i]->name,
+                                           gemm ? " gemm=dnnl" : "");
+            Session *s = session_make(spec_of(words, &a), NULL, SESSION_TRAINS);
             Recorder none = { NULL, 0 };
             evaluate_valid(s, &none);
             enum { MORE = 1 << 22 };
             memset(arena_raw(s->arena, MORE), 0xff, MORE);
             const double again = session_nll(s, &n), before = session_nll(s, &n);
-            Session *fresh = session_make(s->spec, NULL, 1);
+            Session *fresh = session_make(s->spec, NULL, SESSION_TRAINS);
             assert_true(again == before && again == session_nll(fresh, &n));
             session_drop(fresh);
             session_drop(s);

@@ -88,7 +88,7 @@ static void a_pass_at_some_positions_is_its_definition(void **state)
     (void)state;
     static const char *const more[] = { "smoothing=0", "zloss=0", NULL };
     Arena a = arena_new(1 << 24);
-    Session *s = session_make(small_spec(&a, more), NULL, 1);
+    Session *s = session_make(small_spec(&a, more), NULL, SESSION_TRAINS);
     const Step step = session_step(s);
     Batch *b = batch_new(2, 24, 12, s->d, &a);
     for (int i = 0; i < 48; i++) {
@@ -231,7 +231,7 @@ static void evaluation_changes_nothing(void **state)
     static const char *const more[] = { "eval=ema", "ema=0.5", NULL };
     Arena a = arena_new((size_t)1 << 28);
     Spec *raw = small_spec(&a, more);
-    Session *s = session_make(small_spec(&a, more), NULL, 1);
+    Session *s = session_make(small_spec(&a, more), NULL, SESSION_TRAINS);
     Rng r = rng_at(test_seed(), STREAM_CHECK, 0);
     size_t n;
     long positions;

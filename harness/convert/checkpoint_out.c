@@ -24,7 +24,7 @@ TensorWriter *checkpoint_out(const char *file, const Spec *s, const Tensor *t, i
     memcpy(all + texts, t, sizeof *t * (size_t)n);
     TensorWriter *w = tensors_begin(file, all, n + texts, meta, a, why);
     for (int i = 0; w && i < texts; i++)
-        tensors_put(w, all[i].data, (size_t)all[i].n * (strcmp(all[i].dtype, "F64") ? 2 : 8));
+        tensors_put(w, all[i].data, tensors_bytes(&all[i]));
     return w;
 }
 

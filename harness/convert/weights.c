@@ -152,13 +152,6 @@ const Tensor *weights_find(const Weights *w, const char *name, const char **path
 
 /* ---- checking ---- */
 
-static int weights_same_shape(const Tensor *t, const Tensor *expected)
-{
-    int same = t->ndim == expected->ndim;
-    for (int k = 0; same && k < t->ndim; k++) same = t->shape[k] == expected->shape[k];
-    return same;
-}
-
 static const char *weights_check_one(const Weights *w, const Tensor *expected, Arena *a)
 {
     const char *path = NULL, *shape = weights_shape(expected->shape, expected->ndim, a);
@@ -168,7 +161,7 @@ static const char *weights_check_one(const Weights *w, const Tensor *expected, A
                           expected->name, shape);
     const int known = !strcmp(t->dtype, "F32") || !strcmp(t->dtype, "F16") ||
                       !strcmp(t->dtype, "BF16");
-    if (known && weights_same_shape(t, expected)) return NULL;
+    if (known && tensors_same_shape(t, expected)) return NULL;
     return arena_text(a, "%s: tensor '%s' is %s of shape %s; expected F32, F16 or BF16 of shape %s",
                       path, t->name, t->dtype, weights_shape(t->shape, t->ndim, a), shape);
 }
@@ -182,8 +175,8 @@ static const char *weights_check_other(const Weights *w, const Published *p, con
                              "model of type %s",
                           path, t->name, weights_shape(t->shape, t->ndim, a), p->arch->type);
     const Tensor *e = weights_find(w, embedding->name, NULL);
-    const size_t bytes = (size_t)t->n * (strcmp(t->dtype, "F32") ? 2 : 4);
-    if (!strcmp(t->dtype, e->dtype) && weights_same_shape(t, e) && !memcmp(t->data, e->data, bytes))
+    if (!strcmp(t->dtype, e->dtype) && tensors_same_shape(t, e) &&
+        !memcmp(t->data, e->data, tensors_bytes(t)))
         return NULL;
     return arena_text(a, "%s: tensor '%s' has other values than '%s'; expected the same, as output "
                          "and embedding are tied", path, t->name, e->name);

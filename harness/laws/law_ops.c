@@ -66,12 +66,12 @@ static Var halves(const Case *c)
 }
 static Var glu_halves(const Case *c)
 {
-    return op_glu_halves(c->t, c->in[0], ACTIVATION_silu, 0);
+    return op_glu_halves(c->t, c->in[0], ACTIVATION_silu);
 }
 static Var glu_halves_shared(const Case *c)       /* with another reader of x */
 {
     return op_mul(c->t, op_half(c->t, c->in[0], 1),
-                  op_glu_halves(c->t, c->in[0], ACTIVATION_silu, 0));
+                  op_glu_halves(c->t, c->in[0], ACTIVATION_silu));
 }
 static Var scan(const Case *c)
 {

@@ -44,20 +44,13 @@ const char *certify_numbers(const CertifySide *old, const CertifySide *new, doub
     return why;
 }
 
-static size_t decide_bytes(const Tensor *t)
-{
-    const int wide = !strcmp(t->dtype, "F64"), usual = !strcmp(t->dtype, "F32");
-    return (size_t)t->n * (wide ? 8 : usual || !strcmp(t->dtype, "I32") ? 4 : 2);
-}
-
 /* The length of the difference, as a share of the longer one; infinite where their kinds differ */
 static double decide_tensor_off(const Tensor *x, const Tensor *y)
 {
-    const int same = x->n == y->n && x->ndim == y->ndim && !strcmp(x->dtype, y->dtype) &&
-                     !memcmp(x->shape, y->shape, sizeof *x->shape * (size_t)x->ndim);
+    const int same = tensors_same_shape(x, y) && !strcmp(x->dtype, y->dtype);
     double apart = 0, one = 0, other = 0;
     if (!same) return INFINITY;
-    if (!memcmp(x->data, y->data, decide_bytes(x))) return 0;
+    if (!memcmp(x->data, y->data, tensors_bytes(x))) return 0;
     if (strcmp(x->dtype, "F32")) return INFINITY;
     for (long i = 0; i < x->n; i++) {
         const double p = ((const float *)x->data)[i], q = ((const float *)y->data)[i];

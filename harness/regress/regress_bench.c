@@ -245,7 +245,7 @@ static Work work_make_step(const GateWork *b, int counted, Arena *a)
     for (int i = 0; words[i] && !why; i++) why = spec_set(spec, words[i]);
     if (!why && b->settings) why = spec_set_words(spec, b->settings);
     if (why) die("%s", why);
-    t->s = session_make(spec, NULL, 1);
+    t->s = session_make(spec, NULL, SESSION_TRAINS);
     t->step = session_step(t->s);
     t->batch = batch_new(STEP_B, STEP_T, STEP_B * STEP_T, t->s->d, a);
     corpus_batch(t->s->corpus, 1, 0, 0, STEP_B, STEP_T, t->batch->x, t->batch->y);

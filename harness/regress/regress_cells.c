@@ -196,7 +196,7 @@ void regress_gradients(const char *const *words, Recorder *rec, Arena *a)
     for (; *words && !why; words++) why = spec_set(spec, *words);
     if (!why) why = spec_check_values(spec);
     if (why) die("%s", why);
-    Cells c = { .s = session_make(spec, NULL, 1), .rec = rec };
+    Cells c = { .s = session_make(spec, NULL, SESSION_TRAINS), .rec = rec };
     const Params *ps = c.s->params;
     c.step = session_step(c.s);
     c.before = arena_get(a, sizeof *c.before * (size_t)ps->n);

@@ -7,20 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-int experiment_setting(const char *key)
-{
-    for (int i = 0; settings[i].key; i++)
-        if (!strcmp(settings[i].key, key)) return i;
-    return -1;
-}
-
 /* Checks key = value, gives the setting to `owner`, and stores the word. */
 static const char *experiment_read_word(ExperimentFile *l, const Node *key, const Node *value,
                                         const char *owner, const char **word)
 {
     const char *why = yaml_want_scalar(&l->doc, value, yaml_text(key));
     if (why) return why;
-    const int i = experiment_setting(yaml_text(key));
+    const int i = spec_find(yaml_text(key), strlen(yaml_text(key)));
     if (i >= 0 && !strcmp(yaml_text(key), "seed"))
         return yaml_at(&l->doc, key, "seed: expected in the list 'seeds'");
     if (i >= 0 && l->owner[i] && strcmp(l->owner[i], owner))
@@ -331,7 +324,7 @@ static const char *experiment_override(ExperimentFile *l, const char *const *wor
         if (why) return why;
         char *key = arena_text(l->a, "%s", words[i]);
         key[strcspn(key, "=")] = 0;
-        const int at = experiment_setting(key);
+        const int at = spec_find(key, strlen(key));
         const char *owner = l->owner[at];
         l->place[at] = "";
         if (!strcmp(key, "corpus")) experiment_use(l, key, spec_str(l->base, key), "");

@@ -20,8 +20,6 @@ typedef struct ExperimentFile {
     const char  *program_owner;  /* the factor whose levels name programs; NULL: none does */
 } ExperimentFile;
 
-/* The index in settings[]; -1: there is none of this name */
-int         experiment_setting(const char *key);
 /* Notes that a run will need this corpus or figure. */
 void        experiment_use(ExperimentFile *, const char *kind, const char *name, const char *place);
 /* experiment_peers.c: the keys of a level that are no settings, `program` and `set`; the program of

@@ -24,7 +24,8 @@ static const char *peers_read_word(ExperimentFile *l, const Node *key, const Nod
     const char *why = yaml_want_name(&l->doc, key, "a word of the program");
     if (!why) why = yaml_want_scalar(&l->doc, value, yaml_text(key));
     if (why) return why;
-    if (experiment_setting(yaml_text(key)) >= 0 || experiment_is_of_program(yaml_text(key)))
+    const char *name = yaml_text(key);
+    if (spec_find(name, strlen(name)) >= 0 || experiment_is_of_program(name))
         return yaml_at(&l->doc, key,
                        "'%s' is a name of this suite's own; expected beside 'set', not in it",
                        yaml_text(key));

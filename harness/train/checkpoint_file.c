@@ -3,16 +3,11 @@
 #include "harness/train/classes_file.h"
 #include <string.h>
 
-static size_t checkpoint_bytes_of(const char *dtype)
-{
-    return !strcmp(dtype, "F64") ? 8 : !strcmp(dtype, "F32") || !strcmp(dtype, "I32") ? 4 : 2;
-}
-
 TensorFile *checkpoint_file_open(const char *path, Arena *a, const char **why)
 {
     TensorFile *f = tensors_open(path, a, why);
     for (int i = 0; f && i < f->n; i++) {
-        const size_t bytes = checkpoint_bytes_of(f->t[i].dtype);
+        const size_t bytes = tensors_dtype_bytes(f->t[i].dtype);
         if ((uintptr_t)f->t[i].data % bytes == 0) continue;
         *why = arena_text(a, "%s: tensor '%.100s': expected values aligned to %zu bytes", path,
                           f->t[i].name, bytes);
@@ -22,15 +17,6 @@ TensorFile *checkpoint_file_open(const char *path, Arena *a, const char **why)
     return f;
 }
 
-/* A setting that this program does not have is left out: an older or a newer one had it */
-static int checkpoint_knows(const char *word)
-{
-    const size_t n = strcspn(word, "=");
-    for (const Setting *s = settings; s->key; s++)
-        if (strlen(s->key) == n && !strncmp(s->key, word, n)) return 1;
-    return 0;
-}
-
 /* loud: what lies beyond its range is said on stderr */
 static const char *checkpoint_read_words(Spec *spec, const char *path, const char *text, int loud,
                                          Arena *a)
@@ -38,7 +24,8 @@ static const char *checkpoint_read_words(Spec *spec, const char *path, const cha
     const char *why = NULL, *warning;
     char *words = arena_text(a, "%s", text), *save = NULL;
     for (char *w = strtok_r(words, " ", &save); w && !why; w = strtok_r(NULL, " ", &save)) {
-        if (!checkpoint_knows(w)) continue;
+        /* a setting that this program does not have is left out: another version had it */
+        if (spec_find(w, strcspn(w, "=")) < 0) continue;
         if ((why = spec_set_stored(spec, w, &warning))) why = arena_text(a, "%s: %s", path, why);
         else if (warning && loud)
             fprintf(stderr, "warning: %s: %s; used as it is, an older program allowed it\n", path,

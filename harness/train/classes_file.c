@@ -83,9 +83,8 @@ static const char *classes_sum_of(const Tensor t[CLASSES_TENSORS], const char *s
     char first[65];
     const char *sum = sha256_hex(seconds, strlen(seconds), first);
     for (int i = 0; i < CLASSES_TENSORS; i++) {
-        const size_t each = !strcmp(t[i].dtype, "F64") ? 8 : 4;
         char hash[65];
-        sum = arena_text(a, "%s%s", sum, sha256_hex(t[i].data, each * (size_t)t[i].n, hash));
+        sum = arena_text(a, "%s%s", sum, sha256_hex(t[i].data, tensors_bytes(&t[i]), hash));
     }
     return sum;
 }

@@ -8,11 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *saver_lock_path(const char *path, Arena *a)
-{
-    return arena_text(a, "%s.lock", path);
-}
-
 /* The file of this name, locked. -1 and errno: EWOULDBLOCK when another process has it. Who had it
  * before may have removed it meanwhile: then what was opened is no longer the file of the name. */
 static int saver_lock(const char *name)
@@ -52,9 +47,7 @@ static const char *saver_try_path(const char *path, Arena *a)
 void saver_close(Saver *s)
 {
     if (s->lock < 0) return;
-    Arena a = arena_new(1 << 20);
-    unlink(saver_lock_path(s->path, &a));
-    arena_drop(&a);
+    unlink(s->lock_path);
     close(s->lock);
     s->lock = -1;
 }
@@ -63,7 +56,8 @@ const char *saver_open(Saver *s, const Spec *spec, Recorder *rec, Arena *a)
 {
     *s = (Saver){ .path = spec_str(spec, "save"), .lock = -1, .rec = rec };
     if (!*s->path) return NULL;
-    s->lock = saver_lock(saver_lock_path(s->path, a));
+    s->lock_path = arena_text(a, "%s.lock", s->path);
+    s->lock = saver_lock(s->lock_path);
     const int error = errno;
     const char *why = s->lock >= 0 ? saver_try_path(s->path, a) : NULL;
     if (why) saver_close(s);

@@ -7,7 +7,7 @@
 #include "harness/util/record.h"
 
 typedef struct Saver {
-    const char *path;            /* "": nothing is saved */
+    const char *path, *lock_path;       /* path "": nothing is saved */
     int         lock;
     Recorder   *rec;
 } Saver;

@@ -47,9 +47,8 @@ typedef enum { SESSION_READS, SESSION_TRAINS, SESSION_EVALUATES, SESSION_SPEAKS 
 /* Parameters of a session that does not train have no gradients and no moments. from: the
  * checkpoint that will be loaded, or NULL. What was chosen by measurement for it (in training the
  * provider of dense products, which of them pack their weight, and the cut-offs; always the classes
- * of words) is taken from it. Dies
- * with an error message, or exits with EXIT_SKIP when the settings name what this machine cannot
- * run. */
+ * of words) is taken from it. Dies with an error message, or exits with EXIT_SKIP when the settings
+ * name what this machine cannot run. */
 Session *session_make(const Spec *, const char *from, SessionUse);
 /* The checkpoint that these settings continue from: that of `save` if it exists, else that of
  * `from`; NULL: none */

@@ -327,7 +327,7 @@ void train_cell(const Spec *spec, Recorder *rec)
     const char *why = saver_open(&t.saver, spec, rec, &a);
     if (why) die("%s", why);
     const char *from = session_resumes(spec);
-    Session *s = t.s = session_make(spec, from, 1);
+    Session *s = t.s = session_make(spec, from, SESSION_TRAINS);
     tape_laps(s->tape, trainer_linear_lap, &t.laps);
     trainer_check_kernel(s);
     if (from && (why = checkpoint_load(s, from))) die("%s", why);
