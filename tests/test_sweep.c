@@ -528,6 +528,30 @@ static void test_one_cell(void **state)
     assert_true(o.wall_s > 0 && o.wall_s < 10 && o.peak_rss_kb > 0);
 }
 
+static void hear_line(void *ctx, char *line) { (void)ctx, (void)line; }
+static void hear_words(void *ctx, const char *bytes, size_t n) { (void)ctx, (void)bytes, (void)n; }
+
+/* The memory of this process, of which a child is a copy until it becomes its program, is not the
+ * child's. */
+static void test_memory_of_ours(void **state)
+{
+    (void)state;
+    enum { OURS = 200 << 20, MOST_KB = 100 << 10, TRIALS = 20 };
+    char *const argv[] = { "/bin/sleep", "0.02", NULL }, *ours = malloc(OURS);
+    assert_non_null(ours);
+    memset(ours, 1, OURS);
+    for (int i = 0; i < TRIALS; i++) {
+        Child c;
+        const char *why;
+        assert_null(child_start(&c, &(ChildPlan){ .program = argv[0], .argv = argv,
+                                                  .limits = { 10, MOST_KB }, .line = hear_line,
+                                                  .said = hear_words }));
+        while (!child_step(&c)) continue;
+        assert_string_equal(child_status(&c, &why), "ok");
+    }
+    free(ours);
+}
+
 /* kill -9 in the middle of a run that saves after every step: every step that the checkpoint has is
  * recorded */
 static void test_checkpoint_after_records(void **state)
@@ -565,7 +589,8 @@ int main(void)
         T(test_usage),    T(test_killed),  T(test_interrupted),     T(test_disk_full),
         T(test_disk_full_for_the_database), T(test_locked), T(test_killed_while_locked),
         T(test_merged),   T(test_dry_run_checks),
-        T(test_database), T(test_one_cell), T(test_checkpoint_after_records)
+        T(test_database), T(test_one_cell), T(test_memory_of_ours),
+        T(test_checkpoint_after_records)
     };
     return cmocka_run_group_tests_name("sweep", tests, NULL, NULL);
 }

@@ -78,6 +78,15 @@ static long child_peak_kb(pid_t pid)
 /* The ends that the child has of its pipes */
 typedef struct ChildEnds { int records, words, stored; } ChildEnds;
 
+/* Until a child becomes its program, it has the memory of this process, which is not its own.
+ * begun: closed when it does */
+static void child_await(int begun)
+{
+    char none;
+    while (read(begun, &none, 1) < 0 && errno == EINTR) continue;
+    close(begun);
+}
+
 /* Each end under the number that the child knows it by */
 static void child_place(const ChildEnds *e)
 {
@@ -116,11 +125,11 @@ static _Noreturn void child_become(const ChildPlan *p, pid_t parent, const Child
 }
 
 /* Both ends of everything, ours into c; 0: too many open files */
-static int child_connect(Child *c, ChildEnds *theirs)
+static int child_connect(Child *c, ChildEnds *theirs, int begun[2])
 {
     int fd[6] = { -1, -1, -1, -1, -1, -1 };
     if (pipe2(fd, O_CLOEXEC) || pipe2(fd + 2, O_CLOEXEC) ||
-        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd + 4)) {
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd + 4) || pipe2(begun, O_CLOEXEC)) {
         for (int i = 0; i < 6; i++)
             if (fd[i] >= 0) close(fd[i]);
         return 0;
@@ -145,8 +154,9 @@ static void child_disconnect(Child *c)
 const char *child_start(Child *c, const ChildPlan *p)
 {
     ChildEnds ends;
+    int begun[2];
     *c = (Child){ .plan = *p, .oom_kills = child_oom_kills(), .began = clock_now() };
-    if (!child_connect(c, &ends)) return "no pipe: too many open files";
+    if (!child_connect(c, &ends, begun)) return "no pipe: too many open files";
     const pid_t parent = getpid();
     struct rusage ours;
     getrusage(RUSAGE_SELF, &ours);
@@ -157,6 +167,8 @@ const char *child_start(Child *c, const ChildPlan *p)
     close(ends.records);
     close(ends.words);
     close(ends.stored);
+    close(begun[1]);
+    child_await(begun[0]);
     if (c->pid > 0) {
         setpgid(c->pid, c->pid);
         return NULL;
