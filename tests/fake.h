@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 /* seed=N and head=tree make other numbers; embed_init=fail fails, embed_init=slow takes 9 s, =brief
- * 2 s. With FAKE_PARTS in the environment they are of other code than this program. */
+ * 5 s. With FAKE_PARTS in the environment they are of other code than this program. */
 static const char fake_cell[] =
     "#!/bin/sh\n"
     "seed=1 head=softmax mode=ok\n"
@@ -22,7 +22,7 @@ static const char fake_cell[] =
     "    echo \"span core.forward $i 0.1\"; echo \"span head.forward $i 0.15\"\n"
     "  done; } >&3\n"
     "[ $mode = slow ] && sleep 9\n"
-    "[ $mode = brief ] && sleep 2\n"
+    "[ $mode = brief ] && sleep 5\n"
     "[ $mode = fail ] && { echo 'eightysix: no room' >&2; exit 2; }\n"
     "{ [ $head = tree ] && echo \"num nll 4 5.$seed\" || echo \"num nll 4 6.$((2 * seed))\"\n"
     "  echo \"num tokens_per_s 4 $((1000 + seed))\"; echo 'num steps 4 4'; } >&3\n";

@@ -583,6 +583,7 @@ static void history_as_text(void **state)
     for (int i = 0; i < 16; i++) {
         invent(p, "head", (i < 8 ? 1 : 1.015) * 1e6 + i + 1, 1, 1, 5);
         assert_int_equal(regress(p, "--times-only --filter plain --rounds 2"), 3);
+        if (i % 4 < 3) continue;
         assert_int_equal(shell(p, "rm -rf text && $EIGHTYSIX_BINARY export --db t.db --text text "
                                   "&& rm t.db && $EIGHTYSIX_BINARY merge text --into t.db"), 0);
     }

@@ -281,7 +281,7 @@ static void test_watch_terminal(void **state)
     }
     const pid_t pid = in_background(p, "sweep embed_init=brief V=100 budget=1s --db x.db");
     wait_for_step(p);
-    fake_run(p, 0, "list models >/dev/null; timeout 20 script -qec "
+    fake_run(p, 0, "list models >/dev/null; timeout 60 script -qec "
                    "\"$EIGHTYSIX_BINARY watch --db x.db\" /dev/null >screen");
     place_shell(p, arena_text(&p->a, "cat %s/screen", p->dir), &said);
     assert_says(said, "grid: 0 of 1 cells done");
