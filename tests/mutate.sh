@@ -43,13 +43,14 @@ tests_of() {
     models/tensors* | models/params*) echo tensors params laws step ;;
     models/*)                   echo laws step params golden ;;
     harness/util/*)             echo base stats db ;;
-    harness/store/*)            echo db views pack headlab ;;
+    harness/store/*)            echo db views identity machine factors runs pack headlab ;;
     harness/corpus/*)           echo data vocab words synth tokenize ;;
     harness/laws/*)             echo laws kernels heads step ;;
-    harness/train/*)            echo trainer step headlab classes_file golden ;;
+    harness/train/*)            echo trainer step checkpoint evaluate headlab classes_file golden ;;
     harness/bench/*)            echo bench probe ;;
-    harness/sweep/*)            echo experiment sweep ;;
-    harness/regress/*)          echo regress ;;
+    harness/sweep/*)            echo experiment sweep grid machine peers runs ;;
+    harness/regress/*)          echo regress certify ;;
+    harness/convert/*)          echo convert gguf pieces ;;
     harness/judge/*)            echo claims pack paper ;;
     esac
 }
@@ -59,7 +60,9 @@ order() {
     local others="base spec stats step optim views words tensors params huffman gemm db laws
         tokenize experiment probe svd cutoffs classes trainer synth data vocab classes_file heads
         kernels headlab pack bench settings claims sweep golden regress paper"
-    printf '%s\n' $(tests_of "$1") $others | awk '!seen[$0]++'
+    local all
+    all=$(git ls-files 'tests/test_*.c' | sed 's|tests/test_||; s|\.c$||')
+    printf '%s\n' $(tests_of "$1") $others $all | awk '!seen[$0]++'
 }
 
 copy_tree() {
