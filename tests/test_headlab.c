@@ -163,7 +163,7 @@ static void speeds_have_the_interval_of_stats(void **state)
 {
     Place *p = *state;
     Rng r = rng_at(test_seed(), STREAM_CHECK, 1);
-    for (int n = 1; n <= 41; n++) {
+    for (int n = 1; n <= 41; n += n < 12 ? 1 : 7) {      /* and 19, 26, 33, 40 */
         double x[41];
         const char *name = arena_text(&p->a, "rounds%d", n);
         for (int i = 0; i < n; i++)

@@ -135,7 +135,7 @@ static void test_install(void **state)
                                   "'%s/results/reference/records' --into t.db",
                                   p->dir, root);
     assert_int_equal(place_shell(p, from, &said), 0);
-    Db *empty = db_open(place_in(p, "q.db"), &p->a, &said);      /* a question of it takes no time */
+    Db *empty = db_open(place_in(p, "q.db"), &p->a, &said);   /* a question of it takes no time */
     assert_non_null(empty);
     db_close(empty);
     static const struct {

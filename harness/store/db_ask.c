@@ -9,7 +9,7 @@
 enum {
     ASK_TICK = 1000000,                  /* instructions of SQLite between two looks */
     ASK_TICKS = 300,                     /* that a question may take, some seconds */
-    ASK_ROWS = 1 << 22                   /* of a table */
+    ASK_ROWS = 1 << 20                   /* of a table */
 };
 
 /* 0: refused */
