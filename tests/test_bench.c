@@ -217,12 +217,19 @@ static void figures_leave_disturbed_cells_out(void **state)
     by_hand(p, p->path, "INSERT INTO text SELECT id, 'disturbed:novel/2560x2560/n8/t1', 'a hog' "
                         "FROM run");
     assert_string_equal(asked(p, "SELECT disturbed FROM kernel_cell"), "a hog");
+    /* nor do claims read their rounds */
+    static const char rounds[] = "SELECT count(*) FROM bench_sample WHERE name GLOB 'novel/*'";
+    assert_string_equal(asked(p, rounds), "0");
     assert_string_equal(asked(p, "SELECT disturbed FROM records"), "1");
     assert_string_equal(asked(p, "SELECT count(*) FROM kernels WHERE NOT is_peak"), "0");
     assert_string_equal(asked(p, "SELECT count(*) FROM roofline WHERE NOT is_peak"), "0");
     /* an older run of it, which nothing disturbed, stands for it */
     assert_int_equal(run_recorded(p, &novel, NULL, "^novel/2560x2560/n8/t1$"), 0);
     undisturbed(p);
+    assert_string_equal(asked(p, rounds), "4");
+    by_hand(p, p->path, "INSERT INTO metric VALUES (1, 'shared', 0, 1)");
+    assert_string_equal(asked(p, rounds), "2");
+    by_hand(p, p->path, "UPDATE metric SET value = 0 WHERE run = 1 AND name = 'shared'");
     by_hand(p, p->path, "INSERT INTO text VALUES (2, 'disturbed:novel/2560x2560/n8/t1', 'a hog')");
     assert_string_equal(asked(p, "SELECT run || coalesce(disturbed, '') FROM kernel_cell"), "1");
     assert_string_equal(asked(p, "SELECT count(*) FROM kernels WHERE NOT is_peak"), "1");

@@ -144,32 +144,45 @@ const char *db_field(const DbTable *t, int row, const char *column)
 
 static const char *const ask_held[] = { "cell_run", "run_phase" };
 
-int db_hold(Db *db)
+/* Keeps the rows of the held views in temporary tables, `as` before their names, and reads them from
+ * there; 0: refused */
+static int ask_hold(Db *db, const char *as)
 {
     int ok = 1;
     for (size_t i = 0; ok && i < sizeof ask_held / sizeof *ask_held; i++) {
         const size_t at = db->a->used;
         ok = ask_run(db->sql, arena_text(db->a,
-                                         "CREATE TEMP TABLE held_%1$s AS SELECT * FROM %1$s;"
+                                         "CREATE TEMP TABLE %2$s_%1$s AS SELECT * FROM %1$s;"
                                          "DROP VIEW temp.%1$s;"
-                                         "CREATE TEMP VIEW %1$s AS SELECT * FROM held_%1$s",
-                                         ask_held[i]));
+                                         "CREATE TEMP VIEW %1$s AS SELECT * FROM %2$s_%1$s",
+                                         ask_held[i], as));
         arena_reset(db->a, at);
     }
-    return ok && ask_run(db->sql,
-                         "CREATE INDEX temp.held_cell ON held_cell_run (experiment, position);"
-                         "CREATE INDEX temp.held_run ON held_run_phase (run)");
+    const size_t at = db->a->used;
+    ok = ok && ask_run(db->sql,
+                       arena_text(db->a,
+                                  "CREATE INDEX temp.%1$s_cell ON %1$s_cell_run (experiment, "
+                                  "position); CREATE INDEX temp.%1$s_run ON %1$s_run_phase (run)",
+                                  as));
+    arena_reset(db->a, at);
+    return ok;
 }
 
-/* The views themselves again */
-static int ask_release(Db *db)
+int db_hold(Db *db) { return ask_hold(db, "held"); }
+
+/* The rows that were held at first again; all: the views themselves */
+static int ask_release(Db *db, int all)
 {
     int ok = 1;
     for (size_t i = 0; ok && i < sizeof ask_held / sizeof *ask_held; i++) {
         const size_t at = db->a->used;
-        ok = ask_run(db->sql, arena_text(db->a, "DROP VIEW temp.%1$s; DROP TABLE temp.held_%1$s",
-                                         ask_held[i])) &&
-             db_make_views(db, 1, ask_held[i]);
+        ok = ask_run(db->sql,
+                     arena_text(db->a, "DROP VIEW temp.%1$s; DROP TABLE IF EXISTS temp.look_%1$s",
+                                ask_held[i])) &&
+             (all ? db_make_views(db, 1, ask_held[i])
+                  : ask_run(db->sql, arena_text(db->a,
+                                                "CREATE TEMP VIEW %1$s AS SELECT * FROM held_%1$s",
+                                                ask_held[i])));
         arena_reset(db->a, at);
     }
     return ok;
@@ -202,9 +215,8 @@ static void ask_keep(Db *db, const char *rows)
 void db_look_through(Db *db, const char *create)
 {
     ask_run(db->sql, "DROP VIEW IF EXISTS temp.run; DROP VIEW IF EXISTS temp.experiment");
-    CHECK(ask_release(db));
-    if (create) CHECK(ask_run(db->sql, create));
-    CHECK(db_hold(db));
+    CHECK(ask_release(db, create != NULL));
+    if (create) CHECK(ask_run(db->sql, create) && ask_hold(db, "look"));
 }
 
 void db_restrict(Db *db, const char *rows)

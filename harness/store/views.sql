@@ -899,13 +899,15 @@ FROM verdict v JOIN build b ON b.id = v.build JOIN machine m ON m.id = v.machine
 ORDER BY v.id;
 
 -- raw samples of `eightysix bench`: ns of one iteration; rounds of a run are interleaved, so cells
--- of a round are pairs
+-- of a round are pairs. Not of cells that were disturbed, nor of runs that shared the machine
 CREATE VIEW bench_sample AS
 SELECT 'bench' AS experiment, s.run, c.value AS kind, s.name, s.round, s.ns / s.iters AS ns,
        (SELECT value FROM metric WHERE run = s.run AND name = 'ops:' || s.name) AS ops,
        (SELECT value FROM metric WHERE run = s.run AND name = 'bytes:' || s.name) AS bytes
 FROM sample s JOIN run r ON r.id = s.run AND r.status = 'ok'
 JOIN config c ON c.run = s.run AND c.key = 'bench'
+WHERE NOT EXISTS (SELECT 1 FROM text d WHERE d.run = s.run AND d.key = 'disturbed:' || s.name)
+    AND coalesce((SELECT shared FROM run_shared WHERE run = s.run), 0) = 0
 ORDER BY s.run, s.name, s.round;
 
 -- every evaluation on four clocks; supervised positions and FLOPs are in proportion to tokens
