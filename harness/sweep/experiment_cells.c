@@ -5,6 +5,7 @@
 #include "harness/sweep/experiment_parts.h"
 #include "harness/util/host.h"
 #include "harness/util/share.h"
+#include <search.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -113,25 +114,54 @@ static const char *cells_check_applies(const ExperimentFile *l)
     return NULL;
 }
 
+static int cells_compare(const void *a, const void *b)
+{
+    return strcmp(((const Cell *)a)->key, ((const Cell *)b)->key);
+}
+
+static void cells_leave(void *cell) { (void)cell; }
+
 /* Keeps the cell unless an earlier one has the same settings: then one of both was made equal by
  * what was set back, or the grid asks for the same twice. r: of every cell, kept or not, in the
  * order of the product */
-static const char *cells_add(ExperimentFile *l, const CellReset *r, int *from, int product)
+static const char *cells_add(ExperimentFile *l, void **kept, const CellReset *r, int *from,
+                             int product)
 {
     Experiment *e = l->e;
-    const Cell *c = &e->cell[e->cells];
-    for (int j = 0; j < e->cells; j++) {
-        if (strcmp(c->key, e->cell[j].key)) continue;
-        if (!r[product].count && !r[from[j]].count)
-            return arena_text(l->a, "%s: the cells '%s' and '%s' have the same settings",
-                              l->doc.file, e->cell[j].label, c->label);
-        if (r[product].count) cells_count(e, &r[product], 1, 1);
-        else cells_count(e, &r[from[j]], 0, 1);
+    const Cell *c = &e->cell[e->cells], *const *same = tsearch(c, kept, cells_compare);
+    if (!same) die("out of memory");
+    if (*same == c) {
+        cells_count(e, &r[product], 1, 0);
+        from[e->cells++] = product;
         return NULL;
     }
-    cells_count(e, &r[product], 1, 0);
-    from[e->cells++] = product;
+    const int first = from[*same - e->cell];
+    if (!r[product].count && !r[first].count)
+        return arena_text(l->a, "%s: the cells '%s' and '%s' have the same settings", l->doc.file,
+                          (*same)->label, c->label);
+    if (r[product].count) cells_count(e, &r[product], 1, 1);
+    else cells_count(e, &r[first], 0, 1);
     return NULL;
+}
+
+/* Every cell of the product; kept: a tree of those that were kept (tsearch) */
+static const char *cells_make(ExperimentFile *l, long cells, void **kept)
+{
+    Experiment *e = l->e;
+    CellReset *r = arena_get(l->a, sizeof *r * (size_t)cells);
+    int *level = arena_get(l->a, sizeof *level * (size_t)e->factors);
+    int *from = arena_get(l->a, sizeof *from * (size_t)cells);
+    const char *why = NULL;
+    for (int i = 0; i < cells && !why; i++) {
+        Cell *c = &e->cell[e->cells];
+        cells_fill(l, c, &r[i], level, e->seed[i % e->seeds]);
+        why = spec_check_values(c->spec);
+        if (why) return arena_text(l->a, "%s: cell '%s': %s", l->doc.file, c->label, why);
+        why = cells_add(l, kept, r, from, i);
+        if ((i + 1) % e->seeds) continue;
+        for (int f = e->factors - 1; f >= 0 && ++level[f] == e->factor[f].levels; f--) level[f] = 0;
+    }
+    return why;
 }
 
 /* The label of the baseline: of the cell that has its levels' settings, under whatever label it was
@@ -162,25 +192,15 @@ const char *experiment_make_cells(ExperimentFile *l)
 {
     Experiment *e = l->e;
     long cells = e->seeds;
-    const char *why = NULL;
+    void *kept = NULL;
     for (int f = 0; f < e->factors && cells <= EXPERIMENT_MAX_CELLS; f++)
         cells *= e->factor[f].levels;
     if (cells > EXPERIMENT_MAX_CELLS)
         return arena_text(l->a, "%s: more than %d cells", l->doc.file, EXPERIMENT_MAX_CELLS);
     e->cell = arena_get(l->a, sizeof *e->cell * (size_t)cells);
     e->reset = arena_get(l->a, sizeof *e->reset * CELLS_SETTINGS);
-    CellReset *r = arena_get(l->a, sizeof *r * (size_t)cells);
-    int *level = arena_get(l->a, sizeof *level * (size_t)e->factors);
-    int *from = arena_get(l->a, sizeof *from * (size_t)cells);
-    for (int i = 0; i < cells && !why; i++) {
-        Cell *c = &e->cell[e->cells];
-        cells_fill(l, c, &r[i], level, e->seed[i % e->seeds]);
-        why = spec_check_values(c->spec);
-        if (why) return arena_text(l->a, "%s: cell '%s': %s", l->doc.file, c->label, why);
-        why = cells_add(l, r, from, i);
-        if ((i + 1) % e->seeds) continue;
-        for (int f = e->factors - 1; f >= 0 && ++level[f] == e->factor[f].levels; f--) level[f] = 0;
-    }
+    const char *why = cells_make(l, cells, &kept);
+    tdestroy(kept, cells_leave);
     if (!why) why = cells_check_applies(l);
     if (!why) cells_pack_resets(e);
     return why ? why : cells_find_baseline(l);

@@ -70,6 +70,9 @@ static void fuzz_leave(void)
 const char *fuzz_dir(void)
 {
     if (fuzz_placed) return fuzz_place;
+    /* in memory where it can be: what is written is flushed, some inputs many times */
+    snprintf(fuzz_place, sizeof fuzz_place, "%s/eightysix-fuzz-XXXXXX",
+             access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
     if (!mkdtemp(fuzz_place)) abort();
     fuzz_placed = 1;
     atexit(fuzz_leave);
