@@ -27,6 +27,37 @@ int spec_find(const char *key, size_t len)
     return -1;
 }
 
+#define Z(size, model, d, layers, attn_heads, parameters)                                          \
+    { size, #model, parameters, { { "d", #d }, { "layers", #layers }, { "attn_heads", #attn_heads } } },
+const SpecSize spec_sizes[] = {
+#include "models/sizes.def"
+    { NULL, NULL, 0, { { NULL, NULL } } }
+};
+#undef Z
+
+static const SpecSize *spec_size(const Spec *s)
+{
+    static int size_at = -1, model_at;
+    if (size_at < 0) {
+        model_at = spec_find("model", strlen("model"));
+        size_at = spec_find("size", strlen("size"));
+    }
+    const char *size = s->value[size_at], *model = s->value[model_at];
+    for (const SpecSize *z = spec_sizes; z->size; z++)
+        if (!strcmp(z->size, size) && !strcmp(z->model, model)) return z;
+    return NULL;
+}
+
+/* The value of setting i: given, of the size, or the default */
+static const char *spec_value(const Spec *s, int i)
+{
+    const SpecSize *z = s->given[i] ? NULL : spec_size(s);
+    for (int k = 0; z && k < SPEC_SIZED; k++)
+        if (!strcmp(z->sets[k].key, settings[i].key) && strcmp(z->sets[k].value, "0"))
+            return z->sets[k].value;
+    return s->value[i];
+}
+
 /* Levenshtein's distance, for the nearest known key */
 static int spec_distance(const char *a, size_t na, const char *b)
 {
@@ -230,7 +261,7 @@ const char *spec_str(const Spec *s, const char *key)
 {
     const int i = spec_find(key, strlen(key));
     CHECK(i >= 0);
-    return s->value[i];
+    return spec_value(s, i);
 }
 
 long   spec_int(const Spec *s, const char *key) { return strtol(spec_str(s, key), NULL, 10); }
@@ -289,18 +320,18 @@ const char *spec_quant(const Spec *s)
 /* Setting i is as if it had not been given */
 static int spec_plain(const Spec *s, int i)
 {
-    if (!strcmp(s->value[i], settings[i].value)) return 1;
+    if (!strcmp(spec_value(s, i), settings[i].value)) return 1;
     return !strcmp(settings[i].key, "quant") && !strcmp(s->value[i], spec_native_quant(s));
 }
 
 const char *spec_text(const Spec *s)
 {
     size_t size = 1;
-    for (int i = 0; i < N; i++) size += strlen(settings[i].key) + strlen(s->value[i]) + 2;
+    for (int i = 0; i < N; i++) size += strlen(settings[i].key) + strlen(spec_value(s, i)) + 2;
     char *out = arena_get(s->arena, size), *p = out;
     for (int i = 0; i < N; i++)
         if (settings[i].cell && !spec_plain(s, i))
-            p += sprintf(p, "%s%s=%s", p > out ? " " : "", settings[i].key, s->value[i]);
+            p += sprintf(p, "%s%s=%s", p > out ? " " : "", settings[i].key, spec_value(s, i));
     return out;
 }
 

@@ -22,6 +22,15 @@ typedef struct Setting {
 } Setting;
 extern const Setting settings[];  /* ended by a NULL key */
 
+/* What size= sets of a model (sizes.def) */
+enum { SPEC_SIZED = 3 };
+typedef struct SpecSize {
+    const char *size, *model;
+    long parameters;                                /* outside of embedding and output layer */
+    struct { const char *key, *value; } sets[SPEC_SIZED];       /* value "0": the model has it not */
+} SpecSize;
+extern const SpecSize spec_sizes[];                 /* ended by a NULL size */
+
 int         spec_find(const char *key, size_t len);      /* its place in settings; -1: none */
 Spec       *spec_new (Arena *);                          /* all defaults */
 Spec       *spec_copy(const Spec *, Arena *);

@@ -83,6 +83,20 @@ static const char *check_sizes(const Spec *s)
     return NULL;
 }
 
+static const char *check_size(const Spec *s)
+{
+    char there_are[128] = "";
+    if (spec_is(s, "size", "none")) return NULL;
+    for (const SpecSize *z = spec_sizes; z->size; z++) {
+        if (!spec_is(s, "model", z->model)) continue;
+        if (spec_is(s, "size", z->size)) return NULL;
+        snprintf(there_are + strlen(there_are), sizeof there_are - strlen(there_are), " %s",
+                 z->size);
+    }
+    return REFUSE("size=%.99s model=%.99s: expected a size that there is of this model:%s",
+                  spec_str(s, "size"), spec_str(s, "model"), there_are);
+}
+
 static const char *check_head(const Spec *s)
 {
     if (!spec_is(s, "head", "softmax") || !spec_is(s, "head_quant", "bitlinear")) return NULL;
@@ -131,6 +145,7 @@ const char *spec_check_values(const Spec *s)
 {
     const char *why = spec_check_each(s);
     if (!why) why = check_head(s);
+    if (!why) why = check_size(s);
     return why ? why : check_sizes(s);
 }
 

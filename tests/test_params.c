@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Parameters with and without gradients; the learning rate of a head's own parameters. */
 #include "models/head.h"
+#include "models/model.h"
 #include "models/optim.h"
 #include "tests/test.h"
 #include <math.h>
@@ -143,6 +144,55 @@ static void a_head_that_cannot_be_made_says_why(void **state)
     }
 }
 
+/* ---- size= ---- */
+static long parameters_of(const char *size, const char *model)
+{
+    const char *why;
+    const Spec *s = spec_with((const char *const[]){ arena_text(&arena, "model=%s", model),
+                                                     arena_text(&arena, "size=%s", size), NULL });
+    const size_t mark = arena.used;
+    holds(spec_check_values(s));
+    const Exec *e = exec_make(s, &arena, &why);
+    Params *ps = params_new_inference(&arena);
+    assert_non_null(e);
+    assert_non_null(model_find(model)->make(s, e, ps, V, &arena));
+    const long n = params_count(ps) - ps->embedding->n;
+    arena_reset(&arena, mark);
+    return n;
+}
+
+/* What sizes.def says; two models of a size, and a size and its name, are within 10 % */
+static void sizes_have_their_parameters(void **state)
+{
+    (void)state;
+    const long most = getenv("EIGHTYSIX_LONG") ? 100000000 : 5000000;
+    for (const SpecSize *z = spec_sizes; z->size; z++) {
+        if (z->parameters > most) continue;
+        assert_int_equal(parameters_of(z->size, z->model), z->parameters);
+        const double named = strtod(z->size, NULL) * 1e6;
+        assert_true(fabs((double)z->parameters / named - 1) < 0.1);
+        for (const SpecSize *y = spec_sizes; y->size; y++)
+            if (!strcmp(y->size, z->size))
+                assert_true(fabs((double)y->parameters / (double)z->parameters - 1) < 0.1);
+    }
+}
+
+/* A size is the cell of what it sets; a word beside it that it sets is refused */
+static void a_size_is_what_it_sets(void **state)
+{
+    (void)state;
+    const Spec *size = spec_with((const char *const[]){ "model=transformer", "size=4M", NULL }),
+               *same = spec_with((const char *const[]){ "model=transformer", "d=256", "layers=5",
+                                                        "attn_heads=4", NULL }),
+               *both = spec_with((const char *const[]){ "model=transformer", "size=4M", "d=256",
+                                                        NULL }),
+               *none = spec_with((const char *const[]){ "model=bolt", "size=2.7B", NULL });
+    assert_string_equal(spec_text(size), spec_text(same));
+    assert_null(spec_check_values(size));
+    assert_non_null(strstr(spec_check(both), "d=256: applies to size=none"));
+    assert_non_null(strstr(spec_check(none), "expected a size that there is of this model: 1M"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +200,8 @@ int main(void)
         cmocka_unit_test(backward_leaves_missing_gradients_alone),
         cmocka_unit_test(a_claimed_embedding_keeps_its_rate),
         cmocka_unit_test(a_head_that_cannot_be_made_says_why),
+        cmocka_unit_test(sizes_have_their_parameters),
+        cmocka_unit_test(a_size_is_what_it_sets),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

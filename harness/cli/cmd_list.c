@@ -57,9 +57,19 @@ static void list_heads(void)
 
 static void list_models(void)
 {
-    for (int i = 0; models[i]; i++)
+    for (int i = 0; models[i]; i++) {
         printf("  %-13s %s\n  %-13s   %s\n", models[i]->name, models[i]->brief, "",
                models[i]->source);
+        for (const SpecSize *z = spec_sizes; z->size; z++) {
+            if (strcmp(z->model, models[i]->name)) continue;
+            printf("  %-13s   size=%-5s %12ld parameters outside of embedding and output:", "",
+                   z->size, z->parameters);
+            for (int k = 0; k < SPEC_SIZED; k++)
+                if (strcmp(z->sets[k].value, "0"))
+                    printf(" %s=%s", z->sets[k].key, z->sets[k].value);
+            puts("");
+        }
+    }
 }
 
 static void list_gemm(void)
