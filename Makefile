@@ -54,7 +54,9 @@ OTHER_X86_64 = %_neon.c %_neon_dot.c
 OTHER_ARM64  = %_avx2.c %_avx512.c %_avx512bf16.c %_amx.c %_sse2.c
 CORE    := $(filter-out $(OTHER_$(ARCH)),$(wildcard kernels/*.c models/*.c))
 HARNESS := $(filter-out harness/cli/main.c,$(wildcard harness/*/*.c))
-TESTS   := $(filter-out tests/test_golden.c,$(wildcard tests/test_*.c))
+# the longest first, so that none is left alone at the end
+LONGEST := $(patsubst %,tests/test_%.c,bench pack regress trainer gemm precision kernels)
+TESTS   := $(LONGEST) $(filter-out tests/test_golden.c $(LONGEST),$(wildcard tests/test_*.c))
 SHIMS   := $(wildcard harness/*/*.cc)
 OBJ      = $(CORE:%.c=$(OUT)/%.o) $(HARNESS:%.c=$(OUT)/%.o) $(SHIMS:%.cc=$(OUT)/%.o)
 # What the gate hashes: every object that a benchmark, a law or a quality cell executes. All of them
@@ -67,13 +69,16 @@ EXECUTED := $(CORE:%.c=%.o) $(SHIMS:%.cc=%.o) \
             harness/cli/cmd_check.o harness/cli/cmd_cell.o harness/cli/cmd_regress_sample.o \
             $(filter-out $(NOT_EXECUTED:%=harness/%.o),$(HARNESS:%.c=%.o))
 SOURCES := $(sort $(wildcard kernels/*.[ch] kernels/*.def models/*.[ch] models/*.def \
-             harness/*/*.[ch] harness/*/*.cc harness/corpus/*.def harness/store/schema.sql))
+             harness/*/*.[ch] harness/*/*.cc harness/corpus/*.def harness/store/schema*.sql))
 
 all: $(OUT)/eightysix
 
 # The file name says the instruction set; nothing else does.
 AVX512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mbmi2 -mprefer-vector-width=512
-$(OUT)/kernels/%_ref.o $(OUT)/kernels/%_scalar.o: ISA = -fno-tree-vectorize -fno-tree-slp-vectorize
+SCALAR = -fno-tree-vectorize -fno-tree-slp-vectorize
+$(OUT)/kernels/%_ref.o $(OUT)/kernels/%_scalar.o: ISA = $(SCALAR)
+# sanitised, the reference of every law is never timed, and is most of what the tests do
+$(OUT)/kernels/ternary_ref.o: ISA = $(if $(findstring sanitize,$(SAN)),-O3,$(SCALAR))
 $(OUT)/kernels/f32_%.o:      OPT = -O3 -ffp-contract=fast
 $(OUT)/kernels/%_avx2.o:     ISA = -mavx2 -mfma -mf16c -mbmi2 -mpopcnt
 $(OUT)/kernels/%_avx512.o:   ISA = $(AVX512) -mf16c -mpopcnt
@@ -124,8 +129,8 @@ $(OUT)/%.part: $(OUT)/%.o harness/util/part.awk
 	$(Q)$(CC) $(filter-out -MMD -MP,$(CPPFLAGS)) -std=c11 -fopenmp -w -D__LINE__=0 \
 	  -D__FILE__='""' -E $*.c | awk -f harness/util/part.awk | sha256sum | \
 	  awk '{ print "$*.c", substr($$1, 1, 16) }' > $@
-$(OUT)/parts.h: $(PARTED:%.c=$(OUT)/%.part)
-	@cat $^ | $(PART_OF) | sort > $(OUT)/parts.txt
+$(OUT)/parts.h: $(PARTED:%.c=$(OUT)/%.part) Makefile
+	@cat $(filter %.part,$^) | $(PART_OF) | sort > $(OUT)/parts.txt
 	@{ echo '#define BUILD_PARTS \'; for p in $$(cut -d' ' -f1 $(OUT)/parts.txt | sort -u); do \
 	    echo "    \"$$p=$$(grep "^$$p " $(OUT)/parts.txt | sha256sum | cut -c1-16) \" \\"; \
 	  done; echo '    ""'; } > $@
@@ -240,7 +245,7 @@ install: $(OUT)/eightysix
 	install -m 644 $(OUT)/eightysix.bash $(COMPLETE)
 	@install -m 644 $(wildcard experiments/*.yaml experiments/*.gp) $(SHARED)/experiments
 	@install -m 755 $(wildcard experiments/peers/*.py) $(SHARED)/experiments/peers
-	@install -m 644 harness/store/schema.sql harness/store/views.sql $(SHARED)/views
+	@install -m 644 harness/store/*.sql $(SHARED)/views
 	@install -m 644 $(addprefix paper/,paper.yaml readme.yaml paper.tex eightysix.sty) \
 	  $(SHARED)/paper
 	@install -m 644 results/reference/claims.csv $(SHARED)/results/reference
@@ -262,8 +267,9 @@ lint-links: $(OBJ) $(OUT)/harness/cli/main.o
 	@nm -A $^ | awk -f tests/lint/rooms.awk -v prefix=$(OUT)/ -
 run-arm:
 	+@$(MAKE) CC=$(ARM_CC) OUT=build/arm64 SAN=-Werror build/arm64/arm_laws
-	@for cpu in max cortex-a53; do echo "== arm_laws on qemu -cpu $$cpu"; \
-	  qemu-aarch64 -cpu $$cpu -L /usr/aarch64-linux-gnu build/arm64/arm_laws || exit 1; done
+	@printf '%s\n' max cortex-a53 | xargs -P 2 -I CPU sh -c ' \
+	  qemu-aarch64 -cpu CPU -L /usr/aarch64-linux-gnu build/arm64/arm_laws >build/arm64/CPU.log 2>&1; \
+	  code=$$?; echo "== arm_laws on qemu -cpu CPU"; cat build/arm64/CPU.log; [ $$code = 0 ]'
 build/arm64/arm_laws: $(ARM)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ -ldl -lm
 
