@@ -144,7 +144,7 @@ const char *db_field(const DbTable *t, int row, const char *column)
 
 static const char *const ask_held[] = { "cell_run", "run_phase" };
 
-/* Keeps the rows of the held views in temporary tables, `as` before their names, and reads them from
+/* Keeps rows of the held views in temporary tables, `as` before their names, and reads them from
  * there; 0: refused */
 static int ask_hold(Db *db, const char *as)
 {
