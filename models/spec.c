@@ -28,7 +28,8 @@ int spec_find(const char *key, size_t len)
 }
 
 #define Z(size, model, d, layers, attn_heads, parameters)                                          \
-    { size, #model, parameters, { { "d", #d }, { "layers", #layers }, { "attn_heads", #attn_heads } } },
+    { size, #model, parameters,                                                                    \
+      { { "d", #d }, { "layers", #layers }, { "attn_heads", #attn_heads } } },
 const SpecSize spec_sizes[] = {
 #include "models/sizes.def"
     { NULL, NULL, 0, { { NULL, NULL } } }

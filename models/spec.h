@@ -27,7 +27,7 @@ enum { SPEC_SIZED = 3 };
 typedef struct SpecSize {
     const char *size, *model;
     long parameters;                                /* outside of embedding and output layer */
-    struct { const char *key, *value; } sets[SPEC_SIZED];       /* value "0": the model has it not */
+    struct { const char *key, *value; } sets[SPEC_SIZED];      /* "0": the model has not that */
 } SpecSize;
 extern const SpecSize spec_sizes[];                 /* ended by a NULL size */
 
