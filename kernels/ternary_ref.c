@@ -23,7 +23,7 @@ static void ref_prepare(void *scratch, const int8_t *x, int n, int cols, int act
 
 /* Every test compares with it, and sanitizers that look at each of its reads took a quarter of the
  * tests' time. What it reads is what the kernels read that are compared with it. */
-__attribute__((no_sanitize_address, no_sanitize_undefined))
+__attribute__((no_sanitize("address", "undefined")))
 static int32_t ref_dot(const int8_t *w, const int8_t *x, int cols)
 {
     int32_t sum = 0;
