@@ -103,6 +103,35 @@ static void add_losses(Place *p, const char *experiment, int position, const cha
     db_run_end(p->db, run, "ok", "", 1, 1);
 }
 
+/* A run whose model sees the future is in no table of losses, with no other number of its own */
+static void unsound_runs_are_left_out(void **state)
+{
+    Place *p = *state;
+    const char *why;
+    p->db = db_open(p->path, &p->a, &why);
+    assert_non_null(p->db);
+    add_losses(p, "leaks", 0, "leak=none", 5, 5.5);
+    add_losses(p, "leaks", 1, "leak=triu", 0.5, 0.75);
+    db_close(p->db);
+    by_hand(p, p->path, "INSERT INTO metric SELECT run, 'unsound', 0, 1 FROM metric "
+                        "WHERE name = 'nll' AND value = 0.5");
+    assert_true(asked(p, "SELECT status = 'unsound' AND nll = 0.75 AND error GLOB '*ahead*' "
+                         "FROM result WHERE label = 'leak=triu'") > 0);
+    assert_true(asked(p, "SELECT status = 'ok' AND error = '' FROM result "
+                         "WHERE label = 'leak=none'") > 0);
+    /* a column in which a run shows; NULL where a cell has none */
+    static const char *const shown[] = { "nll) FROM summary", "nll) FROM curve",
+                                         "value) FROM measure", "nll) FROM mean_curve" };
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+        const char *of = arena_text(&p->a, "SELECT count(%s WHERE experiment = 'leaks' AND label = ",
+                                    shown[i]);
+        assert_true(asked(p, arena_text(&p->a, "%s'leak=none'", of)) > 0);
+        assert_true(asked(p, arena_text(&p->a, "%s'leak=triu'", of)) < 1);
+    }
+    assert_true(asked(p, "SELECT nll - nll_floor FROM leaks WHERE label = 'leak=triu'") < 0);
+    assert_true(asked(p, "SELECT unsound FROM leaks WHERE label = 'leak=none'") < 1);
+}
+
 /* tune: valid prefers lr=1, test lr=2; old: no test losses; mixed: one run has one, one has none,
  * one computes no loss at all */
 static void add_experiments(Place *p)
@@ -207,6 +236,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(losses_are_of_one_text, place_make, place_drop),
         cmocka_unit_test_setup_teardown(tuning_does_not_see_the_test_text, place_make, place_drop),
         cmocka_unit_test_setup_teardown(the_table_names_its_text, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(unsound_runs_are_left_out, place_make, place_drop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,7 +98,8 @@ WHERE a.texts = '' OR NOT EXISTS (SELECT 1 FROM text t WHERE t.run = r.id AND t.
 -- ones, of this machine class before others, the last. Of a speed: the same within the set that
 -- has most cells, this code before older ones, and one that had the machine to itself. A run that
 -- shared it shows its loss where its budget counts tokens or steps, and nothing where it counts
--- seconds: the status is `shared` then. left_out: how many runs shared the machine; shared: 1 where
+-- seconds: the status is `shared` then. A run whose model sees the future (leak=) has the status
+-- `unsound`, by which whatever shows runs that are `ok` leaves it out. left_out: how many runs shared the machine; shared: 1 where
 -- the run that is shown did, so that its speed is left out. older: 1 where it is of another code
 CREATE VIEW cell_run AS
 WITH valid AS MATERIALIZED (SELECT * FROM cell_valid),
@@ -110,7 +111,9 @@ sets AS MATERIALIZED (
         max(here) DESC, max(run) DESC) AS turn
     FROM valid WHERE measures <> 'loss' GROUP BY plan, set_name),
 chosen AS MATERIALIZED (
-    SELECT v.plan, v.position, v.run, v.fresh, v.shared, row_number() OVER (
+    SELECT v.plan, v.position, v.run, v.fresh, v.shared,
+        EXISTS (SELECT 1 FROM metric WHERE run = v.run AND name = 'unsound' AND value > 0)
+            AS unsound, row_number() OVER (
         PARTITION BY v.plan, v.position
         ORDER BY v.ok DESC, v.shared, v.fresh DESC, v.here DESC, v.run DESC) AS turn
     FROM valid v LEFT JOIN sets s ON s.plan = v.plan AND s.set_name = v.set_name
@@ -119,8 +122,11 @@ chosen AS MATERIALIZED (
 SELECT c.experiment, c.plan, p.position, p.label, p.seed, p.cell,
     coalesce(m.cpu, c.cpu) AS cpu, coalesce(m.cores, c.cores) AS cores,
     coalesce(b.sha, c.build) AS build, coalesce(b.git, c.git) AS git, r.id AS run,
-    coalesce(r.status, iif(x.left_out > 0, 'shared', 'new')) AS status,
-    CASE WHEN coalesce(h.shared, r.id IS NULL) AND x.left_out > 0
+    CASE WHEN r.status = 'ok' AND h.unsound THEN 'unsound'
+        ELSE coalesce(r.status, iif(x.left_out > 0, 'shared', 'new')) END AS status,
+    CASE WHEN r.status = 'ok' AND h.unsound
+        THEN 'its model looks ahead: its losses are none of a language model'
+        WHEN coalesce(h.shared, r.id IS NULL) AND x.left_out > 0
         THEN 'its speed is not measured: ' || x.left_out || iif(x.left_out = 1,
             ' run shared the machine and is left out', ' runs shared the machine and are left out')
         ELSE coalesce(r.error, '') END AS error, r.wall_s, r.peak_rss_kb,
@@ -309,6 +315,13 @@ FROM (SELECT *, min(position) OVER (PARTITION BY experiment, label) AS first FRO
 JOIN metric m ON m.run = n.run AND m.name = 'nll'
 JOIN number x ON x.experiment = n.experiment AND x.position = n.position
 ORDER BY n.experiment, n.position, m.step;
+
+-- losses of models that see the future beside those of sound ones, and the entropy of the text
+-- (nll_floor, of the synthetic language), which no model can be below
+CREATE VIEW leaks AS
+SELECT experiment, position, label, seed, status = 'unsound' AS unsound, split, nll, nll_floor,
+    unigram, cpu, cores, run
+FROM result WHERE status IN ('ok', 'unsound') AND nll IS NOT NULL;
 
 -- a number of an ok run per row, and its median over seeds
 CREATE VIEW measure AS
