@@ -47,7 +47,7 @@ const char *gguf_name(const char *ours, Arena *a)
         if (!strncmp(ours + end, gguf_parts[i][0], n))
             return arena_text(a, "blk.%d.%s%s", layer, gguf_parts[i][1], ours + end + n);
     }
-    CHECK(!"a tensor of model=transformer");
+    CHECK(0 && "a tensor of model=transformer");
     return NULL;
 }
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 static Arena fuzz_memory;
-static char fuzz_place[] = "/tmp/eightysix-fuzz-XXXXXX";
+static char fuzz_place[64];
 static int fuzz_placed, fuzz_fd = -1, fuzz_catches;
 static jmp_buf fuzz_catch;
 
@@ -112,6 +112,14 @@ void fuzz_files(const uint8_t *data, size_t size, const char *const *names)
         FILE *f = fopen(path, "wb");
         if (!f || fwrite(text, 1, len, f) != len || fclose(f)) abort();
     }
+}
+
+void fuzz_look(const void *data, size_t bytes)
+{
+    const unsigned char *b = data;
+    static volatile unsigned char seen;
+    for (size_t i = 0; i < bytes; i++) seen = b[i];
+    (void)seen;
 }
 
 void fuzz_want(const void *value, const char *why)

@@ -19,6 +19,8 @@ const char *fuzz_dir  (void);                             /* temporary directory
 void        fuzz_files(const uint8_t *data, size_t size, const char *const *names);
 /* A loader that found nothing wrong returned a value; one that refused gives an error message. */
 void        fuzz_want (const void *value, const char *why);
+/* Reads each of the bytes that a loader says there are */
+void        fuzz_look (const void *data, size_t bytes);
 /* Runs f; 1: it ended in die() */
 int         fuzz_dies (void (*f)(void *), void *ctx);
 #endif

@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         Claim again;
         const Claim *c = &claims.claim[i];
         if (claim_from_definition(c->name, claim_definition(c, a), &again, a))
-            CHECK(!"a definition reads back");
+            CHECK(0 && "a definition reads back");
     }
     return 0;
 }
