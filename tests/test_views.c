@@ -123,8 +123,8 @@ static void unsound_runs_are_left_out(void **state)
     static const char *const shown[] = { "nll) FROM summary", "nll) FROM curve",
                                          "value) FROM measure", "nll) FROM mean_curve" };
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
-        const char *of = arena_text(&p->a, "SELECT count(%s WHERE experiment = 'leaks' AND label = ",
-                                    shown[i]);
+        const char *of = arena_text(&p->a, "SELECT count(%s WHERE experiment = 'leaks' "
+                                           "AND label = ", shown[i]);
         assert_true(asked(p, arena_text(&p->a, "%s'leak=none'", of)) > 0);
         assert_true(asked(p, arena_text(&p->a, "%s'leak=triu'", of)) < 1);
     }

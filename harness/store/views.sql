@@ -99,8 +99,9 @@ WHERE a.texts = '' OR NOT EXISTS (SELECT 1 FROM text t WHERE t.run = r.id AND t.
 -- has most cells, this code before older ones, and one that had the machine to itself. A run that
 -- shared it shows its loss where its budget counts tokens or steps, and nothing where it counts
 -- seconds: the status is `shared` then. A run whose model sees the future (leak=) has the status
--- `unsound`, by which whatever shows runs that are `ok` leaves it out. left_out: how many runs shared the machine; shared: 1 where
--- the run that is shown did, so that its speed is left out. older: 1 where it is of another code
+-- `unsound`, by which whatever shows runs that are `ok` leaves it out. left_out: how many runs
+-- shared the machine; shared: 1 where the run that is shown did, so that its speed is left out.
+-- older: 1 where it is of another code
 CREATE VIEW cell_run AS
 WITH valid AS MATERIALIZED (SELECT * FROM cell_valid),
 shared AS MATERIALIZED (
