@@ -259,7 +259,7 @@ static double packed_errors(const Gemm *g, GemmType type, Arena *a)
     for (int i = 0; i < PACKED_SHAPES; i++) {
         const size_t mark = a->used;
         const Weighted w = weighted(&r, type, a);
-        GemmWeight packed = { NULL };
+        GemmWeight packed = { .room = NULL };
         pack_room(g, &packed, &w.p, a);
         g->packed(g, &packed, &w.p);
         const double e = off(&w);
@@ -432,7 +432,7 @@ static void versions_count(void **state)
     Rng r = rng_at(10, STREAM_CHECK, 0);
     float *x = arena_raw(&a, sizeof *x * M * K), *b = arena_raw(&a, sizeof *b * N * K);
     float *was = arena_get(&a, sizeof *was * M * N), *y = arena_raw(&a, sizeof *y * M * N);
-    GemmWeight packed = { NULL };
+    GemmWeight packed = { .room = NULL };
     Weighted w = { .p = { .type = GEMM_F32, .tb = 'T', .m = M, .n = N, .k = K, .A = x, .B = b,
                           .version = 1, .C = y },
                    .was = was };
@@ -565,7 +565,7 @@ static void choices(void **state)
     Rng r = rng_at(11, STREAM_CHECK, 0);
     float *x = arena_raw(&a, sizeof *x * M * K), *b = arena_raw(&a, sizeof *b * N * K);
     float *y = arena_raw(&a, sizeof *y * M * N), *z = arena_raw(&a, sizeof *z * M * N);
-    GemmWeight packed = { NULL };
+    GemmWeight packed = { .room = NULL };
     GemmProduct p = { .type = GEMM_F32, .tb = 'T', .m = M, .n = N, .k = K, .A = x, .B = b, .C = y };
     (void)state;
     draw_numbers(&r, x, M * K, GEMM_F32, 0);
@@ -584,7 +584,7 @@ static void choices(void **state)
         assert_non_null(strstr(said, "expected MxNxKT=packed"));
     }
     p.C = z;
-    gemm_weight(other, &(GemmWeight){ NULL }, &p, &a);       /* a provider that packs nothing */
+    gemm_weight(other, &(GemmWeight){ .room = NULL }, &p, &a);       /* packs nothing */
     gemm(other, 'N', 'T', M, N, K, 1, x, K, b, K, 0, y, N);
     assert_memory_equal(y, z, sizeof *y * M * N);
     arena_drop(&a);

@@ -38,8 +38,8 @@ static void leaks_are_found(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Arena a = arena_new((size_t)1 << 34);
         const char *why = law_model(model_find(cases[i].model), cases[i].words, 1, NULL, &a);
-        int token, position;
-        double by;
+        int token = -1, position = -1;
+        double by = 0;
         if (!why) fail_msg("model %s%s: accepted", cases[i].model, cases[i].words);
         const char *at = strstr(why, ": token ");
         if (!at || sscanf(at, ": token %d changes the output at position %d before it, by %lf",

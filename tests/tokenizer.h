@@ -26,7 +26,7 @@ enum { PIECE_BLANK = 259, PIECE_A, PIECE_B, PIECE_C, PIECE_AB, PIECE_BLANK_AB, P
 
 static inline const char *tokenizer_json(const char *blanks, const char *merges, Arena *a)
 {
-    static const char *const names[] = { "\xe2\x96\x81", "a", "b", "c", "ab", "\xe2\x96\x81" "ab",
+    static const char *const names[] = { "\xe2\x96\x81", "a", "b", "c", "ab", ("\xe2\x96\x81" "ab"),
                                          "abc", "\xe2\x96\x81\xe2\x96\x81" };
     const char *vocab = "\"<unk>\":0,\"<s>\":1,\"</s>\":2";
     for (int b = 0; b < 256; b++)

@@ -118,7 +118,7 @@ static const char *gemm_weighted(const Gemm *g, const Product *of, Rng *r, Arena
 {
     const int m = of->m, n = of->n, k = of->k;
     Product p = *of;
-    GemmWeight weight = { NULL };
+    GemmWeight weight = { .room = NULL };
     p.ta = 'N';
     p.alpha = 1;
     p.beta = of->beta != 0;

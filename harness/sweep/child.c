@@ -228,7 +228,7 @@ void child_end(Child *c, const char *verdict, const char *why)
     c->verdict = verdict;
     c->killed = clock_now();
     snprintf(c->why, sizeof c->why, "%s", why);
-    if (!c->ended) kill(-c->pid, SIGTERM);
+    if (c->ended <= 0) kill(-c->pid, SIGTERM);
 }
 
 static void child_watch_memory(Child *c, long kb)

@@ -69,7 +69,7 @@ static const char *autotune_fastest_gemm(const Spec *spec, int threads, const ch
     Exec e[MOST_PROVIDERS];
     const Operands o = autotune_operands(a);
     const int n = autotune_providers(e, spec, threads, a), rounds = GEMM_ROUNDS - WARM;
-    GemmWeight packed[MOST_PROVIDERS] = { { NULL } };
+    GemmWeight packed[MOST_PROVIDERS] = { { .room = NULL } };
     int best = 0, wins[MOST_PROVIDERS] = { 0 };
     for (int r = 0; r < GEMM_ROUNDS && n > 1; r++) {
         double s[MOST_PROVIDERS];
