@@ -38,12 +38,8 @@ const SpecSize spec_sizes[] = {
 
 static const SpecSize *spec_size(const Spec *s)
 {
-    static int size_at = -1, model_at;
-    if (size_at < 0) {
-        model_at = spec_find("model", strlen("model"));
-        size_at = spec_find("size", strlen("size"));
-    }
-    const char *size = s->value[size_at], *model = s->value[model_at];
+    const char *size = s->value[spec_find("size", strlen("size"))],
+               *model = s->value[spec_find("model", strlen("model"))];
     for (const SpecSize *z = spec_sizes; z->size; z++)
         if (!strcmp(z->size, size) && !strcmp(z->model, model)) return z;
     return NULL;
