@@ -318,11 +318,24 @@ JOIN number x ON x.experiment = n.experiment AND x.position = n.position
 ORDER BY n.experiment, n.position, m.step;
 
 -- losses of models that see the future beside those of sound ones, and the entropy of the text
--- (nll_floor, of the synthetic language), which no model can be below
+-- (nll_floor, of the synthetic language), which no model can be below. row: of the cells without
+-- their seed, in the order of the plan
 CREATE VIEW leaks AS
-SELECT experiment, position, label, seed, status = 'unsound' AS unsound, split, nll, nll_floor,
+SELECT experiment, position, label, seed, dense_rank() OVER (PARTITION BY experiment ORDER BY first)
+    AS row, status = 'unsound' AS unsound, split, nll, nll_floor, nll - nll_floor AS above,
     unigram, cpu, cores, run
-FROM result WHERE status IN ('ok', 'unsound') AND nll IS NOT NULL;
+FROM (SELECT *, min(position) OVER (PARTITION BY experiment, label) AS first FROM result)
+WHERE status IN ('ok', 'unsound') AND nll IS NOT NULL;
+
+-- what training of a cell takes: memory, and days for 20 tokens a parameter; line: of the model
+CREATE VIEW shapes AS
+SELECT r.experiment, r.position, r.label, r.seed, m.value AS model,
+    dense_rank() OVER (PARTITION BY r.experiment ORDER BY m.value) AS line, r.params,
+    r.tokens_per_s, r.peak_rss_kb / 1024.0 AS peak_mb,
+    20 * r.params / r.tokens_per_s / 86400 AS days, r.cpu, r.cores, r.run
+FROM result r JOIN config m ON m.run = r.run AND m.key = 'model'
+WHERE r.status = 'ok' AND r.tokens_per_s > 0
+ORDER BY r.experiment, line, r.params;
 
 -- a number of an ok run per row, and its median over seeds
 CREATE VIEW measure AS

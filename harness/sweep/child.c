@@ -270,9 +270,9 @@ int child_step(Child *c)
     }
     c->peak_rss_kb = use.ru_maxrss;
     c->switches = use.ru_nivcsw;
-    /* before it became the program it had as much as this process; a peak between two looks shows
-     * here only */
-    if (use.ru_maxrss > c->inherited_kb) child_watch_memory(c, use.ru_maxrss);
+    /* before it became the program it had as much as this process, and a little of its own; a peak
+     * between two looks shows here only */
+    if (use.ru_maxrss > c->inherited_kb + CHILD_BEFORE_KB) child_watch_memory(c, use.ru_maxrss);
     child_disconnect(c);
     return 1;
 }

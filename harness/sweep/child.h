@@ -13,7 +13,7 @@
 #include "kernels/base.h"
 #include <sys/types.h>
 
-enum { CHILD_TICK_MS = 50, CHILD_GRACE_S = 2, CHILD_LINE = 8192 };
+enum { CHILD_TICK_MS = 50, CHILD_GRACE_S = 2, CHILD_LINE = 8192, CHILD_BEFORE_KB = 8192 };
 
 typedef struct Limits { double seconds; long mem_kb; } Limits;        /* 0: none */
 

@@ -249,6 +249,7 @@ static void trainer_check_kernel(const Session *s)
 {
     const TernaryKernel *k = s->exec->kernel;
     if (!spec_is(s->spec, "act", "int8") || !k->computes) return;
+    if (k == ternary_kernels[0]) return;            /* the definition: it would judge itself */
     Arena a = arena_new((size_t)1 << 32);
     const char *why = law_kernel(k, (uint64_t)spec_int(s->spec, "seed"), CHECKED_SHAPES, &a);
     if (why) die("kernel=%s is not right on this machine and was not timed: %s", k->name, why);
