@@ -13,7 +13,7 @@ stats data using (row = int(column('row')), rows = row > rows ? row : rows, \
 least = STATS_min < 0 ? STATS_min : 0; most = STATS_max > 0 ? STATS_max : 0
 room = 0.06 * (most - least)
 W = 6.2
-H = 0.85 + 0.24 * rows
+H = 1.05 + 0.24 * rows
 load 'experiments/style.gp'
 set border 1 lc rgb dark
 set tics nomirror out scale 0.5 font ',8' tc rgb black
@@ -22,11 +22,11 @@ set grid xtics lc rgb 0xE4E4E4 lt 1 lw 0.6
 set xrange [least - room:most + room]
 set yrange [rows + 0.6:0.4]
 set lmargin at screen 0.30; set rmargin at screen 0.97
-set bmargin at screen 0.50 / H; set tmargin at screen 1 - 0.36 / H
+set bmargin at screen 0.70 / H; set tmargin at screen 1 - 0.36 / H
 set title sprintf('Losses of models that look ahead (%s, %d cores)', cpu_name(cpu), cores) \
     offset 0, -0.4
 set xlabel sprintf('nats above the entropy of the %s text', text) offset 0, 0.5 font ',8'
-set key bottom right Left reverse font ',8' samplen 1 spacing 0.9 opaque box lc rgb 0xE4E4E4
+set key at screen 0.635, screen 0.10 / H center horizontal Left reverse font ',8' samplen 1
 set arrow from 0, graph 0 to 0, graph 1 nohead lc rgb black lw 1.4 front
 set object rectangle from graph 0, graph 0 to first 0, graph 1 fc rgb 0xF4E9E4 behind lw 0
 do for [i = 1:rows] { set label strike(name[i], 'model=') at graph -0.02, first i right font ',8' }
