@@ -19,11 +19,11 @@ set border 3 lc rgb dark
 set tics nomirror out scale 0.5 font ',8' tc rgb black
 set grid ytics lc rgb 0xE4E4E4 lt 1 lw 0.6
 set logscale xy
-set format x '%.0s %c'
+set xtics ('20M' 2e7, '50M' 5e7, '100M' 1e8, '200M' 2e8, '500M' 5e8, '1B' 1e9)
 set yrange [least / 1.8:most * 2.2]
 set xrange [:] noextend
 set offsets graph 0.06, graph 0.14, 0, 0
-set ytics add ('an hour' 1.0 / 24, 'a day' 1, 'a week' 7, 'a month' 30, 'a year' 365)
+set ytics ('an hour' 1.0 / 24, 'a day' 1, 'a week' 7, 'a month' 30, 'a year' 365)
 set title sprintf('Training on 20 tokens a parameter (%s, %d cores)', cpu_name(cpu), cores) \
     offset 0, -0.4
 set xlabel 'parameters, embedding and output layer among them' offset 0, 0.4 font ',8'
