@@ -48,11 +48,10 @@ static const SpecSize *spec_size(const Spec *s)
 /* The value of setting i: given, of the size, or the default */
 static const char *spec_value(const Spec *s, int i)
 {
-    const SpecSize *z = s->given[i] ? NULL : spec_size(s);
-    for (int k = 0; z && k < SPEC_SIZED; k++)
-        if (!strcmp(z->sets[k].key, settings[i].key) && strcmp(z->sets[k].value, "0"))
-            return z->sets[k].value;
-    return s->value[i];
+    int k = 0;
+    while (k < SPEC_SIZED && strcmp(spec_sizes[0].sets[k].key, settings[i].key)) k++;
+    const SpecSize *z = s->given[i] || k == SPEC_SIZED ? NULL : spec_size(s);
+    return z && strcmp(z->sets[k].value, "0") ? z->sets[k].value : s->value[i];
 }
 
 /* Levenshtein's distance, for the nearest known key */
