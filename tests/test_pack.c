@@ -460,17 +460,23 @@ static const char *gate(Place *p, const char *name, double slower)
     for (int k = 1; k < SIDES; k++)
         *cases[k] = (GateCase){ .name = "b/1", .budget = 0.05, .d = d[k], .rounds = ROUNDS };
     for (int round = 0; round < ROUNDS; round++) {
-        double whole[SIDES][SAMPLES], ns[SIDES][SAMPLES];
-        for (int k = 0; k < SIDES; k++) {
-            for (int i = 0; i < SAMPLES; i++) {
-                whole[k][i] = 1e7 * exp(shift[k] + 0.01 * rng_normal(&rng));
-                ns[k][i] = whole[k][i] / 7;
+        for (int k = 1; k < SIDES; k++) {
+            double ns[2][SAMPLES];
+            for (int of = 0; of < 2; of++) {
+                double whole[SAMPLES];
+                int position[SAMPLES];
+                for (int i = 0; i < SAMPLES; i++) {
+                    /* the machine changes its speed between pairs, which must cancel */
+                    whole[i] = 1e7 * (1 + i % 2) * exp(of * shift[k] + 0.01 * rng_normal(&rng));
+                    ns[of][i] = whole[i] / 7;
+                    position[i] = 2 * i + of;
+                }
+                const GateBlock b = { "b/1", of ? side[k] : arena_text(&p->a, "%s.base", side[k]),
+                                      round, SAMPLES, position, whole, 7, 0, 0 };
+                gate_record_block(r, &b);
             }
-            const GateBlock b = { "b/1", side[k], round, k, SAMPLES, whole[k], 7, 0, 0 };
-            gate_record_block(r, &b);
+            d[k][round] = gate_pairs(ns[0], ns[1], SAMPLES, &p->a);
         }
-        for (int k = 1; k < SIDES; k++)
-            d[k][round] = gate_shift(ns[0], SAMPLES, ns[k], SAMPLES, &p->a);
     }
     for (int k = 1; k < SIDES; k++) gate_decide(&g.rule, cases[k], 1, 1, &p->a);
     gate_record_verdicts(r, &g);

@@ -8,27 +8,28 @@
 #include <math.h>
 
 /* ---- the decision ---- */
-enum { CASES = 8, SAMPLES = 5, ROUNDS = 20, GATES = 150 };
-typedef struct { double now, keep, sigma, skew; Rng rng; } Machine;
+enum { CASES = 8, SAMPLES = 10, ROUNDS = 20, GATES = 150 };
+typedef struct { double now, keep, sigma, skew; int slow; Rng rng; } Machine;
 
+/* A neighbour comes and goes, every eighth sample or so, and then all takes 1.6 times as long */
 static double tick(Machine *m, double shift)
 {
     m->now = m->keep * m->now + sqrt(1 - m->keep * m->keep) * m->sigma * rng_normal(&m->rng);
-    return 1e7 * exp(m->now + shift - m->skew * log(1 - rng_uniform(&m->rng)));
+    m->slow ^= rng_below(&m->rng, 8) == 0;
+    return (m->slow ? 1.6e7 : 1e7) *
+           exp(m->now + shift - m->skew * log(1 - rng_uniform(&m->rng)));
 }
 
 static double one_round(Machine *m, double shift, Arena *a)
 {
-    double ns[2][2 * SAMPLES];
-    int n[2] = { 0 };
+    double ns[2][SAMPLES];
     const int coin = (int)rng_below(&m->rng, 2);
-    for (int b = 0; b < 4; b++) {
-        const int side = b == 0 || b == 3 ? coin : !coin;
-        tick(m, 0);                           /* a process starts */
-        tick(m, 0);
-        for (int k = 0; k < SAMPLES; k++) ns[side][n[side]++] = tick(m, side ? shift : 0);
-    }
-    return gate_shift(ns[0], n[0], ns[1], n[1], a);
+    for (int k = 0; k < SAMPLES; k++)
+        for (int i = 0; i < 2; i++) {
+            const int side = i ^ coin ^ (k & 1);
+            ns[side][k] = tick(m, side ? shift : 0);
+        }
+    return gate_pairs(ns[0], ns[1], SAMPLES, a);
 }
 
 /* verdicts of the case that is shifted, and of the others */
@@ -239,6 +240,37 @@ static void command(void **state)
     assert_true(says(p, "out", "IMPROVED"));
 }
 
+/* The machine changes its speed after every fourth sample, whoever takes it. Sides that take turns
+ * do not differ by that, and a slowdown is still seen; of builds that do not know turns nothing
+ * could be said. */
+static void turns(void **state)
+{
+    Place *p = *state;
+    static const char program[] =
+        "#!/bin/sh\n"
+        "[ $2 = time ] || {\n"
+        "  printf 'text protocol 1\\ntext build b\\ntext bench probe/1 5 1\\n' >&3; exit; }\n"
+        "case $5 in 0) echo 'num iters 0 10' >&3; exit ;; esac\n"
+        "for i in 1 2 3 4; do\n"
+        "  echo sync >&3; dd bs=1 count=1 <&4 >/dev/null 2>&1\n"
+        "  read n < count; echo $((n + 1)) > count\n"
+        "  case $9 in 0) of=100 ;; *) of=105 ;; esac\n"
+        "  echo sample x 0 $i $(((10 + n / 4 %% 2 * 6) * of * %d)) 10 >&3\n"
+        "done\n";
+    if (!getenv("EIGHTYSIX_BINARY")) skip();
+    for (int slower = 0; slower < 2; slower++) {
+        for (int side = 0; side < 2; side++) {
+            FILE *f = fopen(arena_text(&p->a, "%s/%s", p->dir, side ? "head" : "base"), "w");
+            assert_non_null(f);
+            fprintf(f, program, side && slower ? 1060 : 1000);
+            fclose(f);
+        }
+        assert_int_equal(shell(p, "chmod +x base head; echo 0 > count"), 0);
+        assert_int_equal(regress(p, "--times-only --always --samples 4"), slower);
+        assert_true(says(p, "out", slower ? "REGRESSED: head" : "PASS:"));
+    }
+}
+
 static void invalid(void **state)
 {
     Place *p = *state;
@@ -440,7 +472,8 @@ static void records(void **state)
     assert_int_equal(s.same, 16 * 2);
     s = (Seen){ 0 };
     assert_null(db_view(db, "gate_sample", "regress", see, &s, &p->a));
-    assert_int_equal(s.rows - 1, 16 * 12 * 8 * 5);
+    /* three comparisons of two sides, ten samples of each in a round */
+    assert_int_equal(s.rows - 1, 16 * 12 * 3 * 2 * 10);
     db_close(db);
 }
 
@@ -624,6 +657,7 @@ int main(void)
                                         cmocka_unit_test(pure),
                                         cmocka_unit_test(codes),
                                         PLACED(command),
+                                        PLACED(turns),
                                         PLACED(invalid),
                                         PLACED(faster_but_wrong),
                                         PLACED(refused),

@@ -15,10 +15,7 @@ int cell_main(int argc, char **argv)
     }
     const char *wrong = spec_check_values(spec);
     if (wrong) die("%s", wrong);
-    FILE *out = fdopen(3, "w");
-    const char *stored = getenv("EIGHTYSIX_STORED");
-    Recorder rec = { out ? out : stdout, out && stored ? (int)strtol(stored, NULL, 10) : 0 };
-    unsetenv("EIGHTYSIX_STORED");
+    Recorder rec = record_open();
     train_cell(spec, &rec);
     arena_drop(&a);
     return 0;

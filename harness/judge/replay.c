@@ -66,7 +66,8 @@ typedef struct ReplayCase {
     int         rounds;
 } ReplayCase;
 
-/* d of every round that has both sides, from samples in the order of rounds */
+/* d of every round that has both sides, from samples in the order of rounds. Gates of before took
+ * them in blocks, and had one base for all comparisons */
 static const char *replay_shifts(Replay *r, const char *run, const char *bench, const char *side,
                                  ReplayCase *c)
 {
@@ -75,8 +76,8 @@ static const char *replay_shifts(Replay *r, const char *run, const char *bench, 
         r->db,
         arena_text(r->a,
                    "SELECT round, side, ns FROM gate_sample WHERE run = %s AND bench = %s "
-                   "AND side IN ('base', '%s') ORDER BY round",
-                   run, db_quoted(bench, r->a), side),
+                   "AND side IN ('base', '%s.base', '%s') ORDER BY round, side = '%s', position",
+                   run, db_quoted(bench, r->a), side, side, side),
         &s, r->a);
     if (why) return why;
     double *of[2] = { arena_array(r->a, (size_t)s.rows + 1, sizeof **of),
@@ -84,11 +85,13 @@ static const char *replay_shifts(Replay *r, const char *run, const char *bench, 
     c->d = arena_array(r->a, (size_t)s.rows + 1, sizeof *c->d);
     for (int i = 0, j; i < s.rows; i = j) {
         int n[2] = { 0 };
+        const int blocks = !strcmp(replay_row(&s, i)[1], "base");
         for (j = i; j < s.rows && !strcmp(replay_row(&s, j)[0], replay_row(&s, i)[0]); j++) {
-            const int k = strcmp(replay_row(&s, j)[1], "base") != 0;
+            const int k = !strcmp(replay_row(&s, j)[1], side);
             of[k][n[k]++] = replay_real(replay_row(&s, j)[2]);
         }
-        if (n[0] && n[1]) c->d[c->rounds++] = gate_shift(of[0], n[0], of[1], n[1], r->a);
+        if (blocks && n[1]) c->d[c->rounds++] = gate_shift(of[0], n[0], of[1], n[1], r->a);
+        else if (n[1] && n[1] == n[0]) c->d[c->rounds++] = gate_pairs(of[0], of[1], n[1], r->a);
     }
     return NULL;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* regress.h -- the regression gate: is one build slower, or worse, than another?
  *
- * Two builds run in turn, each block of samples in a process of its own. The sides of a benchmark
- * are its programs: base, head, and the controls of regress_rounds.c. A round visits them in random
- * order and back, ABBA or BAAB, so that slow drifts of the machine affect all alike. Round r gives
+ * Two builds run in turn, each in a process of its own, fresh in every round. Sample by sample they
+ * take turns, ABBA or BAAB, so that whatever slows the machine for more than some milliseconds
+ * affects both alike. Round r gives
  *
- *   d_r = ln (median of head's times / median of base's times)
+ *   d_r = median over its pairs of samples of ln (head's time / base's time)
  *
  * and the verdict on a benchmark is a pure function of its d_1..d_n (regress_decide.c). */
 #ifndef REGRESS_H
@@ -37,7 +37,9 @@ typedef struct GateCase {                            /* one comparison with base
     int           look;                              /* that decided; 0: none has yet */
 } GateCase;
 
-/* d of a round, from the times of its samples */
+/* d of a round, from the times of n samples of each side that were taken in turn */
+double gate_pairs (const double *base_ns, const double *head_ns, int n, Arena *);
+/* d of a round whose sides were sampled in blocks, as gates did before: replay asks for it */
 double gate_shift (const double *base_ns, int n_base, const double *head_ns, int n_head, Arena *);
 /* Decides the cases that are UNKNOWN, at look 1, 2, ...; returns how many still are. */
 int    gate_decide(const GateRule *, GateCase *, int cases, int look, Arena *);
@@ -63,8 +65,9 @@ int         gate_code   (const GateTotal *);         /* 1, 3, 3, 0 */
  *                                      text times NAME OBJECTS...
  *                                      text gradients NAME WORDS...
  *                                      text part NAME HASH
- *   time NAME --iters N --samples K    sample NAME 0 K NS ITERS
- *     [--delay F] [--cpu C]            num switches 0 N
+ *   time NAME --iters N --samples K    sync
+ *     [--delay F] [--cpu C]            sample NAME 0 K NS ITERS
+ *                                      num switches 0 N
  *                                      num steal 0 N
  *   time NAME --iters 0                num iters 0 N
  *   count NAME --iters N               nothing; runs regress_counted once, the only function whose
@@ -80,6 +83,7 @@ int         gate_code   (const GateTotal *);         /* 1, 3, 3, 0 */
  *              has moved
  *   PATH       below build/: an object that benchmarks, laws or quality cells execute
  *   HASH       of the code of a part of the program (host.h)
+ *   sync       before each sample: it waits for its turn (record_sync). Builds of before do not
  *   switches   forced context switches during the samples
  *   steal      ticks that the hypervisor gave to others meanwhile
  *   iters      so many iterations take REGRESS_SAMPLE_S seconds
@@ -99,7 +103,7 @@ typedef struct SamplePlan {
 int regress_sample(const SamplePlan *);              /* the exit code */
 int regress_has(const regex_t *);                    /* 1: a benchmark of this build matches */
 
-/* ---- builds and children: regress_build.c ---- */
+/* ---- builds and children: regress_build.c, regress_child.c ---- */
 typedef struct GateBuild {
     const char *ref, *commit, *binary;               /* as given; hash, "" for a file; full path */
     const char *id, *compiler, *flags;               /* as it says of itself */
@@ -124,6 +128,12 @@ typedef struct GateRun { const char *status, *error, *said; } GateRun;
  * stand before it. line (or NULL) is called with each of its records. */
 GateRun gate_run(const char *const *words, double seconds, GateLine *line, void *ctx, Arena *);
 int     gate_interrupted(void);                      /* ^C or SIGTERM came while a child ran */
+/* The same in parts, for several at a time of which one computes */
+typedef struct GateChild GateChild;
+GateChild *gate_start(const char *const *words, double seconds, GateLine *, void *ctx, Arena *);
+int        gate_wait (GateChild *);  /* 1: it has said "sync" and waits for gate_go; 0: it ended */
+void       gate_go   (GateChild *);
+GateRun    gate_let_end  (GateChild *, Arena *);         /* lets it go until it ends */
 
 /* ---- what is not time: regress_check.c, regress_gradients.c, regress_quality.c ---- */
 typedef struct GateCheck {
@@ -221,7 +231,8 @@ const char **gate_words(const char *binary, const char *const *command, const ch
 typedef struct GateRecord GateRecord;
 typedef struct GateBlock {
     const char   *bench, *side;
-    int           round, position, n;                /* position: of the block in its round */
+    int           round, n;
+    const int    *position;                          /* (n) of a sample in its comparison */
     const double *ns;                                /* (n) of all iterations of a sample */
     long          iters, switches, steal;
 } GateBlock;

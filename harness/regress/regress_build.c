@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The two builds of a gate, and how the gate runs a program: as a child in a process group of its
- * own, whose output is kept.
+/* The two builds of a gate.
  *
  *   build/regress/NAME         a git work tree of the commit, built there, removed afterwards
  *   build/regress/NAME.log     the output of make
@@ -12,7 +11,6 @@
  * has the same code and nothing needs to be measured. A build that does not say (an old one) counts
  * as different from any other. */
 #include "harness/regress/regress.h"
-#include "harness/sweep/child.h"
 #include "harness/util/host.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -20,88 +18,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SAID_MOST = 1 << 20, TREES = 4, CACHED = 16 };
+enum { TREES = 4, CACHED = 16 };
 #define BUILD_LIMIT_S 3600
 
-/* For ^C and for the end of the process, however it ends: the only state that outlives a call. */
-static struct { int interrupted, n; char tree[TREES][4096]; } left;
-int gate_interrupted(void) { return left.interrupted; }
-
-typedef struct { GateLine *line; void *ctx; char *said; size_t n; int sync; } Ear;
-
-static void hear_line(void *ctx, char *line)
-{
-    Ear *e = ctx;
-    Record l;
-    e->sync |= !strcmp(line, "sync");
-    if (e->line && record_parse(line, &l)) e->line(e->ctx, &l);
-}
-
-static void hear_words(void *ctx, const char *bytes, size_t n)
-{
-    Ear *e = ctx;
-    for (size_t i = 0; i < n && e->n < SAID_MOST - 1; i++) e->said[e->n++] = bytes[i];
-}
-
-/* How many of the words are for env(1): -u NAME, and NAME=VALUE whose NAME is in capitals */
-static int env_words(const char *const *words)
-{
-    static const char capitals[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
-    int n = 0;
-    for (; words[n]; n++) {
-        const size_t name = strspn(words[n], capitals);
-        if (!strcmp(words[n], "-u") && words[n + 1]) n++;
-        else if (!name || words[n][name] != '=') break;
-    }
-    return n;
-}
-
-/* env would take a program whose path has a = for a variable: a shell runs it */
-static void run_words(char **argv, int most, const char *const *words, Arena *a)
-{
-    static const char *const shell[] = { "sh", "-c", "exec \"$@\"", "sh" };
-    const int environment = env_words(words);
-    int n = 0;
-    argv[n++] = arena_text(a, "env");
-    for (int i = 0; words[i]; i++) {
-        CHECK(n + 6 < most);
-        for (int k = 0; i == environment && k < 4; k++) argv[n++] = arena_text(a, "%s", shell[k]);
-        argv[n++] = arena_text(a, "%s", words[i]);
-    }
-    argv[n] = NULL;
-}
-
-GateRun gate_run(const char *const *words, double seconds, GateLine *line, void *ctx, Arena *a)
-{
-    enum { MOST = 96 };
-    char *argv[MOST];
-    run_words(argv, MOST, words, a);
-    Arena talk = arena_new(SAID_MOST + 4096);
-    Ear ear = { .line = line, .ctx = ctx, .said = arena_raw(&talk, SAID_MOST) };
-    const ChildPlan plan = { .program = "/usr/bin/env",
-                             .argv = argv,
-                             .limits = { .seconds = seconds },
-                             .line = hear_line,
-                             .said = hear_words,
-                             .ctx = &ear };
-    Child *c = arena_raw(a, sizeof *c);
-    const int signals = child_signals();
-    const char *why = child_start(c, &plan), *error = why;
-    while (!why && !child_step(c)) {
-        if (ear.sync) child_stored(c);   /* what it said needs no storing: it need not wait */
-        ear.sync = 0;
-        if (child_wait(signals)) {
-            left.interrupted = 1;
-            child_end(c, "crash", "interrupted");
-        }
-    }
-    child_signals_end(signals);
-    const char *status = why ? "fail" : child_status(c, &error);
-    ear.said[ear.n] = 0;
-    const GateRun r = { status, arena_text(a, "%s", error), arena_text(a, "%s", ear.said) };
-    arena_drop(&talk);
-    return r;
-}
+/* For the end of the process, however it ends */
+static struct { int n; char tree[TREES][4096]; } left;
 
 #define RUN(a, ...)                                                                                \
     gate_run((const char *const[]) { __VA_ARGS__, NULL }, BUILD_LIMIT_S, NULL, NULL, a)
@@ -161,7 +82,7 @@ static const char *check_out(GateBuild *b, const char *dir, const char *name, in
     r = RUN(a, "-u", "MAKEFLAGS", "-u", "MFLAGS", "-u", "OUT", "-u", "SAN", "MAKELEVEL=1", "make",
             "-C", tree, arena_text(a, "-j%d", jobs), "OUT=build", "build/eightysix");
     save_log(log, r.said);
-    if (left.interrupted) exit(130);
+    if (gate_interrupted()) exit(130);
     if (!ok(&r)) die("%s: make: %s; all it said is in %s", b->ref, r.error, log);
     return tree;
 }
@@ -223,7 +144,7 @@ static void ask_protocol(GateBuild *b, Arena *a)
     Asked ear = { b, a, 0 };
     const char *const words[] = { b->binary, "regress-sample", "list", NULL };
     const GateRun r = gate_run(words, 60, hear_build, &ear, a);
-    if (left.interrupted) exit(130);
+    if (gate_interrupted()) exit(130);
     if (!ok(&r) || !ear.protocol)
         die("%s has no command regress-sample: the gate needs it in both builds, so the oldest "
             "base is the "
@@ -248,7 +169,7 @@ GateBuild *gate_find(const char *ref, Arena *a)
                        .objects = "", .hashed = "" };
     const GateRun r = RUN(a, "git", "rev-parse", "--verify", "--quiet", "--end-of-options",
                           arena_text(a, "%s^{commit}", ref));
-    if (left.interrupted) exit(130);
+    if (gate_interrupted()) exit(130);
     if (ok(&r)) b->commit = first_line(&r, a);
     else if (!is_program(ref))
         die("%s: expected a commit of this repository, or the path, with a slash, of a program "

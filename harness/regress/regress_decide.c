@@ -24,6 +24,16 @@
 const char *const verdict_names[] = { "UNKNOWN", "SAME", "NOT SLOWER", "IMPROVED", "REGRESSED" };
 const GateRule gate_rule = { .floor = 0.02, .alpha = 0.01, .power = 0.95, .looks = 2 };
 
+double gate_pairs(const double *base_ns, const double *head_ns, int n, Arena *a)
+{
+    const size_t at = a->used;
+    double *d = arena_raw(a, sizeof *d * (size_t)n);
+    for (int i = 0; i < n; i++) d[i] = log(head_ns[i] / base_ns[i]);
+    const double median = stats_quantile(d, n, 0.5, a);
+    arena_reset(a, at);
+    return median;
+}
+
 double gate_shift(const double *base_ns, int n_base, const double *head_ns, int n_head, Arena *a)
 {
     return log(stats_quantile(head_ns, n_head, 0.5, a) / stats_quantile(base_ns, n_base, 0.5, a));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* A gate in the database: a run of the experiment `regress` with all of its samples, each named
- * BENCH@SIDE, its verdicts as texts verdict:NAME, and numbers shift:NAME, low:NAME ... The views
- * gate and gate_sample read them. */
+ * BENCH@SIDE, or BENCH@SIDE.base where it is of base in the comparison with that side; its verdicts
+ * as texts verdict:NAME, and numbers shift:NAME, low:NAME ... The views gate and gate_sample read
+ * them. */
 #include "harness/regress/regress.h"
 #include "harness/store/db.h"
 #include <math.h>
@@ -55,7 +56,7 @@ void gate_record_block(GateRecord *r, const GateBlock *b)
                   &(Record) { .kind = 'p',
                               .name = name,
                               .step = b->round,
-                              .position = b->position * b->n + i,
+                              .position = b->position[i],
                               .value = b->ns[i],
                               .iters = b->iters });
     number(r, "switches", name, b->round, (double)b->switches);

@@ -1,38 +1,45 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The rounds of a gate: a process per block of samples, the sides of a benchmark in random order
- * and back.
+/* The rounds of a gate. A comparison has a process of each side, fresh in every round; on one core
+ * they take their samples in turn, ABBA. So the two of a pair are milliseconds apart, and a
+ * neighbour that slows this core for longer than that slows both. A build that does not know turns
+ * takes all of its samples when it is started.
  *
- * Every run shows that it can be trusted. A probe, a benchmark with two sides more, is run as
+ * Every run shows that it can be trusted. A probe, a benchmark with two comparisons more, has
  *   base      head
- *   control   a second copy of base, which must not differ from base
- *   canary    base with a delay, which must be found REGRESSED */
+ *   base      control   a second copy of base, which must not differ from base
+ *   base      canary    base with a delay, which must be found REGRESSED */
 #include "harness/regress/regress.h"
 #include "harness/util/clock.h"
 #include "harness/util/progress.h"
 #include "harness/util/shuffle.h"
 #include <string.h>
 
-enum { SIDE_BASE, SIDE_HEAD, SIDE_CONTROL, SIDE_CANARY, SIDES };
-static const char *const side_names[] = { "base", "head", "control", "canary" };
-#define BLOCK_LIMIT_S 120
+enum { ROUNDS_HEAD, ROUNDS_CONTROL, ROUNDS_CANARY, ROUNDS_SIDES };
+static const char *const rounds_names[] = { "head", "control", "canary" };
+#define ROUNDS_LIMIT_S 120
 
 typedef struct Rounds {
     Gate       *gate;
-    const char *binary[SIDES];
+    const char *binary[ROUNDS_SIDES];
     GateRecord *record;
     Arena       round;                   /* what one round needs */
 } Rounds;
 
+/* One process; whole: ns of all iterations of a sample; position: of the sample in its comparison,
+ * counted by *taken */
 typedef struct Block {
-    double ns[GATE_SAMPLES], whole[GATE_SAMPLES];    /* per iteration; of all of a sample's */
-    int    n;
-    long   iters, switches, steal;
+    const char *binary, *side;
+    double      delay, ns[GATE_SAMPLES], whole[GATE_SAMPLES];
+    int         position[GATE_SAMPLES], n, *taken, waits;
+    long        iters, switches, steal;
+    GateChild  *child;
 } Block;
 
 static void rounds_line(void *ctx, const Record *l)
 {
     Block *b = ctx;
     if (l->kind == 'p' && b->n < GATE_SAMPLES && l->iters > 0) {
+        b->position[b->n] = (*b->taken)++;
         b->whole[b->n] = l->value;
         b->ns[b->n++] = l->value / (double)l->iters;
     }
@@ -42,14 +49,13 @@ static void rounds_line(void *ctx, const Record *l)
     if (!strcmp(l->name, "steal")) b->steal = (long)l->value;
 }
 
-/* iters 0: asks how many a sample should have */
-static Block rounds_block(Rounds *r, const char *bench, int side, long iters)
+/* Begins a process, up to its first turn. iters 0: asks how many a sample should have */
+static void rounds_start(Rounds *r, const char *bench, long iters, Block *b)
 {
     Arena *a = &r->round;
-    Block b = { .n = 0 };
     const int cpu = r->gate->plan.cpu;
     const char *const words[] = { "OMP_NUM_THREADS=1",
-                                  r->binary[side],
+                                  b->binary,
                                   "regress-sample",
                                   "time",
                                   bench,
@@ -58,18 +64,39 @@ static Block rounds_block(Rounds *r, const char *bench, int side, long iters)
                                   "--samples",
                                   arena_text(a, "%d", r->gate->plan.samples),
                                   "--delay",
-                                  side == SIDE_CANARY ? arena_text(a, "%g", r->gate->delay) : "0",
+                                  arena_text(a, "%g", b->delay),
                                   cpu < 0 ? NULL : "--cpu",
                                   arena_text(a, "%d", cpu),
                                   NULL };
-    const GateRun run = gate_run(words, BLOCK_LIMIT_S, rounds_line, &b, a);
-    if (gate_interrupted()) return b;
-    if (strcmp(run.status, "ok"))
-        die("%s of %s: %s: %s", bench, side_names[side], run.status, run.error);
-    if (iters ? b.n != r->gate->plan.samples : b.iters < 1)
-        die("%s of %s: expected %d samples, got %d", bench, side_names[side], r->gate->plan.samples,
-            b.n);
-    return b;
+    b->child = gate_start(words, ROUNDS_LIMIT_S, rounds_line, b, a);
+    b->waits = gate_wait(b->child);
+}
+
+static void rounds_turn(Block *b)
+{
+    if (!b->waits) return;
+    gate_go(b->child);
+    b->waits = gate_wait(b->child);
+}
+
+static void rounds_end(Rounds *r, const char *bench, Block *b, int expected)
+{
+    const GateRun run = gate_let_end(b->child, &r->round);
+    if (gate_interrupted()) return;
+    if (strcmp(run.status, "ok")) die("%s of %s: %s: %s", bench, b->side, run.status, run.error);
+    if (b->n != expected)
+        die("%s of %s: expected %d samples, got %d", bench, b->side, expected, b->n);
+}
+
+static long rounds_iters(Rounds *r, const char *bench, const char *binary, const char *side)
+{
+    int taken = 0;
+    Block b = { .binary = binary, .side = side, .taken = &taken };
+    rounds_start(r, bench, 0, &b);
+    rounds_end(r, bench, &b, 0);
+    if (b.iters < 1 && !gate_interrupted())
+        die("%s of %s: expected a number of iterations", bench, side);
+    return b.iters;
 }
 
 static void rounds_calibrate(Rounds *r)
@@ -78,10 +105,9 @@ static void rounds_calibrate(Rounds *r)
         GateBench *b = &r->gate->bench[i];
         const double from = clock_now();
         gate_progress(r->gate, "iterations of %s", b->name);
-        for (int side = SIDE_BASE; side <= SIDE_HEAD; side++) {
-            const long iters = rounds_block(r, b->name, side, 0).iters;
-            if (iters > b->iters) b->iters = iters;
-        }
+        const long base = rounds_iters(r, b->name, r->gate->base->binary, "base"),
+                   head = rounds_iters(r, b->name, r->gate->head->binary, "head");
+        b->iters = base > head ? base : head;
         b->seconds += clock_now() - from;
         arena_reset(&r->round, 0);
     }
@@ -94,35 +120,48 @@ static int rounds_open(const GateBench *b)
     return b->pair.verdict == GATE_UNKNOWN || probe;
 }
 
-/* One round of one benchmark: its sides in random order and back; appends d of undecided cases. */
+static void rounds_keep(Rounds *r, GateBench *b, int round, const Block *k)
+{
+    const GateBlock kept = { b->name, k->side, round, k->n, k->position, k->whole, b->iters,
+                             k->switches, k->steal };
+    b->switches += k->switches;
+    b->steal += k->steal;
+    if (r->record) gate_record_block(r->record, &kept);
+}
+
+/* One round of one comparison with base; appends its d. coin: which side begins */
+static void rounds_pair(Rounds *r, GateBench *b, int side, GateCase *c, int round, int coin)
+{
+    int taken = 0;
+    const char *name = rounds_names[side];
+    Block of[] = { { .binary = r->gate->base->binary,
+                     .side = arena_text(&r->round, "%s.base", name),
+                     .taken = &taken },
+                   { .binary = r->binary[side],
+                     .side = name,
+                     .delay = side == ROUNDS_CANARY ? r->gate->delay : 0,
+                     .taken = &taken } };
+    for (int i = 0; i < 2; i++) rounds_start(r, b->name, b->iters, &of[i ^ coin]);
+    for (int k = 0; k < r->gate->plan.samples; k++)
+        for (int i = 0; i < 2; i++) rounds_turn(&of[i ^ coin ^ (k & 1)]);
+    for (int i = 0; i < 2; i++) rounds_end(r, b->name, &of[i], r->gate->plan.samples);
+    if (gate_interrupted()) return;
+    for (int i = 0; i < 2; i++) rounds_keep(r, b, round, &of[i]);
+    ((double *)c->d)[c->rounds++] = gate_pairs(of[0].ns, of[1].ns, of[0].n, &r->round);
+    if (side != ROUNDS_HEAD) return;
+    b->base_ns[b->rounds] = stats_quantile(of[0].ns, of[0].n, 0.5, &r->round);
+    b->head_ns[b->rounds++] = stats_quantile(of[1].ns, of[1].n, 0.5, &r->round);
+}
+
+/* One round of what is undecided of a benchmark */
 static void rounds_bench(Rounds *r, GateBench *b, int round, Rng *rng)
 {
-    double ns[SIDES][2 * GATE_SAMPLES];
-    int order[SIDES] = { SIDE_BASE, SIDE_HEAD, SIDE_CONTROL, SIDE_CANARY }, n[SIDES] = { 0 };
-    const int sides = b->probe ? SIDES : 2;
+    GateCase *const cases[] = { &b->pair, &b->control, &b->canary };
     const double from = clock_now();
-    shuffle(rng, order, sides, sizeof *order);
-    for (int i = 0; i < 2 * sides && !gate_interrupted(); i++) {
-        const int side = order[i < sides ? i : 2 * sides - 1 - i];
-        const Block k = rounds_block(r, b->name, side, b->iters);
-        for (int s = 0; s < k.n; s++) ns[side][n[side]++] = k.ns[s];
-        b->switches += k.switches;
-        b->steal += k.steal;
-        const GateBlock kept = { b->name, side_names[side], round, i, k.n, k.whole, b->iters,
-                                 k.switches, k.steal };
-        if (r->record) gate_record_block(r->record, &kept);
-    }
+    for (int side = 0; side < (b->probe ? ROUNDS_SIDES : 1) && !gate_interrupted(); side++)
+        if (cases[side]->verdict == GATE_UNKNOWN)
+            rounds_pair(r, b, side, cases[side], round, (int)rng_below(rng, 2));
     b->seconds += clock_now() - from;
-    if (gate_interrupted()) return;
-    GateCase *const cases[] = { NULL, &b->pair, &b->control, &b->canary };
-    for (int side = 1; side < sides; side++) {
-        if (cases[side]->verdict != GATE_UNKNOWN) continue;
-        double *d = (double *)cases[side]->d;
-        d[cases[side]->rounds++] = gate_shift(ns[SIDE_BASE], n[SIDE_BASE], ns[side], n[side],
-                                              &r->round);
-    }
-    b->base_ns[b->rounds] = stats_quantile(ns[SIDE_BASE], n[SIDE_BASE], 0.5, &r->round);
-    b->head_ns[b->rounds++] = stats_quantile(ns[SIDE_HEAD], n[SIDE_HEAD], 0.5, &r->round);
 }
 
 static void rounds_all(Rounds *r, int round, int of)
@@ -190,9 +229,9 @@ void gate_measure(Gate *g, GateRecord *record, Arena *a)
     const int each = g->plan.rounds, looks = g->rule.looks;
     int open = 1;
     *r = (Rounds){ .gate = g, .record = record, .round = arena_new((size_t)1 << 30) };
-    r->binary[SIDE_BASE] = r->binary[SIDE_CANARY] = g->base->binary;
-    r->binary[SIDE_HEAD] = g->head->binary;
-    r->binary[SIDE_CONTROL] = g->control;
+    r->binary[ROUNDS_HEAD] = g->head->binary;
+    r->binary[ROUNDS_CONTROL] = g->control;
+    r->binary[ROUNDS_CANARY] = g->base->binary;
     rounds_prepare(r, a);
     rounds_calibrate(r);
     g->said = 0;                             /* the first round is told at once */

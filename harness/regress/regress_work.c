@@ -103,8 +103,10 @@ static void time_it(const GateWork *b, const Work *w, long iters, long samples, 
     sample(w, iters, delay);
     const long steal = stolen(cpu);
     getrusage(RUSAGE_SELF, &before);
-    for (long k = 0; k < samples; k++)
+    for (long k = 0; k < samples; k++) {
+        record_sync(rec);            /* its turn */
         record_sample(rec, b->name, 0, k, sample(w, iters, delay) * 1e9, iters);
+    }
     getrusage(RUSAGE_SELF, &after);
     record_num(rec, "switches", 0, (double)(after.ru_nivcsw - before.ru_nivcsw));
     record_num(rec, "steal", 0, (double)(stolen(cpu) - steal));
@@ -144,8 +146,7 @@ static void one(const SamplePlan *p, Recorder *rec, Arena *a)
 
 int regress_sample(const SamplePlan *p)
 {
-    FILE *out = fdopen(3, "w");
-    Recorder rec = { .out = out ? out : stdout };
+    Recorder rec = record_open();
     Arena a = arena_new((size_t)1 << 33);
     if (!strcmp(p->what, "list")) list(&rec, &a);
     else if (!strcmp(p->what, "gradients")) regress_gradients(p->words, &rec, &a);

@@ -356,11 +356,11 @@ Outcome cell_run(Db *db, const char *experiment, const Spec *spec, Limits limits
     Outcome out;
     CellWait wait = { 0 };
     const int signals = child_signals();
-    for (int stop = 0; !cell_ready(&wait, db, stop); stop |= child_wait(signals)) continue;
+    for (int stop = 0; !cell_ready(&wait, db, stop); stop |= child_wait(signals, NULL)) continue;
     machine_ask(&machine);
     cell_start(r, db, &plan, a);
     while (!cell_step(r, a, &out)) {
-        if (child_wait(signals)) cell_stop(r);
+        if (child_wait(signals, NULL)) cell_stop(r);
         r->shared |= machine_shared(&machine);
     }
     machine_leave(&machine);

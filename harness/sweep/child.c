@@ -43,12 +43,14 @@ void child_signals_end(int signals)
     sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
-int child_wait(int signals)
+int child_wait(int signals, const Child *c)
 {
-    struct pollfd p = { .fd = signals, .events = POLLIN };
+    struct pollfd p[] = { { .fd = signals, .events = POLLIN },
+                          { .fd = c ? c->records : -1, .events = POLLIN } };
     struct signalfd_siginfo s;
     int stop = 0;
-    poll(&p, 1, CHILD_TICK_MS);
+    /* one that has closed its records and lives on would be found ready again and again */
+    if (poll(p, 2, CHILD_TICK_MS) == 1 && p[1].revents == POLLHUP) poll(p, 1, CHILD_TICK_MS);
     while (read(signals, &s, sizeof s) == sizeof s) stop |= s.ssi_signo != SIGCHLD;
     return stop;
 }

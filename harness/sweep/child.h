@@ -58,8 +58,9 @@ void        child_end  (Child *, const char *verdict, const char *why);
 const char *child_status(Child *, const char **error);
 
 /* Blocks SIGINT, SIGTERM and SIGCHLD and returns the descriptor that reports them; child_wait
- * sleeps for a tick or until one comes, and returns 1 on SIGINT or SIGTERM. */
+ * sleeps for a tick or until one comes, or (not NULL) until this child writes a record, and returns
+ * 1 on SIGINT or SIGTERM. */
 int  child_signals    (void);
-int  child_wait       (int signals);
+int  child_wait       (int signals, const Child *);
 void child_signals_end(int signals);
 #endif

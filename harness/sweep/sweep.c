@@ -281,7 +281,7 @@ static int sweep_run_all(Sweep *s)
         if (first->busy)
             table_now(s->ended + 1, s->todos, c->label, clock_now() - first->run.child.began,
                       &first->progress, sweep_eta(s));
-        stop |= child_wait(signals);
+        stop |= child_wait(signals, NULL);
     }
     child_signals_end(signals);
     machine_leave(&s->machine);

@@ -5,6 +5,15 @@
 #include <string.h>
 #include <unistd.h>
 
+Recorder record_open(void)
+{
+    FILE *out = fdopen(3, "w");
+    const char *stored = getenv("EIGHTYSIX_STORED");
+    const Recorder r = { out ? out : stdout, out && stored ? (int)strtol(stored, NULL, 10) : 0 };
+    unsetenv("EIGHTYSIX_STORED");
+    return r;
+}
+
 void record_flush(Recorder *r)
 {
     if (r->out) fflush(r->out);

@@ -19,6 +19,8 @@
 /* out NULL: writes nothing. stored: a descriptor from which a byte comes when what was written is
  * stored, for record_sync; 0: nobody answers */
 typedef struct Recorder { FILE *out; int stored; } Recorder;
+/* To whoever runs this process: descriptor 3, or stdout where there is none */
+Recorder record_open(void);
 void record_flush (Recorder *);
 /* Flushes, and waits until all that was written is stored: the line "sync" asks for that. Some ten
  * milliseconds; after ten seconds without an answer it returns all the same */
