@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The test text: evaluated once, at the end of a run, by the code that evaluates the validation
  * text; it changes nothing of the run; `eval` says which text it read. */
+#include "harness/corpus/data.h"
+#include "harness/corpus/synth.h"
 #include "harness/util/host.h"
 #include "models/params.h"
 #include "tests/place.h"
@@ -59,6 +61,44 @@ static void corpus(Place *p, const char *name, int test)
     text(p, arena_text(&p->a, "%s/train.txt", name), 1, 3000);
     text(p, arena_text(&p->a, "%s/valid.txt", name), 2, 400);
     if (test) text(p, arena_text(&p->a, "%s/test.txt", name), 3, test);
+}
+
+/* Tokens that the language copied are a line for every lag that a window holds, of those positions
+ * whose original is in it, on which the law of the language loses less than on others */
+static void losses_on_copies(void **state)
+{
+    Place *p = *state;
+    enum { T = 80, N = 4000, V = 50 };
+    const char *said = cell(p, "seq=80 valid_tokens=4000 train_tokens=2000 budget=1steps");
+    const Synth *y = synth_make(V, 1, &p->a);
+    int *tok = arena_array(&p->a, N, sizeof *tok), *from = arena_array(&p->a, N, sizeof *from);
+    double *law = arena_array(&p->a, N, sizeof *law);
+    synth_stream(y, SPLIT_TEST, tok, from, N);
+    synth_nll(y, tok, N, law);
+    for (int l = 0; l < SYNTH_LAGS; l++) {
+        const int lag = y->law.lag[l];
+        const char *const name = arena_text(&p->a, "num copy_positions:%d 1 ", lag);
+        double n = 0, sum = 0;
+        for (int w = 0; w + T < N; w += T)
+            for (int t = w + lag; t <= w + T; t++)
+                if (from[t] == lag) {
+                    n++;
+                    sum += law[t];
+                }
+        assert_int_equal(count(p, said, name), n > 0);
+        if (n < 1) continue;
+        const double nll = number(p, said, arena_text(&p->a, "num copy_nll:%d 1 ", lag)),
+                     floor = number(p, said, arena_text(&p->a, "num copy_floor:%d 1 ", lag));
+        assert_true(number(p, said, name) == n);
+        assert_true(fabs(floor / (sum / n) - 1) < 1e-12);
+        assert_true(floor < 0.8 * number(p, said, "num test_nll_floor 1 "));
+        assert_true(nll > floor && nll < 2 * log(V));
+    }
+    assert_int_equal(count(p, said, "num copy_positions:61 "), 1);
+    assert_int_equal(count(p, said, "num copy_positions:130 "), 0);
+    corpus(p, "text", 400);
+    said = cell(p, "corpus=text vocab=bytes budget=1steps");
+    assert_int_equal(count(p, said, "num copy_"), 0);
 }
 
 static void a_run_ends_with_its_test_loss(void **state)
@@ -260,6 +300,7 @@ static void what_was_trained_on_is_no_test_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { T(a_run_ends_with_its_test_loss),
+                                        T(losses_on_copies),
                                         T(without_a_test_text_valid_is_reported),
                                         T(the_test_loss_is_found_once),
                                         T(the_test_text_changes_nothing),

@@ -8,7 +8,7 @@
 #include <math.h>
 
 /* ---- the decision ---- */
-enum { CASES = 8, SAMPLES = 10, ROUNDS = 20, GATES = 150 };
+enum { CASES = 8, SAMPLES = 24, ROUNDS = 20, GATES = 150 };
 typedef struct { double now, keep, sigma, skew; int slow; Rng rng; } Machine;
 
 /* A neighbour comes and goes, every eighth sample or so, and then all takes 1.6 times as long */
@@ -472,8 +472,8 @@ static void records(void **state)
     assert_int_equal(s.same, 16 * 2);
     s = (Seen){ 0 };
     assert_null(db_view(db, "gate_sample", "regress", see, &s, &p->a));
-    /* three comparisons of two sides, ten samples of each in a round */
-    assert_int_equal(s.rows - 1, 16 * 12 * 3 * 2 * 10);
+    /* three comparisons of two sides, 24 samples of each in a round */
+    assert_int_equal(s.rows - 1, 16 * 12 * 3 * 2 * 24);
     db_close(db);
 }
 

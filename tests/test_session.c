@@ -72,6 +72,11 @@ static void evaluates_as_one_that_trains(void **state)
             const char *why = checkpoint_save(s, SAVE);
             if (why) fail_msg("%s", why);
             const double nll = session_nll(s, &n);
+            float each[300];
+            double sum = 0;
+            assert_true(session_nll_of(s, &s->corpus->valid, &m, each) == nll && m == n);
+            for (long k = 0; k < n; k++) sum += (double)each[k];
+            assert_true(fabs(sum / (double)n / nll - 1) < 1e-5);
             Session *t = checkpoint_open((char *[]){ (char *)SAVE, NULL }, 1, "eval",
                                          SESSION_EVALUATES, &a);
             assert_true(session_nll(t, &m) == nll && n == m);

@@ -105,7 +105,7 @@ int eval_main(int argc, char **argv)
     Loss l;
     eval_choose(&l, s, split);
     const double began = clock_now();
-    l.nll = session_nll_of(s, &l.text, &l.positions);
+    l.nll = session_nll_of(s, &l.text, &l.positions, NULL);
     l.seconds = clock_now() - began;
     const int finite = isfinite(l.nll);
     if (!finite) fputs("eightysix: eval: the loss is not a finite number\n", stderr);

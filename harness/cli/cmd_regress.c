@@ -13,7 +13,7 @@ static const char help[] =
     "with a slash. Run it in the root of the repository. results/BENCHMARKS.md explains the\n"
     "method.\n\n"
     "  --rounds N        rounds before the first decision (20); undecided benchmarks get N more\n"
-    "  --samples K       samples of a side in a round, 10 ms or more each (10)\n"
+    "  --samples K       samples of a side in a round, 4 ms or more each (24)\n"
     "  --floor P         a change of time too small to matter, percent (2)\n"
     "  --filter RE       benchmarks whose name matches (POSIX extended), of all that there are;\n"
     "                    without it the default set, and those that time what has changed\n"
@@ -34,7 +34,7 @@ static const char help[] =
 int regress_main(int argc, char **argv)
 {
     GatePlan p = { .db = "results/results.db" };
-    const char *rounds = "20", *samples = "10", *floor = "2", *seed = "1", *quality = "0.1";
+    const char *rounds = "20", *samples = "24", *floor = "2", *seed = "1", *quality = "0.1";
     const char *cpu = NULL, *jobs = NULL;
     int no_db = 0;
     const Option options[] = { { "--base", &p.base, NULL },

@@ -211,7 +211,7 @@ static int synth_next_mode(const Synth *s, Rng *r, int mode, long t)
     return synth_may_copy(s, l, t) ? 1 + l : 0;
 }
 
-void synth_stream(const Synth *s, uint64_t stream, int *tok, long n)
+void synth_stream(const Synth *s, uint64_t stream, int *tok, int *copied, long n)
 {
     Rng r = rng_at(s->seed, STREAM_SYNTH, stream + 1);
     const uint64_t topics = (uint64_t)s->law.topics;
@@ -219,8 +219,9 @@ void synth_stream(const Synth *s, uint64_t stream, int *tok, long n)
     for (long t = 0; t < n; t++) {
         if (rng_uniform(&r) < s->law.topic_switch) z = (int)rng_below(&r, topics);
         mode = synth_next_mode(s, &r, mode, t);
-        if (mode > 0 && rng_uniform(&r) >= s->law.slip) tok[t] = tok[t - s->law.lag[mode - 1]];
-        else tok[t] = synth_draw_word(s, &r, t > 0 ? tok[t - 1] : -1, z);
+        const int lag = mode > 0 && rng_uniform(&r) >= s->law.slip ? s->law.lag[mode - 1] : 0;
+        tok[t] = lag ? tok[t - lag] : synth_draw_word(s, &r, t > 0 ? tok[t - 1] : -1, z);
+        if (copied) copied[t] = lag;
     }
 }
 

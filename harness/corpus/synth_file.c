@@ -21,7 +21,7 @@ TokenFile *synth_file(int V, uint64_t seed, int stream, long n, Arena *a, const 
     Arena work = arena_new((size_t)n * sizeof(int) + ((size_t)256 << 20));
     int *tok = arena_raw(&work, (size_t)n * sizeof *tok);
     const Synth *y = synth_make(V, seed, &work);
-    synth_stream(y, (uint64_t)stream, tok, n);
+    synth_stream(y, (uint64_t)stream, tok, NULL, n);
     tokens_add(w, tok, n);
     const TokenFile head = { .vocab = "synth",
                              .vocab_hash = sha256_hex(law, strlen(law), hash),

@@ -90,7 +90,7 @@ int         gate_code   (const GateTotal *);         /* 1, 3, 3, 0 */
  *
  * NAME of a benchmark says what it computes: builds are compared where names are equal. */
 enum { REGRESS_PROTOCOL = 1 };
-#define REGRESS_SAMPLE_S 10e-3
+#define REGRESS_SAMPLE_S 4e-3
 
 /* The arguments of regress-sample. */
 typedef struct SamplePlan {

@@ -337,6 +337,21 @@ FROM result r JOIN config m ON m.run = r.run AND m.key = 'model'
 WHERE r.status = 'ok' AND r.tokens_per_s > 0
 ORDER BY r.experiment, line, r.params;
 
+-- losses on tokens that the synthetic language copied from `lag` tokens ago, which stood in the same
+-- window, and what its own law loses on them. line: of the cells without their seed
+CREATE VIEW context AS
+SELECT r.experiment, r.position, r.label, r.seed, dense_rank() OVER (PARTITION BY r.experiment
+    ORDER BY r.first) AS line, CAST(substr(m.name, 10) AS INTEGER) AS lag, m.value AS nll,
+    f.value AS nll_floor, m.value - f.value AS above, n.value AS positions, r.cpu, r.cores, r.run
+FROM (SELECT *, min(position) OVER (PARTITION BY experiment, label) AS first FROM result
+    WHERE status = 'ok') r
+JOIN metric m ON m.run = r.run AND m.name GLOB 'copy_nll:*'
+    AND m.step = (SELECT max(step) FROM metric WHERE run = r.run AND name = m.name)
+JOIN metric f ON f.run = r.run AND f.step = m.step AND f.name = 'copy_floor:' || substr(m.name, 10)
+JOIN metric n ON n.run = r.run AND n.step = m.step
+    AND n.name = 'copy_positions:' || substr(m.name, 10)
+ORDER BY r.experiment, r.position, lag;
+
 -- a number of an ok run per row, and its median over seeds
 CREATE VIEW measure AS
 SELECT r.experiment, r.position, r.label, r.seed, r.run, r.split, j.key AS name,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "harness/train/evaluate.h"
+#include "harness/corpus/synth.h"
 #include "harness/util/clock.h"
 #include <math.h>
 
@@ -20,7 +21,7 @@ void evaluate_valid(Session *s, Recorder *rec)
     const HeldText *valid = &s->corpus->valid;
     long n;
     if (!evaluate_computes(s)) return;
-    const double began = clock_now(), nll = session_nll_of(s, valid, &n);
+    const double began = clock_now(), nll = session_nll_of(s, valid, &n, NULL);
     record_num(rec, "nll", s->step, nll);
     if (valid->bytes_per_token > 0)
         record_num(rec, "bits_per_byte", s->step, nll / log(2) / valid->bytes_per_token);
@@ -56,16 +57,54 @@ int evaluate_has_test(const Session *s)
     return 0;
 }
 
+/* Of tokens that the synthetic language copied from l tokens ago, where these lie in the same
+ * window: the mean loss, the mean under the true law of the language, and how many there are.
+ * nll: as session_nll_of leaves it */
+static void evaluate_copies(const Session *s, const float *nll, Recorder *rec)
+{
+    const HeldText *test = &s->corpus->test;
+    const long T = spec_int(s->spec, "seq"), n = test->n;
+    Arena a = arena_new((size_t)n * (2 * sizeof(int) + sizeof(double)) + ((size_t)256 << 20));
+    const Synth *y = synth_make(s->corpus->V, (uint64_t)spec_int(s->spec, "corpus_seed"), &a);
+    int *tok = arena_array(&a, (size_t)n, sizeof *tok), *from = arena_array(&a, (size_t)n, sizeof *from);
+    double *law = arena_array(&a, (size_t)n, sizeof *law);
+    synth_stream(y, SPLIT_TEST, tok, from, n);
+    synth_nll(y, tok, n, law);
+    for (int l = 0; l < SYNTH_LAGS; l++) {
+        double of_model = 0, of_law = 0, positions = 0;
+        const int lag = y->law.lag[l];
+        for (long i = 0; i < s->test_positions; i++) {
+            if (from[i + 1] != lag || i % T + 1 < lag) continue;
+            of_model += (double)nll[i];
+            of_law += law[i + 1];
+            positions++;
+        }
+        if (positions < 1) continue;
+        record_num(rec, arena_text(&a, "copy_nll:%d", lag), s->step, of_model / positions);
+        record_num(rec, arena_text(&a, "copy_floor:%d", lag), s->step, of_law / positions);
+        record_num(rec, arena_text(&a, "copy_positions:%d", lag), s->step, positions);
+    }
+    arena_drop(&a);
+}
+
+static void evaluate_test_now(Session *s, Recorder *rec)
+{
+    const HeldText *test = &s->corpus->test;
+    const double began = clock_now();
+    Arena a = arena_new(array_bytes(sizeof(float), (size_t)test->n) + (1 << 12));
+    float *each = arena_array(&a, (size_t)test->n, sizeof *each);
+    s->test_nll = session_nll_of(s, test, &s->test_positions, each);
+    s->test_step = s->step;
+    record_num(rec, "test_s", s->step, clock_now() - began);
+    if (spec_is(s->spec, "corpus", "synth")) evaluate_copies(s, each, rec);
+    arena_drop(&a);
+}
+
 int evaluate_test(Session *s, Recorder *rec)
 {
     if (!evaluate_computes(s)) return 0;
     const int has = evaluate_has_test(s), now = has && s->test_step != s->step;
-    if (now) {
-        const double began = clock_now();
-        s->test_nll = session_nll_of(s, &s->corpus->test, &s->test_positions);
-        s->test_step = s->step;
-        record_num(rec, "test_s", s->step, clock_now() - began);
-    }
+    if (now) evaluate_test_now(s, rec);
     if (has) evaluate_record_test(s, rec);
     record_text(rec, "split", has ? split_names[SPLIT_TEST] : split_names[SPLIT_VALID]);
     record_flush(rec);

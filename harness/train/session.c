@@ -238,10 +238,10 @@ void session_drop(Session *s)
 
 double session_nll(Session *s, long *n)
 {
-    return session_nll_of(s, &s->corpus->valid, n);
+    return session_nll_of(s, &s->corpus->valid, n, NULL);
 }
 
-double session_nll_of(Session *s, const HeldText *text, long *n)
+double session_nll_of(Session *s, const HeldText *text, long *n, float *each)
 {
     enum { AT_ONCE = 512 };        /* tokens: what a pass keeps in memory */
     const int T = (int)spec_int(s->spec, "seq");
@@ -265,7 +265,7 @@ double session_nll_of(Session *s, const HeldText *text, long *n)
         }
         tape_reset(s->tape, 0);
         Var h = s->model->forward(s->m, s->tape, x, b, T, NULL);
-        sum += s->head->nll(s->h, h.v, y, b * T, NULL);
+        sum += s->head->nll(s->h, h.v, y, b * T, each ? each + w * T : NULL);
     }
     if (ema) params_swap_ema(s->params);
     arena_drop(&ids);

@@ -65,6 +65,6 @@ void     session_finish(Session *);
 /* Exact mean negative log-likelihood in nats per token over the validation text, windows of `seq`;
  * *n positions. */
 double session_nll(Session *, long *n);
-/* The same over another text */
-double session_nll_of(Session *, const HeldText *, long *n);
+/* The same over another text. each (text's n) or NULL: the loss on token i + 1 */
+double session_nll_of(Session *, const HeldText *, long *n, float *each);
 #endif
