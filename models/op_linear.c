@@ -232,7 +232,7 @@ static void linear_back_product(Tape *t, Param *w, const float *q, const float *
     gemm_weight(t->exec->dx, &linear_cache_of(t, w)->back, &p, t->home);
 }
 
-static void linear_lap(const Tape *t, Lap what) { if (t->lap) t->lap(t->lap_ctx, what); }
+
 
 /* quant NULL: the rows that were multiplied are floats */
 typedef struct { Var y, x; Param *w; const float *q; Quant *quant; } Linear;
@@ -242,7 +242,7 @@ static void linear_back(Tape *t, void *ctx)
     const Linear *o = ctx;
     const int n = o->x.rows, rows = o->w->rows, cols = o->w->cols;
     int fresh;
-    linear_lap(t, LAP_BACK);
+    tape_lap(t, LAP_BACK);
     const float *dy = tape_grad(t, o->y), *x = o->x.v;
     float *dx = grad_to(t, o->x, &fresh);
     if (o->quant && !o->w->frozen) x = linear_multiplied(t, o->quant, n, cols);
@@ -253,7 +253,7 @@ static void linear_back(Tape *t, void *ctx)
     else linear_back_product(t, o->w, o->q, dy, dx, n, !fresh);
     arena_reset(&t->pass, at);
     grad_done(t, o->y);
-    linear_lap(t, LAP_BACK_END);
+    tape_lap(t, LAP_BACK_END);
 }
 
 Var op_linear(Tape *t, Var x, Param *w, int ternary)
@@ -261,7 +261,7 @@ Var op_linear(Tape *t, Var x, Param *w, int ternary)
     const int n = x.rows, rows = w->rows, cols = w->cols;
     tape_operand(x);
     CHECK(x.cols == cols);
-    linear_lap(t, LAP_FORWARD);
+    tape_lap(t, LAP_FORWARD);
     const Ternary *c =
         ternary && strcmp(t->quant, "none") ? linear_ternary_of(t, w) : NULL;
     Linear o = { tape_var(t, n, rows, NULL), x, w, c ? c->q : w->v, NULL };
@@ -272,11 +272,12 @@ Var op_linear(Tape *t, Var x, Param *w, int ternary)
     } else linear_forward_product(t, w, o.q, x.v, o.y.v, n);
     tape_reads(x);
     if (t->recording) *(Linear *)tape_note(t, linear_back, sizeof(Linear)) = o;
-    linear_lap(t, LAP_FORWARD_END);
+    tape_lap(t, LAP_FORWARD_END);
     return o.y;
 }
 
 Var op_bit_linear(Tape *t, Var x, Param *gain, Param *w, double eps)
 {
+    if (gain && t->naive) return op_bit_naive(t, x, gain, w, eps);
     return op_linear(t, gain ? op_rmsnorm(t, x, gain, eps, 1) : x, w, 1);
 }

@@ -16,6 +16,7 @@ Tape *tape_new(const Exec *e, const Spec *spec, Arena *home, size_t bytes)
     t->int8 = spec_is(spec, "act", "int8");
     t->act_bits = (int)spec_int(spec, "act_bits");
     t->back8 = spec_is(spec, "bwd", "int8");
+    t->naive = spec_is(spec, "bitlinear", "naive");
     t->seed = (uint64_t)spec_int(spec, "seed");
     CHECK(!tape_check(spec));
     return t;

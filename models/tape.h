@@ -78,7 +78,8 @@ Var op_rmsnorm (Tape *, Var x, Param *gain, double eps, int to_linear);
  * and how many of its gradients came before in this step: a resumed run draws the same as an
  * uninterrupted one. */
 Var op_linear  (Tape *, Var x, Param *w, int ternary);
-/* BitLinear (arXiv 2406.02528): op_linear of x with a norm of its own. gain NULL: no norm */
+/* BitLinear (arXiv 2406.02528): op_linear of x with a norm of its own. gain NULL: no norm.
+ * bitlinear=naive: operation by operation (op_bit_naive.c), to measure what fusing saves */
 Var op_bit_linear(Tape *, Var x, Param *gain, Param *w, double eps);
 /* y = a + b. y takes over a's gradient: record all other readers of a before. When recording, y may
  * reuse b's memory: do not read b afterwards. A later reader of either is caught as a bug

@@ -16,6 +16,7 @@ struct Tape {
     int         notes, recording, int8, act_bits;
     const char *quant;            /* spec_quant: the quantiser of the ternary weights */
     int         back8;            /* bwd=int8 */
+    int         naive;            /* bitlinear=naive */
     uint64_t    seed;             /* of bwd=int8's stochastic rounding */
     Grad        spare[MAX_SPARE];  /* memory of gradients that have been passed on */
     int         spares;
@@ -41,6 +42,7 @@ enum { STEP = 64 };      /* values of a thread's share: whole cache lines */
         }                                                                        \
     } while (0)
 
+static inline void tape_lap(const Tape *t, Lap what) { if (t->lap) t->lap(t->lap_ctx, what); }
 /* A note for the backward pass; returns room for its operands. */
 void *tape_note(Tape *, void (*back)(Tape *, void *ctx), size_t size);
 /* A new value, not initialised; when recording, its gradient is with_grad or, if NULL, its own. */
@@ -73,4 +75,5 @@ float *norm_sums(Tape *, Var x);
 void   norm_back_part(const Tape *, const NormBack *, int p);
 void   norm_back_gain(const Tape *, const NormBack *);
 Quant *quant_room(Tape *, Var);          /* memory for its rows as int8, to be filled */
+Var    op_bit_naive(Tape *, Var x, Param *gain, Param *w, double eps);
 #endif

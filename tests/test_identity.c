@@ -120,7 +120,7 @@ static void threads_change_no_loss(void **state)
     }
     plan_all(p, db, "losses", "", DB_LOSS, "");
     plan_all(p, db, "speeds", "", DB_SPEED, "");
-    const char *reason, *spec = spec_of(p, 0, "gemm=portable threads=7");
+    const char *reason, *spec = spec_of(p, 0, "gemm=portable kernel=ref threads=7");
     double wall;
     DbCell cell = { spec, spec, "", DB_LOSS };
     assert_int_equal(db_cell_state(db, &cell, &p->a, &reason, &wall), CELL_DONE);

@@ -52,7 +52,8 @@ static int headlab_take_heads(HeadlabPlan *p, char **words, int n)
     return left;
 }
 
-static Session *headlab_read_settings(HeadlabPlan *p, char **words, int n, Arena *a)
+/* The settings of the refits to the plan; returns those of the session */
+static const Spec *headlab_read_settings(HeadlabPlan *p, char **words, int n, Arena *a)
 {
     CheckpointWords w;
     const char *why = checkpoint_words(&w, words, headlab_take_heads(p, words, n), "headlab", a);
@@ -68,9 +69,7 @@ static Session *headlab_read_settings(HeadlabPlan *p, char **words, int n, Arena
     }
     p->path = w.path;
     p->spec = refit;
-    Session *s = session_make(trunk, p->path, SESSION_READS);
-    if ((why = checkpoint_load(s, p->path))) die("%s", why);
-    return s;
+    return trunk;
 }
 
 int headlab_main(int argc, char **argv)
@@ -89,11 +88,14 @@ int headlab_main(int argc, char **argv)
     p.passes = option_number("--passes", passes, 1e-6, 1e6);
     if (strcmp(p.start, "embedding") && strcmp(p.start, "drawn"))
         die("--start %s: expected embedding or drawn", p.start);
+    const Spec *trunk = headlab_read_settings(&p, argv + 1, n, &a);
     MachineLock machine;
     machine_ask(&machine);
     machine_bind_threads(&machine);
     p.machine = &machine;
-    Session *s = headlab_read_settings(&p, argv + 1, n, &a);
+    Session *s = session_make(trunk, p.path, SESSION_READS);
+    const char *why = checkpoint_load(s, p.path);
+    if (why) die("%s", why);
     const int failed = headlab_run(&p, s, &a);
     machine_leave(&machine);
     session_drop(s);

@@ -43,8 +43,8 @@ typedef struct Synth {
 Synth *synth_make    (int V, uint64_t seed, Arena *);
 Synth *synth_make_law(const SynthLaw *, int V, uint64_t seed, Arena *);
 /* The stream of a name (0 training, 1 validation, ...): n tokens, the same for the same law, V,
- * seed, stream and any n. copied (n) or NULL: how many tokens ago a token was copied from; 0: it was
- * not. */
+ * seed, stream and any n. copied (n) or NULL: from how many tokens ago a token was copied; 0: it
+ * was not. */
 void   synth_stream(const Synth *, uint64_t stream, int *tok, int *copied, long n);
 
 /* Exact -ln p(tok[i] | tok[0 .. i-1]): nll[i] (n) when not NULL; returns the mean, nats. */

@@ -314,6 +314,77 @@ static const char *linear_rows(const F32 *f, uint64_t seed, Arena *a)
     return why;
 }
 
+/* The scale of absmean has a least value, beside which a weight of next to nothing rounds to zero
+ * and one of zeros does not divide by zero */
+static const char *linear_small_weight(const Exec *e, uint64_t seed, Arena *a)
+{
+    static const float sizes[] = { 0, 1e-7f };
+    for (int i = 0; i < 2; i++) {
+        Layer *l = linear_layer_make(e, "absmean", "f32", seed, a);
+        for (long k = 0; k < l->w->n; k++) l->w->v[k] = sizes[i];
+        l->w->version++;
+        Var y = op_linear(l->t, l->x, l->w, 1);
+        for (long k = 0; k < (long)B * T * INNER; k++)
+            if (y.v[k] != 0)
+                return arena_text(a, "weights of %g, absmean: value %g, expected 0",
+                                  (double)sizes[i], (double)y.v[k]);
+        tape_drop(l->t);
+    }
+    return NULL;
+}
+
+/* ---- bitlinear=naive: values and gradients of the fused layer, but where a rounding flips ---- */
+enum { BIT_Y = B * T * INNER, BIT_DX = B * T * D, BIT_DW = INNER * D, BIT_PARTS = 4 };
+typedef struct { const float *value[BIT_PARTS]; } Bit;           /* y, dx, dgain, dw */
+static const long bit_sizes[BIT_PARTS] = { BIT_Y, BIT_DX, D, BIT_DW };
+
+static Bit linear_bit(const Exec *e, const char *way, uint64_t seed, Arena *a)
+{
+    Rng r = rng_at(seed, STREAM_CHECK, 80);
+    Spec *s = spec_new(a);
+    CHECK(!spec_set_words(s, arena_text(a, "model=mmfree act=int8 bitlinear=%s", way)));
+    Tape *t = tape_new(e, s, a, PASS);
+    Params *ps = params_new(a);
+    Param *w = params_add(ps, "w", (int[]){ INNER, D, 0 }, GROUP_NORMUON, OWNER_CORE),
+          *gain = params_add(ps, "gain", (int[]){ D, 0 }, GROUP_ADAMW_NODECAY, OWNER_CORE);
+    param_normal(w, seed, 1, 0.1);
+    param_normal(gain, seed, 2, 1);
+    Grad dx = { .p = law_normals(a, BIT_DX, &r), .bytes = sizeof(float) * BIT_DX, .kept = 1 };
+    const Var x = { law_normals(a, BIT_DX, &r), &dx, B * T, D,
+                    arena_get(a, sizeof *x.quant) };
+    tape_reset(t, 1);
+    Var y = op_bit_linear(t, x, gain, w, 1e-6);
+    memcpy(tape_grad(t, y), law_normals(a, BIT_Y, &r), sizeof(float) * BIT_Y);
+    float *kept = arena_raw(a, sizeof(float) * BIT_Y);
+    memcpy(kept, y.v, sizeof(float) * BIT_Y);
+    tape_backward(t);
+    tape_drop(t);
+    return (Bit){ { kept, dx.p, gain->g, w->g } };
+}
+
+static const char *linear_naive(const Exec *e, uint64_t seed, Arena *a)
+{
+    static const char *const names[BIT_PARTS] = { "value", "dX", "dgain", "dW" };
+    const Bit fused = linear_bit(e, "fused", seed, a), naive = linear_bit(e, "naive", seed, a);
+    for (int p = 0; p < BIT_PARTS; p++) {
+        const float *x = fused.value[p], *y = naive.value[p];
+        double top = 0, length = 0, apart = 0;
+        long off = 0;
+        for (long i = 0; i < bit_sizes[p]; i++) top = fmax(top, fabs((double)x[i]));
+        for (long i = 0; i < bit_sizes[p]; i++) {
+            const double d = (double)y[i] - (double)x[i];
+            off += !(fabs(d) <= 1e-5 * top);
+            apart += d * d;
+            length += (double)x[i] * (double)x[i];
+        }
+        /* a flip of an activation moves a row of values, and a column of dW, by a 127th */
+        if (20 * off > bit_sizes[p] || !(apart <= 1e-4 * length))
+            return arena_text(a, "bitlinear=naive: %s differs from fused by %.2g at %ld of %ld",
+                              names[p], sqrt(apart / length), off, bit_sizes[p]);
+    }
+    return NULL;
+}
+
 const char *law_linear(const Exec *e, uint64_t seed, Arena *a)
 {
     static const char *const quants[] = { "v3", "absmean" }, *const acts[] = { "f32", "int8" };
@@ -321,5 +392,7 @@ const char *law_linear(const Exec *e, uint64_t seed, Arena *a)
     for (int q = 0; q < 4 && !why; q++)
         why = linear_ternary(e, quants[q / 2], acts[q % 2], seed, a);
     for (int q = 0; q < 2 && !why; q++) why = linear_random_back(e, quants[q], seed, a);
+    if (!why) why = linear_small_weight(e, seed, a);
+    if (!why) why = linear_naive(e, seed, a);
     return why ? why : linear_rows(e->f, seed, a);
 }

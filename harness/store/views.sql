@@ -337,8 +337,19 @@ FROM result r JOIN config m ON m.run = r.run AND m.key = 'model'
 WHERE r.status = 'ok' AND r.tokens_per_s > 0
 ORDER BY r.experiment, line, r.params;
 
--- losses on tokens that the synthetic language copied from `lag` tokens ago, which stood in the same
--- window, and what its own law loses on them. line: of the cells without their seed
+-- training with fused (line 1) and with naive BitLinears (line 2), by size of the batch
+CREATE VIEW bitlinear AS
+SELECT r.experiment, r.position, r.label, r.seed, w.value AS bitlinear, CAST(b.value AS INTEGER)
+    AS batch, 1 + (w.value = 'naive') AS line, r.tokens_per_s, r.step_s,
+    r.peak_rss_kb / 1024.0 AS peak_mb, r.cpu, r.cores, r.run
+FROM result r
+JOIN config w ON w.run = r.run AND w.key = 'bitlinear'
+JOIN config b ON b.run = r.run AND b.key = 'batch'
+WHERE r.status = 'ok' AND r.tokens_per_s > 0
+ORDER BY r.experiment, line, batch, r.seed;
+
+-- losses on tokens that the synthetic language copied from `lag` tokens ago, within their window,
+-- and what its own law loses on them. line: of the cells without their seed
 CREATE VIEW context AS
 SELECT r.experiment, r.position, r.label, r.seed, dense_rank() OVER (PARTITION BY r.experiment
     ORDER BY r.first) AS line, CAST(substr(m.name, 10) AS INTEGER) AS lag, m.value AS nll,

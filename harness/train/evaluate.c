@@ -66,7 +66,8 @@ static void evaluate_copies(const Session *s, const float *nll, Recorder *rec)
     const long T = spec_int(s->spec, "seq"), n = test->n;
     Arena a = arena_new((size_t)n * (2 * sizeof(int) + sizeof(double)) + ((size_t)256 << 20));
     const Synth *y = synth_make(s->corpus->V, (uint64_t)spec_int(s->spec, "corpus_seed"), &a);
-    int *tok = arena_array(&a, (size_t)n, sizeof *tok), *from = arena_array(&a, (size_t)n, sizeof *from);
+    int *tok = arena_array(&a, (size_t)n, sizeof *tok),
+        *from = arena_array(&a, (size_t)n, sizeof *from);
     double *law = arena_array(&a, (size_t)n, sizeof *law);
     synth_stream(y, SPLIT_TEST, tok, from, n);
     synth_nll(y, tok, n, law);
