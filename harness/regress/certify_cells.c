@@ -40,7 +40,7 @@ static void cells_line(void *ctx, const Record *l)
     if (!strcmp(l->name, "part")) cells_add_part(&p->parts, l->text, e->a);
     if (!strcmp(l->name, "quality") && strstr(l->text, "+f32 "))
         cells_add(p->pair, &p->pairs, l->text, e->a);
-    if (!strcmp(l->name, "gradients") && strchr(l->text, '=') < strchr(l->text, ' '))
+    if (!strcmp(l->name, "gradients") && strcspn(l->text, "=") < strcspn(l->text, " "))
         cells_add(p->variant, &p->variants, l->text, e->a);
 }
 
