@@ -73,7 +73,8 @@ typedef struct {
     int         ndim, shape[4];
     void       *data;
 } Tensor;
-/* n tensors; meta: key, value, key, value, NULL. NULL or an error message */
+/* n tensors, those of the widest types first; meta: key, value, key, value, NULL. NULL or an error
+ * message */
 const char *tensors_save(const char *path, const Tensor *, int n, const char *const *meta, Arena *);
 /* The same a part at a time, so that no more than that is in memory: the header (the tensors' data
  * are not read); all data in order, each part in turn; and then the end. NULL and *why */

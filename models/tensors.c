@@ -117,19 +117,33 @@ const char *tensors_commit(TensorWriter *w)
     return why;
 }
 
-const char *tensors_save(const char *path, const Tensor *t, int n, const char *const *meta,
+/* The widest types first, so that every tensor is aligned to its own */
+static Tensor *tensors_aligned(const Tensor *t, int n, Arena *a)
+{
+    Tensor *to = arena_array(a, (size_t)n, sizeof *to);
+    int k = 0;
+    for (size_t bytes = 8; bytes; bytes /= 2)
+        for (int i = 0; i < n; i++)
+            if (tensors_dtype_bytes(t[i].dtype) == bytes) to[k++] = t[i];
+    CHECK(k == n);
+    return to;
+}
+
+const char *tensors_save(const char *path, const Tensor *tensors, int n, const char *const *meta,
                          Arena *a)
 {
     const char *why = NULL;
+    const Tensor *t = tensors_aligned(tensors, n, a);
     TensorWriter *w = tensors_begin(path, t, n, meta, a, &why);
     for (int i = 0; w && i < n; i++)
         tensors_put(w, t[i].data, (size_t)t[i].n * tensors_dtype_bytes(t[i].dtype));
     return w ? tensors_commit(w) : why;
 }
 
-/* Checks one entry of the header against the file's bounds. NULL, or what is wrong */
+/* Checks one entry of the header against the file's bounds. One that is not aligned to its type is
+ * copied; *moved: bytes that may still be. NULL, or what is wrong */
 static const char *tensors_read_tensor(const char *name, const json_t *e, char *data, size_t size,
-                                       Arena *a, Tensor *t)
+                                       size_t *moved, Arena *a, Tensor *t)
 {
     const json_t *dtype = json_object_get(e, "dtype"), *shape = json_object_get(e, "shape"),
                  *offsets = json_object_get(e, "data_offsets");
@@ -150,10 +164,13 @@ static const char *tensors_read_tensor(const char *name, const json_t *e, char *
         t->shape[t->ndim++] = (int)s;
         t->n *= s;
     }
-    if (from < 0 || to < from || (size_t)to > size || (size_t)(to - from) != (size_t)t->n * each ||
-        (size_t)from % each)
+    if (from < 0 || to < from || (size_t)to > size || (size_t)(to - from) != (size_t)t->n * each)
         return "data_offsets do not fit the shape or the file";
     t->data = data + from;
+    if (!((size_t)from % each)) return NULL;
+    if ((size_t)(to - from) > *moved) return "data_offsets: expected tensors that do not overlap";
+    *moved -= (size_t)(to - from);
+    t->data = memcpy(arena_raw(a, (size_t)(to - from)), data + from, (size_t)(to - from));
     return NULL;
 }
 
@@ -162,10 +179,11 @@ static const char *tensors_read_header(TensorFile *f, const json_t *root, char *
 {
     const char *name, *key;
     json_t *e, *value;
+    size_t moved = size;
     f->t = arena_get(a, json_object_size(root) * sizeof *f->t);
     json_object_foreach((json_t *)root, name, e) {
         if (strcmp(name, "__metadata__")) {
-            const char *why = tensors_read_tensor(name, e, data, size, a, &f->t[f->n++]);
+            const char *why = tensors_read_tensor(name, e, data, size, &moved, a, &f->t[f->n++]);
             if (why) return arena_text(a, "%s: tensor '%.100s': %s", f->path, name, why);
             continue;
         }

@@ -44,7 +44,7 @@ tests_of() {
     models/*)                   echo laws step params golden ;;
     harness/util/*)             echo base stats db ;;
     harness/store/*)            echo db views identity machine factors runs pack headlab ;;
-    harness/corpus/*)           echo data vocab words synth tokenize ;;
+    harness/corpus/*)           echo data vocab vocab_top words synth tokenize ;;
     harness/laws/*)             echo laws kernels heads step ;;
     harness/train/*)            echo trainer step checkpoint evaluate headlab classes_file golden ;;
     harness/bench/*)            echo bench probe ;;

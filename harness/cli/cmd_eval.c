@@ -22,11 +22,6 @@ static const char help[] =
 
 typedef struct { const char *split; HeldText text; double nll, seconds; long positions; } Loss;
 
-static double eval_bits_per_byte(const Loss *l)
-{
-    return l->nll / log(2) / l->text.bytes_per_token;
-}
-
 static void eval_json(const Session *s, const Loss *l, Arena *a)
 {
     const char *kernel = spec_is(s->spec, "act", "int8") ? s->exec->kernel->name : "dense";
@@ -37,7 +32,7 @@ static void eval_json(const Session *s, const Loss *l, Arena *a)
     if (!isnan(l->text.unigram)) json_object_set_new(o, "unigram", json_real(l->text.unigram));
     if (!isnan(l->text.floor)) json_object_set_new(o, "nll_floor", json_real(l->text.floor));
     if (l->text.bytes_per_token > 0)
-        json_object_set_new(o, "bits_per_byte", json_real(eval_bits_per_byte(l)));
+        json_object_set_new(o, "bits_per_byte", json_real(corpus_bits_per_byte(&l->text, l->nll)));
     char *text = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9));
     puts(text);
     free(text);
@@ -50,7 +45,8 @@ static void eval_text(const Loss *l)
            l->positions, (double)l->positions / l->seconds);
     if (!isnan(l->text.unigram)) printf("; unigram %.4f", l->text.unigram);
     if (!isnan(l->text.floor)) printf("; floor %.4f", l->text.floor);
-    if (l->text.bytes_per_token > 0) printf("; %.4f bits per byte", eval_bits_per_byte(l));
+    if (l->text.bytes_per_token > 0)
+        printf("; %.4f bits per byte", corpus_bits_per_byte(&l->text, l->nll));
     putchar('\n');
 }
 

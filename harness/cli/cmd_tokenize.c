@@ -20,7 +20,8 @@ static int tokenize_help(FILE *out, int code)
           "                                 [--bin]\n"
           "       eightysix tokenize decode [vocab=gpt2|bytes|words|pieces] [list=FILE]\n"
           "                                 [--bin]\n"
-          "       eightysix tokenize corpus NAME|FILE [vocab=auto|gpt2|words|bytes|pieces] [V=N]\n"
+          "       eightysix tokenize corpus NAME|FILE [V=N]\n"
+          "                                 [vocab=auto|gpt2|gpt2-top|words|bytes|pieces]\n"
           "       eightysix tokenize tokens SETTING=VALUE ...\n"
           "       eightysix tokenize fetch NAME\n"
           "       eightysix tokenize SUBCOMMAND --help\n\n"
@@ -58,15 +59,16 @@ static int tokenize_help_filter(void)
 
 static int tokenize_help_corpus(void)
 {
-    fputs("usage: eightysix tokenize corpus NAME|FILE [vocab=auto|gpt2|words|bytes|pieces]\n"
-          "                                 [V=N]\n\n"
+    fputs("usage: eightysix tokenize corpus NAME|FILE [V=N]\n"
+          "                                 [vocab=auto|gpt2|gpt2-top|words|bytes|pieces]\n\n"
           "Makes the token files of a corpus, or finds them in the cache directory, and prints\n"
           "for each split its tokens, the bytes of its text, hashes and, when made now, the\n"
           "speed. `train`, `eval` and `sweep` do the same on first use.\n\n"
           "  NAME   a directory of the data directory with train.txt[.xz], valid.txt[.xz] and\n"
           "         maybe test.txt[.xz]\n"
           "  FILE   a text (.txt, .txt.xz) or a token file (.tok)\n"
-          "  V=N    keeps the N most frequent words of vocab=words\n\n"
+          "  V=N    keeps the N most frequent words of vocab=words; N - 4 ids of vocab=gpt2-top,\n"
+          "         beside <pad>, <unk>, <bos> and <eos>\n\n"
           "Example:  eightysix tokenize corpus wikitext-2\n",
           stdout);
     return 0;

@@ -26,15 +26,24 @@ static double corpus_unigram_nll(const Corpus *c, const HeldText *h)
     return sum / (double)h->n;
 }
 
-static double corpus_bytes_per_token(const Corpus *c, const HeldText *h)
+static void corpus_mark_bytes(const Corpus *c, HeldText *h)
 {
-    double bytes = 0;
+    double bytes = 0, naming = 0;
+    const Vocab *text = h->whole.at ? vocab_base(c->text) : c->text;
+    const TokenIds tok = h->whole.at ? h->whole : h->tok;
     size_t len;
     for (long i = 0; i < h->n; i++) {
-        vocab_bytes_of(c->text, token_id(h->tok, i), &len);
+        vocab_bytes_of(text, token_id(tok, i), &len);
         bytes += (double)len;
+        if (h->whole.at) naming += vocab_naming(c->text, token_id(tok, i));
     }
-    return bytes / (double)h->n;
+    h->bytes_per_token = bytes / (double)h->n;
+    h->naming = naming / (double)h->n;
+}
+
+double corpus_bits_per_byte(const HeldText *h, double nll)
+{
+    return h->bytes_per_token > 0 ? (nll + h->naming) / log(2) / h->bytes_per_token : NAN;
 }
 
 /* n tokens of a file from `from` on, cut to `most` (0: all) */
@@ -56,8 +65,10 @@ static HeldText corpus_whole(const TokenFile *f, long most)
 /* How many tokens of a single file each text held back of it has */
 static long corpus_share(const TokenFile *f) { return f->n * SINGLE_HELD / 100; }
 
-/* valid and test of a corpus with these files; held: percent of file[0] that are theirs */
-static void corpus_hold(Corpus *c, TokenFile *const file[3], int held, long most, Arena *a)
+/* valid and test of a corpus with these files; whole: the same in the base of its vocabulary, or
+ * NULL; held: percent of file[0] that are theirs */
+static void corpus_hold(Corpus *c, TokenFile *const file[3], TokenFile *const *whole, int held,
+                        long most, Arena *a)
 {
     const TokenFile *all = file[0];
     const long share = held ? corpus_share(all) : 0;
@@ -70,6 +81,12 @@ static void corpus_hold(Corpus *c, TokenFile *const file[3], int held, long most
                                  source_share_sha(all->source_hash, SPLIT_TEST, held, a));
     if (file[1]) c->valid = corpus_whole(file[1], most);
     if (file[2]) c->test = corpus_whole(file[2], most);
+    if (!whole || !(whole[0] || whole[1])) return;
+    Corpus base = { .name = c->name };
+    corpus_hold(&base, whole, NULL, held, most, a);
+    CHECK(base.valid.n == c->valid.n && base.test.n == c->test.n);
+    c->valid.whole = base.valid.tok;
+    c->test.whole = base.test.tok;
 }
 
 /* What follows from the counts and the held texts; a test text of one token is none */
@@ -80,13 +97,13 @@ static void corpus_mark(Corpus *c)
     for (int i = 0; i < 2; i++) {
         if (!held[i]->n) continue;
         held[i]->unigram = corpus_unigram_nll(c, held[i]);
-        if (c->text) held[i]->bytes_per_token = corpus_bytes_per_token(c, held[i]);
+        if (c->text) corpus_mark_bytes(c, held[i]);
     }
 }
 
 /* Everything that follows from the files; held: percent of the first that are valid and test */
-static Corpus *corpus_of(const char *name, TokenFile *const file[3], int held, Vocab *text,
-                         long most, Arena *a, const char **why)
+static Corpus *corpus_of(const char *name, TokenFile *const file[3], TokenFile *const *whole,
+                         int held, Vocab *text, long most, Arena *a, const char **why)
 {
     Corpus *c = arena_get(a, sizeof *c);
     const TokenFile *train = file[0];
@@ -100,7 +117,7 @@ static Corpus *corpus_of(const char *name, TokenFile *const file[3], int held, V
                    .mapped = 1,
                    .text = text };
     memcpy(c->file, file, sizeof c->file);
-    corpus_hold(c, file, held, most, a);
+    corpus_hold(c, file, whole, held, most, a);
     if (c->n_train < 2 || c->valid.n < 2) {
         *why = arena_text(a,
                           "corpus=%s: tokens to train on: %ld, to validate on: %ld; expected at "
@@ -139,7 +156,7 @@ static Corpus *corpus_open_synth(const Spec *s, Arena *a, const char **why)
     TokenFile *file[3] = { NULL };
     for (int i = 0; i < 3; i++)
         if (!(file[i] = synth_file((int)V, seed, i, i ? m : n, a, why))) return NULL;
-    Corpus *c = corpus_of("synth", file, 0, NULL, 0, a, why);
+    Corpus *c = corpus_of("synth", file, NULL, 0, NULL, 0, a, why);
     if (!c) return NULL;
     c->name = "synth";
     c->sha = c->valid.sha = c->test.sha = "";
@@ -178,7 +195,7 @@ static Corpus *corpus_of_files(const char *name, const Files *f, long most, Aren
                                                                         : f->source->path[0]);
             return NULL;
         }
-    Corpus *c = corpus_of(name, f->file, held, f->vocab, most, a, why);
+    Corpus *c = corpus_of(name, f->file, f->whole, held, f->vocab, most, a, why);
     if (!c) return NULL;
     if (held) corpus_say_held(f->source->path[0], corpus_share(f->file[0]), held);
     c->name = arena_text(a, "%s", name);
@@ -244,8 +261,9 @@ static void corpus_hold_single(Corpus *c, const Files *f, const TextKept *k, lon
     const int held = source_held(f->source),
               own = !strcmp(k->sha, source_share_sha(sha, SPLIT_TRAIN, held, a)),
               older = !strcmp(k->sha, sha);
-    corpus_hold(c, f->file, own ? held : older ? SINGLE_HELD : 0, most, a);
+    corpus_hold(c, f->file, f->whole, own ? held : older ? SINGLE_HELD : 0, most, a);
     if (!own && !older) c->valid = corpus_whole(f->file[0], most);
+    if (!own && !older && f->whole[0]) c->valid.whole = f->whole[0]->tok;
     if (own || older)
         corpus_say_held(f->source->path[0], corpus_share(f->file[0]), own ? held : SINGLE_HELD);
     if (!own && !c->test.n)
@@ -263,7 +281,7 @@ static const char *corpus_hold_kept(Corpus *c, const Spec *s, const TextKept *k,
     const Files *f = files_open_kept(spec_str(s, "corpus"), k, 1, a, &why);
     if (!f) return why;
     if (!f->file[1]) corpus_hold_single(c, f, k, most, a);
-    else corpus_hold(c, f->file, 0, most, a);
+    else corpus_hold(c, f->file, f->whole, 0, most, a);
     const char *whole = c->test.n && f->source->by_documents ? source_sha(f->source, 1, a) : NULL;
     if (whole && !strcmp(whole, k->sha)) {
         c->test.n = 0;
@@ -281,7 +299,7 @@ static const char *corpus_hold_synth(Corpus *c, const Spec *s, const TextKept *k
     const uint64_t seed = (uint64_t)spec_int(s, "corpus_seed");
     for (int i = 1; i < 3 && !why; i++)
         file[i] = synth_file(k->V, seed, i, spec_int(s, "valid_tokens"), a, &why);
-    if (!why) corpus_hold(c, file, 0, 0, a);
+    if (!why) corpus_hold(c, file, NULL, 0, 0, a);
     return why;
 }
 

@@ -65,7 +65,9 @@ typedef struct HeldText {
     long        n;
     /* SHA-256 of its text, however much of it is read, hex; "": the build says what it is */
     const char *sha;
+    TokenIds    whole;               /* vocab=gpt2-top: the same in its base; at NULL: none */
     double      bytes_per_token;     /* 0: unknown */
+    double      naming;              /* nats per token to name what is <unk> (vocab_naming); or 0 */
     double      floor;               /* nats per token under the true model; NAN: unknown */
     double      unigram;             /* under the unigram law of train, add-one smoothed */
 } HeldText;
@@ -101,6 +103,9 @@ Corpus *corpus_open(const Spec *, Arena *, const char **why);
  * split, or it lies in no file */
 typedef struct TokenPlace { const char *path; long first, n; } TokenPlace;
 TokenPlace corpus_place(const Corpus *, Split);
+/* Bits per byte of a text on which the loss is nll nats per token, its unknown tokens named; NAN:
+ * its bytes are not known */
+double corpus_bits_per_byte(const HeldText *, double nll);
 /* What a run says of the text that it is trained on: name, vocabulary, hashes */
 void corpus_record(const Corpus *, Recorder *);
 

@@ -74,6 +74,7 @@ Vocab      *pieces_find(Arena *, const char **why);      /* of pieces/tokenizer.
 typedef struct Files {
     Source       *source;
     TokenFile    *file[3];
+    TokenFile    *whole[3];               /* gpt2-top: the same texts in its base, id by id */
     double        seconds[3];
     Vocab        *vocab;                  /* NULL: why_no_text says why */
     const char   *why_no_text;

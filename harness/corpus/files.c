@@ -257,19 +257,37 @@ static Vocab *files_words_of(Source *s, long most, Arena *a, const char **why)
     return v;
 }
 
+/* The most frequent ids of GPT-2 in the training text, of a single file in all of it */
+static Vocab *files_top_of(Source *s, long most, Arena *a, const char **why)
+{
+    double seconds;
+    Vocab *base = gpt2_find(a, why);
+    TokenFile *f = base ? files_text_tokens(s, SPLIT_TRAIN, base, &seconds, a, why) : NULL;
+    if (!f) return NULL;
+    size_t len;
+    long *count = arena_get(a, sizeof *count * (size_t)f->V);
+    for (long i = 0; i < f->n; i++) count[token_id(f->tok, i)]++;
+    const char *list = vocab_top_list(count, most, base, &len, a);
+    tokens_close(f);
+    return vocab_top(list, len, s->path[0], base, a, why);
+}
+
 static Vocab *files_vocab_open(Source *s, const char *name, long most, Arena *a,
                                const char **why)
 {
     if (!strcmp(name, "gpt2")) return gpt2_find(a, why);
     if (!strcmp(name, "pieces")) return pieces_find(a, why);
     if (!strcmp(name, "bytes")) return vocab_bytes(a);
-    if (strcmp(name, "words")) {
-        *why = arena_text(a, "vocab=%s: expected gpt2, words, bytes or pieces for the text of "
-                             "corpus %s", name, s->name);
+    const int words = !strcmp(name, "words");
+    if (!words && strcmp(name, "gpt2-top")) {
+        *why = arena_text(a, "vocab=%s: expected gpt2, gpt2-top, words, bytes or pieces for the "
+                             "text of corpus %s", name, s->name);
         return NULL;
     }
-    if (most >= 2) return files_words_of(s, most, a, why);
-    *why = arena_text(a, "V=%ld: expected at least 2 words", most);
+    if (words && most >= 2) return files_words_of(s, most, a, why);
+    if (!words && most > 4) return files_top_of(s, most, a, why);
+    *why = words ? arena_text(a, "V=%ld: expected at least 2 words", most)
+                 : arena_text(a, "V=%ld: expected at least 5 ids, of which 4 are special", most);
     return NULL;
 }
 
@@ -326,6 +344,9 @@ static Files *files_of_text(Files *f, int first, Arena *a, const char **why)
         if (!t) return NULL;
         if (t->n || !held) f->file[i] = t;
         else tokens_close(t);
+        if (!f->file[i] || !vocab_base(f->vocab)) continue;
+        f->whole[i] = files_text_tokens(s, i, vocab_base(f->vocab), &f->seconds[i], a, why);
+        if (!f->whole[i]) return NULL;
     }
     return f;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* vocab.h -- text to token ids and back: GPT-2's byte-level BPE, words of a corpus, bytes,
- * the pieces of a published tokenizer. */
+/* vocab.h -- text to token ids and back: GPT-2's byte-level BPE, whole or cut to its most frequent
+ * ids, words of a corpus, bytes, the pieces of a published tokenizer. */
 #ifndef VOCAB_H
 #define VOCAB_H
 #include "kernels/base.h"
@@ -26,13 +26,24 @@ Vocab *vocab_words_listed(const char *list, size_t len, const char *path, Arena 
 Vocab *vocab_pieces(const char *path, long V, Arena *, const char **why);
 Vocab *vocab_pieces_of(const char *json, size_t len, const char *path, long V, Arena *,
                        const char **why);
-/* words: the list; pieces: the tokenizer.json; *len bytes */
+/* gpt2-top: the most frequent ids of a base and four special ones, from a list that
+ * vocab_top_list made of the counts of a training text: `most` ids at most (vocab_top.c). */
+Vocab *vocab_top(const char *list, size_t len, const char *path, Vocab *base, Arena *,
+                 const char **why);
+const char *vocab_top_list(const long *count, long most, Vocab *base, size_t *len, Arena *);
+/* Its base; NULL: the vocabulary is of another kind */
+Vocab *vocab_base(const Vocab *);
+/* Nats that it takes to say which id of the base an <unk> stands for, by the counts of the training
+ * text, plus one; 0: that id is kept. A loss with that added is one over the whole text, which can
+ * be put beside those of other vocabularies. */
+double vocab_naming(const Vocab *, int id);
+/* words, gpt2-top: the list; pieces: the tokenizer.json; *len bytes */
 const char *vocab_list(const Vocab *, size_t *len, Arena *);
 /* words only: NULL or an error message */
 const char *vocab_save(const Vocab *, const char *path);
 
 int         vocab_size(const Vocab *);                             /* at most TOKEN_IDS_MOST */
-const char *vocab_name(const Vocab *);                             /* gpt2 words bytes pieces */
+const char *vocab_name(const Vocab *);                 /* gpt2 gpt2-top words bytes pieces */
 /* SHA-256, hex, of what defines it */
 const char *vocab_hash(const Vocab *);
 /* The ids of a whole text to out (capacity max), returns how many it needs: more than max means out

@@ -147,7 +147,7 @@ Vocab *vocab_words_listed(const char *text, size_t size, const char *path, Arena
 
 const char *vocab_list(const Vocab *v, size_t *len, Arena *a)
 {
-    if (v->source) {
+    if (v->source) {                 /* gpt2-top, pieces */
         *len = v->source_len;
         return v->source;
     }

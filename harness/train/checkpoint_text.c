@@ -2,8 +2,8 @@
 /* What a checkpoint keeps of its text, so that it needs it no more: as metadata text.corpus,
  * text.sha, text.vocab, text.vocab_sha, text.V, text.tokens (of the training text), text.first (of
  * the validation text); the tensors text.counts (V) F64 and, a byte a value, U16, of vocab=words
- * text.words: its list, of vocab=pieces text.pieces: its tokenizer.json. text.tokens 0: nothing was
- * counted. */
+ * text.words: its list, of vocab=gpt2-top text.gpt2-top: its list, of vocab=pieces text.pieces: its
+ * tokenizer.json. text.tokens 0: nothing was counted. */
 #include "harness/train/checkpoint_file.h"
 #include "harness/train/checkpoint_text.h"
 #include "harness/corpus/data_parts.h"
@@ -16,7 +16,10 @@ int checkpoint_text_tensors(Tensor *t, const Corpus *c, Arena *a)
     for (int v = 0; v < c->V; v++) counts[v] = (double)c->freq[v];
     t[0] = (Tensor){ .name = "text.counts", .dtype = "F64", .n = c->V, .ndim = 1,
                      .shape = { c->V }, .data = counts };
-    if (!c->text || (strcmp(c->vocab, "words") && strcmp(c->vocab, "pieces"))) return 1;
+    static const char *const listed[] = { "words", "gpt2-top", "pieces" };
+    int list_kept = 0;
+    for (int i = 0; i < 3; i++) list_kept |= c->text && !strcmp(c->vocab, listed[i]);
+    if (!list_kept) return 1;
     size_t len;
     const char *list = vocab_list(c->text, &len, a);
     uint16_t *words = arena_raw(a, sizeof *words * len);
@@ -71,8 +74,8 @@ static const char *text_read_counts(const TensorFile *f, TextKept *k, Arena *a)
                          "the count of every word", f->path);
 }
 
-/* The vocabulary of text.words or text.pieces; NULL and *why */
-static Vocab *text_read_list(const TensorFile *f, const char *vocab, int V, Arena *a,
+/* The vocabulary of text.words, text.gpt2-top or text.pieces; NULL and *why. base: of gpt2-top */
+static Vocab *text_read_list(const TensorFile *f, const char *vocab, int V, Vocab *base, Arena *a,
                              const char **why)
 {
     const char *name = arena_text(a, "text.%s", vocab);
@@ -84,6 +87,7 @@ static Vocab *text_read_list(const TensorFile *f, const char *vocab, int V, Aren
     char *list = arena_raw(a, (size_t)t->n + 1);
     for (long i = 0; i < t->n; i++) list[i] = (char)((const uint16_t *)t->data)[i];
     if (!strcmp(vocab, "words")) return vocab_words_listed(list, (size_t)t->n, f->path, a, why);
+    if (base) return vocab_top(list, (size_t)t->n, f->path, base, a, why);
     return vocab_pieces_of(list, (size_t)t->n, arena_text(a, "%s: text.pieces", f->path), V, a,
                            why);
 }
@@ -91,9 +95,11 @@ static Vocab *text_read_list(const TensorFile *f, const char *vocab, int V, Aren
 static const char *text_read_vocab(const TensorFile *f, TextKept *k, Arena *a)
 {
     const char *why = NULL;
-    const int words = !strcmp(k->vocab, "words") && tensors_find(f, "text.words");
-    if (words || !strcmp(k->vocab, "pieces")) {
-        k->text = text_read_list(f, k->vocab, k->V, a, &why);
+    const int words = !strcmp(k->vocab, "words") && tensors_find(f, "text.words"),
+              top = !strcmp(k->vocab, "gpt2-top");
+    Vocab *base = top ? gpt2_find(a, &k->why_no_text) : NULL;
+    if (words || base || !strcmp(k->vocab, "pieces")) {
+        k->text = text_read_list(f, k->vocab, k->V, base, a, &why);
         if (!k->text) return why;
     } else if (!strcmp(k->vocab, "gpt2"))
         k->text = gpt2_find(a, &k->why_no_text);

@@ -24,7 +24,7 @@ void evaluate_valid(Session *s, Recorder *rec)
     const double began = clock_now(), nll = session_nll_of(s, valid, &n, NULL);
     record_num(rec, "nll", s->step, nll);
     if (valid->bytes_per_token > 0)
-        record_num(rec, "bits_per_byte", s->step, nll / log(2) / valid->bytes_per_token);
+        record_num(rec, "bits_per_byte", s->step, corpus_bits_per_byte(valid, nll));
     record_num(rec, "eval_seconds", s->step, s->seconds);
     record_num(rec, "eval_tokens", s->step, (double)s->tokens);
     record_num(rec, "eval_positions", s->step, (double)n);
@@ -38,8 +38,7 @@ static void evaluate_record_test(const Session *s, Recorder *rec)
     const HeldText *test = &s->corpus->test;
     record_num(rec, "test_nll", s->step, s->test_nll);
     if (test->bytes_per_token > 0)
-        record_num(rec, "test_bits_per_byte", s->step,
-                   s->test_nll / log(2) / test->bytes_per_token);
+        record_num(rec, "test_bits_per_byte", s->step, corpus_bits_per_byte(test, s->test_nll));
     record_num(rec, "test_positions", s->step, (double)s->test_positions);
     record_num(rec, "test_unigram", s->step, test->unigram);
     if (!isnan(test->floor)) record_num(rec, "test_nll_floor", s->step, test->floor);

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The list of a vocabulary cut to its most frequent ids; what loads also encodes. */
+#include "harness/corpus/vocab.h"
+#include "tests/fuzz/fuzz.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const char *why = NULL;
+    int id[32];
+    Vocab *base = vocab_bytes(fuzz_arena()),
+          *v = vocab_top((const char *)data, size, "list", base, fuzz_arena(), &why);
+    fuzz_want(v, why);
+    if (!v) return 0;
+    CHECK(vocab_encode(v, "the bird", 8, id, 32) == 8);
+    for (int i = 0; i < 8; i++) CHECK(id[i] >= 0 && id[i] < vocab_size(v));
+    return 0;
+}
