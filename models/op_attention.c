@@ -129,6 +129,7 @@ static void attention_back(Tape *t, void *ctx)
     const AttendShape s = attention_shape(o, 0);
     const int threads = attention_threads(t), items = o->B * o->heads;
     const size_t tile = (size_t)ATTEND_TILE * ATTEND_TILE, each = 2 * tile + (size_t)s.n;
+    tape_lap(t, LAP_MIX_BACK);
     const float *dy = tape_grad(t, o->y);
     float *dq = tape_grad(t, o->q), *dk = tape_grad(t, o->k), *dv = tape_grad(t, o->v);
     const size_t mark = t->pass.used;
@@ -149,6 +150,7 @@ static void attention_back(Tape *t, void *ctx)
     }
     arena_reset(&t->pass, mark);
     grad_done(t, o->y);
+    tape_lap(t, LAP_MIX_BACK_END);
 }
 
 /* The rows of k and v behind those of the cache, (capacity, d) twice */
@@ -199,6 +201,7 @@ Var op_attention(Tape *t, Var q, Var k, Var v, int heads, int B, Carry *const *c
     tape_operand(v);
     CHECK(q.rows == k.rows && q.rows == v.rows && k.cols == q.cols && v.cols == q.cols);
     CHECK(q.cols % heads == 0 && q.rows % B == 0 && (!carry || !t->recording));
+    tape_lap(t, LAP_MIX);
     Attention o = { tape_var(t, q.rows, q.cols, NULL), q, k, v, NULL, heads, B };
     if (t->recording)
         o.lse = arena_raw(&t->pass, sizeof(float) * (size_t)q.rows * (size_t)heads);
@@ -209,5 +212,6 @@ Var op_attention(Tape *t, Var q, Var k, Var v, int heads, int B, Carry *const *c
     tape_reads(v);
     tape_reads(o.y);
     if (t->recording) *(Attention *)tape_note(t, attention_back, sizeof(Attention)) = o;
+    tape_lap(t, LAP_MIX_END);
     return o.y;
 }

@@ -194,6 +194,7 @@ static void conv_back(Tape *t, void *ctx)
     Grad of_n = { .bytes = o->x.g->bytes };
     const Var n = { NULL, &of_n, o->x.rows, o->x.cols, NULL };
     int fresh;
+    tape_lap(t, LAP_MIX_BACK);
     /* tape_grad: dLoss/dy, which becomes dLoss/dx in the same memory */
     float *dx = tape_grad(t, o->y), *dn = grad_to(t, n, &fresh);
     const size_t at = t->pass.used;
@@ -221,6 +222,7 @@ static void conv_back(Tape *t, void *ctx)
     norm_back_gain(t, &norm);
     arena_reset(&t->pass, at);
     grad_done(t, n);
+    tape_lap(t, LAP_MIX_BACK_END);
 }
 
 long op_gated_conv_rows(const GatedConv *c) { return (long)(c->k - 1) * c->dil; }
@@ -302,6 +304,7 @@ Var op_gated_conv(Tape *t, Var x, const GatedConv *c, int B, Carry *const *carry
         conv_continue(t, &o, c->eps, carry, offset);
         return o.y;
     }
+    tape_lap(t, LAP_MIX);
     o.rstd = arena_raw(&t->pass, sizeof(float) * (size_t)x.rows);
     o.gate = arena_raw(&t->pass, bytes);
     o.value = arena_raw(&t->pass, bytes);
@@ -312,5 +315,6 @@ Var op_gated_conv(Tape *t, Var x, const GatedConv *c, int B, Carry *const *carry
         if (name) o.name = arena_text(&t->pass, "%s", name);
         *(Conv *)tape_note(t, conv_back, sizeof(Conv)) = o;
     }
+    tape_lap(t, LAP_MIX_END);
     return o.y;
 }

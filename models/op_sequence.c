@@ -23,6 +23,7 @@ static void scan_back(Tape *t, void *ctx)
 {
     const Scan *o = ctx;
     const int d = o->h.cols, T = o->h.rows / o->B, blocks = sequence_blocks(d);
+    tape_lap(t, LAP_MIX_BACK);
     float *dh = tape_grad(t, o->h), *df = tape_grad(t, o->f), *di = tape_grad(t, o->i);
 #pragma omp parallel for num_threads(t->exec->threads) schedule(static)
     for (int item = 0; item < o->B * blocks; item++) {
@@ -32,6 +33,7 @@ static void scan_back(Tape *t, void *ctx)
         t->exec->f->scan_back(df + at, di + at, dh + at, o->f.v + at, o->h.v + at, T, n, d);
     }
     grad_done(t, o->h);
+    tape_lap(t, LAP_MIX_BACK_END);
 }
 
 Var op_scan(Tape *t, Var f, Var i, int B, Carry *const *carry, size_t offset)
@@ -40,6 +42,7 @@ Var op_scan(Tape *t, Var f, Var i, int B, Carry *const *carry, size_t offset)
     tape_operand(f);
     tape_operand(i);
     CHECK(f.rows == i.rows && i.cols == d && f.rows % B == 0 && (!carry || !t->recording));
+    tape_lap(t, LAP_MIX);
     Var h = tape_var(t, f.rows, d, NULL);
 #pragma omp parallel for num_threads(t->exec->threads) schedule(static)
     for (int item = 0; item < B * blocks; item++) {
@@ -53,6 +56,7 @@ Var op_scan(Tape *t, Var f, Var i, int B, Carry *const *carry, size_t offset)
     tape_reads(f);
     tape_reads(h);
     if (t->recording) *(Scan *)tape_note(t, scan_back, sizeof(Scan)) = (Scan){ h, f, i, B };
+    tape_lap(t, LAP_MIX_END);
     return h;
 }
 
@@ -72,6 +76,7 @@ static void depthwise_back(Tape *t, void *ctx)
 {
     const Depthwise *o = ctx;
     const int d = o->x.cols, k = o->w->cols, T = o->x.rows / o->B;
+    tape_lap(t, LAP_MIX_BACK);
     const float *dy = tape_grad(t, o->y);
     float *dx = tape_grad(t, o->x);
     const size_t at = t->pass.used;
@@ -90,6 +95,7 @@ static void depthwise_back(Tape *t, void *ctx)
         for (int j = 0; j < k; j++) o->w->g[(size_t)c * k + j] += dw[(size_t)j * d + c];
     arena_reset(&t->pass, at);
     grad_done(t, o->y);
+    tape_lap(t, LAP_MIX_BACK_END);
 }
 
 /* Of one sequence, channels c.. of n: y from x and the `past` rows before it, which move on */
@@ -126,10 +132,12 @@ Var op_depthwise(Tape *t, Var x, Param *w, int B, Carry *const *carry, size_t of
 {
     tape_operand(x);
     CHECK(w->rows == x.cols && x.rows % B == 0 && (!carry || !t->recording));
+    tape_lap(t, LAP_MIX);
     const Depthwise o = { tape_var(t, x.rows, x.cols, NULL), x, w,
                           depthwise_taps(t, w->v, x.cols, w->cols), B };
     depthwise_forward(t, &o, carry, offset);
     tape_reads(x);
     if (t->recording) *(Depthwise *)tape_note(t, depthwise_back, sizeof(Depthwise)) = o;
+    tape_lap(t, LAP_MIX_END);
     return o.y;
 }

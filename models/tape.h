@@ -54,8 +54,10 @@ typedef void (*TapeSee)(void *ctx, const char *name, int is_gradient, const floa
 void  tape_watch(Tape *, TapeSee see, void *ctx);
 /* call it right after the Var is made; does nothing unless watched */
 void  tape_name (Tape *, const char *name, Var);
-/* For the time split: called at the start and the end of a linear layer's forward and backward. */
-typedef enum { LAP_FORWARD, LAP_FORWARD_END, LAP_BACK, LAP_BACK_END } Lap;
+/* For the time split: called at the start and the end of a linear layer's forward and backward, and
+ * of those of what looks along the sequence. */
+typedef enum { LAP_FORWARD, LAP_FORWARD_END, LAP_BACK, LAP_BACK_END,
+               LAP_MIX, LAP_MIX_END, LAP_MIX_BACK, LAP_MIX_BACK_END } Lap;
 void  tape_laps (Tape *, void (*lap)(void *ctx, Lap), void *ctx);
 /* For bwd=int8: while on, each dX is computed by the dense product as well. tape_cosine: between
  * all estimates and all exact ones since it was turned on; NAN when there were none. */

@@ -11,9 +11,9 @@ static const struct { const char *phase; double seconds; } phases[] = {
     { "data", 0.001 },          { "core.forward", 0.02 },        { "core.linear.forward", 0.003 },
     { "core.backward", 0.04 },  { "core.linear.backward", 0.5 }, { "head.forward", 0.6 },
     { "head.backward", 0.07 },  { "core.update", 0.008 },        { "head.update", 0.9 },
-    { "other", 0.0001 } };
+    { "core.mix.forward", 0.00005 }, { "core.mix.backward", 0.00007 }, { "other", 0.0001 } };
 enum { PHASES_HERE = sizeof phases / sizeof *phases };
-static const double step_s = 2.1421;
+static const double step_s = 2.14222;
 
 /* The first two steps are slow, and left out; of the others one is 20 % slower and one faster. */
 static void add_run(Place *p)
@@ -50,16 +50,18 @@ static void phases_make_shares(void **state)
     static const struct { const char *sql; double value; } is[] = {
         { "SELECT step_s FROM run_phase", step_s },
         { "SELECT steps FROM run_phase", 3 },
-        { "SELECT core_forward FROM run_phase", 0.023 },
-        { "SELECT core_backward FROM run_phase", 0.54 },
+        { "SELECT core_forward FROM run_phase", 0.02305 },
+        { "SELECT core_backward FROM run_phase", 0.54007 },
         { "SELECT linear_forward FROM run_phase", 0.003 },
         { "SELECT linear_backward FROM run_phase", 0.5 },
+        { "SELECT mix_forward FROM run_phase", 0.00005 },
+        { "SELECT mix_backward FROM run_phase", 0.00007 },
         { "SELECT head_share FROM result", 0.67 / step_s },
         { "SELECT v_share FROM result", 1.57 / step_s },
         { "SELECT step_s FROM result", step_s },
         { "SELECT data FROM time_split", 0.1 / step_s },
-        { "SELECT core_forward FROM time_split", 2.3 / step_s },
-        { "SELECT core_backward FROM time_split", 54 / step_s },
+        { "SELECT core_forward FROM time_split", 2.305 / step_s },
+        { "SELECT core_backward FROM time_split", 54.007 / step_s },
         { "SELECT core_update FROM time_split", 0.8 / step_s },
         { "SELECT head_forward FROM time_split", 60 / step_s },
         { "SELECT head_backward FROM time_split", 7 / step_s },

@@ -180,24 +180,27 @@ CREATE VIEW run_phase AS
 SELECT experiment, run, steps,
        total(seconds) FILTER (WHERE phase = 'data') AS data,
        total(seconds) FILTER (WHERE phase IN ('core.forward',
-           'core.linear.forward')) AS core_forward,
+           'core.linear.forward', 'core.mix.forward')) AS core_forward,
        total(seconds) FILTER (WHERE phase IN ('core.backward',
-           'core.linear.backward')) AS core_backward,
+           'core.linear.backward', 'core.mix.backward')) AS core_backward,
        total(seconds) FILTER (WHERE phase = 'core.update') AS core_update,
        total(seconds) FILTER (WHERE phase = 'other') AS other,
        total(seconds) FILTER (WHERE phase = 'head.forward') AS head_forward,
        total(seconds) FILTER (WHERE phase = 'head.backward') AS head_backward,
        total(seconds) FILTER (WHERE phase = 'head.update') AS head_update,
-       -- of core_forward and core_backward, the ternary layers
+       -- of core_forward and core_backward: layers of weights, and what looks along the sequence
        total(seconds) FILTER (WHERE phase = 'core.linear.forward') AS linear_forward,
        total(seconds) FILTER (WHERE phase = 'core.linear.backward') AS linear_backward,
+       total(seconds) FILTER (WHERE phase = 'core.mix.forward') AS mix_forward,
+       total(seconds) FILTER (WHERE phase = 'core.mix.backward') AS mix_backward,
        total(seconds) AS step_s
 FROM span_mean GROUP BY run;
 
 CREATE VIEW phase AS
 SELECT c.experiment, c.position, p.run, p.steps, p.data, p.core_forward, p.core_backward,
     p.core_update, p.other, p.head_forward,
-       p.head_backward, p.head_update, p.linear_forward, p.linear_backward, p.step_s
+       p.head_backward, p.head_update, p.linear_forward, p.linear_backward, p.mix_forward,
+       p.mix_backward, p.step_s
 FROM cell_run c JOIN run_phase p ON p.run = c.run WHERE NOT c.shared;
 
 -- the numbers of a run as it said them last

@@ -52,7 +52,11 @@ static void trainer_linear_lap(void *laps, Lap what)
     static const Phase until_now[] = { [LAP_FORWARD] = PHASE_CORE_FORWARD,
                                        [LAP_FORWARD_END] = PHASE_LINEAR_FORWARD,
                                        [LAP_BACK] = PHASE_CORE_BACKWARD,
-                                       [LAP_BACK_END] = PHASE_LINEAR_BACKWARD };
+                                       [LAP_BACK_END] = PHASE_LINEAR_BACKWARD,
+                                       [LAP_MIX] = PHASE_CORE_FORWARD,
+                                       [LAP_MIX_END] = PHASE_MIX_FORWARD,
+                                       [LAP_MIX_BACK] = PHASE_CORE_BACKWARD,
+                                       [LAP_MIX_BACK_END] = PHASE_MIX_BACKWARD };
     laps_mark(laps, until_now[what]);
 }
 

@@ -4,7 +4,8 @@
 
 const char *const phase_names[PHASES] = {
     "data",        "core.forward", "core.backward", "head.forward",        "head.backward",
-    "core.update", "head.update",  "other",         "core.linear.forward", "core.linear.backward"
+    "core.update", "head.update",  "other",         "core.linear.forward", "core.linear.backward",
+    "core.mix.forward", "core.mix.backward"
 };
 
 double clock_now(void)

@@ -16,9 +16,13 @@ typedef enum {
     PHASE_OTHER,
     PHASE_LINEAR_FORWARD,
     PHASE_LINEAR_BACKWARD,
+    PHASE_MIX_FORWARD,
+    PHASE_MIX_BACKWARD,
     PHASES
 } Phase;
-/* "data" "core.forward" ...; the ternary layers of the core apart: "core.linear.forward" ... */
+/* "data" "core.forward" ...; apart from "core.forward" the layers of weights of the core,
+ * "core.linear.forward", and what looks along the sequence (attention, recurrence, convolution),
+ * "core.mix.forward" */
 extern const char *const phase_names[PHASES];
 
 double clock_now(void);                             /* seconds, monotonic */
