@@ -340,6 +340,24 @@ FROM result r JOIN config m ON m.run = r.run AND m.key = 'model'
 WHERE r.status = 'ok' AND r.tokens_per_s > 0
 ORDER BY r.experiment, line, r.params;
 
+-- a step by length of its sequences: percent of its time that attention, recurrences and
+-- convolutions take (mix), the layers of weights (linear), and the output layer with its update
+-- (head_part). line: of the model
+CREATE VIEW length AS
+SELECT r.experiment, r.position, r.label, r.seed, m.value AS model, r.head,
+    dense_rank() OVER (PARTITION BY r.experiment ORDER BY m.value) AS line,
+    CAST(t.value AS INTEGER) AS seq, r.tokens_per_s, r.step_s, r.peak_rss_kb / 1024.0 AS peak_mb,
+    100 * (p.mix_forward + p.mix_backward) / p.step_s AS mix,
+    100 * (p.linear_forward + p.linear_backward) / p.step_s AS linear,
+    100 * (p.head_forward + p.head_backward + p.head_update) / p.step_s AS head_part,
+    r.cpu, r.cores, r.run
+FROM result r
+JOIN config m ON m.run = r.run AND m.key = 'model'
+JOIN config t ON t.run = r.run AND t.key = 'seq'
+JOIN phase p ON p.experiment = r.experiment AND p.position = r.position
+WHERE r.status = 'ok' AND r.tokens_per_s > 0
+ORDER BY r.experiment, r.head, line, CAST(t.value AS INTEGER), r.seed;
+
 -- training with fused (line 1) and with naive BitLinears (line 2), by size of the batch
 CREATE VIEW bitlinear AS
 SELECT r.experiment, r.position, r.label, r.seed, w.value AS bitlinear, CAST(b.value AS INTEGER)
