@@ -19,17 +19,37 @@ static int sequence_block(int i, int d, int *c)
 /* ---- h_t = f_t h_(t-1) + i_t ---- */
 typedef struct { Var h, f, i; int B; } Scan;
 
+/* Every value is read once: whole rows are what memory likes. Channels of an item of work, a
+ * multiple of CHANNELS: all, or as many as let every thread have its share of B sequences */
+static int scan_width(const Tape *t, int B, int d)
+{
+    const int threads = t->exec->threads;
+    int parts = 1;
+    while (B * parts % threads && B * parts < 4 * threads && parts < sequence_blocks(d)) parts++;
+    return (sequence_blocks(d) + parts - 1) / parts * CHANNELS;
+}
+
+/* Of item i the sequence *b and the channels [*c, *c + n); returns n */
+static int scan_item(int i, int d, int width, int *b, int *c)
+{
+    const int parts = (d + width - 1) / width;
+    *b = i / parts;
+    *c = i % parts * width;
+    return d - *c < width ? d - *c : width;
+}
+
 static void scan_back(Tape *t, void *ctx)
 {
     const Scan *o = ctx;
-    const int d = o->h.cols, T = o->h.rows / o->B, blocks = sequence_blocks(d);
+    const int d = o->h.cols, T = o->h.rows / o->B, width = scan_width(t, o->B, d),
+              items = o->B * ((d + width - 1) / width);
     tape_lap(t, LAP_MIX_BACK);
     float *dh = tape_grad(t, o->h), *df = tape_grad(t, o->f), *di = tape_grad(t, o->i);
 #pragma omp parallel for num_threads(t->exec->threads) schedule(static)
-    for (int item = 0; item < o->B * blocks; item++) {
-        int c;
-        const int n = sequence_block(item % blocks, d, &c);
-        const size_t at = (size_t)(item / blocks) * (size_t)T * (size_t)d + (size_t)c;
+    for (int item = 0; item < items; item++) {
+        int b, c;
+        const int n = scan_item(item, d, width, &b, &c);
+        const size_t at = (size_t)b * (size_t)T * (size_t)d + (size_t)c;
         t->exec->f->scan_back(df + at, di + at, dh + at, o->f.v + at, o->h.v + at, T, n, d);
     }
     grad_done(t, o->h);
@@ -38,16 +58,17 @@ static void scan_back(Tape *t, void *ctx)
 
 Var op_scan(Tape *t, Var f, Var i, int B, Carry *const *carry, size_t offset)
 {
-    const int d = f.cols, T = f.rows / B, blocks = sequence_blocks(d);
+    const int d = f.cols, T = f.rows / B, width = scan_width(t, B, d),
+              items = B * ((d + width - 1) / width);
     tape_operand(f);
     tape_operand(i);
     CHECK(f.rows == i.rows && i.cols == d && f.rows % B == 0 && (!carry || !t->recording));
     tape_lap(t, LAP_MIX);
     Var h = tape_var(t, f.rows, d, NULL);
 #pragma omp parallel for num_threads(t->exec->threads) schedule(static)
-    for (int item = 0; item < B * blocks; item++) {
-        int c;
-        const int b = item / blocks, n = sequence_block(item % blocks, d, &c);
+    for (int item = 0; item < items; item++) {
+        int b, c;
+        const int n = scan_item(item, d, width, &b, &c);
         const size_t at = (size_t)b * (size_t)T * (size_t)d + (size_t)c;
         float *last = carry ? carry[b]->state + offset + c : NULL;
         t->exec->f->scan(h.v + at, f.v + at, i.v + at, last, T, n, d);

@@ -293,6 +293,22 @@ static void spin_end(const pid_t hog[HOGS], int hogs)
     }
 }
 
+/* Attention beside the products that it is made of, and a recurrence beside memory */
+static void sequences_are_timed(void **state)
+{
+    Place *p = *state;
+    if (!getenv("EIGHTYSIX_BINARY")) skip();
+    const char *said = place_expect(p, 0, "bench sequence --filter '^(attention|scan)[^+]*/T256/' "
+                                          "--threads 2 --rounds 1 --again 0 --no-db --json");
+    for (int i = 0; i < 3; i++) {
+        static const char *const names[] = { "\"attention/T256/d256/h4/B8/t2\"",
+                                             "\"attention_products_",
+                                             "\"scan/T256/d1024/B32/t2\"" };
+        assert_says(said, names[i]);
+    }
+    assert_says(said, "triad_dram");
+}
+
 static void bench_beside_hogs_says_so(void **state)
 {
     Place *p = *state;
@@ -462,6 +478,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(list_names_kernels_of_the_other_architecture, place_make,
                                         place_drop),
         cmocka_unit_test_setup_teardown(what_cannot_run_is_skipped, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(sequences_are_timed, place_make, place_drop),
         cmocka_unit_test_setup_teardown(bench_beside_hogs_says_so, place_make, place_drop),
         cmocka_unit_test_setup_teardown(waits_for_a_quiet_machine, place_make, place_drop),
         cmocka_unit_test(cells_know_that_they_were_disturbed),

@@ -27,6 +27,7 @@ static const BenchKind bench_kinds[] = {
     { "kernels", bench_kernels, "/(1024x1024|2560x2560)/n(1|512)/t[0-9]+(/cold)?$" },
     { "heads", bench_heads, "/n512/" },
     { "ops", bench_ops, "." },
+    { "sequence", bench_sequence, "." },
     { "machine", bench_machine, "." },
 };
 enum { KINDS = sizeof bench_kinds / sizeof *bench_kinds };
@@ -256,7 +257,7 @@ static const BenchKind *bench_kind(const char *name)
 {
     for (int i = 0; i < KINDS; i++)
         if (!strcmp(bench_kinds[i].name, name)) return &bench_kinds[i];
-    die("bench %s: expected one of kernels, heads, ops, machine", name);
+    die("bench %s: expected one of kernels, heads, ops, sequence, machine", name);
 }
 
 static Bench *bench_new(const BenchPlan *plan)

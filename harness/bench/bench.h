@@ -49,7 +49,7 @@ typedef struct BenchCell {
 
 /* What the arguments of the command said. */
 typedef struct BenchPlan {
-    const char *what;            /* kernels, heads, ops or machine */
+    const char *what;            /* kernels, heads, ops, sequence or machine */
     const char *filter;          /* regular expression of names of cells; NULL: see `shapes` */
     /* the same, without filter, of the usual kernels (bench_usual); NULL: the kind's own */
     const char *shapes;
@@ -99,6 +99,7 @@ double     machine_probe(const Probe *, int threads);
 void bench_kernels(Bench *);
 void bench_heads  (Bench *);
 void bench_ops    (Bench *);
+void bench_sequence(Bench *);
 void bench_machine(Bench *);
 
 double bench_percent  (const BenchCell *);      /* of its limit that it reaches; NAN: unknown */

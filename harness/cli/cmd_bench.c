@@ -9,12 +9,14 @@
 #include <unistd.h>
 
 static const char help[] =
-    "usage: eightysix bench kernels|heads|ops|machine [--option ...]\n\n"
+    "usage: eightysix bench kernels|heads|ops|sequence|machine [--option ...]\n\n"
     "Checks, then times, cells of\n"
     "  kernels   the ternary product and dense products\n"
     "            <kernel>/<rows>x<cols>/n<n>/t<threads>[/b<bits>][/cold]\n"
     "  heads     forward and backward of every output layer    <head>/V<V>/d<d>/n<n>/t<threads>\n"
     "  ops       float operations by instruction set           <op>/<isa>/<shape>\n"
+    "  sequence  attention beside its bare products, and the recurrence, forward and backward\n"
+    "            <op>/T<T>/d<d>/.../t<threads>\n"
     "  machine   what this CPU and its memory give at most     <probe>/t<threads>\n\n"
     "  --filter RE   cells whose name matches (POSIX extended); without it a small set (a minute)\n"
     "  --shapes RE   the same, of the usual kernels only: those that figures show and all with\n"
@@ -81,7 +83,8 @@ static BenchPlan read_arguments(int argc, char **argv)
                                { 0 } };
     const int words = options_read(argc, argv, options, help);
     if (words != 1)
-        die("bench: expected one of kernels, heads, ops, machine; see eightysix bench --help");
+        die("bench: expected one of kernels, heads, ops, sequence, machine; see eightysix bench "
+            "--help");
     p->what = argv[1];
     p->rounds = (int)option_int("--rounds", n_rounds, 1, BENCH_ROUNDS);
     p->again = (int)option_int("--again", again, 0, 100);
