@@ -291,7 +291,7 @@ static void test_corpus(void **state)
     c = open_corpus("corpus=small vocab=words V=1", &why);
     says(why, "expected at least 2 words");
     assert_null(open_corpus("corpus=small vocab=synth", &why));
-    says(why, "expected gpt2, words, bytes or pieces");
+    says(why, "expected gpt2, gpt2-top, words, bytes or pieces");
     assert_null(open_corpus("corpus=nowhere", &why));
     says(why, "no corpus 'nowhere'");
     assert_null(open_corpus("corpus=./nowhere.txt", &why));
