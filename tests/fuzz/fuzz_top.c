@@ -7,8 +7,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *why = NULL;
     int id[32];
-    Vocab *base = vocab_bytes(fuzz_arena()),
-          *v = vocab_top((const char *)data, size, "list", base, fuzz_arena(), &why);
+    Arena *a = fuzz_arena();
+    Vocab *base = vocab_bytes(a),
+          *v = vocab_top((const char *)data, size, "list", base, a, &why);
     fuzz_want(v, why);
     if (!v) return 0;
     CHECK(vocab_encode(v, "the bird", 8, id, 32) == 8);
