@@ -816,22 +816,26 @@ FROM phases p LEFT JOIN rate r ON r.rig = p.rig ORDER BY p.experiment, p.positio
 -- that costs nothing, no update either (Amdahl); roofline: one whose FLOPs run at the best rate of
 -- the dense products that `bench` measured on this CPU (NULL: none), with the softmax's update
 CREATE VIEW clocks AS
-WITH cell AS MATERIALIZED (
-    SELECT p.*, (SELECT o.supervised_per_s / o.tokens_per_s FROM cell_speed o
-        WHERE o.experiment = p.experiment AND o.label = p.label) AS supervised,
-           (SELECT max(m.value) FROM cell_run c JOIN metric m ON m.run = c.run
-               AND m.name = 'core_flops'
-            WHERE c.experiment = p.experiment AND c.label = p.label) AS core_flops,
-           (SELECT max(m.value) FROM cell_run c JOIN metric m ON m.run = c.run
-               AND m.name = 'head_flops'
-            WHERE c.experiment = p.experiment AND c.label = p.label) AS head_flops
-    FROM pareto p),
+WITH speed AS MATERIALIZED (
+    SELECT experiment, label, supervised_per_s / tokens_per_s AS supervised FROM cell_speed),
+flops AS MATERIALIZED (
+    SELECT c.experiment, c.label, max(m.value) FILTER (WHERE m.name = 'core_flops') AS core_flops,
+        max(m.value) FILTER (WHERE m.name = 'head_flops') AS head_flops
+    FROM cell_run c JOIN metric m ON m.run = c.run AND m.name IN ('core_flops', 'head_flops')
+    GROUP BY c.experiment, c.label),
+share AS MATERIALIZED (
+    SELECT experiment, label, max(value) FILTER (WHERE name = 'head_share') AS share,
+        max(value) FILTER (WHERE name = 'v_share') AS v_share
+    FROM median WHERE name IN ('head_share', 'v_share') GROUP BY experiment, label),
+cell AS MATERIALIZED (
+    SELECT p.*, s.supervised, f.core_flops, f.head_flops
+    FROM pareto p
+    LEFT JOIN speed s ON s.experiment = p.experiment AND s.label = p.label
+    LEFT JOIN flops f ON f.experiment = p.experiment AND f.label = p.label),
 base AS MATERIALIZED (
-    SELECT c.*, (SELECT value FROM median m WHERE m.experiment = c.experiment AND m.label = c.label
-        AND m.name = 'head_share') AS share,
-           (SELECT value FROM median m WHERE m.experiment = c.experiment AND m.label = c.label
-               AND m.name = 'v_share') AS v_share
-    FROM cell c WHERE c.head = 'softmax' AND c.supervised > 0.999),
+    SELECT c.*, h.share, h.v_share
+    FROM cell c LEFT JOIN share h ON h.experiment = c.experiment AND h.label = c.label
+    WHERE c.head = 'softmax' AND c.supervised > 0.999),
 path AS MATERIALIZED (
     SELECT experiment, label, coalesce(clean_seconds, seconds) AS t, nll,
            lag(coalesce(clean_seconds, seconds)) OVER w AS t0, lag(nll) OVER w AS nll0
