@@ -283,6 +283,9 @@ static const GateWork work_default_set[] = {
     { "step/mmfree+tree/V1024/d64/B1/T64", 6, 0, 1, work_make_step, "tree", NULL, 0,
       "model=mmfree layers=2", STEP_OF("mmfree") " models/op_gates.o models/op_sequence.o"
       STEP_TREE },
+    { "step/mmfree+naive+tree/V1024/d64/B1/T64", 6, 0, 1, work_make_step, "tree", NULL, 0,
+      "model=mmfree layers=2 act=int8 bitlinear=naive",
+      STEP_OF("mmfree") " models/op_gates.o models/op_sequence.o models/op_bit_naive.o" STEP_TREE },
     { "step/transformer+tree/V1024/d64/B1/T64", 6, 0, 1, work_make_step, "tree", NULL, 0,
       "model=transformer layers=2", STEP_OF("transformer") " models/op_attention.o" STEP_TREE },
     { "step/bolt+mean+tree/V1024/d64/B1/T64", 6, 0, 1, work_make_step, "tree", NULL, 0,
