@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Refits on frozen states, the laws they must obey, and the views of losses beside speeds. */
 #include "harness/train/anatomy.h"
-#include "harness/train/bigram.h"
+#include "harness/corpus/bigram.h"
+#include "harness/corpus/trigram.h"
 #include "harness/store/db.h"
 #include "harness/cli/cmd.h"
 #include "harness/train/trainer.h"
@@ -39,6 +40,81 @@ static void bigrams_by_hand(void **state)
     assert_true(fabs(bigram_logp(b, 0, 1) - log((2 - 2 / 7.) / 3 + 2 / 7. * 2 / 3 / 3)) < 1e-12);
     assert_true(fabs(bigram_logp(b, 1, 2) - log(2 / 7. / 2 / 3)) < 1e-12);
     assert_true(fabs(bigram_logp(b, 2, 1) - log(1 / 3.)) < 1e-12);
+    arena_drop(&a);
+}
+
+static void trigrams_sum_to_one(void **state)
+{
+    (void)state;
+    enum { V = 19, N = 900 };
+    Arena a = arena_new(1 << 24);
+    Rng r = rng_at(test_seed(), STREAM_CHECK, 1);
+    uint16_t tok[N];
+    for (int i = 0; i < N; i++)       /* the last words never */
+        tok[i] = (uint16_t)(rng_below(&r, V - 3) * rng_below(&r, V - 3) / (V - 3));
+    const Trigram *t = trigram_make(token_ids_2(tok), N, V, &a);
+    for (int u = 0; u < V; u++)
+        for (int v = 0; v < V; v++) {
+            double sum = 0;
+            for (int w = 0; w < V; w++) sum += exp(trigram_logp(t, u, v, w));
+            assert_true(fabs(sum - 1) < 1e-12);
+        }
+    arena_drop(&a);
+}
+
+/* 012, 120 and 201 twice, 010 once: D3 = 2/9. Ends of different triples: 10, 12, 20 and 01, once
+ * each: D2 = 5/6; q = 3/7, 2/7, 2/7 */
+static void trigrams_by_hand(void **state)
+{
+    (void)state;
+    static const uint16_t tok[] = { 0, 1, 2, 0, 1, 2, 0, 1, 0 };
+    Arena a = arena_new(1 << 24);
+    const Trigram *t = trigram_make(token_ids_2(tok), 9, 3, &a);
+    const double D3 = 2 / 9., D2 = 5 / 6., p2_1 = (1 - D2 + D2 * 2 * 2 / 7.) / 2,
+                 p0_1 = (1 - D2 + D2 * 2 * 3 / 7.) / 2, p1_0 = 1 - D2 + D2 * 2 / 7.;
+    const struct { int u, v, w; double p; } known[] = {
+        { 0, 1, 2, (2 - D3 + D3 * 2 * p2_1) / 3 }, { 0, 1, 0, (1 - D3 + D3 * 2 * p0_1) / 3 },
+        { 1, 1, 2, p2_1 }, { 2, 1, 0, p0_1 }, { 2, 0, 1, (2 - D3 + D3 * p1_0) / 2 },
+        { 0, 0, 1, p1_0 }, { 2, 0, 2, D3 * D2 * 2 / 7. / 2 }
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        const double p = exp(trigram_logp(t, known[i].u, known[i].v, known[i].w));
+        if (fabs(p - known[i].p) > 1e-12)
+            fail_msg("%d %d %d: %g, expected %g", known[i].u, known[i].v, known[i].w, p,
+                     known[i].p);
+    }
+    arena_drop(&a);
+}
+
+/* A language of triples, of which each pair has three ends: its entropy is ln 3, and pairs know next
+ * to nothing of it; on ids of two bytes and of four */
+static void trigrams_know_more(void **state)
+{
+    (void)state;
+    enum { V = 40, N = 60000, M = 4000, FAR = 1000000 };
+    Arena a = arena_new((size_t)1 << 28);
+    Rng r = rng_at(test_seed(), STREAM_CHECK, 2);
+    uint16_t *tok = arena_get(&a, sizeof *tok * (N + M));
+    uint32_t *wide = arena_raw(&a, sizeof *wide * (N + M));
+    for (int i = 0; i < N + M; i++) {
+        if (i > 1) tok[i] = (uint16_t)((5 * tok[i - 2] + 3 * tok[i - 1] + rng_below(&r, 3)) % V);
+        wide[i] = (uint32_t)tok[i] + FAR;
+    }
+    const Bigram *b = bigram_make(token_ids_2(tok), N, V, &a);
+    const Trigram *t = trigram_make(token_ids_2(tok), N, V, &a),
+                  *far = trigram_make(token_ids_4(wide), N, V + FAR, &a);
+    double pairs = 0, triples = 0;
+    for (int i = N; i < N + M; i++) {
+        const uint16_t *w = tok + i;
+        const double p = trigram_logp(t, w[-2], w[-1], w[0]);
+        pairs -= bigram_logp(b, w[-1], w[0]) / M;
+        triples -= p / M;
+        /* ids that never come take a little of the probability */
+        const double q = trigram_logp(far, w[-2] + FAR, w[-1] + FAR, w[0] + FAR);
+        assert_true(q <= p && q > p - 1);
+    }
+    if (!(pairs > 3 && triples < 1.3 && triples > 1.09))
+        fail_msg("%g nats by pairs, %g by triples", pairs, triples);
     arena_drop(&a);
 }
 
@@ -406,6 +482,8 @@ int main(void)
     setenv("OMP_PROC_BIND", "false", 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bigrams_sum_to_one), cmocka_unit_test(bigrams_by_hand),
+        cmocka_unit_test(trigrams_sum_to_one), cmocka_unit_test(trigrams_by_hand),
+        cmocka_unit_test(trigrams_know_more),
         cmocka_unit_test(deciles_share_the_tokens), cmocka_unit_test(an_anatomy_adds_up),
         cmocka_unit_test_setup_teardown(speeds_have_the_interval_of_stats, set_up, tear_down),
         cmocka_unit_test_setup_teardown(losses_meet_speeds_of_the_same_settings, set_up, tear_down),

@@ -5,7 +5,7 @@
  * every count; interpolated Kneser-Ney bigrams. */
 #include "harness/train/headlab.h"
 #include "harness/train/anatomy.h"
-#include "harness/train/bigram.h"
+#include "harness/corpus/bigram.h"
 #include "harness/util/clock.h"
 #include "harness/util/disturbance.h"
 #include "harness/store/db.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "harness/train/bigram.h"
+#include "harness/corpus/bigram.h"
 #include <math.h>
 
 struct Bigram {
