@@ -71,7 +71,7 @@ copy_tree() {
         fail "the tree cannot be copied to $TREE"
 }
 
-build() { make -s -C $TREE CC="${CC:-cc}" SAN=-O1 "$@" >$OUT/make.log 2>&1; }
+build() { make -s -C $TREE CC="${CC:-cc}" SAN=-O1 "$@" >$OUT/make.log 2>&1 </dev/null; }
 
 # $1 file: the first red test's name, "survived" or "stillborn" in $verdict
 try() {
@@ -80,7 +80,8 @@ try() {
         [ -f $TREE/tests/test_$t.c ] || continue
         build build/eightysix build/tests/test_$t || { verdict=stillborn by=-; return; }
         # a limit of its own time, so that a busy machine kills no test
-        (cd $TREE/build && ulimit -t 300 && timeout 3000 ./tests/test_$t >../../test.log 2>&1) ||
+        (cd $TREE/build && ulimit -t 300 &&
+            timeout 3000 ./tests/test_$t >../../test.log 2>&1 </dev/null) ||
             { verdict=killed by=$t; return; }
     done
     verdict=survived by=-
@@ -118,15 +119,15 @@ list() {
 
 table() {
     echo "room        killed survived equal stillborn"
-    awk -F'\t' '{ split($2, part, "/"); room = part[1] == "harness" ? part[2] : part[1]
+    awk -F'\t' '{ split($2, path, "/"); room = path[1] == "harness" ? path[2] : path[1]
                   n[room, $1]++; n["all", $1]++; rooms[room] }
         function row(r) { printf "%-10s %7d %8d %5d %9d\n", r, n[r, "killed"], n[r, "survived"],
                           n[r, "equal"], n[r, "stillborn"] }
         END { for (r in rooms) row(r); row("all")
               judged = n["all", "killed"] + n["all", "survived"]
-              part = judged ? n["all", "killed"] / judged : 0
-              printf "killed: %.1f %% of %d\n", 100 * part, judged
-              exit part < 0.95 }' $RESULTS
+              share = judged ? n["all", "killed"] / judged : 0
+              printf "killed: %.1f %% of %d\n", 100 * share, judged
+              exit share < 0.95 }' $RESULTS
 }
 
 git rev-parse HEAD >/dev/null 2>&1 || fail "expected a git clone"

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The test text: evaluated once, at the end of a run, by the code that evaluates the validation
  * text; it changes nothing of the run; `eval` says which text it read. */
+#include "harness/corpus/bigram.h"
 #include "harness/corpus/data.h"
 #include "harness/corpus/synth.h"
+#include "harness/corpus/trigram.h"
 #include "harness/util/host.h"
 #include "models/params.h"
 #include "tests/place.h"
@@ -99,6 +101,41 @@ static void losses_on_copies(void **state)
     corpus(p, "text", 400);
     said = cell(p, "corpus=text vocab=bytes budget=1steps");
     assert_int_equal(count(p, said, "num copy_"), 0);
+}
+
+/* Beside a loss are those of pairs and triples of words: of a short text counted at once, of a long
+ * one by a process of its own, which leaves them in the cache */
+static void losses_of_pairs_and_triples(void **state)
+{
+    Place *p = *state;
+    enum { V = 50, HELD = 200 };
+    static const int lengths[] = { 3000, 1000000, 1000000 };
+    for (int k = 0; k < 3; k++) {
+        const int n = lengths[k];
+        const char *said = cell(p, arena_text(&p->a, "train_tokens=%d budget=1steps", n));
+        const Synth *y = synth_make(V, 1, &p->a);
+        int *tok = arena_array(&p->a, (size_t)n, sizeof *tok), held[HELD];
+        uint16_t *train = arena_array(&p->a, (size_t)n, sizeof *train);
+        synth_stream(y, SPLIT_TRAIN, tok, NULL, n);
+        for (int i = 0; i < n; i++) train[i] = (uint16_t)tok[i];
+        const Bigram *b = bigram_make(token_ids_2(train), n, V, &p->a);
+        const Trigram *t = trigram_make(token_ids_2(train), n, V, &p->a);
+        for (int split = SPLIT_VALID; split <= SPLIT_TEST; split++) {
+            double pairs = 0, triples = 0;
+            synth_stream(y, (uint64_t)split, held, NULL, HELD);
+            for (int i = 1; i < HELD; i++) pairs -= bigram_logp(b, held[i - 1], held[i]);
+            for (int i = 2; i < HELD; i++)
+                triples -= trigram_logp(t, held[i - 2], held[i - 1], held[i]);
+            const char *of = split == SPLIT_TEST ? "test_" : "";
+            const int step = split == SPLIT_TEST;
+            const double two = number(p, said, arena_text(&p->a, "num %sbigram %d ", of, step)),
+                         three = number(p, said, arena_text(&p->a, "num %strigram %d ", of, step));
+            assert_true(fabs(two / (pairs / (HELD - 1)) - 1) < 1e-12);
+            assert_true(fabs(three / (triples / (HELD - 2)) - 1) < 1e-12);
+        }
+        const char *kept = arena_text(&p->a, "ls %s/cache/*.grams.*.txt 2>/dev/null", p->dir);
+        assert_int_equal(system(kept) == 0, k > 0);
+    }
 }
 
 static void a_run_ends_with_its_test_loss(void **state)
@@ -301,6 +338,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { T(a_run_ends_with_its_test_loss),
                                         T(losses_on_copies),
+                                        T(losses_of_pairs_and_triples),
                                         T(without_a_test_text_valid_is_reported),
                                         T(the_test_loss_is_found_once),
                                         T(the_test_text_changes_nothing),

@@ -86,8 +86,8 @@ static void trigrams_by_hand(void **state)
     arena_drop(&a);
 }
 
-/* A language of triples, of which each pair has three ends: its entropy is ln 3, and pairs know next
- * to nothing of it; on ids of two bytes and of four */
+/* A language of triples, each pair of which has three ends: its entropy is ln 3, and pairs know
+ * next to nothing of it; on ids of two bytes and of four */
 static void trigrams_know_more(void **state)
 {
     (void)state;

@@ -82,6 +82,18 @@ static double train_number(const json_t *o, const char *key)
     return json_number_value(json_object_get(o, key));
 }
 
+/* What a loss is put beside: those of frequencies, pairs and triples of words */
+static void train_say_marks(const json_t *o, const char *prefix)
+{
+    static const char *const marks[] = { "unigram", "bigram", "trigram" };
+    for (int i = 0; i < 3; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "%s%s", prefix, marks[i]);
+        if (json_object_get(o, name)) printf("; %s %.4f", marks[i], train_number(o, name));
+    }
+    putchar('\n');
+}
+
 static void train_print_summary(const json_t *o, const json_t *phases)
 {
     const char *key;
@@ -99,14 +111,14 @@ static void train_print_summary(const json_t *o, const json_t *phases)
     if (json_object_get(o, "bits_per_byte"))
         printf(", %.4f bits per byte", train_number(o, "bits_per_byte"));
     if (json_object_get(o, "nll_floor")) printf("; floor %.4f", train_number(o, "nll_floor"));
-    printf("; unigram %.4f\n", train_number(o, "unigram"));
+    train_say_marks(o, "");
     if (!json_object_get(o, "test_nll")) return;
     printf("test %.4f nats per token", train_number(o, "test_nll"));
     if (json_object_get(o, "test_bits_per_byte"))
         printf(", %.4f bits per byte", train_number(o, "test_bits_per_byte"));
     if (json_object_get(o, "test_nll_floor"))
         printf("; floor %.4f", train_number(o, "test_nll_floor"));
-    printf("; unigram %.4f\n", train_number(o, "test_unigram"));
+    train_say_marks(o, "test_");
 }
 
 /* The runs of `train` are one experiment that grows, so that `plot curve --experiment train` shows

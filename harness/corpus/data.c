@@ -54,7 +54,9 @@ static HeldText corpus_part_of(const TokenFile *f, long from, long n, long most,
                        .n = n,
                        .sha = sha,
                        .floor = n == f->n && f->floor > 0 ? f->floor : NAN,
-                       .unigram = NAN };
+                       .unigram = NAN,
+                       .bigram = NAN,
+                       .trigram = NAN };
 }
 
 static HeldText corpus_whole(const TokenFile *f, long most)
@@ -72,7 +74,7 @@ static void corpus_hold(Corpus *c, TokenFile *const file[3], TokenFile *const *w
 {
     const TokenFile *all = file[0];
     const long share = held ? corpus_share(all) : 0;
-    c->valid = c->test = (HeldText){ .floor = NAN };
+    c->valid = c->test = (HeldText){ .floor = NAN, .bigram = NAN, .trigram = NAN };
     if (held)
         c->valid = corpus_part_of(all, all->n - share, share, most,
                                   source_share_sha(all->source_hash, SPLIT_VALID, held, a));
@@ -93,7 +95,8 @@ static void corpus_hold(Corpus *c, TokenFile *const file[3], TokenFile *const *w
 static void corpus_mark(Corpus *c)
 {
     HeldText *const held[] = { &c->valid, &c->test };
-    if (c->test.n < 2) c->test = (HeldText){ .floor = NAN };
+    if (c->test.n < 2)
+        c->test = (HeldText){ .floor = NAN, .bigram = NAN, .trigram = NAN };
     for (int i = 0; i < 2; i++) {
         if (!held[i]->n) continue;
         held[i]->unigram = corpus_unigram_nll(c, held[i]);
@@ -343,7 +346,9 @@ Corpus *corpus_open_kept(const Spec *s, const TextKept *k, TextPart part, Arena 
                    .sha = k->sha,
                    .V = k->V,
                    .n_train = k->n_train,
-                   .valid = { .tok = { first, 4 }, .n = 1, .floor = NAN, .unigram = NAN },
+                   .valid = { .tok = { first, 4 }, .n = 1, .floor = NAN, .unigram = NAN,
+                              .bigram = NAN, .trigram = NAN },
+                   .test = { .floor = NAN, .bigram = NAN, .trigram = NAN },
                    .freq = k->freq,
                    .text = k->text };
     return part == TEXT_NONE ? c : corpus_held_kept(c, s, k, a, why);

@@ -70,6 +70,7 @@ typedef struct HeldText {
     double      naming;              /* nats per token to name what is <unk> (vocab_naming); or 0 */
     double      floor;               /* nats per token under the true model; NAN: unknown */
     double      unigram;             /* under the unigram law of train, add-one smoothed */
+    double      bigram, trigram;     /* set by corpus_grams: under those of train (trigram.h) */
 } HeldText;
 
 typedef struct Corpus {
@@ -103,6 +104,9 @@ Corpus *corpus_open(const Spec *, Arena *, const char **why);
  * split, or it lies in no file */
 typedef struct TokenPlace { const char *path; long first, n; } TokenPlace;
 TokenPlace corpus_place(const Corpus *, Split);
+/* Sets bigram and trigram of valid and test: seconds for ten million tokens the first time, in a
+ * process of its own; NAN: nothing was trained on, or more than 200 million tokens */
+void corpus_grams(Corpus *);
 /* Bits per byte of a text on which the loss is nll nats per token, its unknown tokens named; NAN:
  * its bytes are not known */
 double corpus_bits_per_byte(const HeldText *, double nll);

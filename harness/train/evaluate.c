@@ -41,6 +41,10 @@ static void evaluate_record_test(const Session *s, Recorder *rec)
         record_num(rec, "test_bits_per_byte", s->step, corpus_bits_per_byte(test, s->test_nll));
     record_num(rec, "test_positions", s->step, (double)s->test_positions);
     record_num(rec, "test_unigram", s->step, test->unigram);
+    if (!isnan(test->trigram)) {
+        record_num(rec, "test_bigram", s->step, test->bigram);
+        record_num(rec, "test_trigram", s->step, test->trigram);
+    }
     if (!isnan(test->floor)) record_num(rec, "test_nll_floor", s->step, test->floor);
 }
 

@@ -206,6 +206,11 @@ static void trainer_describe(const Session *s, Recorder *rec)
     record_num(rec, "params", 0, (double)params_count(s->params));
     if (!isnan(s->corpus->valid.floor)) record_num(rec, "nll_floor", 0, s->corpus->valid.floor);
     record_num(rec, "unigram", 0, s->corpus->valid.unigram);
+    corpus_grams(s->corpus);
+    if (!isnan(s->corpus->valid.trigram)) {
+        record_num(rec, "bigram", 0, s->corpus->valid.bigram);
+        record_num(rec, "trigram", 0, s->corpus->valid.trigram);
+    }
     record_num(rec, "core_flops", 0, 3 * s->model->flops(s->m, p.T));
     record_num(rec, "head_flops", 0,
                s->head->cost(s->h, trainer_supervised_of(s->spec, n)).flops / n);
