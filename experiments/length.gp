@@ -28,13 +28,18 @@ set multiplot layout 1, 2 title sprintf('Cost of a longer context (%s, %d cores)
     cores) font ',9'
 is(i, head, what) = int(column('line')) == i && strcol('head') eq head ? column(what) : NaN
 set logscale y
-set yrange [slowest / 2:fastest * 1.5]
+set yrange [slowest / 2.5:fastest * 1.5]
+set ytics (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+set label 1 'full: softmax over all words, dashed: tree' at graph 0.03, 0.96 left font ',7' \
+    tc rgb dark
 set ylabel 'thousand tokens a second' offset 1, 0 font ',8'
 plot for [i = 1:lines] data using (is(i, 'softmax', 'seq')):(column('tokens_per_s') / 1000) \
     smooth unique with lines lw 1.4 lc rgb paint[i] title name[i], \
      for [i = 1:lines] data using (is(i, 'tree', 'seq')):(column('tokens_per_s') / 1000) \
     smooth unique with lines lw 1.4 dt 2 lc rgb paint[i] notitle
 unset logscale y
+unset label 1
+set ytics autofreq
 set yrange [0:100]
 set ylabel 'percent of a step along the sequence' offset 1, 0 font ',8'
 unset key
