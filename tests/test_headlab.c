@@ -12,15 +12,21 @@
 
 /* ---- laws ---- */
 
+/* n words of V, low ones more often, the last three never */
+static void skewed_words(uint16_t *tok, int n, uint64_t V, uint64_t stream)
+{
+    Rng r = rng_at(test_seed(), STREAM_CHECK, stream);
+    for (int i = 0; i < n; i++)
+        tok[i] = (uint16_t)(rng_below(&r, V - 3) * rng_below(&r, V - 3) / (V - 3));
+}
+
 static void bigrams_sum_to_one(void **state)
 {
     (void)state;
     enum { V = 23, N = 400 };
     Arena a = arena_new(1 << 24);
-    Rng r = rng_at(test_seed(), STREAM_CHECK, 0);
     uint16_t tok[N];
-    for (int i = 0; i < N; i++)       /* the last words never */
-        tok[i] = (uint16_t)(rng_below(&r, V - 3) * rng_below(&r, V - 3) / (V - 3));
+    skewed_words(tok, N, V, 0);
     const Bigram *b = bigram_make(token_ids_2(tok), N, V, &a);
     for (int u = 0; u < V; u++) {
         double sum = 0;
@@ -48,10 +54,8 @@ static void trigrams_sum_to_one(void **state)
     (void)state;
     enum { V = 19, N = 900 };
     Arena a = arena_new(1 << 24);
-    Rng r = rng_at(test_seed(), STREAM_CHECK, 1);
     uint16_t tok[N];
-    for (int i = 0; i < N; i++)       /* the last words never */
-        tok[i] = (uint16_t)(rng_below(&r, V - 3) * rng_below(&r, V - 3) / (V - 3));
+    skewed_words(tok, N, V, 1);
     const Trigram *t = trigram_make(token_ids_2(tok), N, V, &a);
     for (int u = 0; u < V; u++)
         for (int v = 0; v < V; v++) {

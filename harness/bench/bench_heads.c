@@ -79,14 +79,6 @@ static void heads_add_sgemm3(Bench *b, HeadJob *j, const char *name)
     c->memory = 4.0 * V * j->timed.n;
 }
 
-static const Exec *heads_exec(Spec *spec, int threads, Arena *a)
-{
-    const char *why = spec_set(spec, arena_text(a, "threads=%d", threads));
-    const Exec *e = why ? NULL : exec_make(spec, a, &why);
-    if (!e) die("%s", why);
-    return e;
-}
-
 void bench_heads(Bench *b)
 {
     const BenchPlan *p = bench_plan(b);
@@ -97,7 +89,7 @@ void bench_heads(Bench *b)
     for (int k = 0; k < (int)(sizeof batches / sizeof *batches) * p->n_threads; k++) {
         const int n = batches[k / p->n_threads], t = p->threads[k % p->n_threads];
         Spec *spec = spec_new(bench_home(b));
-        const Exec *e = heads_exec(spec, t, bench_home(b));
+        const Exec *e = timed_exec(spec, t, bench_home(b));
         for (int i = 0; heads[i]; i++) {
             const char *name =
                 arena_text(bench_arena(b), "%s/V%d/d%d/n%d/t%d", heads[i]->name, V, D, n, t);

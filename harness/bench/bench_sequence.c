@@ -20,27 +20,26 @@ typedef struct Sequence {
     Tape       *t;
     int         T, B, backward;
     Var         in[3];               /* q, k, v; or f, i */
-    float      *dy, *scores;
+    float      *dy, *scores;         /* scores: of the bare products */
 } Sequence;
 
-static Var sequence_value(int rows, int cols, float sigma, Rng *rng, Arena *a)
+static Var sequence_value(int rows, int cols, Rng *rng, Arena *a)
 {
     const size_t n = (size_t)rows * (size_t)cols;
     Grad *g = arena_get(a, sizeof *g);
     *g = (Grad){ .p = arena_get(a, sizeof(float) * n), .bytes = sizeof(float) * n, .kept = 1 };
-    return (Var){ timed_normals(n, sigma, rng, a), g, rows, cols, NULL };
+    return (Var){ timed_normals(n, 1, rng, a), g, rows, cols, NULL };
 }
 
-static Sequence *sequence_new(const Spec *spec, const Exec *e, int T, int tokens, int width,
-                              uint64_t seed, Arena *a)
+static Sequence *sequence_new(const Spec *spec, const Exec *e, int inputs, int T, int tokens,
+                              int width, uint64_t seed, Arena *a)
 {
     Sequence *s = arena_get(a, sizeof *s);
     Rng rng = rng_at(seed, STREAM_CHECK, 15);
     *s = (Sequence){ .exec = e, .t = tape_new(e, spec, a, (size_t)1 << 34), .T = T,
                      .B = tokens / T, .backward = 1 };
-    for (int i = 0; i < 3; i++) s->in[i] = sequence_value(tokens, width, 1, &rng, a);
+    for (int i = 0; i < inputs; i++) s->in[i] = sequence_value(tokens, width, &rng, a);
     s->dy = timed_normals((size_t)tokens * (size_t)width, 1e-3f, &rng, a);
-    s->scores = arena_get(a, sizeof(float) * BLOCK * (size_t)tokens * HEADS);
     return s;
 }
 
@@ -114,7 +113,8 @@ static void sequence_add_attention(Bench *b, const Spec *spec, const Exec *e, in
     GbenchWork *const work[] = { sequence_attention, sequence_products };
     for (int i = 0; i < 2; i++) {
         if (!bench_wants(b, names[i])) continue;
-        Sequence *s = sequence_new(spec, e, T, TOKENS, WIDTH, bench_plan(b)->seed, a);
+        Sequence *s = sequence_new(spec, e, 3, T, TOKENS, WIDTH, bench_plan(b)->seed, a);
+        s->scores = arena_get(a, sizeof(float) * BLOCK * TOKENS * HEADS);
         BenchCell *c = bench_cell(b, names[i], work[i], s);
         c->ops = sequence_flops(T);
         c->per = TOKENS;
@@ -133,7 +133,8 @@ static void sequence_add_scan(Bench *b, const Spec *spec, const Exec *e)
         const char *name = arena_text(a, "scan%s/T%d/d%d/B%d/t%d", back ? "+back" : "", T,
                                       SCAN_WIDTH, SCAN_TOKENS / T, e->threads);
         if (!bench_wants(b, name)) continue;
-        Sequence *s = sequence_new(spec, e, T, SCAN_TOKENS, SCAN_WIDTH, bench_plan(b)->seed, a);
+        Sequence *s = sequence_new(spec, e, 2, T, SCAN_TOKENS, SCAN_WIDTH,
+                                   bench_plan(b)->seed, a);
         s->backward = back;
         for (long i = 0; i < (long)SCAN_TOKENS * SCAN_WIDTH; i++)    /* a forget gate */
             s->in[0].v[i] = 0.9f + 0.01f * s->in[0].v[i];
@@ -150,11 +151,8 @@ void bench_sequence(Bench *b)
 {
     const BenchPlan *p = bench_plan(b);
     for (int t = 0; t < p->n_threads; t++) {
-        const char *why = NULL;
         Spec *spec = spec_new(bench_home(b));
-        why = spec_set(spec, arena_text(bench_home(b), "threads=%d", p->threads[t]));
-        const Exec *e = why ? NULL : exec_make(spec, bench_home(b), &why);
-        if (!e) die("%s", why);
+        const Exec *e = timed_exec(spec, p->threads[t], bench_home(b));
         for (int i = 0; i < 2; i++) sequence_add_attention(b, spec, e, sequence_lengths[i]);
         sequence_add_scan(b, spec, e);
     }

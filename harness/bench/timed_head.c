@@ -26,6 +26,14 @@ void timed_head_run(void *ctx, long iters)
     }
 }
 
+const Exec *timed_exec(Spec *spec, int threads, Arena *a)
+{
+    const char *why = spec_set(spec, arena_text(a, "threads=%d", threads));
+    const Exec *e = why ? NULL : exec_make(spec, a, &why);
+    if (!e) die("%s", why);
+    return e;
+}
+
 float *timed_normals(size_t n, float sigma, Rng *rng, Arena *a)
 {
     float *x = arena_raw(a, sizeof *x * n);

@@ -22,6 +22,8 @@ const char *timed_head_make(TimedHead *t, const Spec *, const Exec *, int V, Are
 /* GbenchWork: ctx is a TimedHead */
 void        timed_head_run (void *ctx, long iters);
 
+/* What settings with so many threads run with; they get that number. Dies with an error message */
+const Exec *timed_exec(Spec *, int threads, Arena *);
 /* n draws from N(0, sigma) */
 float *timed_normals(size_t n, float sigma, Rng *, Arena *);
 #endif

@@ -46,6 +46,8 @@ double corpus_bits_per_byte(const HeldText *h, double nll)
     return h->bytes_per_token > 0 ? (nll + h->naming) / log(2) / h->bytes_per_token : NAN;
 }
 
+static const HeldText corpus_no_text = { .floor = NAN, .bigram = NAN, .trigram = NAN };
+
 /* n tokens of a file from `from` on, cut to `most` (0: all) */
 static HeldText corpus_part_of(const TokenFile *f, long from, long n, long most, const char *sha)
 {
@@ -74,7 +76,7 @@ static void corpus_hold(Corpus *c, TokenFile *const file[3], TokenFile *const *w
 {
     const TokenFile *all = file[0];
     const long share = held ? corpus_share(all) : 0;
-    c->valid = c->test = (HeldText){ .floor = NAN, .bigram = NAN, .trigram = NAN };
+    c->valid = c->test = corpus_no_text;
     if (held)
         c->valid = corpus_part_of(all, all->n - share, share, most,
                                   source_share_sha(all->source_hash, SPLIT_VALID, held, a));
@@ -95,8 +97,7 @@ static void corpus_hold(Corpus *c, TokenFile *const file[3], TokenFile *const *w
 static void corpus_mark(Corpus *c)
 {
     HeldText *const held[] = { &c->valid, &c->test };
-    if (c->test.n < 2)
-        c->test = (HeldText){ .floor = NAN, .bigram = NAN, .trigram = NAN };
+    if (c->test.n < 2) c->test = corpus_no_text;
     for (int i = 0; i < 2; i++) {
         if (!held[i]->n) continue;
         held[i]->unigram = corpus_unigram_nll(c, held[i]);
@@ -348,7 +349,7 @@ Corpus *corpus_open_kept(const Spec *s, const TextKept *k, TextPart part, Arena 
                    .n_train = k->n_train,
                    .valid = { .tok = { first, 4 }, .n = 1, .floor = NAN, .unigram = NAN,
                               .bigram = NAN, .trigram = NAN },
-                   .test = { .floor = NAN, .bigram = NAN, .trigram = NAN },
+                   .test = corpus_no_text,
                    .freq = k->freq,
                    .text = k->text };
     return part == TEXT_NONE ? c : corpus_held_kept(c, s, k, a, why);

@@ -37,7 +37,8 @@ Vocab *vocab_base(const Vocab *);
  * text, plus one; 0: that id is kept. A loss with that added is one over the whole text, which can
  * be put beside those of other vocabularies. */
 double vocab_naming(const Vocab *, int id);
-/* words, gpt2-top: the list; pieces: the tokenizer.json; *len bytes */
+/* words, gpt2-top: the list; pieces: the tokenizer.json; *len bytes. NULL: of the others there is
+ * none */
 const char *vocab_list(const Vocab *, size_t *len, Arena *);
 /* words only: NULL or an error message */
 const char *vocab_save(const Vocab *, const char *path);

@@ -16,12 +16,9 @@ int checkpoint_text_tensors(Tensor *t, const Corpus *c, Arena *a)
     for (int v = 0; v < c->V; v++) counts[v] = (double)c->freq[v];
     t[0] = (Tensor){ .name = "text.counts", .dtype = "F64", .n = c->V, .ndim = 1,
                      .shape = { c->V }, .data = counts };
-    static const char *const listed[] = { "words", "gpt2-top", "pieces" };
-    int list_kept = 0;
-    for (int i = 0; i < 3; i++) list_kept |= c->text && !strcmp(c->vocab, listed[i]);
-    if (!list_kept) return 1;
     size_t len;
-    const char *list = vocab_list(c->text, &len, a);
+    const char *list = c->text ? vocab_list(c->text, &len, a) : NULL;
+    if (!list) return 1;
     uint16_t *words = arena_raw(a, sizeof *words * len);
     for (size_t i = 0; i < len; i++) words[i] = (unsigned char)list[i];
     t[1] = (Tensor){ .name = arena_text(a, "text.%s", c->vocab),

@@ -47,7 +47,7 @@ typedef struct {
 } Trainer;
 
 /* A ternary layer within the core's forward or backward pass */
-static void trainer_linear_lap(void *laps, Lap what)
+static void trainer_core_lap(void *laps, Lap what)
 {
     static const Phase until_now[] = { [LAP_FORWARD] = PHASE_CORE_FORWARD,
                                        [LAP_FORWARD_END] = PHASE_LINEAR_FORWARD,
@@ -338,7 +338,7 @@ void train_cell(const Spec *spec, Recorder *rec)
     if (why) die("%s", why);
     const char *from = session_resumes(spec);
     Session *s = t.s = session_make(spec, from, SESSION_TRAINS);
-    tape_laps(s->tape, trainer_linear_lap, &t.laps);
+    tape_laps(s->tape, trainer_core_lap, &t.laps);
     trainer_check_kernel(s);
     if (from && (why = checkpoint_load(s, from))) die("%s", why);
     trainer_check_branch(s, from, &budget);
